@@ -3,13 +3,14 @@
 #include "kernels/cuda.h"
 
 /* NaN cannot be ordered. */
-template <typename T>
+template <unsigned N, typename T>
 static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
-    importance_kernel(size_t m, size_t n, const T *g, float *sums)
+    importance_kernel(lspo_column_sums_t<1, float> to, const T *g)
 {
-    lspo_sum_columns(m, n, false, {sums}, [=](size_t i, size_t j, float(&sum)[1]) {
-        const float size = fabsf(lspo_to_float(g[i * n + j]));
-        sum[0] += isnan(size) ? INFINITY : size;
+    lspo_sum_columns<N>(to, [n = to.cols, g](size_t i, size_t j, float(&sums)[1][N]) {
+        const auto values = lspo_load(lspo_width_t<N>(), g + i * n + j);
+        for (unsigned c = 0; c < N; c++)
+            sums[0][c] += isnan(values.at[c]) ? INFINITY : fabsf(values.at[c]);
     });
 }
 
@@ -58,7 +59,9 @@ int lspo_columns_split_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape, 
     float *sums = scratch, *chosen = scratch + n;
     int error = lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_columns(n, importance_kernel<T>, on->stream, shape->m, n, (const T *)g, sums);
+        const lspo_column_sums_t<1, float> to = {shape->m, n, false, {sums}};
+        return lspo_in_pairs(n, (const T *)g) ? lspo_launch_columns<2>(on, to, importance_kernel<2, T>, (const T *)g)
+                                              : lspo_launch_columns<1>(on, to, importance_kernel<1, T>, (const T *)g);
     });
     if (error == cudaSuccess)
         error = lspo_launch_over(n, choose_kernel, on->stream, n, selected, sums, chosen);

@@ -19,6 +19,8 @@
     F(cublas, cublasGetStream_v2, (cublasHandle_t handle, cudaStream_t * stream), (handle, stream))                    \
     F(cublas, cublasSetWorkspace_v2, (cublasHandle_t handle, void *workspace, size_t bytes),                           \
       (handle, workspace, bytes))                                                                                      \
+    F(cublas, cublasSetMathMode, (cublasHandle_t handle, cublasMath_t mode), (handle, mode))                           \
+    F(cublas, cublasGetMathMode, (cublasHandle_t handle, cublasMath_t * mode), (handle, mode))                         \
     F(cublas, cublasSetSmCountTarget, (cublasHandle_t handle, int count), (handle, count))                             \
     F(cublas, cublasGetSmCountTarget, (cublasHandle_t handle, int *count), (handle, count))                            \
     F(cublas, cublasGemmEx,                                                                                            \

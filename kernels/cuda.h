@@ -49,7 +49,10 @@ typedef struct {
     void *stream;          /* a cudaStream_t; NULL: the default stream                                    */
     void *cublas;          /* only for products: a cublasHandle_t whose stream is `stream` */
     lspo_matmul_t *matmul; /* only for linear layers, in addition to cublas */
+    float *column_sums;    /* only for sums of columns (vector.h, columns.h, and gradients of parameters and biases):
+                              LSPO_COLUMN_SUM_FLOATS of scratch on the device */
 } lspo_cuda_t;
+enum { LSPO_COLUMN_SUM_FLOATS = 1 << 16 };
 
 /* ---- memory of the device ---- */
 int lspo_memory_alloc_cuda(size_t bytes, void **memory_out);
@@ -78,16 +81,16 @@ int lspo_adam_direction_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, con
 int lspo_convert_cuda(size_t n, lspo_number_t from, const void *in, lspo_number_t to, void *out, void *stream);
 
 /* ---- projector.h ---- */
-/* Uses the column lists; x is read once from memory and, for every further 256 columns, from the L2 cache.  Bytes, with
- * b bytes per number: tokens (rows + d) b, and rows r 8 of lists per 32 (fp32) or 64 tokens, from L2. */
+/* Uses the column lists; x is read once from memory and, for every further 512 columns, from the L2 cache.  Bytes, with
+ * b bytes per number: tokens (rows + d) b, and rows r 8 of lists per 64 tokens, from L2. */
 int lspo_projector_gather_cuda(const lspo_cuda_t *on, const lspo_projector_t *p, size_t tokens, const void *x,
                                size_t x_stride, void *out);
 /* Scratch: tokens (d_m + d_n) numbers: X P and dY Q are rounded to the format, then multiplied on tensor cores. */
 int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair,
                                  const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
-/* One pass over w, no scratch: the panel of P delta is in shared memory.  If d_n is above 12,288, the panel does not
- * fit, and the cost is 2 r_m r_n FLOPs per element instead.  In 16 bits w is rounded stochastically.  Bytes: 2 b m
- * n. */
+/* One pass over w, no scratch: a panel of P delta is in shared memory, as many rows of it (16, 8, 4, 2 or 1) as a block
+ * may have at most.  If d_n is above 256 per KiB of that (16,384 in the 64 KiB of compute capability 7.5), none fits,
+ * and the cost is 2 r_m r_n FLOPs per element instead.  In 16 bits w is rounded stochastically.  Bytes: 2 b m n. */
 int lspo_projector_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
                               const lspo_vector_step_t *step, void *w);
 
@@ -149,7 +152,9 @@ int lspo_attention_backward_cuda(const lspo_cuda_t *on, const lspo_attention_t *
                                  float *row_dots);
 
 /* ---- loss.h ---- */
-/* row_losses: rows doubles of scratch; loss_sum_out: one double; both on the device. */
+/* row_losses: rows doubles of scratch; loss_sum_out: one double; both on the device.  Where the host leaves the
+ * probability p of a row's target, this leaves p - 1, computed in fp32 and rounded once; the backward pass expects
+ * that. */
 int lspo_cross_entropy_forward_cuda(const lspo_cuda_t *on, const lspo_cross_entropy_t *loss, void *logits,
                                     double *row_losses, double *loss_sum_out);
 int lspo_cross_entropy_backward_cuda(const lspo_cuda_t *on, const lspo_cross_entropy_t *loss, const void *probabilities,
@@ -166,8 +171,9 @@ int lspo_step_along_cuda(const lspo_cuda_t *on, size_t n, const lspo_vector_step
                          lspo_number_t direction_format, const void *direction, void *w);
 /* sum_out <- the sum of n doubles. */
 int lspo_sum_cuda(size_t n, const double *values, double *sum_out, void *stream);
-/* sum_out <- the sum of x^2 in double, for the norm of a gradient.  parts: LSPO_SUM_OF_SQUARES_PARTS doubles of
- * scratch.  2 FLOPs and one number per element. */
+/* sum_out <- the sum of x^2, for the norm of a gradient: in fp32 over each 16 bytes, relative error at most 2^-21, and
+ * in double over these.  16 bytes whose squares are all below 2^-150 count as 0.  parts: LSPO_SUM_OF_SQUARES_PARTS
+ * doubles of scratch.  2 FLOPs and one number per element. */
 enum { LSPO_SUM_OF_SQUARES_PARTS = 1024 };
 int lspo_sum_of_squares_cuda(const lspo_cuda_t *on, size_t n, const void *x, double *parts, double *sum_out);
 
@@ -204,8 +210,8 @@ int lspo_lowrank_apply_cuda(const lspo_cuda_t *on, const lspo_lowrank_t *lowrank
 
 /* ---- linear.h, by cuBLASLt, with bias, residual and GELU fused into the product ----
  *
- * If cuBLASLt has no fused kernel for a shape (for example, if rows are not multiples of 16 bytes), a product and a
- * separate kernel compute the same. */
+ * If cuBLASLt has no fused kernel for a shape (for example, if rows are not multiples of 16 bytes), or fails before it
+ * starts one (which is logged once), a product and a separate kernel compute the same. */
 /* Holds the algorithm selected for each shape, and the workspace of a product.  One stream at a time.  `cublas` must
  * outlive it. */
 int lspo_matmul_create_cuda(void *cublas, lspo_matmul_t **matmul_out);

@@ -31,35 +31,47 @@ void lspo_fit_spread(lspo_workers_t *workers, size_t count, lspo_fit_range_t *fu
     lspo_workers_run(workers, ranges.parts, run_range, &ranges);
 }
 
-/* out (width floats) = sum of coefficient[e] times row index[e] of the matrix (row stride = width). */
-LSPO_SIMD static void combine_rows(size_t count, const uint32_t *index, const float *coefficient, const float *matrix,
-                                   size_t width, float *out)
+/* Indices and coefficients, `step` numbers apart: 1 in the lists by rows, 2 in those by columns. */
+typedef struct {
+    const uint32_t *index;
+    const float *coefficient;
+    size_t count, step;
+} terms_t;
+
+/* out (width floats) = sum of coefficient times row `index` of the matrix (row stride = width). */
+LSPO_SIMD static void combine_rows(const terms_t *terms, const float *matrix, size_t width, float *out)
 {
+    const uint32_t *const index = terms->index;
+    const float *const coefficient = terms->coefficient;
+    const size_t count = terms->count, step = terms->step;
     size_t e = 0;
     memset(out, 0, width * sizeof *out);
     for (; e + 8 <= count; e += 8) {
-        const float *a = matrix + index[e] * width, *b = matrix + index[e + 1] * width;
-        const float *c = matrix + index[e + 2] * width, *d = matrix + index[e + 3] * width;
-        const float *f = matrix + index[e + 4] * width, *g = matrix + index[e + 5] * width;
-        const float *h = matrix + index[e + 6] * width, *k = matrix + index[e + 7] * width;
-        const float x0 = coefficient[e], x1 = coefficient[e + 1], x2 = coefficient[e + 2], x3 = coefficient[e + 3];
-        const float x4 = coefficient[e + 4], x5 = coefficient[e + 5], x6 = coefficient[e + 6], x7 = coefficient[e + 7];
+        const float *a = matrix + index[e * step] * width, *b = matrix + index[(e + 1) * step] * width;
+        const float *c = matrix + index[(e + 2) * step] * width, *d = matrix + index[(e + 3) * step] * width;
+        const float *f = matrix + index[(e + 4) * step] * width, *g = matrix + index[(e + 5) * step] * width;
+        const float *h = matrix + index[(e + 6) * step] * width, *k = matrix + index[(e + 7) * step] * width;
+        const float x0 = coefficient[e * step], x1 = coefficient[(e + 1) * step], x2 = coefficient[(e + 2) * step],
+                    x3 = coefficient[(e + 3) * step];
+        const float x4 = coefficient[(e + 4) * step], x5 = coefficient[(e + 5) * step],
+                    x6 = coefficient[(e + 6) * step], x7 = coefficient[(e + 7) * step];
 #pragma omp simd
         for (size_t j = 0; j < width; j++)
             out[j] += ((x0 * a[j] + x1 * b[j]) + (x2 * c[j] + x3 * d[j])) +
                       ((x4 * f[j] + x5 * g[j]) + (x6 * h[j] + x7 * k[j]));
     }
     for (; e + 4 <= count; e += 4) {
-        const float *a = matrix + index[e] * width, *b = matrix + index[e + 1] * width;
-        const float *c = matrix + index[e + 2] * width, *d = matrix + index[e + 3] * width;
-        const float x = coefficient[e], y = coefficient[e + 1], z = coefficient[e + 2], u = coefficient[e + 3];
+        const float *a = matrix + index[e * step] * width, *b = matrix + index[(e + 1) * step] * width;
+        const float *c = matrix + index[(e + 2) * step] * width, *d = matrix + index[(e + 3) * step] * width;
+        const float x = coefficient[e * step], y = coefficient[(e + 1) * step], z = coefficient[(e + 2) * step],
+                    u = coefficient[(e + 3) * step];
 #pragma omp simd
         for (size_t j = 0; j < width; j++)
             out[j] += (x * a[j] + y * b[j]) + (z * c[j] + u * d[j]);
     }
     for (; e < count; e++) {
-        const float *a = matrix + index[e] * width;
-        const float x = coefficient[e];
+        const float *a = matrix + index[e * step] * width;
+        const float x = coefficient[e * step];
 #pragma omp simd
         for (size_t j = 0; j < width; j++)
             out[j] += x * a[j];
@@ -78,7 +90,8 @@ static void multiply_rows(const void *context, size_t first, size_t end)
     const product_t *a = context;
     const size_t r = a->p->r;
     for (size_t i = first; i < end; i++)
-        combine_rows(r, a->p->index + i * r, a->p->value + i * r, a->in, a->width, a->out + i * a->width);
+        combine_rows(&(terms_t){a->p->index + i * r, a->p->value + i * r, r, 1}, a->in, a->width,
+                     a->out + i * a->width);
 }
 
 static void multiply_columns(const void *context, size_t first, size_t end)
@@ -86,8 +99,10 @@ static void multiply_columns(const void *context, size_t first, size_t end)
     const product_t *a = context;
     for (size_t c = first; c < end; c++) {
         const uint32_t at = a->p->column_first[c];
-        combine_rows(a->p->column_first[c + 1] - at, a->p->column_row + at, a->p->column_value + at, a->in, a->width,
-                     a->out + c * a->width);
+        const lspo_projector_entry_t *const entries = a->p->column_entry + at;
+        combine_rows(&(terms_t){&entries->row, &entries->value, a->p->column_first[c + 1] - at,
+                                sizeof *entries / sizeof entries->value},
+                     a->in, a->width, a->out + c * a->width);
     }
 }
 

@@ -1,5 +1,6 @@
 /* gemm_cuda.cu - row-major products by cuBLAS, which is column-major: it sees a row-major matrix as its transpose, so
- * it computes C^T = op(B)^T op(A)^T.  16-bit factors use tensor cores; sums are in fp32 for every format. */
+ * it computes C^T = op(B)^T op(A)^T.  16-bit factors use tensor cores; sums are in fp32 for every format.  By default
+ * cuBLAS may split a sum into parts and add these in 16 bits ("Split-K" in its manual); that is forbidden. */
 #include <cublas_v2.h>
 
 #include "kernels/cuda.h"
@@ -13,13 +14,21 @@ static bool on_stream(cublasHandle_t handle, cudaStream_t stream)
            (now == stream || cublasSetStream(handle, stream) == CUBLAS_STATUS_SUCCESS);
 }
 
+static bool in_fp32(cublasHandle_t handle)
+{
+    cublasMath_t mode = CUBLAS_DEFAULT_MATH;
+    return cublasGetMathMode(handle, &mode) == CUBLAS_STATUS_SUCCESS &&
+           (mode == CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION ||
+            cublasSetMathMode(handle, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) == CUBLAS_STATUS_SUCCESS);
+}
+
 static int product(const lspo_cuda_t *on, cublasOperation_t op_a, cublasOperation_t op_b, size_t m, size_t n, size_t k,
                    float alpha, const void *a, size_t a_stride, const void *b, size_t b_stride, float beta, void *c,
                    size_t c_stride)
 {
     cublasHandle_t handle = (cublasHandle_t)on->cublas;
     const cudaDataType_t type = lspo_cublas_type(on->number);
-    if (!on_stream(handle, (cudaStream_t)on->stream) ||
+    if (!on_stream(handle, (cudaStream_t)on->stream) || !in_fp32(handle) ||
         cublasGemmEx(handle, op_b, op_a, (int)n, (int)m, (int)k, &alpha, b, type, (int)b_stride, a, type, (int)a_stride,
                      &beta, c, type, (int)c_stride, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
         return cudaErrorUnknown;

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cublasLt.h>
 
+#include "base/status.h"
 #include "kernels/cuda.h"
 #include "kernels/product.cuh"
 
@@ -41,6 +42,7 @@ struct lspo_matmul {
     int sms; /* for products; 0: all */
     choice_t choices[CHOICES_MAX];
     size_t count, next; /* if full, the oldest is replaced */
+    bool warned;
 };
 
 typedef struct {
@@ -109,9 +111,13 @@ static bool prefer(cublasLtMatmulPreferenceOpaque_t *preference)
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     const uint64_t workspace_bytes = WORKSPACE_BYTES;
     const uint32_t alignment_bytes = ALIGNMENT_BYTES;
-    bool good = cublasLtMatmulPreferenceInit(preference) == CUBLAS_STATUS_SUCCESS &&
-                cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                     &workspace_bytes, sizeof workspace_bytes) == CUBLAS_STATUS_SUCCESS;
+    const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* or none: no parts in 16 bits */
+    bool good =
+        cublasLtMatmulPreferenceInit(preference) == CUBLAS_STATUS_SUCCESS &&
+        cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes,
+                                             sizeof workspace_bytes) == CUBLAS_STATUS_SUCCESS &&
+        cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
+                                             sizeof reductions) == CUBLAS_STATUS_SUCCESS;
     for (const cublasLtMatmulPreferenceAttributes_t attribute : aligned)
         good = good && cublasLtMatmulPreferenceSetAttribute(preference, attribute, &alignment_bytes,
                                                             sizeof alignment_bytes) == CUBLAS_STATUS_SUCCESS;
@@ -124,6 +130,20 @@ static bool same(const shape_t &a, const shape_t &b)
            a.cols == b.cols && a.inner == b.inner && a.adds == b.adds;
 }
 
+/* Another path takes the place of cuBLASLt.  That it has no algorithm for a shape is usual; any other failure is said
+ * once. */
+static int fall_back(lspo_matmul_t *matmul, const shape_t &shape, const char *what, cublasStatus_t status)
+{
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && !matmul->warned) {
+        matmul->warned = true;
+        lspo_warn(
+            "cuBLASLt fails (%s: status %d; product of %zu x %zu by %zu x %zu, epilogue %d): lspo uses cuBLAS and "
+            "kernels of its own instead, which are slower",
+            what, (int)status, shape.rows, shape.inner, shape.inner, shape.cols, (int)shape.epilogue);
+    }
+    return cudaErrorNotSupported;
+}
+
 /* The algorithm for this shape, selected now if it is new. */
 static choice_t *choose(lspo_matmul_t *matmul, const shape_t &shape, description_t *description)
 {
@@ -134,13 +154,16 @@ static choice_t *choose(lspo_matmul_t *matmul, const shape_t &shape, description
     cublasLtMatmulPreferenceOpaque_t preference;
     cublasLtMatmulHeuristicResult_t result = {};
     int count = 0;
+    cublasStatus_t status = CUBLAS_STATUS_INVALID_VALUE;
+    if (prefer(&preference))
+        status = cublasLtMatmulAlgoGetHeuristic((cublasLtHandle_t)matmul->cublas, &description->product,
+                                                &description->a, &description->b, &description->d, &description->d,
+                                                &preference, 1, &result, &count);
     choice->shape = shape;
-    choice->found = prefer(&preference) &&
-                    cublasLtMatmulAlgoGetHeuristic((cublasLtHandle_t)matmul->cublas, &description->product,
-                                                   &description->a, &description->b, &description->d, &description->d,
-                                                   &preference, 1, &result, &count) == CUBLAS_STATUS_SUCCESS &&
-                    count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
+    choice->found = status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
     choice->algorithm = result.algo;
+    if (status != CUBLAS_STATUS_SUCCESS)
+        (void)fall_back(matmul, shape, "no algorithm", status);
     matmul->next = (matmul->next + 1) % CHOICES_MAX;
     matmul->count += matmul->count < CHOICES_MAX;
     return choice;
@@ -155,7 +178,7 @@ static bool aligned(const shape_t &s, const arrays_t &arrays)
            s.inner > 0;
 }
 
-/* cudaErrorNotSupported if cuBLASLt has no algorithm for the shape. */
+/* cudaErrorNotSupported if cuBLASLt cannot do it, and has done nothing. */
 static int multiply(lspo_matmul_t *matmul, const shape_t &shape, const arrays_t &arrays, void *stream)
 {
     const float alpha = 1.0f, beta = shape.adds ? 1.0f : 0.0f;
@@ -163,7 +186,7 @@ static int multiply(lspo_matmul_t *matmul, const shape_t &shape, const arrays_t 
     if (!aligned(shape, arrays))
         return cudaErrorNotSupported;
     if (!describe(matmul, shape, arrays, &description))
-        return cudaErrorUnknown;
+        return fall_back(matmul, shape, "description", CUBLAS_STATUS_INVALID_VALUE);
     choice_t *const choice = choose(matmul, shape, &description);
     if (!choice->found)
         return cudaErrorNotSupported;
@@ -171,10 +194,10 @@ static int multiply(lspo_matmul_t *matmul, const shape_t &shape, const arrays_t 
         cublasLtMatmul((cublasLtHandle_t)matmul->cublas, &description.product, &alpha, arrays.a, &description.a,
                        arrays.b, &description.b, &beta, arrays.c, &description.d, arrays.d, &description.d,
                        &choice->algorithm, matmul->workspace, WORKSPACE_BYTES, (cudaStream_t)stream);
-    choice->found = status != CUBLAS_STATUS_NOT_SUPPORTED; /* selected, but refused nevertheless */
-    if (!choice->found)
-        return cudaErrorNotSupported;
-    return status == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown;
+    if (status == CUBLAS_STATUS_SUCCESS || status == CUBLAS_STATUS_EXECUTION_FAILED)
+        return status == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown;
+    choice->found = false; /* selected, but refused nevertheless */
+    return fall_back(matmul, shape, "start", status);
 }
 
 /* ---- the same by a product and kernels ---- */

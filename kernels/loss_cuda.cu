@@ -10,9 +10,10 @@ static __device__ bool rows_aligned_to(const void *array, size_t row_bytes)
     return lspo_aligned((const char *)array) && row_bytes % 16 == 0;
 }
 
-/* The loss is computed from the logits, before probabilities are rounded.  A thread rescales its sum when it finds a
- * larger logit, so that logits are read only twice; the maximum starts from a finite number, below which infinities
- * contribute 0. */
+/* The loss is computed from the logits, before probabilities are rounded, and 1 is subtracted from the target's
+ * probability before: p - 1 of a p near 1 would be lost in 16 bits.  A thread rescales its sum when it finds a larger
+ * logit, so that logits are read only twice; the maximum starts from a finite number, below which infinities contribute
+ * 0. */
 template <typename T>
 static __global__ void cross_entropy_forward_kernel(size_t vocabulary, size_t stride, const uint32_t *targets,
                                                     T *logits, double *row_losses)
@@ -36,32 +37,36 @@ static __global__ void cross_entropy_forward_kernel(size_t vocabulary, size_t st
         own_largest = larger;
     });
     const float largest = lspo_block_reduce(own_largest, [](float a, float b) { return fmaxf(a, b); });
-    const float target = lspo_to_float(row[targets[blockIdx.x]]) - largest;
+    const uint32_t target = targets[blockIdx.x];
+    const float of_target = lspo_to_float(row[target]) - largest;
     /* The barrier in it comes after all threads have read the target's logit. */
-    const float sum = lspo_block_sum(own_sum * expf(own_largest - largest));
+    const float sum = lspo_block_sum(own_sum * expf(own_largest - largest)), inverse = 1.0f / sum;
     lspo_each_of_row<T>(vocabulary, aligned, [=](size_t j, auto width) {
         auto values = lspo_load(width, row + j);
         for (unsigned k = 0; k < width; k++)
-            values.at[k] = expf(values.at[k] - largest) / sum;
+            values.at[k] = expf(values.at[k] - largest) * inverse;
+        const size_t place = target - j;
+        if (place < width)
+            for (unsigned k = 0; k < width; k++)
+                values.at[k] -= k == place ? 1.0f : 0.0f;
         lspo_store(row + j, values);
     });
     if (threadIdx.x == 0)
-        row_losses[blockIdx.x] = log((double)sum) - (double)target;
+        row_losses[blockIdx.x] = log((double)sum) - (double)of_target;
 }
 
 template <typename T>
 static __global__ void cross_entropy_backward_kernel(size_t vocabulary, size_t stride, const uint32_t *targets,
                                                      const T *probabilities, float scale, T *dlogits)
 {
-    const uint32_t target = targets[blockIdx.x];
+    const bool ignored = targets[blockIdx.x] == LSPO_TARGET_IGNORED;
     const T *const from = probabilities + blockIdx.x * stride;
     T *const to = dlogits + blockIdx.x * stride;
     const bool aligned = rows_aligned_to(probabilities, stride * sizeof(T)) && lspo_aligned(dlogits);
     lspo_each_of_row<T>(vocabulary, aligned, [=](size_t j, auto width) {
         auto values = lspo_load(width, from + j);
         for (unsigned k = 0; k < width; k++)
-            values.at[k] =
-                target != LSPO_TARGET_IGNORED ? scale * (values.at[k] - (j + k == target ? 1.0f : 0.0f)) : 0.0f;
+            values.at[k] = ignored ? 0.0f : scale * values.at[k];
         lspo_store(to + j, values);
     });
 }

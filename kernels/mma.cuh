@@ -98,18 +98,20 @@ static __device__ void lspo_load_tiles_transposed(uint32_t (&out)[4], const void
 struct lspo_copies_t {
     template <unsigned BYTES> __device__ void start(void *shared, const void *from)
     {
-        static_assert(BYTES == 8 || BYTES == 16, "a copy's size");
+        static_assert(BYTES == 4 || BYTES == 8 || BYTES == 16, "a copy's size");
 #if __CUDA_ARCH__ >= 800
         const uint32_t to = (uint32_t)__cvta_generic_to_shared(shared);
         if (BYTES == 16)
             asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
         else
-            asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(to), "l"(from) : "memory");
+            asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(from), "n"(BYTES) : "memory");
 #else
         if (BYTES == 16)
             *(uint4 *)shared = *(const uint4 *)from;
-        else
+        else if (BYTES == 8)
             *(uint2 *)shared = *(const uint2 *)from;
+        else
+            *(uint32_t *)shared = *(const uint32_t *)from;
 #endif
     }
 

@@ -81,23 +81,36 @@ static __global__ void backward_kernel(size_t width, const T *dout, const T *x, 
     });
 }
 
-template <bool CENTRED, typename T>
+/* Of the gain and, if CENTRED, of the bias. */
+template <bool CENTRED, typename T> using parameter_sums_t = lspo_column_sums_t<CENTRED ? 2 : 1, T>;
+
+template <unsigned N, bool CENTRED, typename T>
 static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
-    parameters_kernel(size_t rows, size_t width, const T *dout, const T *x, const float *mean, const float *rstd,
-                      bool accumulate, T *dgain, T *dbias)
+    parameters_kernel(parameter_sums_t<CENTRED, T> to, const T *dout, const T *x, const float *mean, const float *rstd)
 {
-    const auto of_gain = [=](size_t i, size_t j) {
-        const float centred = lspo_to_float(x[i * width + j]) - (CENTRED ? mean[i] : 0.0f);
-        return lspo_to_float(dout[i * width + j]) * (centred * rstd[i]);
-    };
+    lspo_sum_columns<N>(to, [=, width = to.cols](size_t i, size_t j, auto &sums) {
+        const auto d = lspo_load(lspo_width_t<N>(), dout + i * width + j);
+        const auto values = lspo_load(lspo_width_t<N>(), x + i * width + j);
+        const float centre = CENTRED ? mean[i] : 0.0f, scale = rstd[i];
+        for (unsigned c = 0; c < N; c++) {
+            sums[0][c] += d.at[c] * ((values.at[c] - centre) * scale);
+            if constexpr (CENTRED)
+                sums[1][c] += d.at[c];
+        }
+    });
+}
+
+template <bool CENTRED, typename T>
+static int parameter_gradients(const lspo_cuda_t *on, const lspo_norm_t *norm, const lspo_norm_operands_t *from,
+                               const lspo_norm_gradients_t *gradients)
+{
+    const T *const dout = (const T *)from->dout, *const x = (const T *)from->x;
+    parameter_sums_t<CENTRED, T> to = {norm->rows, norm->width, gradients->accumulate, {(T *)gradients->dgain}};
     if constexpr (CENTRED)
-        lspo_sum_columns(rows, width, accumulate, {dgain, dbias}, [=](size_t i, size_t j, float(&sums)[2]) {
-            sums[0] += of_gain(i, j);
-            sums[1] += lspo_to_float(dout[i * width + j]);
-        });
-    else
-        lspo_sum_columns(rows, width, accumulate, {dgain},
-                         [=](size_t i, size_t j, float(&sums)[1]) { sums[0] += of_gain(i, j); });
+        to.sinks[1] = (T *)gradients->dbias;
+    return lspo_in_pairs(norm->width, dout, x)
+               ? lspo_launch_columns<2>(on, to, parameters_kernel<2, CENTRED, T>, dout, x, from->mean, from->rstd)
+               : lspo_launch_columns<1>(on, to, parameters_kernel<1, CENTRED, T>, dout, x, from->mean, from->rstd);
 }
 
 template <bool CENTRED>
@@ -119,11 +132,7 @@ static int backward(const lspo_cuda_t *on, const lspo_norm_t *norm, const lspo_n
 {
     return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        const int error = to->dgain
-                              ? lspo_launch_columns(norm->width, parameters_kernel<CENTRED, T>, on->stream, norm->rows,
-                                                    norm->width, (const T *)from->dout, (const T *)from->x, from->mean,
-                                                    from->rstd, to->accumulate, (T *)to->dgain, (T *)to->dbias)
-                              : (int)cudaSuccess;
+        const int error = to->dgain ? parameter_gradients<CENTRED, T>(on, norm, from, to) : (int)cudaSuccess;
         if (error != cudaSuccess)
             return error;
         return lspo_launch_rows(norm->rows, backward_kernel<CENTRED, T>, on->stream, norm->width, (const T *)from->dout,

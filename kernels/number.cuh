@@ -147,14 +147,20 @@ static int lspo_launch_each(size_t n, void (*kernel)(Parameters...), void *strea
 
 /* ---- stochastic rounding ---- */
 
-/* 32 uniform bits, determined by seed and index [Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+/* 64 uniform bits, determined by seed and index [Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
  * OOPSLA 2014: number `index` of the sequence that starts at the seed]. */
-__device__ inline uint32_t lspo_random_bits(uint64_t seed, uint64_t index)
+__device__ inline uint64_t lspo_random_word(uint64_t seed, uint64_t index)
 {
     uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (uint32_t)((z ^ (z >> 31)) >> 32);
+    return z ^ (z >> 31);
+}
+
+/* 32 of them. */
+__device__ inline uint32_t lspo_random_bits(uint64_t seed, uint64_t index)
+{
+    return (uint32_t)(lspo_random_word(seed, index) >> 32);
 }
 
 /* Rounds `value` to one of its two neighbours in T, the nearer one more often: the mean over `bits` is `value`.  fp32

@@ -23,9 +23,8 @@ static bool allocate(uint32_t rows, uint32_t d, uint32_t r, lspo_projector_t *pr
     made.index = malloc(count * sizeof *made.index);
     made.value = malloc(count * sizeof *made.value);
     made.column_first = calloc((size_t)d + 1, sizeof *made.column_first);
-    made.column_row = malloc(count * sizeof *made.column_row);
-    made.column_value = malloc(count * sizeof *made.column_value);
-    if (!made.index || !made.value || !made.column_first || !made.column_row || !made.column_value) {
+    made.column_entry = malloc(count * sizeof *made.column_entry);
+    if (!made.index || !made.value || !made.column_first || !made.column_entry) {
         lspo_projector_release(&made);
         return false;
     }
@@ -43,8 +42,7 @@ static void list_columns(lspo_projector_t *p)
         p->column_first[c + 1] += p->column_first[c];
     for (size_t e = 0; e < count; e++) {
         uint32_t at = p->column_first[p->index[e]]++;
-        p->column_row[at] = (uint32_t)(e / p->r);
-        p->column_value[at] = p->value[e];
+        p->column_entry[at] = (lspo_projector_entry_t){(uint32_t)(e / p->r), p->value[e]};
     }
     /* Each entry has advanced to the end of its column, where the next column begins. */
     memmove(p->column_first + 1, p->column_first, (size_t)p->d * sizeof *p->column_first);
@@ -136,8 +134,7 @@ bool lspo_projector_identity(uint32_t rows, lspo_projector_t *projector_out)
 
 void lspo_projector_release(lspo_projector_t *projector)
 {
-    free(projector->column_value);
-    free(projector->column_row);
+    free(projector->column_entry);
     free(projector->column_first);
     free(projector->value);
     free(projector->index);

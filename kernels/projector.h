@@ -27,15 +27,20 @@
 extern "C" {
 #endif
 
+/* A nonzero of a column. */
+typedef struct {
+    uint32_t row;
+    float value;
+} lspo_projector_entry_t;
+
 typedef struct {
     uint32_t rows, d, r;
     uint32_t *index; /* rows x r, ascending in a row, each < d */
     float *value;    /* rows x r */
     /* The same nonzeros by column of P (a gather list), built by the constructors: column c has the entries from
-     * column_first[c] to column_first[c + 1], exclusive, of column_row and column_value, rows ascending. */
-    uint32_t *column_first; /* d + 1 */
-    uint32_t *column_row;   /* rows x r */
-    float *column_value;    /* rows x r */
+     * column_first[c] to column_first[c + 1], exclusive, rows ascending. */
+    uint32_t *column_first;               /* d + 1 */
+    lspo_projector_entry_t *column_entry; /* rows x r; 8-byte aligned */
 } lspo_projector_t;
 
 /* r distinct positions per row, every set of r equally likely, values N(0,1)/sqrt(r), from the counter-based generator

@@ -2,198 +2,249 @@
 #include <cstring>
 
 #include "kernels/cuda.h"
+#include "kernels/mma.cuh"
 #include "kernels/number.cuh"
 
-/* ---- gather: a block computes a panel of columns of x P for as many tokens as a warp's words have ----
+/* ---- gather: a block computes a panel of 512 columns of x P for 64 tokens ----
  *
- * A lane has one token in fp32 and two in 16 bits, packed in a word, so that one access to shared memory serves all
- * tokens of a warp.  A warp handles 32 columns, whose sums stay in registers.  x passes through shared memory in
- * transposed chunks of rows.  Lists have ascending rows, so each column has a cursor, kept by the lane of its number,
- * which continues from chunk to chunk.  In each round every lane with an entry in the chunk broadcasts it to its warp.
+ * A lane has two tokens, and a warp 32 columns, whose sums stay in registers.  x passes through shared memory in chunks
+ * of rows, as it is: a token's rows are a whole number of words and one more, so that the 32 lanes of a warp, which
+ * read one row of 32 tokens, use 32 banks.  While a chunk is used the next one is copied.  A warp takes its columns one
+ * by one.  The entries of a column in a chunk are adjacent in its list; every lane loads the same one, (row, value),
+ * and adds it to its tokens' sums.  The first entry is loaded for four columns at a time, before any of them is used.
  *
- * While a chunk is used the next one is loaded into registers.
- *
- * A word of padding prevents bank conflicts in the transposes: rows are 33 words apart, and lanes that load groups of
- * rows take words so that rows and words together cover 32 banks.  Panels of the same tokens run at the same time, so x
- * is read from memory once and from the L2 cache for every further panel. */
+ * Where a column's entries of each of the next eight chunks begin is found before: a lane per entry compares its chunk
+ * with that of the entry before.  Panels of the same tokens run at the same time, so x is read from memory once and
+ * from the L2 cache for every further panel. */
 enum {
-    GATHER_WARPS = LSPO_BLOCK_THREADS / LSPO_WARP_THREADS,
+    GATHER_WARPS = 16,
+    GATHER_THREADS = GATHER_WARPS * LSPO_WARP_THREADS,
     GATHER_COLUMNS = GATHER_WARPS * LSPO_WARP_THREADS,
-    GATHER_ROWS = 256
+    GATHER_TOKENS = 2 * LSPO_WARP_THREADS,
+    GATHER_CHUNKS = 8 /* whose entries are found at once */
 };
 
 template <typename T> constexpr unsigned A_WORD = sizeof(uint32_t) / sizeof(T);
-template <typename T> using word_t = lspo_numbers_t<T, A_WORD<T>>;
-template <typename T> using tile_t = word_t<T>[GATHER_ROWS][LSPO_WARP_THREADS + 1];
 
-/* Sixteen bytes of x, in the corresponding number of registers. */
-using piece_t = lspo_numbers_t<uint32_t, 4>;
-
-/* A thread's part of a chunk: LSPO_GROUP rows of the tokens of one word in every step. */
-template <typename T> struct part_t {
-    static constexpr unsigned GROUP = LSPO_GROUP<T>,
-                              GROUPS = LSPO_WARP_THREADS / GROUP; /* per warp: GROUPS x GROUP words */
-    static constexpr unsigned STEPS = GATHER_ROWS / LSPO_WARP_THREADS * GROUPS / GATHER_WARPS;
-    piece_t pieces[STEPS][A_WORD<T>];
-
-    static __device__ uint32_t row(unsigned step)
-    {
-        return at(step) / GROUPS * LSPO_WARP_THREADS + threadIdx.x % GROUPS * GROUP;
-    }
-    static __device__ uint32_t word(unsigned step)
-    {
-        return at(step) % GROUPS * GROUP + threadIdx.x % LSPO_WARP_THREADS / GROUPS;
-    }
-    static __device__ unsigned at(unsigned step)
-    {
-        return step * GATHER_WARPS + threadIdx.x / LSPO_WARP_THREADS;
-    }
+/* The chunks of a kernel in which a token has BYTES in each.  The larger, the more entries a column has in a chunk, and
+ * the fewer instructions an entry takes. */
+template <typename T, unsigned BYTES> struct chunk_t {
+    static constexpr unsigned ROWS = BYTES / sizeof(T), STRIDE = ROWS + A_WORD<T>, NUMBERS = GATHER_TOKENS * STRIDE;
 };
 
-/* Numbers from .. from + LSPO_GROUP of which `count` exist, followed by zeros. */
-template <typename T> static __device__ piece_t load_piece(const T *from, uint32_t count, bool aligned)
+/* By chunk, where each column's entries begin. */
+typedef uint32_t firsts_t[GATHER_COLUMNS];
+
+template <typename T, unsigned BYTES> static constexpr size_t gather_shared_bytes()
 {
-    if (aligned && count >= LSPO_GROUP<T>)
-        return lspo_load_numbers(lspo_width_t<4>(), (const uint32_t *)from);
-    T numbers[LSPO_GROUP<T>];
-    piece_t piece;
-#pragma unroll
-    for (unsigned k = 0; k < LSPO_GROUP<T>; k++) {
-        lspo_round(0.0f, &numbers[k]);
-        if (k < count)
-            numbers[k] = from[k];
-    }
-    memcpy(&piece, numbers, sizeof piece);
-    return piece;
+    return 2 * chunk_t<T, BYTES>::NUMBERS * sizeof(T) + (GATHER_CHUNKS + 1) * sizeof(firsts_t);
 }
 
-/* Rows 0 .. rows - 1 of `x`, which points to the first token's, for the tokens that exist. */
-template <typename T>
-static __device__ void fetch(const T *x, size_t x_stride, size_t tokens, uint32_t rows, bool aligned, part_t<T> &part)
-{
-#pragma unroll
-    for (unsigned step = 0; step < part.STEPS; step++)
-#pragma unroll
-        for (unsigned i = 0; i < A_WORD<T>; i++) {
-            const size_t token = part.word(step) * A_WORD<T> + i;
-            const uint32_t row = part.row(step), count = token < tokens && row < rows ? rows - row : 0;
-            part.pieces[step][i] = load_piece(x + token * x_stride + row, count, aligned);
-        }
-}
+/* The columns of x in use: rows 0 .. `rows` - 1 of `tokens` tokens. */
+template <typename T> struct factor_t {
+    const T *x;
+    size_t stride, tokens;
+    uint32_t rows;
+    bool in_words;
+};
 
-template <typename T> static __device__ void put(const part_t<T> &part, tile_t<T> &tile)
+/* Copy the next chunk, as far as it exists, to `tile`; a token per warp. */
+template <typename T, unsigned BYTES>
+static __device__ void start_chunk(const factor_t<T> &from, T *tile, lspo_copies_t &copies)
 {
-#pragma unroll
-    for (unsigned step = 0; step < part.STEPS; step++) {
-        T numbers[A_WORD<T>][part_t<T>::GROUP];
-        memcpy(numbers, part.pieces[step], sizeof numbers);
-#pragma unroll
-        for (unsigned k = 0; k < part.GROUP; k++) {
-            word_t<T> side_by_side;
-            for (unsigned i = 0; i < A_WORD<T>; i++)
-                side_by_side.at[i] = numbers[i][k];
-            tile[part.row(step) + k][part.word(step)] = side_by_side;
-        }
+    using chunk = chunk_t<T, BYTES>;
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
+    const uint32_t rows = min(from.rows, (uint32_t)chunk::ROWS),
+                   whole = from.in_words ? rows / A_WORD<T> * A_WORD<T> : 0;
+    for (unsigned token = warp; token < GATHER_TOKENS && token < from.tokens; token += GATHER_WARPS) {
+        const T *const x = from.x + token * from.stride;
+        T *const to = tile + token * chunk::STRIDE;
+        for (uint32_t row = lane * A_WORD<T>; row < whole; row += LSPO_WARP_THREADS * A_WORD<T>)
+            copies.start<sizeof(uint32_t)>(to + row, x + row);
+        for (uint32_t row = whole + lane; row < rows; row += LSPO_WARP_THREADS)
+            to[row] = x[row];
     }
 }
 
-/* A lane's position in its column's list, and the entry there; after the last entry its row is in no chunk. */
+/* The entries of a lane's column that are in no chunk yet. */
 typedef struct {
-    uint32_t at, end, row;
-    float value;
-} cursor_t;
+    uint32_t at, end;
+} list_t;
 
-static __device__ void read_entry(const lspo_projector_t &p, cursor_t *cursor)
+/* The chunk of a column's entry, from `first_row` on; GATHER_CHUNKS behind the last one and after the column's end. */
+static __device__ unsigned chunk_of(const lspo_projector_t &p, uint32_t at, uint32_t end, uint32_t first_row,
+                                    unsigned chunk_rows)
 {
-    cursor->row = cursor->at < cursor->end ? p.column_row[cursor->at] : UINT32_MAX;
-    cursor->value = cursor->at < cursor->end ? p.column_value[cursor->at] : 0.0f;
+    const unsigned chunk = at < end ? (p.column_entry[at].row - first_row) / chunk_rows : (unsigned)GATHER_CHUNKS;
+    return min(chunk, (unsigned)GATHER_CHUNKS);
 }
 
-/* A warp adds its entries in the chunk to its columns' sums. */
-template <typename T>
-static __device__ void add_chunk(const lspo_projector_t &p, uint32_t first_row, uint32_t rows, const tile_t<T> &tile,
-                                 cursor_t *cursor, float (&sum)[LSPO_WARP_THREADS][A_WORD<T>])
+/* first[c][k] <- where entries of the warp's column k begin in chunk c from `first_row` on, and where they end in the
+ * last. */
+static __device__ void find_chunks(const lspo_projector_t &p, uint32_t first_row, unsigned chunk_rows, list_t &own,
+                                   firsts_t *first)
 {
+    constexpr unsigned ALL = 0xffffffffu, LAST = LSPO_WARP_THREADS - 1, AT_ONCE = 4;
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS;
-    for (;;) {
-        const uint32_t row = cursor->row - first_row;
-        const float value = cursor->value;
-        const unsigned shown = __ballot_sync(0xffffffffu, row < rows);
-        if (shown == 0)
-            return;
-        if (row < rows) {
-            cursor->at++;
-            read_entry(p, cursor); /* loaded while this one is used */
+    first = (firsts_t *)&first[0][threadIdx.x - lane];
+    for (unsigned k = 0; k < LSPO_WARP_THREADS; k += AT_ONCE) {
+        uint32_t at[AT_ONCE], end[AT_ONCE], chunk[AT_ONCE];
+#pragma unroll
+        for (unsigned i = 0; i < AT_ONCE; i++) {
+            at[i] = __shfl_sync(ALL, own.at, k + i) + lane;
+            end[i] = __shfl_sync(ALL, own.end, k + i);
+            chunk[i] = chunk_of(p, at[i], end[i], first_row, chunk_rows);
         }
 #pragma unroll
-        for (unsigned k = 0; k < LSPO_WARP_THREADS; k++) {
-            if (!(shown >> k & 1))
-                continue;
-            const word_t<T> from = tile[__shfl_sync(0xffffffffu, row, k)][lane];
-            const float factor = __shfl_sync(0xffffffffu, value, k);
-            for (unsigned i = 0; i < A_WORD<T>; i++)
-                sum[k][i] += factor * lspo_to_float(from.at[i]);
+        for (unsigned i = 0; i < AT_ONCE; i++)
+            for (unsigned next = 0; next <= GATHER_CHUNKS;) { /* 32 entries */
+                const unsigned before = __shfl_sync(ALL, chunk[i], lane - 1);
+                for (unsigned c = lane == 0 ? next : before + 1; c <= chunk[i]; c++)
+                    first[c][k + i] = at[i];
+                next = __shfl_sync(ALL, chunk[i], LAST) + 1;
+                at[i] += LSPO_WARP_THREADS;
+                if (next <= GATHER_CHUNKS)
+                    chunk[i] = chunk_of(p, at[i], end[i], first_row, chunk_rows);
+            }
+    }
+    __syncwarp();
+    own.at = first[GATHER_CHUNKS][lane];
+}
+
+static __device__ lspo_projector_entry_t entry_at(const lspo_projector_t &p, uint32_t at)
+{
+    const lspo_numbers_t<uint32_t, 2> words =
+        lspo_load_numbers(lspo_width_t<2>(), (const uint32_t *)(p.column_entry + at));
+    lspo_projector_entry_t entry;
+    memcpy(&entry, &words, sizeof entry);
+    return entry;
+}
+
+/* Add an entry to the sums of a lane's tokens.  row_0: where row 0 of x would be in shared memory, in bytes modulo
+ * 2^32, of the first of them. */
+template <typename T, unsigned STRIDE>
+static __device__ void add_entry(const lspo_projector_entry_t &entry, uint32_t row_0, float (&sum)[2])
+{
+    const T *const at = (const T *)((const char *)lspo_shared + (uint32_t)(row_0 + entry.row * (uint32_t)sizeof(T)));
+    sum[0] += entry.value * lspo_to_float(at[0]);
+    sum[1] += entry.value * lspo_to_float(at[LSPO_WARP_THREADS * STRIDE]);
+}
+
+/* A warp adds its entries in the chunk to its columns' sums; first: where they begin and, behind that, those of the
+ * next chunk. */
+template <typename T, unsigned STRIDE>
+static __device__ void add_chunk(const lspo_projector_t &p, const firsts_t *first, uint32_t row_0,
+                                 float (&sum)[LSPO_WARP_THREADS][2])
+{
+    constexpr unsigned AT_ONCE = 4;
+    const lspo_width_t<AT_ONCE> four;
+#pragma unroll
+    for (unsigned k = 0; k < LSPO_WARP_THREADS; k += AT_ONCE) {
+        const lspo_numbers_t<uint32_t, AT_ONCE> at = lspo_load_numbers(four, &first[0][k]),
+                                                end = lspo_load_numbers(four, &first[1][k]);
+        lspo_projector_entry_t entry[AT_ONCE];
+#pragma unroll
+        for (unsigned i = 0; i < AT_ONCE; i++)
+            if (at.at[i] < end.at[i])
+                entry[i] = entry_at(p, at.at[i]);
+#pragma unroll
+        for (unsigned i = 0; i < AT_ONCE; i++) {
+            if (at.at[i] < end.at[i])
+                add_entry<T, STRIDE>(entry[i], row_0, sum[k + i]);
+#pragma unroll 2
+            for (uint32_t e = at.at[i] + 1; e < end.at[i]; e++)
+                add_entry<T, STRIDE>(entry_at(p, e), row_0, sum[k + i]);
         }
     }
 }
 
-/* Write a warp's columns through its part of the tile, so that adjacent lanes write adjacent numbers. */
-template <typename T>
-static __device__ void write_columns(const float (&sum)[LSPO_WARP_THREADS][A_WORD<T>], size_t tokens, uint32_t d,
-                                     uint32_t column, tile_t<T> &tile, T *out)
+/* A lane's columns column .. column + 31 of one of its tokens, those that exist. */
+template <unsigned WHICH, typename T>
+static __device__ void write_columns(const float (&sum)[LSPO_WARP_THREADS][2], uint32_t column, uint32_t d,
+                                     bool aligned, T *out)
 {
-    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, own = threadIdx.x / LSPO_WARP_THREADS * LSPO_WARP_THREADS;
+    constexpr unsigned GROUP = LSPO_GROUP<T>;
 #pragma unroll
-    for (unsigned k = 0; k < LSPO_WARP_THREADS; k++)
-        for (unsigned i = 0; i < A_WORD<T>; i++)
-            lspo_round(sum[k][i], &tile[own + k][lane].at[i]);
-    __syncwarp();
-    for (unsigned t = 0; t < LSPO_WARP_THREADS * A_WORD<T> && t < tokens; t++)
-        if (column < d)
-            out[(size_t)t * d + column] = tile[own + lane][t / A_WORD<T>].at[t % A_WORD<T>];
+    for (unsigned k = 0; k < LSPO_WARP_THREADS; k += GROUP) {
+        lspo_numbers_t<float, GROUP> values;
+#pragma unroll
+        for (unsigned i = 0; i < GROUP; i++)
+            values.at[i] = sum[k + i][WHICH];
+        if (aligned && column + k + GROUP <= d) {
+            lspo_store(out + column + k, values);
+            continue;
+        }
+#pragma unroll
+        for (unsigned i = 0; i < GROUP; i++)
+            if (column + k + i < d)
+                lspo_round(values.at[i], &out[column + k + i]);
+    }
 }
 
-template <typename T>
-static __global__ void __launch_bounds__(LSPO_BLOCK_THREADS, 2)
+template <typename T, unsigned BYTES>
+static __global__ void __launch_bounds__(GATHER_THREADS, 1)
     gather_kernel(lspo_projector_t p, size_t tokens, const T *x, size_t x_stride, T *out)
 {
-    __shared__ tile_t<T> tile;
-    const size_t first_token = (size_t)blockIdx.y * LSPO_WARP_THREADS * A_WORD<T>;
-    const uint32_t column = blockIdx.x * GATHER_COLUMNS + threadIdx.x;
-    const bool aligned = lspo_aligned(x) && x_stride % LSPO_GROUP<T> == 0;
-    float sum[LSPO_WARP_THREADS][A_WORD<T>] = {};
-    cursor_t cursor = {0, 0, 0, 0};
-    part_t<T> part;
-    if (column < p.d) {
-        cursor.at = p.column_first[column];
-        cursor.end = p.column_first[column + 1];
-    }
-    read_entry(p, &cursor);
-    const T *const from = x + first_token * x_stride;
-    fetch(from, x_stride, tokens - first_token, p.rows, aligned, part);
-    for (uint32_t first_row = 0; first_row < p.rows; first_row += GATHER_ROWS) {
-        const uint32_t rows = min(p.rows - first_row, (uint32_t)GATHER_ROWS), next = first_row + rows;
+    using chunk = chunk_t<T, BYTES>;
+    T *const tiles = (T *)lspo_shared;
+    firsts_t *const first = (firsts_t *)(tiles + 2 * chunk::NUMBERS);
+    const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, own_column = threadIdx.x - lane;
+    const size_t first_token = (size_t)blockIdx.y * GATHER_TOKENS;
+    const uint32_t panel = blockIdx.x * GATHER_COLUMNS, column = panel + threadIdx.x;
+    factor_t<T> from = {x + first_token * x_stride, x_stride, tokens - first_token, p.rows, false};
+    from.in_words = (uintptr_t)x % sizeof(uint32_t) == 0 && x_stride % A_WORD<T> == 0;
+    list_t own = {0, 0};
+    float sum[LSPO_WARP_THREADS][2] = {};
+    lspo_copies_t copies;
+    if (column < p.d)
+        own = {p.column_first[column], p.column_first[column + 1]};
+    start_chunk<T, BYTES>(from, tiles, copies);
+    for (uint32_t number = 0, row = 0; row < p.rows; number++, row += chunk::ROWS) {
+        copies.finish();
         __syncthreads();
-        put(part, tile);
-        __syncthreads();
-        fetch(from + next, x_stride, tokens - first_token, p.rows - next, aligned, part);
-        add_chunk<T>(p, first_row, rows, tile, &cursor, sum);
+        if (p.rows - row > chunk::ROWS) {
+            from.x += chunk::ROWS;
+            from.rows = p.rows - row - chunk::ROWS;
+            start_chunk<T, BYTES>(from, tiles + (number + 1) % 2 * chunk::NUMBERS, copies);
+        }
+        if (number % GATHER_CHUNKS == 0)
+            find_chunks(p, row, chunk::ROWS, own, first);
+        const uint32_t row_0 = number % 2 * chunk::NUMBERS + lane * chunk::STRIDE - row;
+        add_chunk<T, chunk::STRIDE>(p, (const firsts_t *)&first[number % GATHER_CHUNKS][own_column],
+                                    row_0 * (uint32_t)sizeof(T), sum);
+        if (p.rows - row <= chunk::ROWS)
+            break; /* rows near 2^32 */
     }
-    __syncthreads();
-    write_columns<T>(sum, tokens - first_token, p.d, column, tile, out + first_token * p.d);
+    const bool aligned = lspo_aligned(out) && p.d % LSPO_GROUP<T> == 0;
+    const size_t token = first_token + lane;
+    if (token < tokens)
+        write_columns<0>(sum, panel + own_column, p.d, aligned, out + token * p.d);
+    if (token + LSPO_WARP_THREADS < tokens)
+        write_columns<1>(sum, panel + own_column, p.d, aligned, out + (token + LSPO_WARP_THREADS) * p.d);
+}
+
+template <typename T, unsigned BYTES>
+static int launch_gather(const lspo_projector_t *p, size_t tokens, const T *x, size_t x_stride, T *out, void *stream)
+{
+    const dim3 grid((p->d - 1) / GATHER_COLUMNS + 1, (unsigned)((tokens - 1) / GATHER_TOKENS + 1));
+    return lspo_launch_large(gather_kernel<T, BYTES>, grid, GATHER_THREADS, gather_shared_bytes<T, BYTES>(), stream, *p,
+                             tokens, x, x_stride, out);
 }
 
 int lspo_projector_gather_cuda(const lspo_cuda_t *on, const lspo_projector_t *p, size_t tokens, const void *x,
                                size_t x_stride, void *out)
 {
+    size_t shared_bytes;
     if (tokens == 0)
         return cudaSuccess;
-    return lspo_with_number(on->number, [=](auto zero) {
+    const int error = lspo_shared_bytes_most(&shared_bytes);
+    return error != cudaSuccess ? error : lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        const size_t together = LSPO_WARP_THREADS * A_WORD<T>;
-        const dim3 grid((p->d - 1) / GATHER_COLUMNS + 1, (unsigned)((tokens - 1) / together + 1));
-        return lspo_launch(gather_kernel<T>, grid, LSPO_BLOCK_THREADS, 0, on->stream, *p, tokens, (const T *)x,
-                           x_stride, (T *)out);
+        if (gather_shared_bytes<T, 1024>() <= shared_bytes)
+            return launch_gather<T, 1024>(p, tokens, (const T *)x, x_stride, (T *)out, on->stream);
+        return gather_shared_bytes<T, 512>() <= shared_bytes
+                   ? launch_gather<T, 512>(p, tokens, (const T *)x, x_stride, (T *)out, on->stream)
+                   : launch_gather<T, 256>(p, tokens, (const T *)x, x_stride, (T *)out, on->stream);
     });
 }
 
@@ -217,6 +268,13 @@ int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pai
  * by side: one access reads four, and random columns are spread over all banks.  Then each thread computes COLUMNS
  * columns of W, one word wide, in all rows, so that a warp accesses whole cache lines of a row; it loads them before it
  * sums. */
+enum {
+    APPLY_THREADS = 256,
+    APPLY_THREADS_LARGE = 512, /* with so much shared memory that there may be one block per multiprocessor */
+    APPLY_SHARED_LARGE = 48 * 1024,
+    APPLY_BLOCKS = 256,  /* enough to fill a large GPU  */
+    APPLY_SPAN_MIN = 512 /* the fewest columns that justify a panel */
+};
 
 template <unsigned ROWS> struct panel_t {
     static constexpr unsigned TOGETHER = ROWS < 4 ? ROWS : 4, PLANES = ROWS / TOGETHER;
@@ -225,19 +283,49 @@ template <unsigned ROWS> struct panel_t {
     uint32_t d;
 };
 
-/* Rows first_row .. of P delta, those that exist. */
+/* Row `row` of P delta, if it exists, in N columns, which begin at `from` in delta. */
+template <unsigned N>
+static __device__ void make_row(const lspo_projector_t &p, uint32_t row, const float *const (&from)[N],
+                                uint32_t delta_row_bytes, float (&sum)[N])
+{
+    const size_t first = (size_t)row * p.r;
+#pragma unroll
+    for (unsigned k = 0; k < N; k++)
+        sum[k] = 0;
+    for (uint32_t e = 0; e < p.r && row < p.rows; e++) {
+        const uint64_t offset = (uint64_t)p.index[first + e] * delta_row_bytes;
+        const float value = p.value[first + e];
+#pragma unroll
+        for (unsigned k = 0; k < N; k++)
+            sum[k] += value * *(const float *)((const char *)from[k] + offset);
+    }
+}
+
+/* Rows first_row .. of P delta, those that exist.  A thread has four columns, a block's threads apart. */
 template <unsigned ROWS>
 static __device__ void make_panel(const lspo_projector_t &p, const float *delta, uint32_t first_row,
                                   panel_t<ROWS> panel)
 {
-    for (uint32_t c = threadIdx.x; c < panel.d; c += blockDim.x) {
+    constexpr unsigned AT_ONCE = 4, TOGETHER = panel.TOGETHER;
+    for (uint32_t c = threadIdx.x; c < panel.d; c += AT_ONCE * blockDim.x) {
+        const float *from[AT_ONCE];
 #pragma unroll
-        for (unsigned i = 0; i < ROWS; i++) {
-            const size_t first = ((size_t)first_row + i) * p.r;
-            float sum = 0;
-            for (uint32_t e = 0; e < p.r && first_row + i < p.rows; e++)
-                sum += p.value[first + e] * delta[(size_t)p.index[first + e] * panel.d + c];
-            panel.columns[i / panel.TOGETHER * panel.d + c].at[i % panel.TOGETHER] = sum;
+        for (unsigned k = 0; k < AT_ONCE; k++) /* of those that do not exist, the last one instead */
+            from[k] = delta + min(c + k * blockDim.x, panel.d - 1);
+#pragma unroll 1
+        for (unsigned plane = 0; plane < panel.PLANES; plane++) {
+            float sum[TOGETHER][AT_ONCE];
+#pragma unroll
+            for (unsigned i = 0; i < TOGETHER; i++)
+                make_row(p, first_row + plane * TOGETHER + i, from, panel.d * (uint32_t)sizeof(float), sum[i]);
+#pragma unroll
+            for (unsigned k = 0; k < AT_ONCE; k++) {
+                typename panel_t<ROWS>::column_t column;
+                for (unsigned i = 0; i < TOGETHER; i++)
+                    column.at[i] = sum[i][k];
+                if (c + k * blockDim.x < panel.d)
+                    panel.columns[plane * panel.d + c + k * blockDim.x] = column;
+            }
         }
     }
 }
@@ -260,19 +348,64 @@ static __device__ void add_entries(const uint32_t *index, const float *value, co
         }
 }
 
-/* Random bits for number `at` of W: two numbers in a word share a draw. */
-static __device__ uint32_t bits_of(uint64_t seed, size_t at)
+/* Random bits for four numbers of W, 16 for each: of two rows and two columns, which begin at even ones. */
+static __device__ uint64_t bits_of_four(uint64_t seed, uint32_t row, uint32_t column, uint32_t columns)
 {
-    return lspo_random_bits(seed, at / 2) << at % 2 * 16;
+    return lspo_random_word(seed, (uint64_t)(row / 2) * ((columns + 1) / 2) + column / 2);
 }
 
-template <typename T, unsigned ROWS, unsigned COLUMNS>
-static __global__ void __launch_bounds__(LSPO_BLOCK_THREADS)
-    apply_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, float eta, float keep, uint64_t seed, T *w,
-                 uint32_t span)
+/* Those of one of them, in the upper half. */
+static __device__ uint32_t bits_of_one(uint64_t four, uint32_t row, uint32_t column)
 {
+    return (uint32_t)(four >> (row % 2 * 32 + column % 2 * 16)) << 16;
+}
+
+/* The step from w to keep w - eta along. */
+typedef struct {
+    float eta, keep;
+    uint64_t seed;
+} descent_t;
+
+/* A thread's columns of W, in all rows of a block. */
+template <typename T, unsigned ROWS, unsigned COLUMNS> struct place_t {
     using columns_t = lspo_numbers_t<T, COLUMNS>;
-    using bits_t = std::conditional_t<sizeof(columns_t) == 4, uint32_t, uint16_t>; /* one register each */
+    using word_t = std::conditional_t<sizeof(columns_t) == 4, uint32_t, uint16_t>; /* one register each */
+    T *w;
+    uint32_t row, rows, column, columns; /* rows: those that exist of ROWS; columns: of W */
+
+    __device__ void load(word_t (&before)[ROWS]) const
+    {
+#pragma unroll
+        for (unsigned i = 0; i < ROWS; i++)
+            if (i < rows)
+                before[i] = *(const word_t *)(w + (size_t)i * columns);
+    }
+
+    __device__ void store(const word_t (&before)[ROWS], const float (&sum)[COLUMNS][ROWS], const descent_t &step) const
+    {
+        uint64_t four = 0;
+#pragma unroll
+        for (unsigned i = 0; i < ROWS; i++) {
+            if (i >= rows)
+                continue;
+            columns_t numbers;
+            memcpy(&numbers, &before[i], sizeof numbers);
+            if (sizeof(T) < sizeof(float) && (i % 2 == 0 || ROWS == 1))
+                four = bits_of_four(step.seed, row + i, column, columns);
+#pragma unroll
+            for (unsigned c = 0; c < COLUMNS; c++)
+                numbers.at[c] =
+                    lspo_round_randomly<T>(step.keep * lspo_to_float(numbers.at[c]) - step.eta * sum[c][i],
+                                           bits_of_one(four, ROWS == 1 ? row : i, COLUMNS == 1 ? column : c));
+            lspo_store_numbers(w + (size_t)i * columns, numbers);
+        }
+    }
+};
+
+template <typename T, unsigned ROWS, unsigned COLUMNS>
+static __global__ void __launch_bounds__(APPLY_THREADS_LARGE, 1)
+    apply_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, descent_t step, T *w, uint32_t span)
+{
     const panel_t<ROWS> panel = {(typename panel_t<ROWS>::column_t *)lspo_shared, q.d};
     const uint32_t first_row = blockIdx.x * ROWS, count = min(p.rows - first_row, (uint32_t)ROWS);
     const uint32_t first_column = blockIdx.y * span, last_column = min(q.rows - first_column, span) + first_column;
@@ -280,46 +413,32 @@ static __global__ void __launch_bounds__(LSPO_BLOCK_THREADS)
     make_panel(p, delta, first_row, panel);
     __syncthreads();
     for (uint32_t j = first_column + threadIdx.x * COLUMNS; j < last_column; j += blockDim.x * COLUMNS) {
-        bits_t before[ROWS];
+        const place_t<T, ROWS, COLUMNS> place = {w + (size_t)first_row * q.rows + j, first_row, count, j, q.rows};
+        typename place_t<T, ROWS, COLUMNS>::word_t before[ROWS];
         float sum[COLUMNS][ROWS] = {};
-        const size_t at = (size_t)first_row * q.rows + j;
-#pragma unroll
-        for (unsigned i = 0; i < ROWS; i++)
-            if (i < count)
-                before[i] = *(const bits_t *)(w + at + (size_t)i * q.rows);
+        place.load(before);
 #pragma unroll
         for (unsigned c = 0; c < COLUMNS; c++) {
             const size_t first = ((size_t)j + c) * q.r;
+#pragma unroll 1
             for (uint32_t e = 0; fours && e < q.r; e += 4)
                 add_entries<4>(q.index + first + e, q.value + first + e, panel, sum[c]);
             for (uint32_t e = 0; !fours && e < q.r; e++)
                 add_entries<1>(q.index + first + e, q.value + first + e, panel, sum[c]);
         }
-#pragma unroll
-        for (unsigned i = 0; i < ROWS; i++) {
-            if (i >= count)
-                continue;
-            const size_t place = at + (size_t)i * q.rows;
-            const uint32_t bits = bits_of(seed, place); /* two columns start at an even place */
-            columns_t numbers;
-            memcpy(&numbers, &before[i], sizeof numbers);
-#pragma unroll
-            for (unsigned c = 0; c < COLUMNS; c++)
-                numbers.at[c] =
-                    lspo_round_randomly<T>(keep * lspo_to_float(numbers.at[c]) - eta * sum[c][i], bits << 16 * c);
-            lspo_store_numbers(w + place, numbers);
-        }
+        place.store(before, sum, step);
     }
 }
 
 /* For d_n whose panel fits no block: one element at a time, directly from delta. */
 template <typename T>
-static __global__ void apply_wide_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, float eta,
-                                         float keep, uint64_t seed, T *w)
+static __global__ void apply_wide_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, descent_t step,
+                                         T *w)
 {
     const size_t n = (size_t)p.rows * q.rows;
     for (size_t at = lspo_grid_first(); at < n; at += lspo_grid_step()) {
-        const size_t left = at / q.rows * p.r, right = at % q.rows * q.r;
+        const uint32_t row = (uint32_t)(at / q.rows), column = (uint32_t)(at % q.rows);
+        const size_t left = (size_t)row * p.r, right = (size_t)column * q.r;
         float sum = 0;
         for (uint32_t e = 0; e < q.r; e++) {
             float part = 0;
@@ -327,58 +446,61 @@ static __global__ void apply_wide_kernel(lspo_projector_t p, lspo_projector_t q,
                 part += p.value[left + f] * delta[(size_t)p.index[left + f] * q.d + q.index[right + e]];
             sum += q.value[right + e] * part;
         }
-        w[at] = lspo_round_randomly<T>(keep * lspo_to_float(w[at]) - eta * sum, bits_of(seed, at));
+        const uint32_t bits = bits_of_one(bits_of_four(step.seed, row, column, q.rows), row, column);
+        w[at] = lspo_round_randomly<T>(step.keep * lspo_to_float(w[at]) - step.eta * sum, bits);
     }
 }
 
-enum {
-    SHARED_BYTES_MAX = 48 * 1024, /* without requesting more */
-    APPLY_BLOCKS = 256,           /* enough to fill a large GPU  */
-    APPLY_SPAN_MIN = 512          /* the fewest columns that justify a panel */
-};
+/* A call's arguments. */
+typedef struct {
+    const lspo_projector_t *p, *q;
+    const float *delta;
+    descent_t step;
+    void *w, *stream;
+} apply_t;
 
 /* With few rows the columns are also split, and each span computes the panel again, until the GPU is full. */
-template <typename T, unsigned ROWS, unsigned COLUMNS>
-static int launch_apply(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step, T *w,
-                        void *stream)
+template <typename T, unsigned ROWS, unsigned COLUMNS> static int launch_apply(const apply_t &a)
 {
-    const lspo_projector_t *const p = pair->p, *const q = pair->q;
-    const uint32_t row_blocks = (p->rows - 1) / ROWS + 1;
-    const uint32_t wanted = (APPLY_BLOCKS - 1) / row_blocks + 1, most = (q->rows - 1) / APPLY_SPAN_MIN + 1;
+    const uint32_t rows = a.p->rows, columns = a.q->rows, row_blocks = (rows - 1) / ROWS + 1;
+    const uint32_t wanted = (APPLY_BLOCKS - 1) / row_blocks + 1, most = (columns - 1) / APPLY_SPAN_MIN + 1;
     const uint32_t splits = wanted < most ? wanted : most;
-    const uint32_t span = ((q->rows - 1) / splits / LSPO_WARP_THREADS + 1) * LSPO_WARP_THREADS; /* whole words */
-    const dim3 grid(row_blocks, (q->rows - 1) / span + 1);
-    return lspo_launch(apply_kernel<T, ROWS, COLUMNS>, grid, LSPO_BLOCK_THREADS, q->d * ROWS * sizeof(float), stream,
-                       *p, *q, delta, step->rate, step->keep, step->seed, w, span);
+    const uint32_t span = ((columns - 1) / splits / LSPO_WARP_THREADS + 1) * LSPO_WARP_THREADS; /* whole words */
+    const dim3 grid(row_blocks, (columns - 1) / span + 1);
+    const size_t shared_bytes = (size_t)a.q->d * ROWS * sizeof(float);
+    return lspo_launch_large(apply_kernel<T, ROWS, COLUMNS>, grid,
+                             shared_bytes > APPLY_SHARED_LARGE ? APPLY_THREADS_LARGE : APPLY_THREADS, shared_bytes,
+                             a.stream, *a.p, *a.q, a.delta, a.step, (T *)a.w, span);
 }
 
-template <typename T, unsigned COLUMNS>
-static int apply_rows(const lspo_projector_pair_t *pair, const float *delta, const lspo_vector_step_t *step, T *w,
-                      void *stream)
+template <typename T, unsigned COLUMNS> static int apply_rows(const apply_t &a)
 {
-    const lspo_projector_t *const p = pair->p, *const q = pair->q;
-    const size_t rows = SHARED_BYTES_MAX / (q->d * sizeof(float));
+    size_t shared_bytes;
+    const int error = lspo_shared_bytes_most(&shared_bytes);
+    if (error != cudaSuccess)
+        return error;
+    const size_t rows = shared_bytes / (a.q->d * sizeof(float));
     if (rows >= 16)
-        return launch_apply<T, 16, COLUMNS>(pair, delta, step, w, stream);
+        return launch_apply<T, 16, COLUMNS>(a);
     if (rows >= 8)
-        return launch_apply<T, 8, COLUMNS>(pair, delta, step, w, stream);
+        return launch_apply<T, 8, COLUMNS>(a);
     if (rows >= 4)
-        return launch_apply<T, 4, COLUMNS>(pair, delta, step, w, stream);
+        return launch_apply<T, 4, COLUMNS>(a);
     if (rows >= 2)
-        return launch_apply<T, 2, COLUMNS>(pair, delta, step, w, stream);
+        return launch_apply<T, 2, COLUMNS>(a);
     if (rows == 1)
-        return launch_apply<T, 1, COLUMNS>(pair, delta, step, w, stream);
-    return lspo_launch_over((size_t)p->rows * q->rows, apply_wide_kernel<T>, stream, *p, *q, delta, step->rate,
-                            step->keep, step->seed, w);
+        return launch_apply<T, 1, COLUMNS>(a);
+    return lspo_launch_over((size_t)a.p->rows * a.q->rows, apply_wide_kernel<T>, a.stream, *a.p, *a.q, a.delta, a.step,
+                            (T *)a.w);
 }
 
 int lspo_projector_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
                               const lspo_vector_step_t *step, void *w)
 {
+    const apply_t a = {pair->p, pair->q, delta, {step->rate, step->keep, step->seed}, w, on->stream};
     return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        const bool words = pair->q->rows % A_WORD<T> == 0 && (uintptr_t)w % sizeof(uint32_t) == 0;
-        return words ? apply_rows<T, A_WORD<T>>(pair, delta, step, (T *)w, on->stream)
-                     : apply_rows<T, 1>(pair, delta, step, (T *)w, on->stream);
+        const bool words = a.q->rows % A_WORD<T> == 0 && (uintptr_t)a.w % sizeof(uint32_t) == 0;
+        return words ? apply_rows<T, A_WORD<T>>(a) : apply_rows<T, 1>(a);
     });
 }

@@ -43,22 +43,36 @@ static __global__ void step_kernel(size_t n, float keep, float rate, const Direc
     });
 }
 
-template <typename T>
-static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS)
-    column_sum_kernel(size_t rows, size_t cols, const T *x, bool accumulate, T *out)
+template <unsigned N, typename T>
+static __global__ void __launch_bounds__(LSPO_COLUMN_THREADS) column_sum_kernel(lspo_column_sums_t<1, T> to, const T *x)
 {
-    lspo_sum_columns(rows, cols, accumulate, {out},
-                     [=](size_t i, size_t j, float(&sums)[1]) { sums[0] += lspo_to_float(x[i * cols + j]); });
+    lspo_sum_columns<N>(to, [cols = to.cols, x](size_t i, size_t j, float(&sums)[1][N]) {
+        const auto values = lspo_load(lspo_width_t<N>(), x + i * cols + j);
+        for (unsigned c = 0; c < N; c++)
+            sums[0][c] += values.at[c];
+    });
 }
 
+/* The sum of the squares of a group, in fp32; in fp64 where fp32 would overflow or lose small squares. */
+template <unsigned N> static __device__ double sum_of_group(const lspo_numbers_t<float, N> &values)
+{
+    float sum = 0;
+#pragma unroll
+    for (unsigned k = 0; k < N; k++)
+        sum = fmaf(values.at[k], values.at[k], sum);
+    if (sum == 0.0f || (sum > 1e-24f && sum < 1e38f))
+        return (double)sum;
+    double exact = 0;
+    for (unsigned k = 0; k < N; k++)
+        exact += (double)values.at[k] * (double)values.at[k];
+    return exact;
+}
+
+/* One addition in fp64 per 16 bytes: GeForce GPUs have one fp64 unit per 64 of fp32, too few for one per number. */
 template <typename T> static __global__ void squares_kernel(size_t n, const T *x, double *parts)
 {
     double sum = 0;
-    lspo_each<T>(n, lspo_aligned(x), [=, &sum](size_t i, auto width) {
-        const auto values = lspo_load(width, x + i);
-        for (unsigned k = 0; k < width; k++)
-            sum += (double)values.at[k] * (double)values.at[k];
-    });
+    lspo_each<T>(n, lspo_aligned(x), [=, &sum](size_t i, auto width) { sum += sum_of_group(lspo_load(width, x + i)); });
     sum = lspo_block_sum(sum);
     if (threadIdx.x == 0)
         parts[blockIdx.x] = sum;
@@ -118,8 +132,10 @@ int lspo_column_sum_cuda(const lspo_cuda_t *on, size_t rows, size_t cols, const 
 {
     return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_columns(cols, column_sum_kernel<T>, on->stream, rows, cols, (const T *)x, accumulate,
-                                   (T *)out);
+        const lspo_column_sums_t<1, T> to = {rows, cols, accumulate, {(T *)out}};
+        return lspo_in_pairs(cols, (const T *)x)
+                   ? lspo_launch_columns<2>(on, to, column_sum_kernel<2, T>, (const T *)x)
+                   : lspo_launch_columns<1>(on, to, column_sum_kernel<1, T>, (const T *)x);
     });
 }
 

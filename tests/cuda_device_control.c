@@ -58,9 +58,15 @@ void cuda_on_host_green_contexts(bool present)
     (void)present;
 }
 
-void cuda_on_host_refuse_fused(bool refused)
+void cuda_on_host_capability(int major, int minor)
 {
-    (void)refused;
+    (void)major;
+    (void)minor;
+}
+
+void cuda_on_host_fail_fused(int status)
+{
+    (void)status;
 }
 
 void cuda_on_host_pinnable(size_t at_once_bytes, size_t total_bytes)

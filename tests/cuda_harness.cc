@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernels/cuda.h"
+
 #ifdef CUDA_ON_HOST
 #include "cuda_on_host.h"
 #endif
@@ -60,6 +62,13 @@ void *device_cublas(void)
     static cublasHandle_t handle = nullptr;
     need(handle != nullptr || cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS, "cublasCreate");
     return handle;
+}
+
+float *device_column_sums(void)
+{
+    static float *sums = nullptr;
+    need(sums != nullptr || cudaMalloc(&sums, LSPO_COLUMN_SUM_FLOATS * sizeof *sums) == cudaSuccess, "cudaMalloc");
+    return sums;
 }
 
 const char *device_complaint(int launch_error)

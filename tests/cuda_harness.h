@@ -20,6 +20,8 @@ void device_free_all(void);
 
 /* A cublasHandle_t. */
 void *device_cublas(void);
+/* Scratch of sums of columns. */
+float *device_column_sums(void);
 
 /* NULL when the launch went well and all work is done without an error; else what is wrong. */
 const char *device_complaint(int launch_error);

@@ -22,7 +22,7 @@ static inline size_t number_count(void)
 #define all_halves (*(const lspo_number_t(*)[number_count() - 1])(known_numbers + 1))
 
 /* A call's first argument: the default stream, arrays of this format. */
-#define ON(format) (&(lspo_cuda_t){.number = (format), .cublas = device_cublas()})
+#define ON(format) (&(lspo_cuda_t){.number = (format), .cublas = device_cublas(), .column_sums = device_column_sums()})
 
 /* The distance of two numbers that follow one another, relative to them. */
 static inline double step_of(lspo_number_t number)

@@ -20,6 +20,7 @@ const lspo_calibration_shapes_t lspo_calibrate_host_shapes = {
     .width_p = 384,
     .width_q = 1536,
     .subspace = 128,
+    .nonzeros = {1, 4, 8},
     .tokens = 512,
     .adam_near = 1 << 17,
     .adam_far = 1 << 19,
@@ -42,7 +43,8 @@ const lspo_calibration_shapes_t lspo_calibrate_gpu_shapes = {
                    {2, 2048, 12, 128}},
     .width_p = 2048,
     .width_q = 5504,
-    .subspace = 512,
+    .subspace = 1024, /* as lsp's default, half of the width; nonzeros around its default of 8 */
+    .nonzeros = {4, 8, 16},
     .tokens = 2048,
     .adam_near = 1 << 20,
     .adam_far = 1 << 23,

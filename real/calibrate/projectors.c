@@ -41,14 +41,12 @@ static void call_scatter_tall(void *context)
     scatter(call->calibration, &call->q, &call->p);
 }
 
-enum { PROJECTOR_TIMINGS = 6 };
+enum { PROJECTOR_TIMINGS = 2 * LSPO_CALIBRATE_NONZEROS };
 
-/* By nonzeros per row (1, 4, 8), near and far; into a weight of few long rows and one of many short ones. */
+/* By nonzeros per row, near and far; into a weight of few long rows and one of many short ones. */
 typedef struct {
     lspo_timing_t gather[PROJECTOR_TIMINGS], wide[PROJECTOR_TIMINGS], tall[PROJECTOR_TIMINGS];
 } projector_times_t;
-
-static const uint32_t nonzeros[PROJECTOR_TIMINGS / 2] = {1, 4, 8};
 
 /* A projector with arrays in device memory. */
 static lspo_status_t make_projector(lspo_device_t *device, uint32_t rows, uint32_t d, uint32_t r, uint64_t seed,
@@ -58,18 +56,20 @@ static lspo_status_t make_projector(lspo_device_t *device, uint32_t rows, uint32
     if (!lspo_projector_random(rows, d, r, seed, &host))
         return lspo_no_memory("a projector");
     made = host;
-    void **to[] = {(void **)&made.index, (void **)&made.value, (void **)&made.column_first, (void **)&made.column_row,
-                   (void **)&made.column_value};
-    const void *from[] = {host.index, host.value, host.column_first, host.column_row, host.column_value};
-    size_t entries = (size_t)rows * r, count = 0;
+    void **to[] = {(void **)&made.index, (void **)&made.value, (void **)&made.column_first,
+                   (void **)&made.column_entry};
+    const void *from[] = {host.index, host.value, host.column_first, host.column_entry};
+    const size_t entries = (size_t)rows * r;
+    const size_t bytes[] = {entries * sizeof *host.index, entries * sizeof *host.value,
+                            ((size_t)d + 1) * sizeof *host.column_first, entries * sizeof *host.column_entry};
+    size_t count = 0;
     lspo_status_t status = LSPO_OK;
-    while (count < 5) {
-        size_t bytes = 4 * (count == 2 ? (size_t)d + 1 : entries);
-        status = lspo_device_alloc(device, bytes, to[count]);
+    while (count < sizeof to / sizeof *to) {
+        status = lspo_device_alloc(device, bytes[count], to[count]);
         if (status != LSPO_OK)
             goto failed;
         count++;
-        status = lspo_device_write(device, *to[count - 1], from[count - 1], bytes);
+        status = lspo_device_write(device, *to[count - 1], from[count - 1], bytes[count - 1]);
         if (status != LSPO_OK)
             goto failed;
     }
@@ -85,9 +85,8 @@ failed:
 
 static void release_projector(lspo_device_t *device, const lspo_projector_t *projector)
 {
-    void *arrays[] = {projector->column_value, projector->column_row, projector->column_first, projector->value,
-                      projector->index};
-    for (size_t i = 0; i < 5; i++)
+    void *arrays[] = {projector->column_entry, projector->column_first, projector->value, projector->index};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         lspo_device_free(device, arrays[i]);
 }
 
@@ -95,7 +94,7 @@ static lspo_status_t time_projectors(lspo_calibration_t *calibration, uint32_t i
 {
     const lspo_calibration_shapes_t *shapes = calibration->shapes;
     projector_call_t call = {.calibration = calibration, .tokens = shapes->tokens};
-    uint32_t r = nonzeros[index / 2], d = shapes->subspace;
+    uint32_t r = shapes->nonzeros[index / 2], d = shapes->subspace;
     char shape[48];
     calibration->far = index % 2;
     snprintf(shape, sizeof shape, "d%u r%u %s", d, r, calibration->far ? "far" : "near");
@@ -119,6 +118,7 @@ release_p:
 /* The amounts in the six timings of one shape: FLOPs per nonzero, of P D and of others, and bytes. */
 typedef struct {
     const lspo_timing_t *timings;
+    const uint32_t *nonzeros;
     double flop, inner_flop, bytes;
 } shape_t;
 
@@ -127,10 +127,10 @@ enum { AMOUNTS = 4 };
 /* Arithmetic, bytes, additional bytes if far, arithmetic of P D. */
 static void amounts_of(const shape_t *shape, uint32_t timing, double x[AMOUNTS])
 {
-    x[0] = shape->flop * nonzeros[timing / 2];
+    x[0] = shape->flop * shape->nonzeros[timing / 2];
     x[1] = shape->bytes;
     x[2] = timing % 2 ? shape->bytes : 0;
-    x[3] = shape->inner_flop * nonzeros[timing / 2];
+    x[3] = shape->inner_flop * shape->nonzeros[timing / 2];
 }
 
 /* The fitted fields of the profile. */
@@ -161,8 +161,8 @@ static lspo_status_t fit_projector_rates(lspo_calibration_t *calibration, const 
         return status;
     /* If one is hidden by the other, only an upper bound of it is known. */
     if (!(fit.cost[0] > 0))
-        fit.cost[0] =
-            shapes->timings[PROJECTOR_TIMINGS - 2].median_s / (shapes->flop * nonzeros[PROJECTOR_TIMINGS / 2 - 1]);
+        fit.cost[0] = shapes->timings[PROJECTOR_TIMINGS - 2].median_s /
+                      (shapes->flop * shapes->nonzeros[PROJECTOR_TIMINGS / 2 - 1]);
     if (!(fit.cost[1] > 0))
         fit.cost[1] = shapes->timings[0].median_s / shapes->bytes;
     double far = fit.cost[1] + fit.cost[2];
@@ -198,10 +198,10 @@ lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration)
         if (status != LSPO_OK)
             return status;
     }
-    const shape_t gather = {times.gather, 2 * t * f, 0, number * t * (f + d)};
+    const shape_t gather = {times.gather, shapes->nonzeros, 2 * t * f, 0, number * t * (f + d)};
     const double w_bytes = number * 2 * w * f + 4 * d * d;
-    const shape_t scatters[] = {{times.wide, 2 * w * f, 2 * w * d, w_bytes},
-                                {times.tall, 2 * w * f, 2 * f * d, w_bytes}};
+    const shape_t scatters[] = {{times.wide, shapes->nonzeros, 2 * w * f, 2 * w * d, w_bytes},
+                                {times.tall, shapes->nonzeros, 2 * w * f, 2 * f * d, w_bytes}};
     const rates_t gather_rates = {.flops = &machine->gpu.gather_flops,
                                   .memory_Bps = &machine->gpu.gather_Bps,
                                   .cached_Bps = &machine->gpu.gather_cached_Bps};

@@ -47,13 +47,14 @@ typedef struct {
 
 /* The sizes at which kernels are timed.  They differ by device, because a shape that takes a CPU core milliseconds is
  * too small for a GPU. */
-enum { LSPO_CALIBRATE_VECTORS = 7, LSPO_CALIBRATE_ATTENTIONS = 8 };
+enum { LSPO_CALIBRATE_VECTORS = 7, LSPO_CALIBRATE_ATTENTIONS = 8, LSPO_CALIBRATE_NONZEROS = 3 };
 struct lspo_calibration_shapes {
     size_t near_floats, far_floats; /* of a pool */
     size_t product_sizes[LSPO_PRODUCT_SIZES_MAX];
     size_t vectors[LSPO_CALIBRATE_VECTORS][2];       /* rows, width */
     size_t attentions[LSPO_CALIBRATE_ATTENTIONS][4]; /* batch, sequence, heads, head width */
     uint32_t width_p, width_q, subspace;             /* of the projectors */
+    uint32_t nonzeros[LSPO_CALIBRATE_NONZEROS];      /* per row of them, ascending */
     size_t tokens;
     size_t adam_near, adam_far;
     uint32_t message_sizes;               /* from 64 B on, each four times the previous one */

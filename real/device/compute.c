@@ -30,8 +30,12 @@ lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_
     if (c == NULL)
         return lspo_no_memory("a device's kernels");
     *c = (lspo_compute_t){.is_cuda = true, .on = {.stream = stream, .cublas = cublas}};
-    const int error = lspo_matmul_create_cuda(cublas, &c->on.matmul);
+    int error = lspo_matmul_create_cuda(cublas, &c->on.matmul);
     lspo_status_t status = error == 0 ? LSPO_OK : device_error("no cuBLASLt", error);
+    if (status != LSPO_OK)
+        goto failed;
+    error = lspo_memory_alloc_cuda(LSPO_COLUMN_SUM_FLOATS * sizeof(float), (void **)&c->on.column_sums);
+    status = error == 0 ? LSPO_OK : device_error("no device memory for sums of columns", error);
     if (status != LSPO_OK)
         goto failed;
     status = lspo_compute_reserve(c, 1, 1);
@@ -49,6 +53,7 @@ void lspo_compute_destroy(lspo_compute_t *c)
     if (c == NULL || !c->is_cuda)
         return;
     lspo_memory_free_cuda(c->scratch);
+    lspo_memory_free_cuda(c->on.column_sums);
     lspo_matmul_destroy_cuda(c->on.matmul);
     free(c);
 }

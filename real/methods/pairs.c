@@ -26,8 +26,7 @@ static void place_projector(const lspo_projector_t *made, void *memory, lspo_pro
     *placed = *made;
     place_array(&at, made->index, nonzeros * sizeof(uint32_t), (void **)&placed->index);
     place_array(&at, made->value, nonzeros * sizeof(float), (void **)&placed->value);
-    place_array(&at, made->column_row, nonzeros * sizeof(uint32_t), (void **)&placed->column_row);
-    place_array(&at, made->column_value, nonzeros * sizeof(float), (void **)&placed->column_value);
+    place_array(&at, made->column_entry, nonzeros * sizeof *made->column_entry, (void **)&placed->column_entry);
     place_array(&at, made->column_first, ((size_t)made->d + 1) * sizeof(uint32_t), (void **)&placed->column_first);
 }
 
@@ -38,8 +37,7 @@ lspo_projector_t lspo_pairs_view_in(const lspo_projector_t *shape, void *memory)
     char *at = memory;
     view.index = memory;
     view.value = (float *)(at + ((const char *)shape->value - from));
-    view.column_row = (uint32_t *)(at + ((const char *)shape->column_row - from));
-    view.column_value = (float *)(at + ((const char *)shape->column_value - from));
+    view.column_entry = (lspo_projector_entry_t *)(at + ((const char *)shape->column_entry - from));
     view.column_first = (uint32_t *)(at + ((const char *)shape->column_first - from));
     return view;
 }

@@ -8,6 +8,7 @@ struct cublasContext {
     cudaStream_t stream;
     bool has_workspace, lost_workspace;
     int sms;
+    cublasMath_t math;
 };
 
 const char *lspo_cublas_missing(void)
@@ -53,6 +54,22 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void *, size_t)
     return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode)
+{
+    if (handle == nullptr)
+        return CUBLAS_STATUS_NOT_INITIALIZED;
+    handle->math = mode;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t *mode)
+{
+    if (handle == nullptr)
+        return CUBLAS_STATUS_NOT_INITIALIZED;
+    *mode = handle->math;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
 cublasStatus_t cublasSetSmCountTarget(cublasHandle_t handle, int count)
 {
     if (handle == nullptr)
@@ -93,9 +110,10 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cubla
     const cuda_on_host_matrix_t left = {(void *)a, a_type, a_rows, op_a == CUBLAS_OP_N ? k : m, lda};
     const cuda_on_host_matrix_t right = {(void *)b, b_type, b_rows, op_b == CUBLAS_OP_N ? n : k, ldb};
     const cuda_on_host_matrix_t out = {c, c_type, m, n, ldc};
-    const float scale = *(const float *)alpha, kept = *(const float *)beta;
+    const cuda_on_host_scale_t scale = {*(const float *)alpha, *(const float *)beta,
+                                        handle->math == CUBLAS_DEFAULT_MATH};
     const cudaError_t error = cuda_on_host_later(handle->stream, [=] {
-        cuda_on_host_write(cuda_on_host_multiply({op_a, left}, {op_b, right}, scale, kept, out), out);
+        cuda_on_host_write(cuda_on_host_multiply({op_a, left}, {op_b, right}, scale, out), out);
         return cudaSuccess;
     });
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;

@@ -25,10 +25,20 @@ enum cublasLtEpilogue_t {
 };
 enum cublasLtMatmulPreferenceAttributes_t {
     CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES = 1,
+    CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK = 3,
     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES = 5,
     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES = 6,
     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES = 7,
     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES = 8
+};
+
+/* How parts of a sum are added: not at all, where the result is, in fp32, or in the type of the result. */
+enum cublasLtReductionScheme_t {
+    CUBLASLT_REDUCTION_SCHEME_NONE = 0,
+    CUBLASLT_REDUCTION_SCHEME_INPLACE = 1,
+    CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2,
+    CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE = 4,
+    CUBLASLT_REDUCTION_SCHEME_MASK = 7
 };
 
 struct cublasLtMatmulDescOpaque_t {
@@ -47,6 +57,7 @@ struct cublasLtMatrixLayoutOpaque_t {
 typedef cublasLtMatrixLayoutOpaque_t *cublasLtMatrixLayout_t;
 struct cublasLtMatmulPreferenceOpaque_t {
     uint64_t workspace_bytes;
+    uint32_t reductions;
     uint32_t alignment_bytes[4];
 };
 typedef cublasLtMatmulPreferenceOpaque_t *cublasLtMatmulPreference_t;
@@ -55,6 +66,7 @@ struct cublasLtMatmulAlgo_t {
     uint64_t rows, cols, inner;
     cublasLtEpilogue_t epilogue;
     uint32_t alignment_bytes;
+    bool in_parts; /* added in the type of the result */
 };
 struct cublasLtMatmulHeuristicResult_t {
     cublasLtMatmulAlgo_t algo;

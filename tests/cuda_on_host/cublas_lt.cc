@@ -52,7 +52,7 @@ cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayout_t layout, cudaDataT
 
 cublasStatus_t cublasLtMatmulPreferenceInit(cublasLtMatmulPreference_t preference)
 {
-    *preference = {0, {256, 256, 256, 256}};
+    *preference = {0, CUBLASLT_REDUCTION_SCHEME_MASK, {256, 256, 256, 256}};
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -62,6 +62,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 {
     if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES)
         return set(&preference->workspace_bytes, value, size);
+    if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK)
+        return set(&preference->reductions, value, size);
     return set(&preference->alignment_bytes[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, size);
 }
 
@@ -102,7 +104,13 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         return CUBLAS_STATUS_INVALID_VALUE;
     if (takes_gelu(product->epilogue) && product->aux_stride % 8 != 0)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    results->algo = {d->rows, d->cols, inner_of(product, a), product->epilogue, preference->alignment_bytes[0]};
+    const uint32_t rounded = CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    results->algo = {d->rows,
+                     d->cols,
+                     inner_of(product, a),
+                     product->epilogue,
+                     preference->alignment_bytes[0],
+                     (preference->reductions & rounded) != 0};
     results->workspaceSize = 0;
     results->state = CUBLAS_STATUS_SUCCESS;
     *count = 1;
@@ -163,11 +171,11 @@ static int sms_of(cublasLtHandle_t handle)
     return sms;
 }
 
-static bool refuses;
+static cublasStatus_t failure;
 
-void cuda_on_host_refuse_fused(bool refused)
+void cuda_on_host_fail_fused(int status)
 {
-    refuses = refused;
+    failure = (cublasStatus_t)status;
 }
 
 static bool aligned(uint32_t alignment_bytes, const void *at)
@@ -189,16 +197,16 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
         takes_gelu(of.epilogue) != (of.aux != nullptr) || !aligned(asked, a) || !aligned(asked, b) ||
         !aligned(asked, c) || !aligned(asked, d) || of.sms != sms_of(handle))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (refuses)
-        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (failure != CUBLAS_STATUS_SUCCESS)
+        return failure;
     const cublasStatus_t loaded = cuda_on_host_load_product(true, a_layout->type, of.op_a, of.op_b);
     if (loaded != CUBLAS_STATUS_SUCCESS)
         return loaded;
     const cuda_on_host_matrix_t left = matrix(a, *a_layout), right = matrix(b, *b_layout), added = matrix(c, *c_layout);
     const cuda_on_host_matrix_t result = matrix(d, *d_layout);
-    const float scale = *(const float *)alpha, kept = *(const float *)beta;
+    const cuda_on_host_scale_t scale = {*(const float *)alpha, *(const float *)beta, algorithm->in_parts};
     const cudaError_t error = cuda_on_host_later(stream, [=] {
-        std::vector<float> values = cuda_on_host_multiply({of.op_a, left}, {of.op_b, right}, scale, kept, added);
+        std::vector<float> values = cuda_on_host_multiply({of.op_a, left}, {of.op_b, right}, scale, added);
         finish(of, result, values);
         cuda_on_host_write(values, result);
         return cudaSuccess;

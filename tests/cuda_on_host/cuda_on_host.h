@@ -51,11 +51,14 @@ void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes);
 /* The newest CUDA that the driver supports, as 12040; 0: there is no driver.  From the start that of the headers. */
 void cuda_on_host_driver(int version);
 
+/* Its compute capability from now on: how much shared memory a kernel may ask for. */
+void cuda_on_host_capability(int major, int minor);
+
 /* False: a driver without green contexts.  From the start it has them, in steps of 8 multiprocessors. */
 void cuda_on_host_green_contexts(bool present);
 
-/* True: cuBLASLt refuses to run the algorithms that it offers. */
-void cuda_on_host_refuse_fused(bool refused);
+/* From now on cuBLASLt fails with this cublasStatus_t to run the algorithms that it offers; 0: it runs them. */
+void cuda_on_host_fail_fused(int status);
 
 /* cudaHostRegister() refuses more than this at once, and more than this in all. */
 void cuda_on_host_pinnable(size_t at_once_bytes, size_t total_bytes);

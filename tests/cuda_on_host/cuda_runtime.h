@@ -10,8 +10,8 @@
  * outside the mask; an access of 2, 4, 8 or 16 bytes at an address that is no multiple of them.
  * Blocks run one after the other, in an order drawn likewise.  Memory: cudaMalloc() gives arrays that end, rounded up
  * to 64 bytes, at a page without access and are full of NaN, as shared memory is when a block starts; the limits of
- * sm_75 hold.  A pool has units of the GPU's memory and keeps pieces that are too small (layout.cc); code takes memory
- * when it is first launched.
+ * sm_75 hold, except that of shared memory, which is the device's own.  A pool has units of the GPU's memory and keeps
+ * pieces that are too small (layout.cc); code takes memory when it is first launched.
  *
  * A stream is a thread that does what is queued, in order, and may be made to dawdle (cuda_on_host_delays()), so that
  * what is not ordered shows: memory from a pool is NaN where its cudaMallocFromPoolAsync() runs and again from where

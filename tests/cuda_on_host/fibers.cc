@@ -33,11 +33,12 @@ enum {
     MODULE_BYTES = 4 << 20, /* of the GPU's memory, with the first kernel */
     KERNEL_BYTES = 64 << 10,
     SHARED_BYTES = 48 * 1024,
-    SHARED_BYTES_MAX = 64 * 1024 /* of sm_75, for a kernel that asks for it */
+    SHARED_BYTES_MAX = 227 * 1024 /* of sm_90, for a kernel that asks for it */
 };
 
 __thread uint3 threadIdx, blockIdx;
 __thread dim3 blockDim, gridDim;
+size_t cuda_on_host_shared_bytes(); /* of the device that this is, at most SHARED_BYTES_MAX */
 /* Every kernel's `extern __shared__`: kernels/launch.cuh. */
 thread_local float4 lspo_shared[SHARED_BYTES_MAX / sizeof(float4)];
 
@@ -257,12 +258,20 @@ void find_multiprocessor()
     sm->random_state = sm->seed;
 }
 
-/* Shared memory is the thread-local memory of this program: what a kernel reads before it has written is NaN. */
-int fill_shared(struct dl_phdr_info *info, size_t, void *)
+/* Shared memory is the thread-local memory of this program: what a kernel reads before it has written is NaN.  Of the
+ * memory whose size the launch tells, only what it asks for. */
+int fill_shared(struct dl_phdr_info *info, size_t, void *dynamic_bytes)
 {
-    for (int i = 0; i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_TLS)
-            memset(info->dlpi_tls_data, 0xff, info->dlpi_phdr[i].p_memsz);
+    char *const dynamic = (char *)lspo_shared;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        if (info->dlpi_phdr[i].p_type != PT_TLS)
+            continue;
+        char *const first = (char *)info->dlpi_tls_data, *const end = first + info->dlpi_phdr[i].p_memsz;
+        char *const rest = dynamic + sizeof lspo_shared;
+        memset(first, 0xff, (size_t)(dynamic - first));
+        memset(dynamic, 0xff, *(const size_t *)dynamic_bytes);
+        memset(rest, 0xff, (size_t)(end - rest));
+    }
     return 1; /* the program is the first object; its libraries' memory is not ours */
 }
 
@@ -270,7 +279,7 @@ void prepare_shared(size_t dynamic_bytes)
 {
     ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
     multiprocessor_t *const kept = sm;
-    dl_iterate_phdr(fill_shared, nullptr);
+    dl_iterate_phdr(fill_shared, &dynamic_bytes);
     sm = kept;
     ASAN_POISON_MEMORY_REGION((char *)lspo_shared + dynamic_bytes, sizeof lspo_shared - dynamic_bytes);
 }
@@ -538,7 +547,8 @@ extern "C" __attribute__((weak, noreturn)) void __ubsan_handle_type_mismatch_v1_
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
 {
-    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > SHARED_BYTES_MAX)
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+        (size_t)value > cuda_on_host_shared_bytes())
         return cudaErrorInvalidValue;
     const std::lock_guard<std::mutex> hold(allowance_lock);
     *allowance(kernel) = {kernel, (size_t)value};

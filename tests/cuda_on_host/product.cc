@@ -60,15 +60,45 @@ static int at_least_one(int x)
     return x > 1 ? x : 1;
 }
 
-std::vector<float> cuda_on_host_multiply(const cuda_on_host_operand_t &a, const cuda_on_host_operand_t &b, float alpha,
-                                         float beta, const cuda_on_host_matrix_t &c)
+/* A matrix read, of whose inner dimension a part is used. */
+struct factor_t {
+    cublasOperation_t op;
+    std::vector<float> values;
+    int stride;
+    bool left;
+
+    factor_t(const cuda_on_host_operand_t &of, bool is_left)
+        : op(of.op), values(cuda_on_host_read(of.matrix)), stride(at_least_one(of.matrix.rows)), left(is_left)
+    {
+    }
+    const float *from(int inner) const
+    {
+        return values.data() + ((op == CUBLAS_OP_N) == left ? (size_t)inner * (size_t)stride : (size_t)inner);
+    }
+};
+
+std::vector<float> cuda_on_host_multiply(const cuda_on_host_operand_t &a, const cuda_on_host_operand_t &b,
+                                         const cuda_on_host_scale_t &scale, const cuda_on_host_matrix_t &c)
 {
     const int inner = a.op == CUBLAS_OP_N ? a.matrix.cols : a.matrix.rows;
-    const std::vector<float> left = cuda_on_host_read(a.matrix), right = cuda_on_host_read(b.matrix);
-    std::vector<float> out = beta != 0 ? cuda_on_host_read(c) : std::vector<float>((size_t)c.rows * (size_t)c.cols);
-    lspo_blas()->sgemm(CblasColMajor, transpose(a.op), transpose(b.op), c.rows, c.cols, inner, alpha, left.data(),
-                       at_least_one(a.matrix.rows), right.data(), at_least_one(b.matrix.rows), beta, out.data(),
-                       at_least_one(c.rows));
+    const int half = scale.in_parts && c.type != CUDA_R_32F ? inner / 2 : inner;
+    const factor_t left(a, true), right(b, false);
+    std::vector<float> out =
+        scale.beta != 0 ? cuda_on_host_read(c) : std::vector<float>((size_t)c.rows * (size_t)c.cols);
+    const auto add_part = [&](int first, int end, float beta) {
+        lspo_blas()->sgemm(CblasColMajor, transpose(a.op), transpose(b.op), c.rows, c.cols, end - first, scale.alpha,
+                           left.from(first), left.stride, right.from(first), right.stride, beta, out.data(),
+                           at_least_one(c.rows));
+    };
+    add_part(0, half, scale.beta);
+    if (half == inner)
+        return out;
+    for (float &value : out) {
+        float rounded; /* large enough for every type */
+        round_to(value, &rounded, c.type, 0);
+        value = value_of(&rounded, c.type, 0);
+    }
+    add_part(half, inner, 1);
     return out;
 }
 

@@ -38,6 +38,19 @@ void cuda_on_host_driver(int version)
     driver_version = version;
 }
 
+void cuda_on_host_capability(int major, int minor)
+{
+    capability_major = major;
+    capability_minor = minor;
+}
+
+/* [CUDA C++ Programming Guide, "Technical Specifications per Compute Capability"] */
+size_t cuda_on_host_shared_bytes()
+{
+    const int capability = 10 * capability_major + capability_minor;
+    return (capability >= 90 ? 227 : capability == 80 ? 163 : capability > 80 ? 99 : 64) * (size_t)1024;
+}
+
 void cuda_on_host_green_contexts(bool present)
 {
     has_green_contexts = present;
@@ -114,9 +127,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
 {
-    *value = attribute == cudaDevAttrMultiProcessorCount      ? (int)MULTIPROCESSORS
-             : attribute == cudaDevAttrComputeCapabilityMajor ? capability_major
-                                                              : capability_minor;
+    *value = attribute == cudaDevAttrMultiProcessorCount            ? (int)MULTIPROCESSORS
+             : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? (int)cuda_on_host_shared_bytes()
+             : attribute == cudaDevAttrComputeCapabilityMajor       ? capability_major
+                                                                    : capability_minor;
     return there(device);
 }
 

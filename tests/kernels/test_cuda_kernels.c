@@ -176,7 +176,47 @@ Test(cuda_kernels, vectors)
         for (size_t i = 0; i < COUNT(rows); i++)
             for (size_t j = 0; j < COUNT(cols); j++)
                 check_vectors(all_numbers[k], &(vectors_t){rows[i], cols[j], i % 2 ? 3 : 0});
+        check_vectors(all_numbers[k], &(vectors_t){1100, 70, 0});
         DEVICE_OK(lspo_column_sum_cuda(ON(all_numbers[k]), 3, 0, NULL, false, NULL));
+    }
+}
+
+/* Sums of columns in the order that the header states, in fp32: 32 sums of every 32nd row, added in order. */
+static void sum_in_order(size_t rows, size_t cols, const float *x, float *sums)
+{
+    for (size_t j = 0; j < cols; j++) {
+        float parts[32] = {0}, sum;
+        for (size_t i = 0; i < rows; i++)
+            parts[i % 32] += x[i * cols + j];
+        sum = parts[0];
+        for (size_t part = 1; part < COUNT(parts); part++)
+            sum += parts[part];
+        sums[j] = sum;
+    }
+}
+
+/* Rows of a block around eight per warp, and rows that two, and three, blocks share: the last block's are fewer. */
+Test(cuda_kernels, column_sums_have_a_fixed_order)
+{
+    static const struct {
+        size_t rows, cols, blocks;
+    } cases[] = {{255, 2, 1}, {256, 6, 1}, {511, 66, 1}, {511, 33, 1}, {513, 34, 2}, {774, 5, 3}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const size_t rows = cases[i].rows, cols = cases[i].cols, together = (rows - 1) / cases[i].blocks + 1;
+        float *x = random_floats(1, 1, rows * cols), *want = floats(cols), *part = floats(cols);
+        sum_in_order(together, cols, x, want);
+        for (size_t first = together; first < rows; first += together) {
+            sum_in_order(rows - first < together ? rows - first : together, cols, x + first * cols, part);
+            for (size_t j = 0; j < cols; j++)
+                want[j] += part[j];
+        }
+        for (order_t order = {0}; next_order(&order);) {
+            float *sums = empty_floats(cols);
+            DEVICE_OK(
+                lspo_column_sum_cuda(ON(LSPO_NUMBER_FP32), rows, cols, device_floats(x, rows * cols), false, sums));
+            expect_bits(&order, "sums", sums, want, cols * sizeof *want);
+        }
+        free(x), free(want), free(part);
     }
 }
 
@@ -190,7 +230,8 @@ static void check_sum_of_squares(lspo_number_t number, size_t n)
         DEVICE_OK(lspo_sum_of_squares_cuda(ON(number), n, shifted(number, x, n, n % 2), parts, sum));
         device_read(sum, sizeof got, &got);
         add_to_hash(&order, &got, sizeof got);
-        cr_assert(fabs(got - want) <= 1e-12 * want, "%zu squares are %.17g, not %.17g", n, got, want);
+        /* Eight numbers are summed in fp32, with eight roundings of 2^-24. */
+        cr_assert(fabs(got - want) <= 0x1p-21 * want, "%zu squares are %.17g, not %.17g", n, got, want);
     }
     free(x);
 }
@@ -202,6 +243,25 @@ Test(cuda_kernels, sum_of_squares)
             check_sum_of_squares(all_numbers[k], sizes[i]);
         /* More than a block's worth for each part. */
         check_sum_of_squares(all_numbers[k], 256 * LSPO_SUM_OF_SQUARES_PARTS + 300);
+    }
+}
+
+/* Squares beyond the range of fp32 on both sides, and zeros beside them. */
+Test(cuda_kernels, sum_of_squares_of_extremes)
+{
+    enum { N = 24 };
+    static const float sizes_of_numbers[] = {1e25F, 1e-15F, 1e-20F};
+    float x[N] = {0};
+    for (size_t i = 0; i < COUNT(sizes_of_numbers); i++) {
+        double got;
+        x[5] = x[N - 1] = sizes_of_numbers[i];
+        const double want = lspo_sum_of_squares(N, x);
+        for (order_t order = {0}; next_order(&order);) {
+            double *parts = device_array(LSPO_SUM_OF_SQUARES_PARTS * sizeof *parts), *sum = device_array(sizeof *sum);
+            DEVICE_OK(lspo_sum_of_squares_cuda(ON(LSPO_NUMBER_FP32), N, device_floats(x, N), parts, sum));
+            device_read(sum, sizeof got, &got);
+            cr_assert(fabs(got - want) <= 1e-7 * want, "the squares are %.17g, not %.17g", got, want);
+        }
     }
 }
 

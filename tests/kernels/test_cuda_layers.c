@@ -189,6 +189,7 @@ static void check_norms(bool centred)
             for (size_t j = centred ? 1 : 0; j < COUNT(widths); j++) /* one number has no variance */
                 check_norm(&(norm_case_t){number, centred, (i + j) % 2, j % 2, j % 3, false}, heights[i], widths[j]);
         check_norm(&(norm_case_t){number, centred, true, true, true, true}, 5, 100);
+        check_norm(&(norm_case_t){number, centred, false, true, true, false}, 600, 34);
         check_norm(&(norm_case_t){number, centred, false, false, true, true}, 5, 104);
     }
 }
@@ -376,6 +377,16 @@ static float *spread(const float *x, size_t rows, size_t cols, size_t stride)
     return out;
 }
 
+/* What the device keeps for the backward pass: 1 is subtracted from the probabilities of the targets. */
+static float *minus_targets(const float *p, const uint32_t *targets, size_t rows, size_t stride)
+{
+    float *kept = copy_floats(p, rows * stride);
+    for (size_t i = 0; i < rows; i++)
+        if (targets[i] != LSPO_TARGET_IGNORED)
+            kept[i * stride + targets[i]] -= 1;
+    return kept;
+}
+
 /* The loss is that of the logits, in every format: probabilities are rounded after it.  What lies behind a row is
  * neither read nor written. */
 static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, size_t stride, double scale)
@@ -388,20 +399,19 @@ static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, siz
         targets[1] = targets[3] = LSPO_TARGET_IGNORED;
     const double want = lspo_cross_entropy_forward(
         &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets}, p);
-    float *rounded = copy_floats(p, n);
-    round_floats(number, n, rounded);
+    float *kept = minus_targets(p, targets, rows, stride);
     lspo_cross_entropy_backward(
-        &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets}, rounded,
-        0.25F, d);
+        &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets}, p, 0.25F,
+        d);
     for (order_t order = {0}; next_order(&order);) {
         uint32_t *targets_ = device_copy(targets, rows * sizeof *targets);
-        void *p_ = device_numbers(number, logits, n), *d_ = device_numbers(number, rounded, n);
+        void *p_ = device_numbers(number, logits, n), *d_ = device_numbers(number, kept, n);
         double *losses = device_array(rows * sizeof *losses), *sum = device_array(sizeof *sum);
         DEVICE_OK(lspo_cross_entropy_forward_cuda(
             ON(number),
             &(lspo_cross_entropy_t){.rows = rows, .vocabulary = vocabulary, .stride = stride, .targets = targets_}, p_,
             losses, sum));
-        expect_numbers(&order, "p", p_, p, n, (near_t){number, NOISE, 1e-9, 1e-5});
+        expect_numbers(&order, "p, minus 1 at the target", p_, kept, n, (near_t){number, NOISE, 1e-7, 1e-5});
         const double got = device_double(&order, sum);
         cr_assert(fabs(got - want) <= 1e-5 * (double)rows * scale, "loss %.9g, the host's %.9g", got, want);
         DEVICE_OK(lspo_cross_entropy_backward_cuda(
@@ -410,7 +420,7 @@ static void check_loss(lspo_number_t number, size_t rows, size_t vocabulary, siz
             0.25F, d_));
         expect_numbers(&order, "d", d_, d, n, (near_t){number, NOISE, 1e-7, 1e-5});
     }
-    free(targets), free(dense), free(logits), free(p), free(rounded), free(d);
+    free(targets), free(dense), free(logits), free(p), free(kept), free(d);
 }
 
 /* Rows without gaps, rows at multiples of 16 bytes, and with a gap that leaves them misaligned. */
@@ -426,12 +436,12 @@ Test(cuda_layers, cross_entropy)
 }
 
 /* Logits that fp16 holds as infinity: a probability of 0, or with all others at 0.  exp(10 - 10) +
- * exp(9 - 10) = 1.3679. */
+ * exp(9 - 10) = 1.3679; the target's probability is 0.268941421, from which 1 is subtracted. */
 Test(cuda_layers, cross_entropy_of_masked_logits)
 {
     const float logits[] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY,
                             -INFINITY, -INFINITY, -INFINITY, 10,        9};
-    const float want[] = {0, 0, 0, 0, 0, 0, 0, 0, 0.731058579F, 0.268941421F};
+    const float want[] = {0, 0, 0, 0, 0, 0, 0, 0, 0.731058579F, -0.731058579F};
     const uint32_t target = 9;
     for (size_t k = 0; k < COUNT(all_numbers); k++) {
         for (order_t order = {0}; next_order(&order);) {
@@ -448,4 +458,26 @@ Test(cuda_layers, cross_entropy_of_masked_logits)
             cr_assert_float_eq(device_double(&order, sum), 1.31326169, 1e-6);
         }
     }
+}
+
+/* p of the target is 1 / (1 + 9 e^-9) = 0.99889052, which bf16 rounds to 1: its gradient, p - 1 = -0.00110948, would be
+ * lost if 1 were subtracted from the rounded p. */
+Test(cuda_layers, cross_entropy_of_a_sure_target)
+{
+    enum { N = 10, TARGET = 3 };
+    const uint32_t target = TARGET;
+    float logits[N] = {0}, want[N];
+    logits[TARGET] = 9;
+    for (size_t i = 0; i < N; i++)
+        want[i] = i == TARGET ? -0.00110947837F : 0.000123275374F;
+    for (size_t k = 0; k < COUNT(all_numbers); k++)
+        for (order_t order = {0}; next_order(&order);) {
+            const lspo_cross_entropy_t loss = {
+                .rows = 1, .vocabulary = N, .stride = N, .targets = device_copy(&target, sizeof target)};
+            void *p = device_numbers(all_numbers[k], logits, N);
+            double *losses = device_array(sizeof *losses), *sum = device_array(sizeof *sum);
+            DEVICE_OK(lspo_cross_entropy_forward_cuda(ON(all_numbers[k]), &loss, p, losses, sum));
+            DEVICE_OK(lspo_cross_entropy_backward_cuda(ON(all_numbers[k]), &loss, p, 1, p));
+            expect_numbers(&order, "d", p, want, N, (near_t){all_numbers[k], 0, 1e-7, 1e-5});
+        }
 }

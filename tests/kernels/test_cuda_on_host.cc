@@ -261,6 +261,7 @@ Test(cuda_on_host, writing_beyond_an_array_ends_the_program, .signal = SIGSEGV)
 Test(cuda_on_host, launches_have_the_limits_of_sm_75)
 {
     float *out = nullptr;
+    cuda_on_host_capability(7, 5);
     cudaMalloc(&out, 1024 * sizeof *out);
     cr_assert(lspo_launch(beyond_kernel, 0, 32, 0, nullptr, out) == cudaErrorInvalidConfiguration);
     cr_assert(lspo_launch(beyond_kernel, dim3(1, 65536), 32, 0, nullptr, out) == cudaErrorInvalidConfiguration);

@@ -19,8 +19,7 @@ static lspo_projector_t projector_on_device(const lspo_projector_t *p)
     copy.index = device_copy(p->index, entries * sizeof *p->index);
     copy.value = device_copy(p->value, entries * sizeof *p->value);
     copy.column_first = device_copy(p->column_first, (p->d + 1) * sizeof *p->column_first);
-    copy.column_row = device_copy(p->column_row, entries * sizeof *p->column_row);
-    copy.column_value = device_copy(p->column_value, entries * sizeof *p->column_value);
+    copy.column_entry = device_copy(p->column_entry, entries * sizeof *p->column_entry);
     return copy;
 }
 
@@ -29,14 +28,16 @@ typedef struct {
     size_t tokens;
 } shape_t;
 
-/* One element; less than a tile each way; rows around gather's chunk of 256; columns around a warp's 32 and a block's
- * 256; tokens around the 32 and 64 of a block; panels of every height (16 rows up to d 768, 8 to 1536, 4 to 3072, 2 to
- * 6144, 1 to 12288) and none; columns split where rows are few; entries in fours. */
-static const shape_t shapes[] = {{1, 1, 1, 1, 1, 1},        {5, 7, 3, 4, 2, 3},        {33, 31, 31, 33, 3, 31},
-                                 {256, 255, 64, 65, 4, 32}, {257, 300, 63, 64, 2, 33}, {513, 104, 130, 40, 5, 65},
-                                 {17, 1100, 9, 300, 4, 16}, {40, 900, 257, 800, 4, 8}, {9, 1700, 7, 1600, 3, 5},
-                                 {5, 3200, 5, 3100, 2, 3},  {3, 6300, 3, 6200, 2, 2},  {3, 12288, 3, 12288, 1, 1},
-                                 {64, 64, 32, 32, 32, 64},  {3, 12292, 3, 12290, 2, 1}};
+/* One element; less than a tile each way; rows around gather's chunks of 128, 256 and 512, and more than eight of them;
+ * columns around a warp's 32 and a block's 512; tokens around the 32 of a warp and 64 of a block; panels of every
+ * height (as a device of compute capability 7.5: 16 rows up to d 1024, 8 to 2048, 4 to 4096, 2 to 8192, 1 to 16384) and
+ * none; columns split where rows are few; entries in fours; columns of more entries than a warp. */
+static const shape_t shapes[] = {
+    {1, 1, 1, 1, 1, 1},        {5, 7, 3, 4, 2, 3},         {33, 31, 31, 33, 3, 31},   {256, 255, 64, 65, 4, 32},
+    {257, 300, 63, 64, 2, 33}, {513, 104, 130, 40, 5, 65}, {17, 1100, 9, 300, 4, 16}, {40, 900, 257, 800, 4, 8},
+    {9, 1700, 7, 1600, 3, 5},  {5, 3200, 5, 3100, 2, 3},   {3, 8100, 3, 8000, 2, 2},  {3, 12288, 3, 12288, 1, 1},
+    {64, 64, 32, 32, 32, 64},  {3, 16388, 3, 16386, 2, 1}, {4100, 130, 3, 520, 2, 5}, {2100, 1060, 40, 31, 8, 70}};
+static const int capabilities[][2] = {{9, 0}, {8, 6}, {7, 5}};
 
 static void make_projectors(const shape_t *s, lspo_projector_t *p, lspo_projector_t *q)
 {
@@ -80,9 +81,13 @@ static void check_compress(lspo_number_t number, const shape_t *s, size_t paddin
 Test(cuda_products, compress)
 {
     for (size_t i = 0; i < COUNT(shapes); i++)
-        if (shapes[i].d_n < 2000)
-            for (size_t f = 0; f < COUNT(all_numbers); f++)
-                check_compress(all_numbers[f], &shapes[i], i % 3 * 4 + i % 2, i % 2 ? 1.0F : 0.0F);
+        for (size_t f = 0; f < COUNT(known_numbers) && shapes[i].d_n < 2000; f++) {
+            const bool newest = known_numbers[f] == LSPO_NUMBER_BF16; /* not on the oldest */
+            const int *const capability = capabilities[(i + f) % (newest ? 2 : 3)];
+            cuda_on_host_capability(capability[0], capability[1]);
+            if (!newest || cuda_has_bf16())
+                check_compress(known_numbers[f], &shapes[i], i % 3 * 4 + i % 2, i % 2 ? 1.0F : 0.0F);
+        }
     for (size_t f = 0; f < COUNT(all_halves); f++)
         check_compress(all_halves[f], &(shape_t){264, 520, 40, 24, 4, 70}, f ? 8 : 0, f ? 0.0F : 1.0F);
 }
@@ -111,9 +116,13 @@ static void check_apply(lspo_number_t number, const shape_t *s)
 
 Test(cuda_products, apply)
 {
+    const size_t count = COUNT(all_numbers);
+    cuda_on_host_capability(7, 5); /* apply computes in every format there, too */
     for (size_t i = 0; i < COUNT(shapes); i++)
-        for (size_t f = 0; f < COUNT(all_numbers); f++)
-            check_apply(all_numbers[f], &shapes[i]);
+        for (size_t f = 0; f < count; f++)
+            check_apply(known_numbers[f], &shapes[i]);
+    cuda_on_host_capability(9, 0);
+    check_apply(LSPO_NUMBER_FP16, &(shape_t){20, 2100, 9, 2048, 4, 1}); /* 16 rows in 128 KiB */
 }
 
 /* Sum over `seeds` of W after one step from `w0`, in units of the step between numbers around 1. */
@@ -252,6 +261,39 @@ Test(cuda_products, products_are_row_major)
             check_gemm(all_numbers[f], &forms[i]);
 }
 
+/* 1 + e/2 + 0 - 1, where e is the distance of a 16-bit format's numbers behind 1: e/2 if sums are in fp32, and 0 if the
+ * first half of the sum is rounded to the format before the second is added. */
+static const double halves[] = {1, 0.5, 0, -1};
+
+static float *sum_of_halves(lspo_number_t number, size_t rows, size_t cols)
+{
+    float *a = floats(rows * cols);
+    for (size_t i = 0; i < rows * cols; i++)
+        a[i] = (float)(halves[i % cols] * (halves[i % cols] == 0.5 ? step_of(number) : 1));
+    return a;
+}
+
+Test(cuda_products, sums_are_not_rounded_in_parts)
+{
+    enum { M = 8, N = 8, K = 4 };
+    float ones[K * N], want[M * N];
+    for (size_t i = 0; i < COUNT(ones); i++)
+        ones[i] = 1;
+    for (size_t f = 1; f < COUNT(all_numbers); f++) {
+        const lspo_number_t number = all_numbers[f];
+        float *a = sum_of_halves(number, M, K);
+        for (size_t i = 0; i < COUNT(want); i++)
+            want[i] = (float)(0.5 * step_of(number));
+        for (order_t order = {0}; next_order(&order);) {
+            void *c = empty_numbers(number, M * N);
+            DEVICE_OK(lspo_gemm_nn_cuda(ON(number), M, N, K, 1, device_numbers(number, a, M * K), K,
+                                        device_numbers(number, ones, K * N), N, 0, c, N));
+            expect_rounded(&order, number, "product", c, want, M * N);
+        }
+        free(a);
+    }
+}
+
 static void check_adapter(lspo_number_t number, bool accumulate, bool parameters)
 {
     enum { T = 9, M = 6, N = 11, R = 2 };
@@ -346,7 +388,9 @@ static lspo_matmul_t *matmul(void)
     return made;
 }
 
-#define WITH_MATMUL(format) (&(lspo_cuda_t){.number = (format), .cublas = device_cublas(), .matmul = matmul()})
+#define WITH_MATMUL(format)                                                                                            \
+    (&(lspo_cuda_t){                                                                                                   \
+        .number = (format), .cublas = device_cublas(), .matmul = matmul(), .column_sums = device_column_sums()})
 
 /* out = x W + bias + residual on the host. */
 static void linear(const layer_t *l, const float *x, const float *w, const float *bias, const float *residual,
@@ -388,6 +432,28 @@ Test(cuda_products, linear_layers)
                 check_linear(all_numbers[f], &layers[i], how & 1, how & 2, false);
                 check_linear(all_numbers[f], &layers[i], how & 1, how & 2, how & 2);
             }
+}
+
+/* Of tokens whose inputs are 1, e/2 and zeros in the first half and -1 in the second; weights are 1. */
+Test(cuda_products, sums_of_linear_layers_are_not_rounded_in_parts)
+{
+    enum { T = 16, M = 16, N = 16 };
+    float x[T * M] = {0}, w[M * N], want[T * N];
+    for (size_t f = 1; f < COUNT(all_numbers); f++) {
+        const lspo_number_t number = all_numbers[f];
+        for (size_t i = 0; i < COUNT(w); i++)
+            w[i] = 1, want[i] = (float)(0.5 * step_of(number));
+        for (size_t i = 0; i < T; i++)
+            x[i * M] = 1, x[i * M + 1] = (float)(0.5 * step_of(number)), x[i * M + M / 2] = -1;
+        for (order_t order = {0}; next_order(&order);) {
+            void *out = empty_numbers(number, T * N);
+            DEVICE_OK(lspo_linear_forward_cuda(
+                WITH_MATMUL(number),
+                &(lspo_linear_t){.tokens = T, .m = M, .n = N, .w = device_numbers(number, w, M * N)},
+                device_numbers(number, x, T * M), NULL, out));
+            expect_rounded(&order, number, "out", out, want, T * N);
+        }
+    }
 }
 
 static void check_linear_gelu(lspo_number_t number, const layer_t *l)

@@ -330,7 +330,7 @@ Test(fit, streams_are_one_fit)
         free(scratch);
     }
     cr_assert_arr_eq(p[0].value, p[1].value, m * r * sizeof(float));
-    cr_assert_arr_eq(q[0].column_value, q[1].column_value, n * r * sizeof(float));
+    cr_assert_arr_eq(q[0].column_entry, q[1].column_entry, n * r * sizeof *q[0].column_entry);
     for (int i = 0; i < 2; i++)
         release_pair(&p[i], &q[i]);
     free(zero);
@@ -354,7 +354,7 @@ Test(fit, equal_seeds_give_equal_bits_on_any_number_of_threads)
         free(scratch);
         cr_assert_eq(bias[i], bias[0]);
         cr_assert_arr_eq(p[i].value, p[0].value, m * r * sizeof(float));
-        cr_assert_arr_eq(q[i].column_value, q[0].column_value, n * r * sizeof(float));
+        cr_assert_arr_eq(q[i].column_entry, q[0].column_entry, n * r * sizeof *q[0].column_entry);
     }
     for (uint32_t i = 0; i < 3; i++)
         release_pair(&p[i], &q[i]);

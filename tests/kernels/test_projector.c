@@ -151,9 +151,9 @@ static void check_structure(const lspo_projector_t *p)
     double *matrix = dense(p);
     for (size_t c = 0; c < p->d; c++)
         for (size_t e = p->column_first[c]; e < p->column_first[c + 1]; e++) {
-            cr_assert_eq((double)p->column_value[e], matrix[p->column_row[e] * p->d + c]);
+            cr_assert_eq((double)p->column_entry[e].value, matrix[p->column_entry[e].row * p->d + c]);
             if (e > p->column_first[c])
-                cr_assert_gt(p->column_row[e], p->column_row[e - 1]);
+                cr_assert_gt(p->column_entry[e].row, p->column_entry[e - 1].row);
         }
     free(matrix);
 }

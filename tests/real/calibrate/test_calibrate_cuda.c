@@ -24,6 +24,7 @@ static const lspo_calibration_shapes_t small_shapes = {
     .width_p = 64,
     .width_q = 96,
     .subspace = 16,
+    .nonzeros = {1, 4, 8},
     .tokens = 32,
     .adam_near = 512,
     .adam_far = 65536,

@@ -212,16 +212,20 @@ Test(device_cuda, products_use_what_the_device_gives)
     lspo_device_close(device);
 }
 
-Test(device_cuda, refused_epilogues_are_kernels_of_their_own)
+/* All failures but of an execution; those that are not usual are said once. */
+Test(device_cuda, refused_epilogues_are_kernels_of_their_own, .init = cr_redirect_stderr)
 {
+    static const int failures[] = {15, 14}; /* CUBLAS_STATUS_NOT_SUPPORTED, CUBLAS_STATUS_INTERNAL_ERROR */
     lspo_device_caps_t caps = {0};
     ONLY_ON_HOST();
-    lspo_device_t *device = open_device(&caps);
-    expect_products(device);
-    cuda_on_host_refuse_fused(true);
-    expect_products(device); /* what was found before */
-    expect_products(device); /* and what is known to be refused */
-    lspo_device_close(device);
+    for (int i = 0; i < 2; i++) {
+        lspo_device_t *device = open_device(&caps);
+        cuda_on_host_fail_fused(failures[i]);
+        expect_products(device);
+        expect_products(device); /* and what is known to be refused */
+        cr_assert_eq(said("cuBLASLt fails (start: status 14; product of"), i);
+        lspo_device_close(device);
+    }
 }
 
 /* ---- copies ---- */
