@@ -1,314 +1,33 @@
-/* bench_cuda - each CUDA kernel at the shapes of a 7B Llama's layer (4096 tokens), in each format: time by events,
- * bytes and FLOPs (as counted in the headers of kernels/), and the fraction of the card's rate: bytes against a plain
- * copy on the card, FLOPs against cuBLAS in the same format, both measured here.  Then the alternatives to the
- * projectors' kernels: sparse products by cuSPARSE, and the authors' dense ones.
+/* bench_cuda - each CUDA kernel at the shapes of a Llama's layer (4096 tokens), in each format: time by events, bytes
+ * and FLOPs (as counted in the headers of kernels/), and the fraction of the card's rate: bytes against a plain copy on
+ * the card, FLOPs against cuBLAS in the same format, both measured here.  Then the alternatives to the projectors'
+ * kernels: sparse products by cuSPARSE, and the authors' dense ones.
  *
- *     bench/bench_cuda        77 without a device
- */
+ * Operands are random numbers, written anew before each line: multiplying zeros takes less power, so clocks are higher.
+ * Before each repetition more memory is read than the L2 cache holds, so that it holds nothing of the operands.
+ *
+ *     bench/bench_cuda [-k REGEX]
+ *
+ * -k: only lines that match the extended regular expression, as "bf16 llama-7b, d 512, r 4: apply".  The exit status is
+ * 77 without a device. */
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
-#include <stdint.h>
+#include <regex.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "bench/cuda_calls.h"
 #include "bench/measure.h"
-#include "bench/sparse_peer.h"
-#include "kernels/attention.h"
-#include "kernels/cuda.h"
+#include "kernels/pack.h"
 #include "kernels/random.h"
 #include "kernels/sketch.h"
 
-enum {
-    BATCH = 8,
-    SEQUENCE = 512,
-    TOKENS = BATCH * SEQUENCE,
-    WIDTH = 4096,
-    HEADS = 32,
-    HEAD_WIDTH = WIDTH / HEADS,
-    INNER = 11008,
-    VOCABULARY = 32000,
-    LOSS_ROWS = 1024,
-    SUBSPACE = 512,
-    NONZEROS = 4,
-    RANK = 16,
-    WARM_UPS = 3,
-    REPEATS = 21,
-    ARRAYS = 4
-};
+enum { WARM_UPS = 3, REPEATS = 21, RANDOM_FLOATS = 1 << 22 };
 
-/* Device arrays of the largest shape each, and what is not floats. */
-static float *array[ARRAYS], *gradient, *small;
-static lspo_cuda_t on; /* in the format of the lines that run now */
-static const lspo_vector_step_t descent = {.keep = 1.0F, .rate = 1e-4F};
-static uint32_t *ids, *columns;
-static double *doubles;
-static lspo_projector_t p, q;
-static uint32_t *row_first; /* of a projector's entries by rows */
-static void *dense;         /* for what is written out dense    */
-static sparse_peer_t *peer, *peer_behind;
-
-static const size_t floats = (size_t)TOKENS * INNER, matrix = (size_t)WIDTH * INNER,
-                    tokens_wide = (size_t)TOKENS * WIDTH;
-
-/* ---- one function a line of the table ---- */
-
-static int copy(void)
-{
-    return (int)cudaMemcpyAsync(array[0], array[1], floats * sizeof(float), cudaMemcpyDeviceToDevice, NULL);
-}
-
-static int product(void)
-{
-    return lspo_gemm_nn_cuda(&on, TOKENS, INNER, WIDTH, 1.0F, array[0], WIDTH, array[1], INNER, 0.0F, array[2], INNER);
-}
-
-static int adam(void)
-{
-    const lspo_adam_t step = lspo_adam_default(1e-4F, 10);
-    const bool has_master = on.number != LSPO_NUMBER_FP32;
-    return lspo_adam_parameters_cuda(
-        &on, &step,
-        &(lspo_adam_state_t){.count = matrix, .m = array[1], .v = array[2], .master = has_master ? array[3] : NULL},
-        array[0], has_master ? array[0] : array[3]);
-}
-
-static int adam_direction(void)
-{
-    const lspo_adam_t step = lspo_adam_default(1e-4F, 10);
-    return lspo_adam_direction_cuda(&on, &step, &(lspo_adam_state_t){.count = matrix, .m = array[1], .v = array[2]},
-                                    array[0], array[0]);
-}
-
-static int pack(void)
-{
-    return lspo_convert_cuda(matrix, LSPO_NUMBER_FP32, array[0], on.number, array[1], NULL);
-}
-
-static int unpack(void)
-{
-    return lspo_convert_cuda(matrix, on.number, array[0], LSPO_NUMBER_FP32, array[1], NULL);
-}
-
-/* What the codes are does not matter. */
-static int nf4_expand(void)
-{
-    lspo_nf4_t codes;
-    lspo_nf4_place(1, &matrix, array[2], &codes);
-    return lspo_nf4_expand_cuda(&on, &codes, array[1]);
-}
-
-static int step_along(void)
-{
-    return lspo_step_along_cuda(&on, matrix, &(lspo_vector_step_t){1.0F, 1e-4F, 1}, LSPO_NUMBER_FP32, array[0],
-                                array[1]);
-}
-
-static int gather(void)
-{
-    return lspo_projector_gather_cuda(&on, &q, TOKENS, array[0], INNER, array[1]);
-}
-
-static int compress(void)
-{
-    return lspo_projector_compress_cuda(&on, &(lspo_projector_pair_t){&p, &q},
-                                        &(lspo_gradient_factors_t){TOKENS, array[0], WIDTH, array[1], INNER}, 0.0F,
-                                        gradient, array[2]);
-}
-
-static int apply(void)
-{
-    return lspo_projector_apply_cuda(&on, &(lspo_projector_pair_t){&p, &q}, gradient, &descent, array[0]);
-}
-
-static int embedding_forward(void)
-{
-    return lspo_embedding_forward_cuda(
-        &on, &(lspo_embedding_t){.batch = BATCH, .sequence = SEQUENCE, .width = WIDTH, .ids = ids}, array[0], NULL,
-        array[1]);
-}
-
-static int embedding_backward(void)
-{
-    return lspo_embedding_backward_cuda(
-        &on, &(lspo_embedding_t){.batch = BATCH, .sequence = SEQUENCE, .width = WIDTH, .ids = ids}, array[1], array[0],
-        NULL);
-}
-
-static int norm_forward(void)
-{
-    return lspo_norm_forward_cuda(
-        &on, &(lspo_norm_t){.rows = TOKENS, .width = WIDTH, .epsilon = 1e-5F, .gain = small, .bias = small}, array[0],
-        array[1], small + WIDTH, small + 2 * WIDTH);
-}
-
-static int rms_norm_forward(void)
-{
-    return lspo_rms_norm_forward_cuda(&on,
-                                      &(lspo_norm_t){.rows = TOKENS, .width = WIDTH, .epsilon = 1e-5F, .gain = small},
-                                      array[0], array[1], small + WIDTH);
-}
-
-static int rms_norm_backward(void)
-{
-    return lspo_rms_norm_backward_cuda(
-        &on, &(lspo_norm_t){.rows = TOKENS, .width = WIDTH, .gain = small},
-        &(lspo_norm_operands_t){.dout = array[0], .x = array[1], .residual = array[2], .rstd = small + WIDTH},
-        &(lspo_norm_gradients_t){.dx = array[3]});
-}
-
-static int rms_norm_backward_gain(void)
-{
-    return lspo_rms_norm_backward_cuda(
-        &on, &(lspo_norm_t){.rows = TOKENS, .width = WIDTH, .gain = small},
-        &(lspo_norm_operands_t){.dout = array[0], .x = array[1], .residual = array[2], .rstd = small + WIDTH},
-        &(lspo_norm_gradients_t){.dx = array[3], .dgain = small + 2 * WIDTH});
-}
-
-static int gelu_forward(void)
-{
-    return lspo_gelu_forward_cuda(&on, LSPO_GELU_TANH, floats, array[0], array[1]);
-}
-
-static int gelu_backward(void)
-{
-    return lspo_gelu_backward_cuda(&on, LSPO_GELU_TANH, TOKENS, INNER, array[0],
-                                   &(lspo_gelu_gradients_t){.d = array[1]});
-}
-
-static int swiglu_forward(void)
-{
-    return lspo_swiglu_forward_cuda(&on, floats, array[0], array[1], array[2]);
-}
-
-static int swiglu_backward(void)
-{
-    return lspo_swiglu_backward_cuda(&on, floats, array[0], array[1], array[2], array[3]);
-}
-
-static int rotary(void)
-{
-    return lspo_rotary_forward_cuda(
-        &on,
-        &(lspo_rotary_t){
-            .batch = BATCH, .sequence = SEQUENCE, .heads = HEADS, .head_width = HEAD_WIDTH, .table = small},
-        array[0]);
-}
-
-static const lspo_attention_t shape = {.batch = BATCH,
-                                       .sequence = SEQUENCE,
-                                       .heads = HEADS,
-                                       .kv_heads = HEADS,
-                                       .head_width = HEAD_WIDTH,
-                                       .q_stride = WIDTH,
-                                       .kv_stride = WIDTH,
-                                       .causal = true};
-
-/* Q, K, V in one array, dQ, dK, dV in another; their rows' sums in `small`. */
-static int attention_forward(void)
-{
-    return lspo_attention_forward_cuda(
-        &on, &shape, &(lspo_attention_operands_t){.q = array[0], .k = array[0] + tokens_wide / 2, .v = array[1]}, small,
-        array[2]);
-}
-
-static int attention_backward(void)
-{
-    float *dots = small + (size_t)TOKENS * HEADS;
-    return lspo_attention_backward_cuda(
-        &on, &shape,
-        &(lspo_attention_operands_t){.q = array[0],
-                                     .k = array[0] + tokens_wide / 2,
-                                     .v = array[1],
-                                     .kept = small,
-                                     .out = array[2],
-                                     .dout = array[2]},
-        &(lspo_attention_gradients_t){.dq = array[3], .dk = array[3] + tokens_wide, .dv = array[1] + tokens_wide},
-        dots);
-}
-
-static int loss_forward(void)
-{
-    return lspo_cross_entropy_forward_cuda(
-        &on, &(lspo_cross_entropy_t){.rows = LOSS_ROWS, .vocabulary = VOCABULARY, .stride = VOCABULARY, .targets = ids},
-        array[0], doubles, doubles + LOSS_ROWS);
-}
-
-static int loss_backward(void)
-{
-    return lspo_cross_entropy_backward_cuda(
-        &on, &(lspo_cross_entropy_t){.rows = LOSS_ROWS, .vocabulary = VOCABULARY, .stride = VOCABULARY, .targets = ids},
-        array[0], 1.0F, array[0]);
-}
-
-static int bias_add(void)
-{
-    return lspo_bias_add_cuda(&on, TOKENS, INNER, array[0], small, array[0]);
-}
-
-static int column_sum(void)
-{
-    return lspo_column_sum_cuda(&on, TOKENS, INNER, array[0], false, small);
-}
-
-static int residual_add(void)
-{
-    return lspo_vector_add_cuda(&on, tokens_wide, array[0], array[1]);
-}
-
-static int sum_of_squares(void)
-{
-    return lspo_sum_of_squares_cuda(&on, matrix, array[0], doubles, doubles + LSPO_SUM_OF_SQUARES_PARTS);
-}
-
-static int columns_gather(void)
-{
-    return lspo_columns_gather_cuda(&on, &(lspo_columns_t){WIDTH, INNER, INNER / 10}, columns, array[0], array[1]);
-}
-
-static int adapter_forward(void)
-{
-    return lspo_adapter_forward_cuda(
-        &on,
-        &(lspo_adapter_t){.tokens = TOKENS, .m = WIDTH, .n = INNER, .r = RANK, .scale = 1.0F, .a = small, .b = small},
-        array[0], array[1], array[2]);
-}
-
-static int linear_bias_residual(void)
-{
-    return lspo_linear_forward_cuda(
-        &on, &(lspo_linear_t){.tokens = TOKENS, .m = WIDTH, .n = INNER, .w = array[1], .bias = small}, array[0],
-        array[2], array[2]);
-}
-
-static int linear_gelu(void)
-{
-    return lspo_linear_gelu_forward_cuda(
-        &on, &(lspo_linear_t){.tokens = TOKENS, .m = WIDTH, .n = INNER, .w = array[1], .bias = small}, array[0],
-        array[2], array[3]);
-}
-
-static int linear_gelu_backward(void)
-{
-    return lspo_linear_gelu_backward_cuda(&on,
-                                          &(lspo_linear_t){.tokens = TOKENS, .m = INNER, .n = WIDTH, .w = array[1]},
-                                          array[0], array[2], &(lspo_gelu_gradients_t){.d = array[3], .bias = small});
-}
-
-static int sketch_compress(void)
-{
-    return lspo_sketch_compress_cuda(&on, &(lspo_projector_pair_t){&p, &q},
-                                     &(lspo_gradient_factors_t){TOKENS, array[0], WIDTH, array[1], INNER}, 0.0F,
-                                     gradient, dense);
-}
-
-static int sketch_apply(void)
-{
-    return lspo_sketch_apply_cuda(&on, &(lspo_projector_pair_t){&p, &q}, gradient, &descent, array[0], dense);
-}
-
-static int sparse_products(void)
-{
-    const int error = sparse_peer_run(peer);
-    return error == 0 && peer_behind != NULL ? sparse_peer_run(peer_behind) : error;
-}
+static const layer_t layers[] = {{"llama-7b, d 512, r 4", 4096, 11008, 128, 512, 4},
+                                 {"llama-7b, d 2048, r 16", 4096, 11008, 128, 2048, 16},
+                                 {"llama-3b, d 1600, r 8", 3200, 8640, 100, 1600, 8}};
+enum { LAYERS = sizeof layers / sizeof *layers, LARGEST = 1 };
 
 /* ---- the table ---- */
 
@@ -318,63 +37,26 @@ typedef struct {
     double numbers, bytes, flop; /* moved: numbers of the format, and bytes whatever it is */
 } line_t;
 
-#define ELEMENTS ((double)TOKENS * INNER)
-#define WEIGHTS ((double)WIDTH * INNER)
-#define ACTIVATIONS ((double)TOKENS * WIDTH)
-#define LOGITS ((double)LOSS_ROWS * VOCABULARY)
-#define PAIRS ((double)BATCH * HEADS * SEQUENCE * (SEQUENCE + 1) * HEAD_WIDTH)
-#define SUBSPACES ((double)TOKENS * SUBSPACE)
+/* The amounts in a layer. */
+typedef struct {
+    double elements, weights, activations, logits, pairs, subspaces, d, r;
+} amounts_t;
 
-/* What the others are measured against. */
-static const line_t copy_line = {"copy on the card", copy, 0, 8 * ELEMENTS, 0};
-static const line_t product_line = {"cublas product", product, ACTIVATIONS + WEIGHTS + ELEMENTS, 0,
-                                    2 * ACTIVATIONS *INNER};
+static amounts_t amounts(void)
+{
+    const double t = TOKENS, w = (double)bench.layer->width, n = (double)bench.layer->inner;
+    return (amounts_t){.elements = t * n,
+                       .weights = w * n,
+                       .activations = t * w,
+                       .logits = (double)LOSS_ROWS * VOCABULARY,
+                       .pairs = (double)BATCH * HEADS * SEQUENCE * (SEQUENCE + 1) * (double)bench.layer->head_width,
+                       .subspaces = t * bench.layer->d,
+                       .d = bench.layer->d,
+                       .r = bench.layer->r};
+}
 
-/* Bytes as if nothing were written in between. */
-static const line_t sparse_gather_line = {"gather dY Q, cusparse", sparse_products, ELEMENTS + SUBSPACES, 0,
-                                          2 * ELEMENTS *NONZEROS};
-static const line_t sparse_apply_line = {"apply, cusparse", sparse_products, 2 * WEIGHTS, 0,
-                                         2.0 * WIDTH *SUBSPACE *NONZEROS + 2 * WEIGHTS *NONZEROS};
-
-static const line_t lines[] = {
-    {"adam", adam, 0, 28 * WEIGHTS, 0}, /* in 16 bits with the master */
-    {"adam's direction", adam_direction, 2 * WEIGHTS, 16 * WEIGHTS, 0},
-    {"step along a direction", step_along, 2 * WEIGHTS, 4 * WEIGHTS, 3 * WEIGHTS},
-    {"from fp32", pack, WEIGHTS, 4 * WEIGHTS, 0},
-    {"to fp32", unpack, WEIGHTS, 4 * WEIGHTS, 0},
-    {"from 4 bits", nf4_expand, WEIGHTS, 0.516 * WEIGHTS, 0},
-    {"gather dY Q", gather, ELEMENTS + SUBSPACES, 0, 2 * ELEMENTS *NONZEROS},
-    {"compress", compress, ELEMENTS + ACTIVATIONS + 4 * SUBSPACES, 0,
-     2 * (ELEMENTS + ACTIVATIONS) * NONZEROS + 2 * SUBSPACES *SUBSPACE},
-    {"apply", apply, 2 * WEIGHTS, 0, 2.0 * WIDTH *SUBSPACE *NONZEROS + 2 * WEIGHTS *NONZEROS},
-    {"embedding forward", embedding_forward, 2 * ACTIVATIONS, 0, 0},
-    {"embedding backward", embedding_backward, 3 * ACTIVATIONS, 0, ACTIVATIONS},
-    {"layer norm forward", norm_forward, 2 * ACTIVATIONS, 0, 8 * ACTIVATIONS},
-    {"rms norm forward", rms_norm_forward, 2 * ACTIVATIONS, 0, 8 * ACTIVATIONS},
-    {"rms norm backward", rms_norm_backward, 4 * ACTIVATIONS, 0, 14 * ACTIVATIONS},
-    {"rms norm backward, gain", rms_norm_backward_gain, 6 * ACTIVATIONS, 0, 18 * ACTIVATIONS},
-    {"gelu forward", gelu_forward, 2 * ELEMENTS, 0, 20 * ELEMENTS},
-    {"gelu backward", gelu_backward, 3 * ELEMENTS, 0, 28 * ELEMENTS},
-    {"swiglu forward", swiglu_forward, 3 * ELEMENTS, 0, 0},
-    {"swiglu backward", swiglu_backward, 5 * ELEMENTS, 0, 0},
-    {"rotary", rotary, 2 * ACTIVATIONS, 0, 3 * ACTIVATIONS},
-    {"attention forward", attention_forward, 4 * ACTIVATIONS, 0, 2 * PAIRS},
-    {"attention backward", attention_backward, 8 * ACTIVATIONS, 0, 7 * PAIRS},
-    {"cross-entropy forward", loss_forward, 2 * LOGITS, 0, 16 * LOGITS},
-    {"cross-entropy backward", loss_backward, 2 * LOGITS, 0, LOGITS},
-    {"bias add", bias_add, 2 * ELEMENTS, 0, ELEMENTS},
-    {"column sum", column_sum, ELEMENTS, 0, ELEMENTS},
-    {"residual add", residual_add, 3 * ACTIVATIONS, 0, ACTIVATIONS},
-    {"sum of squares", sum_of_squares, WEIGHTS, 0, 2 * WEIGHTS},
-    {"columns gather, a tenth", columns_gather, 0.2 * WEIGHTS, 0, 0},
-    {"linear, bias, residual", linear_bias_residual, ACTIVATIONS + WEIGHTS + 2 * ELEMENTS, 0, 2 * ACTIVATIONS *INNER},
-    {"linear, bias, gelu", linear_gelu, ACTIVATIONS + WEIGHTS + 2 * ELEMENTS, 0, 2 * ACTIVATIONS *INNER},
-    {"linear, gelu backward", linear_gelu_backward, ACTIVATIONS + WEIGHTS + 2 * ELEMENTS, 0, 2 * ACTIVATIONS *INNER},
-    {"compress, dense", sketch_compress, ELEMENTS + ACTIVATIONS + 4 * SUBSPACES, 0,
-     2 * (ELEMENTS + ACTIVATIONS) * SUBSPACE + 2 * SUBSPACES *SUBSPACE},
-    {"apply, dense", sketch_apply, 2 * WEIGHTS, 0, 2.0 * WIDTH *SUBSPACE *SUBSPACE + 2 * WEIGHTS *SUBSPACE},
-    {"adapter forward", adapter_forward, ACTIVATIONS + 2 * ELEMENTS, 0, 2.0 * RANK *(ACTIVATIONS + ELEMENTS)},
-};
+static regex_t wanted;
+static bool is_restricted;
 
 static void need(int error, const char *what)
 {
@@ -384,6 +66,21 @@ static void need(int error, const char *what)
     }
 }
 
+static const char *format_name(void)
+{
+    static const char *const names[] = {"fp32", "bf16", "fp16"}; /* in the order of lspo_number_t */
+    return names[bench.on.number];
+}
+
+static bool is_wanted(const line_t *line)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s %s: %s", format_name(), bench.layer->name, line->name);
+    return !is_restricted || regexec(&wanted, text, 0, NULL, 0) == 0;
+}
+
+/* ---- memory ---- */
+
 static void *on_device(size_t size_bytes, const void *from)
 {
     void *memory;
@@ -391,6 +88,37 @@ static void *on_device(size_t size_bytes, const void *from)
     need((int)(from ? cudaMemcpy(memory, from, size_bytes, cudaMemcpyHostToDevice) : cudaMemset(memory, 0, size_bytes)),
          "cudaMemcpy");
     return memory;
+}
+
+/* Normal numbers in the format, or their absolute values in fp32, over and over up to n floats. */
+static void fill(float *to, size_t n, bool absolute)
+{
+    static float *normal, *numbers;
+    if (normal == NULL) {
+        normal = measure_floats(RANDOM_FLOATS);
+        numbers = measure_floats(RANDOM_FLOATS);
+        lspo_random_normal_fill(3, 1, 1.0, RANDOM_FLOATS, normal);
+    }
+    size_t bytes = RANDOM_FLOATS * (absolute ? sizeof *normal : lspo_number_bytes(bench.on.number));
+    for (size_t i = 0; absolute && i < RANDOM_FLOATS; i++)
+        numbers[i] = normal[i] < 0 ? -normal[i] : normal[i];
+    if (!absolute)
+        lspo_convert(RANDOM_FLOATS, LSPO_NUMBER_FP32, normal, bench.on.number, numbers);
+    const size_t all = n * sizeof *to;
+    need((int)cudaMemcpy(to, numbers, bytes < all ? bytes : all, cudaMemcpyHostToDevice), "cudaMemcpy");
+    for (; bytes < all; bytes *= 2)
+        need((int)cudaMemcpy((char *)to + bytes, to, 2 * bytes <= all ? bytes : all - bytes, cudaMemcpyDeviceToDevice),
+             "cudaMemcpy");
+}
+
+/* What lines read, and some of them overwrite. */
+static void fill_all(void)
+{
+    for (int i = 0; i < ARRAYS; i++)
+        fill(bench.array[i], bench.array_floats[i], false);
+    fill(bench.small, bench.small_floats, false);
+    fill(bench.positive, bench.matrix, true);
+    fill(bench.gradient, (size_t)bench.layer->d * bench.layer->d, true);
 }
 
 static uint32_t *random_numbers(uint64_t stream, uint32_t bound, size_t n)
@@ -416,38 +144,82 @@ static uint32_t *multiples(uint32_t step, size_t n)
     return memory;
 }
 
-static lspo_projector_t projector(uint32_t rows, uint64_t seed)
+static lspo_projector_t projector(size_t rows, uint64_t seed)
 {
     lspo_projector_t host;
-    need(!lspo_projector_random(rows, SUBSPACE, NONZEROS, seed, &host), "lspo_projector_random");
-    const size_t entries = (size_t)host.rows * host.r * sizeof(float);
+    need(!lspo_projector_random((uint32_t)rows, bench.layer->d, bench.layer->r, seed, &host), "lspo_projector_random");
+    const size_t entries = (size_t)host.rows * host.r;
     lspo_projector_t device = host;
-    device.index = on_device(entries, host.index);
-    device.value = on_device(entries, host.value);
+    device.index = on_device(entries * sizeof *host.index, host.index);
+    device.value = on_device(entries * sizeof *host.value, host.value);
     device.column_first = on_device((host.d + 1) * sizeof *host.column_first, host.column_first);
-    device.column_row = on_device(entries, host.column_row);
-    device.column_value = on_device(entries, host.column_value);
+    device.column_entry = on_device(entries * sizeof *host.column_entry, host.column_entry);
     lspo_projector_release(&host);
     return device;
 }
 
-static void prepare(void)
+static void release(const lspo_projector_t *projector)
 {
-    const size_t vocabulary = (size_t)VOCABULARY * WIDTH; /* the largest array: the embedding */
-    for (int i = 0; i < ARRAYS; i++)
-        array[i] = on_device((i == 0 ? vocabulary : floats) * sizeof(float), NULL);
-    gradient = on_device((size_t)SUBSPACE * SUBSPACE * sizeof(float), NULL);
-    small = on_device(2 * (size_t)TOKENS * HEADS * sizeof(float), NULL);
-    doubles = on_device(4 * LSPO_SUM_OF_SQUARES_PARTS * sizeof(double), NULL);
-    ids = random_numbers(1, VOCABULARY, TOKENS);
-    columns = random_numbers(2, INNER, INNER);
-    p = projector(WIDTH, 1);
-    q = projector(INNER, 2);
-    need(cublasCreate((cublasHandle_t *)&on.cublas) != CUBLAS_STATUS_SUCCESS ? (int)cudaErrorUnknown : 0,
+    void *arrays[] = {projector->index, projector->value, projector->column_first, projector->column_entry};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        (void)cudaFree(arrays[i]);
+}
+
+/* For every layer. */
+static void prepare(size_t cache_bytes)
+{
+    const layer_t *const largest = &layers[LARGEST];
+    const size_t vocabulary = VOCABULARY * largest->width, widest = TOKENS * largest->inner;
+    for (int i = 0; i < ARRAYS; i++) { /* the largest array: the embedding */
+        bench.array_floats[i] = i == 0 ? vocabulary : widest;
+        bench.array[i] = on_device(bench.array_floats[i] * sizeof(float), NULL);
+    }
+    bench.small_floats = 2 * (size_t)TOKENS * HEADS;
+    bench.small = on_device(bench.small_floats * sizeof(float), NULL);
+    bench.gradient = on_device((size_t)largest->d * largest->d * sizeof(float), NULL);
+    bench.positive = on_device(largest->width * largest->inner * sizeof(float), NULL);
+    bench.cache_floats = 2 * cache_bytes / sizeof(float) + 1;
+    bench.beyond_cache = on_device(bench.cache_floats * sizeof(float), NULL);
+    bench.doubles = on_device(4 * LSPO_SUM_OF_SQUARES_PARTS * sizeof(double), NULL);
+    bench.on.column_sums = on_device(LSPO_COLUMN_SUM_FLOATS * sizeof(float), NULL);
+    bench.ids = random_numbers(1, VOCABULARY, TOKENS);
+    need(cublasCreate((cublasHandle_t *)&bench.on.cublas) != CUBLAS_STATUS_SUCCESS ? (int)cudaErrorUnknown : 0,
          "cublasCreate");
-    need(lspo_matmul_create_cuda(on.cublas, &on.matmul), "lspo_matmul_create_cuda");
-    row_first = multiples(NONZEROS, INNER + 1);
-    dense = on_device(lspo_sketch_scratch(&p, &q, TOKENS) * sizeof(float), NULL);
+    need(lspo_matmul_create_cuda(bench.on.cublas, &bench.on.matmul), "lspo_matmul_create_cuda");
+}
+
+static void prepare_layer(void)
+{
+    bench.floats = TOKENS * bench.layer->inner;
+    bench.matrix = bench.layer->width * bench.layer->inner;
+    bench.tokens_wide = TOKENS * bench.layer->width;
+    bench.columns = random_numbers(2, (uint32_t)bench.layer->inner, bench.layer->inner);
+    bench.p = projector(bench.layer->width, 1);
+    bench.q = projector(bench.layer->inner, 2);
+    bench.row_first = multiples(bench.layer->r, bench.layer->inner + 1);
+    bench.dense = on_device(lspo_sketch_scratch(&bench.p, &bench.q, TOKENS) * sizeof(float), NULL);
+}
+
+static void release_layer(void)
+{
+    void *arrays[] = {bench.columns, bench.row_first, bench.dense};
+    release(&bench.p);
+    release(&bench.q);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        (void)cudaFree(arrays[i]);
+}
+
+/* ---- times ---- */
+
+/* Reads more than the L2 cache holds. */
+static void empty_cache(void)
+{
+    lspo_cuda_t fp32 = bench.on;
+    fp32.number = LSPO_NUMBER_FP32;
+    need(lspo_sum_of_squares_cuda(&fp32, bench.cache_floats, bench.beyond_cache,
+                                  bench.doubles + 2 * (size_t)LSPO_SUM_OF_SQUARES_PARTS,
+                                  bench.doubles + 4 * (size_t)LSPO_SUM_OF_SQUARES_PARTS - 1),
+         "sum of squares");
 }
 
 static double median_time_s(const line_t *line)
@@ -456,8 +228,10 @@ static double median_time_s(const line_t *line)
     cudaEvent_t start, end;
     need((int)cudaEventCreate(&start), "cudaEventCreate");
     need((int)cudaEventCreate(&end), "cudaEventCreate");
+    fill_all();
     for (int i = -WARM_UPS; i < REPEATS; i++) {
         float time_ms = 0;
+        empty_cache();
         need((int)cudaEventRecord(start, NULL), line->name);
         need(line->run(), line->name);
         need((int)cudaEventRecord(end, NULL), line->name);
@@ -471,77 +245,232 @@ static double median_time_s(const line_t *line)
     return measure_median(times_s, REPEATS);
 }
 
-/* Rates of the line; printed as shares of those of the copy and the product, where these are known. */
-static void measure_line(const line_t *line, double copy_Bps, double product_flops, double *Bps_out, double *flops_out)
+/* Rates of a line.  A card's: of the copy and of the product. */
+typedef struct {
+    double Bps, flops;
+} rates_t;
+
+/* Prints the line's, as shares of the card's where these are known. */
+static rates_t measure_line(const line_t *line, const rates_t *card)
 {
     const double time_s = median_time_s(line),
-                 bytes = line->numbers * (double)lspo_number_bytes(on.number) + line->bytes;
+                 bytes = line->numbers * (double)lspo_number_bytes(bench.on.number) + line->bytes;
     const double Bps = bytes / time_s, flops = line->flop / time_s;
     printf("%-24s %10.1f %10.1f %10.2f %10.1f %7.1f%% %10.2f %7.1f%%\n", line->name, 1e6 * time_s, 1e-6 * bytes,
-           1e-9 * line->flop, 1e-9 * Bps, copy_Bps > 0 ? 100 * Bps / copy_Bps : 100, 1e-12 * flops,
-           product_flops > 0 ? 100 * flops / product_flops : 100);
-    *Bps_out = Bps;
-    *flops_out = flops;
+           1e-9 * line->flop, 1e-9 * Bps, card->Bps > 0 ? 100 * Bps / card->Bps : 100, 1e-12 * flops,
+           card->flops > 0 ? 100 * flops / card->flops : 100);
+    return (rates_t){Bps, flops};
+}
+
+/* What the lines are measured against; measured, and printed below a title, before the first of them. */
+static const rates_t *card_rates(void)
+{
+    static rates_t card;
+    static const layer_t *of_layer;
+    static lspo_number_t of_number;
+    const amounts_t a = amounts();
+    if (of_layer == bench.layer && of_number == bench.on.number)
+        return &card;
+    of_layer = bench.layer;
+    of_number = bench.on.number;
+    printf("\n%s %s\n%-24s %10s %10s %10s %10s %8s %10s %8s\n", format_name(), bench.layer->name, "", "time us", "MB",
+           "GFLOP", "GB/s", "of copy", "TFLOP/s", "of gemm");
+    card = (rates_t){0, 0};
+    card.Bps = measure_line(&(line_t){"copy on the card", cuda_call_copy, 0, 8 * a.elements, 0}, &card).Bps;
+    card.flops = measure_line(&(line_t){"cublas product", cuda_call_product, a.activations + a.weights + a.elements, 0,
+                                        2 * a.activations * (double)bench.layer->inner},
+                              &card)
+                     .flops;
+    return &card;
+}
+
+static void measure_lines(const line_t *lines, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_wanted(&lines[i]))
+            (void)measure_line(&lines[i], card_rates());
+}
+#define MEASURE(lines) measure_lines(lines, sizeof(lines) / sizeof *(lines))
+
+static void measure_optimizers(void)
+{
+    const amounts_t a = amounts();
+    const line_t lines[] = {
+        {"adam", cuda_call_adam, 0, 28 * a.weights, 0}, /* in 16 bits with the master */
+        {"adam's direction", cuda_call_adam_direction, 2 * a.weights, 16 * a.weights, 0},
+        {"step along a direction", cuda_call_step_along, 2 * a.weights, 4 * a.weights, 3 * a.weights},
+        {"from fp32", cuda_call_pack, a.weights, 4 * a.weights, 0},
+        {"to fp32", cuda_call_unpack, a.weights, 4 * a.weights, 0},
+        {"from 4 bits", cuda_call_nf4_expand, a.weights, 0.516 * a.weights, 0},
+        {"sum of squares", cuda_call_sum_of_squares, a.weights, 0, 2 * a.weights},
+        {"columns gather, a tenth", cuda_call_columns_gather, 0.2 * a.weights, 0, 0},
+    };
+    MEASURE(lines);
+}
+
+static double inner_flop(const amounts_t *a, double per_row)
+{
+    return 2 * (double)bench.layer->width * a->d * per_row;
+}
+
+static void measure_projectors(void)
+{
+    const amounts_t a = amounts();
+    const double both = a.elements + a.activations, products = 2 * a.subspaces * a.d;
+    const line_t lines[] = {
+        {"gather dY Q", cuda_call_gather, a.elements + a.subspaces, 0, 2 * a.elements * a.r},
+        {"compress", cuda_call_compress, both + 4 * a.subspaces, 0, 2 * both * a.r + products},
+        {"compress, dense", cuda_call_sketch_compress, both + 4 * a.subspaces, 0, 2 * both * a.d + products},
+        {"apply", cuda_call_apply, 2 * a.weights, 0, inner_flop(&a, a.r) + 2 * a.weights * a.r},
+        {"apply, dense", cuda_call_sketch_apply, 2 * a.weights, 0, inner_flop(&a, a.d) + 2 * a.weights * a.d},
+    };
+    MEASURE(lines);
+}
+
+static void measure_layers(void)
+{
+    const amounts_t a = amounts();
+    const line_t lines[] = {
+        {"embedding forward", cuda_call_embedding_forward, 2 * a.activations, 0, 0},
+        {"embedding backward", cuda_call_embedding_backward, 3 * a.activations, 0, a.activations},
+        {"layer norm forward", cuda_call_norm_forward, 2 * a.activations, 0, 8 * a.activations},
+        {"rms norm forward", cuda_call_rms_norm_forward, 2 * a.activations, 0, 8 * a.activations},
+        {"rms norm backward", cuda_call_rms_norm_backward, 4 * a.activations, 0, 14 * a.activations},
+        {"rms norm backward, gain", cuda_call_rms_norm_backward_gain, 6 * a.activations, 0, 18 * a.activations},
+        {"gelu forward", cuda_call_gelu_forward, 2 * a.elements, 0, 20 * a.elements},
+        {"gelu backward", cuda_call_gelu_backward, 3 * a.elements, 0, 28 * a.elements},
+        {"swiglu forward", cuda_call_swiglu_forward, 3 * a.elements, 0, 0},
+        {"swiglu backward", cuda_call_swiglu_backward, 5 * a.elements, 0, 0},
+        {"rotary", cuda_call_rotary, 2 * a.activations, 0, 3 * a.activations},
+        {"attention forward", cuda_call_attention_forward, 4 * a.activations, 0, 2 * a.pairs},
+        {"attention backward", cuda_call_attention_backward, 8 * a.activations, 0, 7 * a.pairs},
+        {"cross-entropy forward", cuda_call_loss_forward, 2 * a.logits, 0, 16 * a.logits},
+        {"cross-entropy backward", cuda_call_loss_backward, 2 * a.logits, 0, a.logits},
+        {"bias add", cuda_call_bias_add, 2 * a.elements, 0, a.elements},
+        {"column sum", cuda_call_column_sum, a.elements, 0, a.elements},
+        {"column sum, narrow", cuda_call_column_sum_narrow, a.activations, 0, a.activations},
+        {"residual add", cuda_call_residual_add, 3 * a.activations, 0, a.activations},
+    };
+    MEASURE(lines);
+}
+
+static void measure_products(void)
+{
+    const amounts_t a = amounts();
+    const double moved = a.activations + a.weights + 2 * a.elements,
+                 flop = 2 * a.activations * (double)bench.layer->inner;
+    const line_t lines[] = {
+        {"linear, bias, residual", cuda_call_linear_bias_residual, moved, 0, flop},
+        {"linear, bias, gelu", cuda_call_linear_gelu, moved, 0, flop},
+        {"linear, gelu backward", cuda_call_linear_gelu_backward, moved, 0, flop},
+        {"adapter forward", cuda_call_adapter_forward, a.activations + 2 * a.elements, 0,
+         2.0 * RANK * (a.activations + a.elements)},
+    };
+    MEASURE(lines);
+}
+
+/* ---- peers ---- */
+
+/* dY Q is the transpose of Q^T dY^T: to cuSPARSE, which takes the sparse matrix on the left, by columns; here by rows
+ * of Q, transposed. */
+static void measure_sparse_gather(void)
+{
+    const amounts_t a = amounts();
+    const line_t line = {"gather dY Q, cusparse", cuda_call_sparse_products, a.elements + a.subspaces, 0,
+                         2 * a.elements * a.r};
+    if (!is_wanted(&line))
+        return;
+    uint32_t *rows = on_device((size_t)bench.q.rows * bench.q.r * sizeof *rows, NULL);
+    float *values = on_device((size_t)bench.q.rows * bench.q.r * sizeof *values, NULL);
+    need((int)cudaMemcpy2D(rows, sizeof *rows, &bench.q.column_entry->row, sizeof *bench.q.column_entry, sizeof *rows,
+                           (size_t)bench.q.rows * bench.q.r, cudaMemcpyDeviceToDevice),
+         "cudaMemcpy2D");
+    need((int)cudaMemcpy2D(values, sizeof *values, &bench.q.column_entry->value, sizeof *bench.q.column_entry,
+                           sizeof *values, (size_t)bench.q.rows * bench.q.r, cudaMemcpyDeviceToDevice),
+         "cudaMemcpy2D");
+    const sparse_rows_t by_columns = {bench.q.d, bench.q.rows, (size_t)bench.q.rows * bench.q.r, bench.q.column_first,
+                                      rows,      values};
+    bench.peer = sparse_peer_create(
+        bench.on.number, &(sparse_product_t){by_columns, TOKENS, true, 1, 0, bench.array[0], bench.array[1]});
+    if (bench.peer != NULL)
+        measure_lines(&line, 1);
+    sparse_peer_destroy(bench.peer);
+    (void)cudaFree(rows);
+    (void)cudaFree(values);
 }
 
 static sparse_rows_t by_rows(const lspo_projector_t *from)
 {
-    return (sparse_rows_t){from->rows, SUBSPACE, (size_t)from->rows * from->r, row_first, from->index, from->value};
+    return (sparse_rows_t){from->rows,      from->d,     (size_t)from->rows * from->r,
+                           bench.row_first, from->index, from->value};
 }
 
-/* dY Q is the transpose of Q^T dY^T: to cuSPARSE, which takes the sparse matrix on the left, by columns. */
-static void measure_sparse_gather(double copy_Bps, double product_flops)
+/* P delta, then W^T -= eta Q (P delta)^T.  Bytes as if nothing were written in between. */
+static void measure_sparse_apply(void)
 {
-    double unused;
-    const sparse_rows_t a = {SUBSPACE, INNER, (size_t)INNER * NONZEROS, q.column_first, q.column_row, q.column_value};
-    peer = sparse_peer_create(on.number, &(sparse_product_t){a, TOKENS, true, 1, 0, array[0], array[1]});
-    if (peer != NULL)
-        measure_line(&sparse_gather_line, copy_Bps, product_flops, &unused, &unused);
-    sparse_peer_destroy(peer);
+    const amounts_t a = amounts();
+    const line_t line = {"apply, cusparse", cuda_call_sparse_products, 2 * a.weights, 0,
+                         inner_flop(&a, a.r) + 2 * a.weights * a.r};
+    if (!is_wanted(&line))
+        return;
+    bench.peer = sparse_peer_create(bench.on.number, &(sparse_product_t){by_rows(&bench.p), bench.layer->d, false, 1, 0,
+                                                                         bench.gradient, bench.array[1]});
+    bench.peer_behind =
+        sparse_peer_create(bench.on.number, &(sparse_product_t){by_rows(&bench.q), bench.layer->width, true, -1e-4F, 1,
+                                                                bench.array[1], bench.array[0]});
+    if (bench.peer != NULL && bench.peer_behind != NULL)
+        measure_lines(&line, 1);
+    sparse_peer_destroy(bench.peer);
+    sparse_peer_destroy(bench.peer_behind);
+    bench.peer_behind = NULL;
 }
 
-/* P delta, then W^T -= eta Q (P delta)^T. */
-static void measure_sparse_apply(double copy_Bps, double product_flops)
+static void measure_all(const struct cudaDeviceProp *device)
 {
-    double unused;
-    peer = sparse_peer_create(on.number, &(sparse_product_t){by_rows(&p), SUBSPACE, false, 1, 0, gradient, array[1]});
-    peer_behind =
-        sparse_peer_create(on.number, &(sparse_product_t){by_rows(&q), WIDTH, true, -1e-4F, 1, array[1], array[0]});
-    if (peer != NULL && peer_behind != NULL)
-        measure_line(&sparse_apply_line, copy_Bps, product_flops, &unused, &unused);
-    sparse_peer_destroy(peer);
-    sparse_peer_destroy(peer_behind);
-    peer_behind = NULL;
+    for (int i = 0; i < LAYERS; i++) {
+        bench.layer = &layers[i];
+        prepare_layer();
+        for (bench.on.number = LSPO_NUMBER_FP32; bench.on.number <= LSPO_NUMBER_FP16; bench.on.number++) {
+            if (bench.on.number == LSPO_NUMBER_BF16 && device->major < 8)
+                continue;
+            measure_projectors();
+            measure_sparse_gather();
+            measure_sparse_apply();
+            measure_optimizers();
+            measure_layers();
+            measure_products();
+        }
+        release_layer();
+    }
 }
 
-static void measure_format(const char *name)
+static int usage(const char *what)
 {
-    double copy_Bps, product_flops, unused;
-    printf("\n%-24s %10s %10s %10s %10s %8s %10s %8s\n", name, "time us", "MB", "GFLOP", "GB/s", "of copy", "TFLOP/s",
-           "of gemm");
-    measure_line(&copy_line, 0, 0, &copy_Bps, &unused);
-    measure_line(&product_line, copy_Bps, 0, &unused, &product_flops);
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-        measure_line(&lines[i], copy_Bps, product_flops, &unused, &unused);
-    measure_sparse_gather(copy_Bps, product_flops);
-    measure_sparse_apply(copy_Bps, product_flops);
+    fprintf(stderr, "bench_cuda: %s\nusage: bench_cuda [-k REGEX]\n", what);
+    return 2;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static const char *const names[] = {"fp32", "bf16", "fp16"}; /* in the order of lspo_number_t */
-    int count = 0;
+    int count = 0, option;
     struct cudaDeviceProp device;
+    while ((option = getopt(argc, argv, "k:")) != -1) {
+        if (option != 'k')
+            return usage("-k REGEX is the only option");
+        if (is_restricted || regcomp(&wanted, optarg, REG_EXTENDED | REG_NOSUB) != 0)
+            return usage("-k takes one extended regular expression");
+        is_restricted = true;
+    }
+    if (optind != argc)
+        return usage("no arguments are expected");
     if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
         printf("bench_cuda: no CUDA device\n");
         return 77;
     }
     need((int)cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
-    prepare();
-    printf("%s: %d tokens, width %d, MLP %d, d %d, r %d; median of %d\n", device.name, TOKENS, WIDTH, INNER, SUBSPACE,
-           NONZEROS, REPEATS);
-    for (on.number = LSPO_NUMBER_FP32; on.number <= LSPO_NUMBER_FP16; on.number++)
-        if (on.number != LSPO_NUMBER_BF16 || device.major >= 8)
-            measure_format(names[on.number]);
+    prepare((size_t)device.l2CacheSize);
+    printf("%s: %d tokens; median of %d, random numbers, nothing in the L2 cache of %d MiB\n", device.name, TOKENS,
+           REPEATS, device.l2CacheSize >> 20);
+    measure_all(&device);
     return 0;
 }
