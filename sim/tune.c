@@ -41,17 +41,22 @@ static int32_t *transition_of(const lspo_policy_t *policy, lspo_workload_t *work
     return lspo_policy_slot(policy, workload, &lspo_parameter_transition);
 }
 
+/* Changes the priorities of the stages between the plan's transition and the new one. */
 static void set_transition(search_t *search, int32_t transition)
 {
     uint32_t stages = search->plan->stage_count;
+    int32_t *now = transition_of(search->policy, &search->plan->workload);
+    int32_t low = *now < transition ? *now : transition, high = *now < transition ? transition : *now;
     for (uint32_t i = 0; i < search->ranked_count; i++) {
         const ranked_t *it = &search->ranked[i];
+        if ((int32_t)it->stage <= low || (int32_t)it->stage > high)
+            continue;
         uint32_t priority =
             lspo_build_priority(it->iteration, lspo_build_layerwise_rank(it->stage, transition, stages), stages);
         search->plan->ops[it->op].priority = priority;
         lspo_pace_set_priority(search->pace, it->op, priority);
     }
-    *transition_of(search->policy, &search->plan->workload) = transition;
+    *now = transition;
 }
 
 static lspo_status_t time_stage(search_t *search, int32_t stage, lspo_pace_result_t *result_out)
