@@ -9,6 +9,8 @@
  *      (only VSQRTPS and VDIVPS).  Required: at least 0.60 of the lower limit, because loads, stores and arithmetic
  *      also compete for slots; and 1.5 times the speed of a plain AVX2 loop with the textbook's divisions, or 0.60 of
  *      the limit if that is less.
+ *   3. m and v in bf16 and in codes of 8 bits: their speed, and the factor by which they take longer than fp32; in the
+ *      cache it is that of their arithmetic (sim/cost.c).
  * One thread; usage: bench_adam [elements of case 1]. */
 #include <float.h>
 #include <math.h>
@@ -16,6 +18,7 @@
 
 #include "bench/measure.h"
 #include "kernels/adam.h"
+#include "kernels/adam_state.h"
 #include "kernels/cpu.h"
 
 static const double least_of_limit = 0.60, least_of_naive = 1.5;
@@ -321,6 +324,62 @@ static void measure_in_cache(state_t *state)
                  fmin(least_of_naive, least_of_limit * over_naive / of_limit), 1e9);
 }
 
+/* ---- formats ---- */
+
+typedef struct {
+    lspo_adam_state_t state;
+    float *gradient, *w;
+    void *memory;
+} narrow_t;
+
+static narrow_t narrow_create(lspo_adam_format_t format, size_t n)
+{
+    narrow_t it = {.gradient = measure_floats(n), .w = measure_floats(n)};
+    const size_t places = lspo_adam_places(format, n), bytes = lspo_adam_state_bytes(format, places);
+    it.memory = calloc(1, bytes);
+    if (!it.memory)
+        exit(1);
+    it.state = lspo_adam_state_at(format, it.memory, places, 0, n);
+    return it;
+}
+
+static void narrow_destroy(narrow_t *it)
+{
+    free(it->memory);
+    free(it->w);
+    free(it->gradient);
+}
+
+/* Seconds per parameter of both forms together, as lspo calibrate takes them; the median. */
+static double narrow_s(narrow_t *it, size_t inner, size_t repeats)
+{
+    double times_s[MEASURE_REPEATS_MAX];
+    const lspo_adam_t adam = lspo_adam_default(1e-3f, 100);
+    for (size_t repeat = 0; repeat < repeats; repeat++) {
+        const double start_s = measure_thread_s();
+        for (size_t i = 0; i < inner; i++) {
+            lspo_adam_parameters(&adam, &it->state, it->gradient, it->w);
+            lspo_adam_direction(&adam, &it->state, it->gradient, it->w);
+        }
+        times_s[repeat] = (measure_thread_s() - start_s) / (2 * (double)inner * (double)it->state.count);
+    }
+    return measure_median(times_s, repeats);
+}
+
+static void measure_formats(size_t n, size_t inner, size_t repeats)
+{
+    static const char *const names[] = {"fp32", "bf16", "8bit"};
+    double fp32_s = 0;
+    for (int format = LSPO_ADAM_FP32; format <= LSPO_ADAM_8BIT; format++) {
+        narrow_t it = narrow_create((lspo_adam_format_t)format, n);
+        const double each_s = narrow_s(&it, inner, repeats);
+        fp32_s = format == LSPO_ADAM_FP32 ? each_s : fp32_s;
+        printf("%zu parameters, m and v in %s: %7.1f M/s, %.2f of the time of fp32\n", n, names[format], 1e-6 / each_s,
+               each_s / fp32_s);
+        narrow_destroy(&it);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const size_t large_n = argc > 1 ? strtoull(argv[1], NULL, 10) : (size_t)1 << 27;
@@ -343,5 +402,7 @@ int main(int argc, char **argv)
     snprintf(label, sizeof label, "%.1f GB / streaming past caches", 16.0 * (double)large_n * 1e-9);
     measure_gate("of one that writes past the caches", compare(label, &state, run_stream_past, 1, 9), 0.80, 1e9);
     state_destroy(&state);
+    measure_formats((size_t)1 << 14, 200, 31);
+    measure_formats(large_n, 1, 5);
     return measure_missed > 0;
 }

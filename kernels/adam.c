@@ -5,7 +5,9 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "kernels/adam_state.h"
 #include "kernels/cpu.h"
+#include "kernels/denormals.h"
 
 lspo_adam_t lspo_adam_default(float learning_rate, uint32_t step)
 {
@@ -77,7 +79,6 @@ static void adam_portable(const lspo_adam_scalars_t *s, size_t n, const arrays_t
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    MXCSR_FTZ_DAZ = 0x8040,
     /* States of 64 MiB and more come from DRAM: prefetching, and non-temporal stores of `out` if it is not read, make
      * them half as fast again (bench/bench_adam.c).  Smaller ones do not gain. */
     STREAM_ELEMENTS = 1 << 22,
@@ -264,11 +265,13 @@ static void adam_run(const lspo_adam_t *adam, size_t n, const arrays_t *arrays)
     static adam_path_t *const paths[LSPO_CPU_LEVEL_COUNT] = {adam_portable, adam_avx2, adam_avx512};
     const lspo_adam_scalars_t scalars = lspo_adam_scalars(adam);
     const lspo_cpu_level_t level = lspo_cpu_level();
-    const unsigned saved = _mm_getcsr();
-    if (level != LSPO_CPU_PORTABLE)
-        _mm_setcsr(saved | MXCSR_FTZ_DAZ);
+    if (level == LSPO_CPU_PORTABLE) {
+        adam_portable(&scalars, n, arrays);
+        return;
+    }
+    const unsigned saved = lspo_denormals_off();
     paths[level](&scalars, n, arrays);
-    _mm_setcsr(saved);
+    lspo_denormals_restore(saved);
 }
 
 #else
@@ -281,12 +284,25 @@ static void adam_run(const lspo_adam_t *adam, size_t n, const arrays_t *arrays)
 
 #endif
 
+static void narrow_run(const lspo_adam_t *adam, const lspo_adam_state_t *state, const float *gradient, float *w,
+                       float *out)
+{
+    const lspo_adam_scalars_t scalars = lspo_adam_scalars(adam);
+    lspo_adam_narrow(&scalars, state, gradient, w, out);
+}
+
 void lspo_adam_parameters(const lspo_adam_t *adam, const lspo_adam_state_t *state, const float *gradient, float *w)
 {
-    adam_run(adam, state->count, &(arrays_t){.gradient = gradient, .m = state->m, .v = state->v, .w = w});
+    if (state->format != LSPO_ADAM_FP32)
+        narrow_run(adam, state, gradient, w, NULL);
+    else
+        adam_run(adam, state->count, &(arrays_t){.gradient = gradient, .m = state->m, .v = state->v, .w = w});
 }
 
 void lspo_adam_direction(const lspo_adam_t *adam, const lspo_adam_state_t *state, const float *gradient, float *out)
 {
-    adam_run(adam, state->count, &(arrays_t){.gradient = gradient, .m = state->m, .v = state->v, .out = out});
+    if (state->format != LSPO_ADAM_FP32)
+        narrow_run(adam, state, gradient, NULL, out);
+    else
+        adam_run(adam, state->count, &(arrays_t){.gradient = gradient, .m = state->m, .v = state->v, .out = out});
 }

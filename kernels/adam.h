@@ -35,11 +35,17 @@ typedef struct {
 /* beta1 0.9, beta2 0.999, eps 1e-8, decay 0, scale 1, and the given learning rate and step. */
 lspo_adam_t lspo_adam_default(float learning_rate, uint32_t step);
 
+/* The numbers of m and v; see kernels/adam_state.h. */
+typedef enum { LSPO_ADAM_FP32, LSPO_ADAM_BF16, LSPO_ADAM_8BIT } lspo_adam_format_t;
+
 /* Adam's state of `count` weights. */
 typedef struct {
     size_t count;
-    float *m, *v;
-    float *master; /* parameters form on a GPU in 16 bits: the weights in fp32; else NULL */
+    void *m, *v;               /* floats, bf16 numbers or codes of 8 bits                                  */
+    float *master;             /* FP32, parameters form on a GPU in 16 bits: the weights in fp32; else NULL */
+    lspo_adam_format_t format; /* the others: */
+    float *m_scale, *v_scale;  /* 8BIT: the largest magnitude of each block                                */
+    uint64_t seed, first;      /* of random rounding: element i has the bits of (seed, first + i)           */
 } lspo_adam_state_t;
 
 /* All arrays have the state's `count` elements and do not overlap, except that `out` may be `gradient`. */

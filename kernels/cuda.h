@@ -69,8 +69,9 @@ int lspo_memory_carry_cuda(size_t bytes, const void *in, void *out, void *stream
 const char *lspo_cuda_error_text(int error);
 
 /* ---- adam.h ---- */
-/* In 16 bits the state's master weights are updated and rounded into w; in fp32 there must be no master, otherwise
- * cudaErrorInvalidValue.  28 bytes per element in every format. */
+/* With moments in FP32 and weights of 16 bits the state's master weights are updated and rounded into w.  Otherwise
+ * there must be no master (cudaErrorInvalidValue), and weights of 16 bits are rounded randomly.  Bytes per element: 28
+ * with moments in FP32; with weights of b bytes 3 b + 8 in BF16, 3 b + 4.1 in 8BIT. */
 int lspo_adam_parameters_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, const lspo_adam_state_t *state,
                               const void *gradient, void *w);
 int lspo_adam_direction_cuda(const lspo_cuda_t *on, const lspo_adam_t *adam, const lspo_adam_state_t *state,

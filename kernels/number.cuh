@@ -10,6 +10,7 @@
 
 #include "kernels/launch.cuh"
 #include "kernels/number.h"
+#include "kernels/rounding.h"
 
 /* call(zero), where zero has the type of the format. */
 template <typename Call> static int lspo_with_number(lspo_number_t number, Call call)
@@ -147,20 +148,10 @@ static int lspo_launch_each(size_t n, void (*kernel)(Parameters...), void *strea
 
 /* ---- stochastic rounding ---- */
 
-/* 64 uniform bits, determined by seed and index [Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
- * OOPSLA 2014: number `index` of the sequence that starts at the seed]. */
-__device__ inline uint64_t lspo_random_word(uint64_t seed, uint64_t index)
-{
-    uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* 32 of them. */
+/* 32 uniform bits, determined by seed and index. */
 __device__ inline uint32_t lspo_random_bits(uint64_t seed, uint64_t index)
 {
-    return (uint32_t)(lspo_random_word(seed, index) >> 32);
+    return (uint32_t)(lspo_rounding_word(seed, index) >> 32);
 }
 
 /* Rounds `value` to one of its two neighbours in T, the nearer one more often: the mean over `bits` is `value`.  fp32
@@ -172,14 +163,13 @@ template <> __device__ inline float lspo_round_randomly<float>(float value, uint
     return value;
 }
 
-/* Adding a uniform number to the truncated bits carries with the desired probability. */
 template <> __device__ inline __nv_bfloat16 lspo_round_randomly<__nv_bfloat16>(float value, uint32_t bits)
 {
-    const uint32_t carried = __float_as_uint(value) + (bits >> 16);
-    return isfinite(value) ? __float2bfloat16_rn(__uint_as_float(carried & 0xffff0000u)) : __float2bfloat16_rn(value);
+    return __float2bfloat16_rn(__uint_as_float(lspo_rounded_bf16(__float_as_uint(value), bits >> 16)));
 }
 
-/* The same; below 2^-14, where numbers of fp16 are 2^-24 apart, by the fraction. */
+/* Adding a uniform number to the bits that are cut off carries with the desired probability; below 2^-14, where
+ * numbers of fp16 are 2^-24 apart, by the fraction. */
 template <> __device__ inline __half lspo_round_randomly<__half>(float value, uint32_t bits)
 {
     const float steps = value * 16777216.0f, whole = floorf(steps);

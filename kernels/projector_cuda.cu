@@ -351,7 +351,7 @@ static __device__ void add_entries(const uint32_t *index, const float *value, co
 /* Random bits for four numbers of W, 16 for each: of two rows and two columns, which begin at even ones. */
 static __device__ uint64_t bits_of_four(uint64_t seed, uint32_t row, uint32_t column, uint32_t columns)
 {
-    return lspo_random_word(seed, (uint64_t)(row / 2) * ((columns + 1) / 2) + column / 2);
+    return lspo_rounding_word(seed, (uint64_t)(row / 2) * ((columns + 1) / 2) + column / 2);
 }
 
 /* Those of one of them, in the upper half. */

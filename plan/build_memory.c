@@ -104,9 +104,10 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
 {
     lspo_footprint_t *f = &b->plan->footprint;
     bool parameters = b->plan->return_form == LSPO_RETURN_PARAMETERS;
+    lspo_precision_t master = lspo_optimizer_state_updates(lspo_plan_optimizer_state(b->plan), b->workload->precision);
     /* The master itself is sent, unless the link has another format or the next update may begin before the copy has
      * ended. */
-    bool sends_master = parameters && b->workload->transfer == LSPO_FP32 && gradient_slots == 1;
+    bool sends_master = parameters && b->workload->transfer == master && gradient_slots == 1;
     f->gpu_parameters_bytes = all_parameter_bytes(b);
     f->gpu_workspace_bytes = b->activations.workspace_bytes;
     for (uint32_t s = 0; s < b->stage_count; s++) {
@@ -117,12 +118,12 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
             continue;
         }
         f->gpu_projectors_bytes += lspo_build_projector_bytes(b, s);
-        f->host_optimizer_bytes += elements * 2 * sizeof(float);
+        f->host_optimizer_bytes += st->moments_bytes;
         f->host_gradients_bytes += landing_bytes(b, st) * gradient_slots;
         if (!sends_master)
             f->host_outgoing_bytes += st->link_bytes * gradient_slots;
         if (parameters)
-            f->host_master_bytes += elements * sizeof(float);
+            f->host_master_bytes += elements * lspo_precision_bytes(master);
     }
     if (b->plan->gradient_form == LSPO_FORM_SUBSPACE)
         f->gpu_workspace_bytes += projection_scratch_bytes(b) + unpacked_delta_bytes(b);

@@ -109,7 +109,7 @@ static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *s
     if (b->plan->optimizer == LSPO_OPTIMIZER_SGD) /* read g, read and write w */
         lspo_work_stream(3 * elements * lspo_precision_bytes(b->workload->precision), work);
     else
-        lspo_work_adam(elements, work);
+        lspo_work_adam_in(lspo_plan_optimizer_state(b->plan), b->workload->precision, elements, work);
 }
 
 /* The bytes on a link: a message, or what is swapped, read or written. */

@@ -89,6 +89,12 @@ static bool compresses_weights(const lspo_plan_t *plan)
     return compressed;
 }
 
+lspo_optimizer_state_t lspo_plan_optimizer_state(const lspo_plan_t *plan)
+{
+    const uint32_t *state = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_optimizer_state);
+    return state != NULL ? (lspo_optimizer_state_t)*state : LSPO_OPTIMIZER_STATE_FP32;
+}
+
 uint32_t lspo_plan_rank(const lspo_plan_t *plan)
 {
     const uint32_t *rank = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_rank);

@@ -20,6 +20,7 @@
 #include "plan/footprint.h"
 #include "plan/model.h"
 #include "plan/op.h"
+#include "plan/optimizer_state.h"
 #include "plan/work.h"
 #include "plan/workload.h"
 
@@ -90,6 +91,8 @@ uint32_t lspo_plan_turn_steps(const lspo_plan_t *plan);
 /* Adam's t in this iteration, from 1: the step of the training, or of the turn. */
 uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 
+/* The format of Adam's m and v: fp32 if the policy has no other. */
+lspo_optimizer_state_t lspo_plan_optimizer_state(const lspo_plan_t *plan);
 /* The policy's rank, or 0 if it has none. */
 uint32_t lspo_plan_rank(const lspo_plan_t *plan);
 /* lora: are the blocks' frozen linear weights 4-bit codes? */

@@ -31,8 +31,11 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     uint64_t elements = stage->message.element_count;
     stage->trained = elements > 0;
     stage->parameter_bytes = stage->shape.element_count * p;
-    bool master = w->precision != LSPO_FP32 && b->plan->gradient_form != LSPO_FORM_LOWRANK;
-    stage->optimizer_bytes = elements * (master ? 12 : 8);
+    lspo_optimizer_state_t state = lspo_plan_optimizer_state(b->plan);
+    uint64_t rest = stage->message.rest_elements;
+    bool master = lspo_optimizer_state_has_master(state, w->precision) && b->plan->gradient_form != LSPO_FORM_LOWRANK;
+    stage->moments_bytes = lspo_optimizer_state_bytes(state, elements - rest, rest);
+    stage->optimizer_bytes = stage->moments_bytes + (master ? elements * sizeof(float) : 0);
     if (b->plan->optimizer == LSPO_OPTIMIZER_SGD)
         stage->optimizer_bytes = 0;
     stage->sent_bytes = stage->link_bytes = elements * q;

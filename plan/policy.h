@@ -65,14 +65,8 @@ const lspo_policy_t *lspo_policy_at(uint32_t index);
 lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_out);
 
 /* The plan's workload, for a plan of another policy such as native, the baseline of slowdowns.  If --train-rest has the
- * default of the plan's policy, the other policy uses its own default. */
-static inline lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
-{
-    lspo_workload_t workload = plan->workload;
-    if (workload.train_rest == (plan->policy->train_rest_default ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF))
-        workload.train_rest = LSPO_TRAIN_REST_AUTO;
-    return workload;
-}
+ * default of the plan's policy, the other policy uses its own default; --optimizer-state is the plan's. */
+lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan);
 
 /* The policy's row with this key (of `length` characters), or of this parameter; NULL: none. */
 const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, const char *key, size_t length);

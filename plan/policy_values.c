@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "plan/policies/shared.h"
 #include "plan/policy.h"
 
 const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, const char *key, size_t length)
@@ -80,6 +81,20 @@ const void *lspo_policy_value(const lspo_policy_t *policy, const lspo_workload_t
 {
     const lspo_parameter_use_t *use = lspo_policy_use(policy, parameter);
     return use != NULL ? (const char *)lspo_values_of(workload, policy->parameters) + use->offset_bytes : NULL;
+}
+
+lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
+{
+    lspo_workload_t workload = plan->workload;
+    if (workload.train_rest == (plan->policy->train_rest_default ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF))
+        workload.train_rest = LSPO_TRAIN_REST_AUTO;
+    const uint32_t *own = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_optimizer_state);
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        uint32_t *state = lspo_policy_slot(lspo_policy_at(i), &workload, &lspo_parameter_optimizer_state);
+        if (state != NULL)
+            *state = own != NULL ? *own : (uint32_t)LSPO_OPTIMIZER_STATE_FP32;
+    }
+    return workload;
 }
 
 /* Has a policy before this one the same parameter? */

@@ -6,7 +6,7 @@
 
 #include "plan/family.h"
 
-enum { ADAM_BYTES = 28, ADAM_FLOP = 12 };
+enum { ADAM_FLOP = 12 };
 
 static lspo_stage_shape_t make_shape(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage)
 {
@@ -165,12 +165,20 @@ void lspo_work_stream(uint64_t bytes, lspo_work_t *work_out)
 
 void lspo_work_adam(uint64_t elements, lspo_work_t *work_out)
 {
+    lspo_work_adam_in(LSPO_OPTIMIZER_STATE_FP32, LSPO_FP32, elements, work_out);
+}
+
+void lspo_work_adam_in(lspo_optimizer_state_t state, lspo_precision_t weights, uint64_t elements, lspo_work_t *work_out)
+{
+    double each_bytes = lspo_optimizer_state_traffic_bytes(state, weights);
     clear(work_out);
     lspo_work_append(work_out, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_ADAM,
                                                 .count = 1,
                                                 .elements = elements,
+                                                .state = state,
+                                                .weights = weights,
                                                 .flop = ADAM_FLOP * (double)elements,
-                                                .bytes = ADAM_BYTES * elements});
+                                                .bytes = (uint64_t)(each_bytes * (double)elements)});
 }
 
 void lspo_work_copy(uint64_t bytes, lspo_work_t *work_out)

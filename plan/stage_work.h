@@ -39,9 +39,12 @@ void lspo_stage_work_backward(const lspo_model_t *model, const lspo_workload_t *
                               bool linear_gradients, bool rest_gradients, lspo_work_t *work_out);
 
 /* One kernel: `bytes` of memory traffic; Adam over `elements` parameters (28 bytes each: gradient read, weight and
- * both moments read and written in fp32); a message of `bytes` on a link. */
+ * both moments read and written in fp32), or with m and v in another format (plan/optimizer_state.h has its bytes); a
+ * message of `bytes` on a link. */
 void lspo_work_stream(uint64_t bytes, lspo_work_t *work_out);
 void lspo_work_adam(uint64_t elements, lspo_work_t *work_out);
+void lspo_work_adam_in(lspo_optimizer_state_t state, lspo_precision_t weights, uint64_t elements,
+                       lspo_work_t *work_out);
 void lspo_work_copy(uint64_t bytes, lspo_work_t *work_out);
 
 /* Append one kernel to a work that a function above has set (or that is all zero).  At most LSPO_WORK_KERNELS_MAX. */

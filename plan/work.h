@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "plan/optimizer_state.h"
+
 /* Kernel classes that have a rate of their own. */
 typedef enum {
     LSPO_KERNEL_GEMM,       /* dense matrix product                                                     */
@@ -38,9 +40,11 @@ typedef struct {
     uint64_t m, n, k;     /* GEMM: (m x k)(k x n); ATTENTION: m = sequence, n = heads x batch, k = head width; else 0 */
     uint64_t elements;    /* ADAM: parameters updated, all launches together                      */
     double flop;
-    double inner_flop;  /* SCATTER: the part of flop for P D, with rows of D in any order */
-    uint64_t bytes;     /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
-    bool adapter;       /* GEMM: of a low-rank adapter */
+    double inner_flop; /* SCATTER: the part of flop for P D, with rows of D in any order */
+    uint64_t bytes;    /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
+    bool adapter;      /* GEMM: of a low-rank adapter */
+    lspo_optimizer_state_t state; /* ADAM: of m and v, and the precision of the weights */
+    lspo_precision_t weights;
     uint64_t far_bytes; /* the bytes not touched recently; GEMM: B, and in dW = X^T dY all but B; EXPAND: the codes */
 } lspo_kernel_t;
 

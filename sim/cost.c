@@ -5,12 +5,17 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "plan/family.h"
 #include "sim/reuse.h"
 
-/* Bytes per element of Adam: its state, what one step touches, and its memory traffic. */
-static const double adam_state_bytes = 16, adam_traffic_bytes = 28;
+/* The traffic per parameter of Adam in fp32, in which rates are given. */
+static const double adam_traffic_bytes = 28;
+
+/* How much longer than in fp32 a step takes on the CPU from cache, measured by bench/bench_adam.c. */
+static const double adam_arithmetic[LSPO_OPTIMIZER_STATE_COUNT] = {
+    [LSPO_OPTIMIZER_STATE_FP32] = 1, [LSPO_OPTIMIZER_STATE_BF16] = 3.5, [LSPO_OPTIMIZER_STATE_8BIT] = 8.5};
 
 /* 0 / 0 is 0: a kernel that does not use a resource takes no time on it, whatever the rate. */
 static double divide(double amount, double rate)
@@ -55,6 +60,22 @@ static double gemm_shape(const lspo_machine_t *machine, lspo_layout_t layout, do
            divide(machine->gpu.gemm_k_half, k);
 }
 
+/* Does a framework's traffic include that m and v are in this format? */
+static bool is_framework_state(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
+{
+    return kernel->state == LSPO_OPTIMIZER_STATE_FP32 ||
+           (kernel->state == LSPO_OPTIMIZER_STATE_BF16 && machine->software.half_states > 0);
+}
+
+/* Adam's traffic in its format relative to lspo's in fp32; `software_bytes`: a framework's, 0: as lspo's. */
+static double adam_factor(const lspo_machine_t *machine, double software_bytes, const lspo_kernel_t *kernel)
+{
+    double own = lspo_optimizer_state_traffic_bytes(kernel->state, kernel->weights) / adam_traffic_bytes;
+    if (software_bytes > 0 && is_framework_state(machine, kernel))
+        return software_bytes / adam_traffic_bytes;
+    return own * or_1(software_bytes / adam_traffic_bytes);
+}
+
 /* The traffic of this implementation relative to lspo's. */
 static double traffic_factor(const setting_t *setting, const lspo_kernel_t *kernel)
 {
@@ -71,7 +92,7 @@ static double traffic_factor(const setting_t *setting, const lspo_kernel_t *kern
     case LSPO_KERNEL_STREAM:
         return or_1(m->software.stream_factor);
     case LSPO_KERNEL_ADAM:
-        return or_1(m->software.gpu_adam_bytes / adam_traffic_bytes);
+        return adam_factor(m, m->software.gpu_adam_bytes, kernel);
     default:
         return 1;
     }
@@ -187,6 +208,25 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
                    m->gpu.stream_backward_cached_Bps);
 }
 
+typedef struct {
+    double cached_pps, memory_pps;
+} adam_rates_t;
+
+/* Packing and unpacking is arithmetic, by which a state in cache is bound; one in memory takes the time of its bytes,
+ * too.  Only a calibrated rate from cache tells of arithmetic; others are counted by bytes.  A pace is in parameters
+ * per second, whatever their format. */
+static adam_rates_t cpu_adam_rates(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
+{
+    double factor = or_1(machine->software.cpu_adam_bytes / adam_traffic_bytes);
+    if (kernel->state == LSPO_OPTIMIZER_STATE_FP32 || machine->cpu.own_adam_pps > 0)
+        return (adam_rates_t){machine->cpu.adam_cached_pps / factor, machine->cpu.adam_pps / factor};
+    factor = adam_factor(machine, machine->software.cpu_adam_bytes, kernel);
+    if (strcmp(machine->evidence, "calibrated") != 0)
+        return (adam_rates_t){machine->cpu.adam_cached_pps / factor, machine->cpu.adam_pps / factor};
+    double arithmetic_pps = machine->cpu.adam_cached_pps / adam_arithmetic[kernel->state];
+    return (adam_rates_t){arithmetic_pps, 1 / (factor / machine->cpu.adam_pps + 1 / arithmetic_pps)};
+}
+
 static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
 {
     if (kernel->kernel_class != LSPO_KERNEL_ADAM) {
@@ -195,12 +235,13 @@ static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *k
                     divide((double)kernel->bytes, adam_traffic_bytes * memory_pps));
     }
     double elements = (double)kernel->elements;
-    double state_bytes = adam_state_bytes * elements;
+    double held_bytes = lspo_optimizer_state_held_bytes(kernel->state, kernel->weights);
+    double state_bytes = (held_bytes + sizeof(float)) * elements; /* with the gradient */
     double cached = state_bytes > machine->cpu.cache_bytes ? machine->cpu.cache_bytes / state_bytes : 1;
-    double factor = or_1(machine->software.cpu_adam_bytes / adam_traffic_bytes);
     double limit_pps = machine->software.cpu_adam_limit_pps;
-    return divide(elements * cached, limited(machine->cpu.adam_cached_pps / factor, limit_pps)) +
-           divide(elements * (1 - cached), limited(machine->cpu.adam_pps / factor, limit_pps));
+    const adam_rates_t rates = cpu_adam_rates(machine, kernel);
+    return divide(elements * cached, limited(rates.cached_pps, limit_pps)) +
+           divide(elements * (1 - cached), limited(rates.memory_pps, limit_pps));
 }
 
 static double copy_s(const setting_t *setting, lspo_lane_kind_t lane, const lspo_kernel_t *kernel)

@@ -17,9 +17,10 @@
  *       COLUMNS         bytes / columns_Bps, as STREAM without it
  *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER
  *                       likewise, its inner_flop at scatter_inner_flops
- *       ADAM            elements / adam_pps
+ *       ADAM            elements / adam_pps; with m and v in another format (plan/optimizer_state.h) x its traffic / 28
  *                     [software] (the framework) multiplies bytes of NORM, ACTIVATION, LOSS and STREAM by its factors
- *                     and Adam's time by gpu_adam_bytes / 28, and divides attention_flops by attention_share; if it
+ *                     and Adam's time by gpu_adam_bytes / 28 (which includes bf16 with half_states), and divides
+ *                     attention_flops by attention_share; if it
  *                     does not fuse attention, that takes  flop of all pairs at the rate of a GEMM sequence x sequence
  *                     x head width, + scores score_bytes / stream_Bps  (twice the bytes in fp32)
  *                     each rate x stands for 1 / (h / x_cached + (1 - h) / x) where the profile has x_cached
@@ -29,7 +30,11 @@
  *     NET, SSD lanes  COPY: as on the links, with the rates of [net] and [ssd]; others as on the GPU lane
  *     CPU lane        t = op_s + sum over its kernels of
  *       ADAM            elements (h / adam_cached_pps + (1 - h) / adam_pps),  h = min(1, cache_bytes / state) with
- *                       state = 16 B per element: gradient, m, v and the result
+ *                       state = 16 B per element: gradient, m, v and the result.  In another format, with a times the
+ *                       arithmetic:  elements (a / adam_cached_pps + (1 - h) traffic / 28 / adam_pps), state = that of
+ *                       the format; a from bench/bench_adam.c.  In a profile that is not calibrated
+ *                       adam_cached_pps is no measure of arithmetic: both rates x 28 / traffic.  A pace is in
+ *                       parameters per second in every format
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches, unpaced
  *
  * h on the GPU lane is the share of operands in cache; it depends on the bytes touched since their last use

@@ -143,11 +143,16 @@ static void change_head(const change_t *change)
 
 /* The optimizer */
 
-/* Where half_states has an effect. */
+static lspo_optimizer_state_t state_of(const change_t *change)
+{
+    return lspo_plan_optimizer_state(change->plan);
+}
+
+/* Where half_states has an effect: not on a plan that has chosen its states. */
 static bool has_half_states(const change_t *change)
 {
-    return change->machine->software.half_states > 0.0 && change->plan->gradient_form == LSPO_FORM_DENSE &&
-           change->plan->workload.precision == LSPO_BF16;
+    return change->machine->software.half_states > 0.0 && state_of(change) == LSPO_OPTIMIZER_STATE_FP32 &&
+           change->plan->gradient_form == LSPO_FORM_DENSE && change->plan->workload.precision == LSPO_BF16;
 }
 
 static uint64_t message_elements(const lspo_plan_t *plan, uint32_t stage)
@@ -161,7 +166,8 @@ static uint64_t message_elements(const lspo_plan_t *plan, uint32_t stage)
 static void change_updates(const change_t *change)
 {
     const lspo_plan_t *plan = change->plan;
-    double each_bytes = change->machine->software.update_bytes / (has_half_states(change) ? 2 : 1);
+    bool half = has_half_states(change) || state_of(change) != LSPO_OPTIMIZER_STATE_FP32;
+    double each_bytes = change->machine->software.update_bytes / (half ? 2 : 1);
     if (each_bytes == 0.0 || plan->optimizer == LSPO_OPTIMIZER_SGD)
         return;
     lspo_op_id_t first = LSPO_NO_OP;
@@ -192,6 +198,15 @@ static double adapter_elements(const lspo_plan_t *plan)
     return elements;
 }
 
+/* Does host_parameter_bytes describe states of the plan's format? */
+static bool knows_host_states(const change_t *change)
+{
+    const lspo_machine_t *machine = change->machine;
+    bool half = machine->software.half_states > 0.0;
+    return machine->software.host_parameter_bytes > 0.0 &&
+           (state_of(change) == LSPO_OPTIMIZER_STATE_FP32 || (half && state_of(change) == LSPO_OPTIMIZER_STATE_BF16));
+}
+
 static void change_static(const change_t *change)
 {
     const lspo_plan_t *plan = change->plan;
@@ -204,9 +219,10 @@ static void change_static(const change_t *change)
         gpu -= (double)f->gpu_optimizer_bytes * (double)(12 - 2 * p) / 12;
     if (sends && (dense || plan->gradient_form == LSPO_FORM_COLUMNS))
         gpu += change->machine->software.bucket_elements * (double)p;
-    if (change->machine->software.host_parameter_bytes > 0.0 && f->host_master_bytes > 0)
+    uint64_t master = lspo_precision_bytes(lspo_optimizer_state_updates(state_of(change), plan->workload.precision));
+    if (knows_host_states(change) && f->host_master_bytes > 0)
         host +=
-            change->machine->software.host_parameter_bytes * (double)f->host_master_bytes / sizeof(float) -
+            change->machine->software.host_parameter_bytes * (double)f->host_master_bytes / (double)master -
             (double)(f->host_master_bytes + f->host_optimizer_bytes + f->host_gradients_bytes + f->host_outgoing_bytes);
     change->changed->gpu_static_bytes = (uint64_t)gpu;
     change->changed->host_static_bytes = (uint64_t)host;

@@ -11,13 +11,15 @@
  *     loss            T V logit_bytes less what the plan has for it (logits and workspace) if that is more, during FWD
  *                     and BWD of the head; not for classifiers
  *     optimizer       update_bytes x parameters updated on the GPU in that step, during its first UPD_GPU; half of it
- *                     with half_states
+ *                     with half_states, and with an --optimizer-state other than fp32
  *     states          half_states: bf16 moments and no fp32 weights, 2 p of 12 bytes per parameter, where all weights
- *                     are trained in bf16 and updated on the GPU
+ *                     are trained in bf16 and updated on the GPU; a plan with another --optimizer-state than fp32 has
+ *                     counted its own
  *     adapters        adapter_cast_bytes per element
  *     buffers         bucket_elements x p, where full gradients go to the CPU
  *     host            host_parameter_bytes per parameter in place of the plan's fp32 weights, moments, gradients and
- *                     outgoing buffers, where the CPU has fp32 weights
+ *                     outgoing buffers, where the CPU has fp32 weights, or with half_states bf16 ones; not for other
+ *                     formats than the framework's
  *
  * Then, of D bytes of tensors that come and go in a step, its allocator holds  D allocator_share /
  * (1 - allocator_share)  more, and the process has library_bytes.  The bound has at most  B allocator_most /

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes per parameter of Adam: w, m, v. */
-enum { ADAM_STATE_BYTES = 12 };
-
 static bool has_kernel(const lspo_work_t *work, lspo_kernel_class_t kernel_class)
 {
     for (uint32_t i = 0; i < work->kernel_count; i++)
@@ -29,7 +26,8 @@ uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op)
         else if (kernel->kernel_class == LSPO_KERNEL_EXPAND)
             bytes += kernel->far_bytes;
         else if (kernel->kernel_class == LSPO_KERNEL_ADAM)
-            bytes += kernel->elements * ADAM_STATE_BYTES;
+            bytes +=
+                (uint64_t)((double)kernel->elements * lspo_optimizer_state_held_bytes(kernel->state, kernel->weights));
         else if (!multiplies)
             bytes += kernel->bytes / 2;
     }

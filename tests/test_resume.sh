@@ -36,6 +36,8 @@ own() {
     lsp) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 ;;
     lora) echo --rank 4 ;;
     lora-nf4) echo --rank 4 --base-weights nf4 ;;
+    native) echo --optimizer-state 8bit ;;
+    backward-update) echo --optimizer-state bf16 ;;
     esac
 }
 
@@ -56,7 +58,7 @@ numbers() {
 }
 
 steps=60
-for policy in zero zero-delayed lsp lora lora-nf4; do
+for policy in zero zero-delayed lsp lora lora-nf4 native backward-update; do
     start=$(date +%s%N)
     train $policy whole-$policy >whole.out || fail "$policy: the training left alone"
     whole_ms=$((($(date +%s%N) - start) / 1000000))

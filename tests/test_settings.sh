@@ -94,6 +94,8 @@ critical         zenflow      critical        0.3
 update-every     zenflow      update-every    4
 select-every     zenflow      select-every    4
 switch-every     badam        switch-every    3
+optimizer-state  zero         optimizer-state bf16
+optimizer-state  native       optimizer-state 8bit
 gradient-buffers zero         same            0
 accumulate-on    zero         same            host
 cpu-share        zero         cpu-share       0.5

@@ -3,6 +3,7 @@
  * activations.  Order: plan/plan.h, lspo_plan_trains(). */
 #include "plan/policies/badam.h"
 #include "plan/policies.h"
+#include "plan/policies/shared.h"
 
 static const lspo_parameter_t switch_every = {
     .key = "switch-every",
@@ -17,6 +18,7 @@ static const lspo_parameter_t switch_every = {
 
 static const lspo_parameter_use_t uses[] = {
     {&switch_every, offsetof(lspo_badam_values_t, switch_every), false, NULL},
+    {&lspo_parameter_optimizer_state, offsetof(lspo_badam_values_t, optimizer_state), true, NULL},
 };
 const lspo_parameters_t lspo_badam_parameters = LSPO_PARAMETERS(uses, lspo_badam_values_t);
 

@@ -21,6 +21,7 @@ static const lspo_parameter_t project_every = {
 static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_rank, offsetof(lspo_galore_values_t, rank), true, NULL},
     {&project_every, offsetof(lspo_galore_values_t, project_every), false, NULL},
+    {&lspo_parameter_optimizer_state, offsetof(lspo_galore_values_t, optimizer_state), true, NULL},
 };
 const lspo_parameters_t lspo_galore_parameters = LSPO_PARAMETERS(uses, lspo_galore_values_t);
 

@@ -5,8 +5,9 @@
 #include "plan/parameter.h"
 
 typedef struct LSPO_VALUES_BLOCK {
-    uint32_t rank;          /* of each basis                                    */
-    uint32_t project_every; /* optimizer steps between refreshes of the basis */
+    uint32_t rank;            /* of each basis                                    */
+    uint32_t project_every;   /* optimizer steps between refreshes of the basis */
+    uint32_t optimizer_state; /* lspo_optimizer_state_t */
 } lspo_galore_values_t;
 extern const lspo_parameters_t lspo_galore_parameters;
 LSPO_VALUES(galore);

@@ -25,6 +25,7 @@ const lspo_parameter_t lspo_parameter_base_weights = {
 static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_rank, offsetof(lspo_lora_values_t, rank), true, NULL},
     {&lspo_parameter_base_weights, offsetof(lspo_lora_values_t, base_weights), true, NULL},
+    {&lspo_parameter_optimizer_state, offsetof(lspo_lora_values_t, optimizer_state), true, NULL},
 };
 const lspo_parameters_t lspo_lora_parameters = LSPO_PARAMETERS(uses, lspo_lora_values_t);
 

@@ -11,8 +11,9 @@ typedef enum {
 } lspo_base_weights_t;
 
 typedef struct LSPO_VALUES_BLOCK {
-    uint32_t rank;         /* of each adapter     */
-    uint32_t base_weights; /* lspo_base_weights_t */
+    uint32_t rank;            /* of each adapter     */
+    uint32_t base_weights;    /* lspo_base_weights_t */
+    uint32_t optimizer_state; /* lspo_optimizer_state_t */
 } lspo_lora_values_t;
 extern const lspo_parameters_t lspo_lora_parameters;
 extern const lspo_parameter_t lspo_parameter_base_weights;

@@ -1,6 +1,8 @@
 /* shared.c - see shared.h. */
 #include "plan/policies/shared.h"
 
+#include "plan/optimizer_state.h"
+
 static double last_layer(const lspo_parameter_context_t *context)
 {
     return lspo_model_stage_count(context->model) - 1.0;
@@ -72,9 +74,23 @@ const lspo_parameter_t lspo_parameter_rank = {
     .column = 3,
 };
 
+const lspo_parameter_t lspo_parameter_optimizer_state = {
+    .key = "optimizer-state",
+    .value = "fp32|bf16|8bit",
+    .help =
+        "format of Adam's m and v; with fp32, 16-bit weights have an fp32 copy, without it they are rounded randomly; "
+        "8bit: in blocks of 256",
+    .kind = LSPO_RECORD_NAMED,
+    .names = lspo_optimizer_state_names,
+    .preset = LSPO_OPTIMIZER_STATE_FP32,
+    .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
+};
+
 static const lspo_parameter_use_t offload_uses[] = {
     {&lspo_parameter_gradient_buffers, offsetof(lspo_offload_values_t, gradient_buffers), false, NULL},
     {&lspo_parameter_accumulate_on, offsetof(lspo_offload_values_t, accumulate_on), false, NULL},
+    {&lspo_parameter_optimizer_state, offsetof(lspo_offload_values_t, optimizer_state), true, NULL},
 };
 const lspo_parameters_t lspo_offload_parameters = LSPO_PARAMETERS(offload_uses, lspo_offload_values_t);
 
@@ -82,5 +98,6 @@ static const lspo_parameter_use_t layerwise_uses[] = {
     {&lspo_parameter_transition, offsetof(lspo_layerwise_values_t, transition), false, NULL},
     {&lspo_parameter_gradient_buffers, offsetof(lspo_layerwise_values_t, gradient_buffers), false, NULL},
     {&lspo_parameter_accumulate_on, offsetof(lspo_layerwise_values_t, accumulate_on), false, NULL},
+    {&lspo_parameter_optimizer_state, offsetof(lspo_layerwise_values_t, optimizer_state), true, NULL},
 };
 const lspo_parameters_t lspo_layerwise_parameters = LSPO_PARAMETERS(layerwise_uses, lspo_layerwise_values_t);

@@ -12,6 +12,8 @@ extern const lspo_parameter_t lspo_parameter_rank;             /* lora, galore  
 
 extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper                               */
 
+extern const lspo_parameter_t lspo_parameter_optimizer_state; /* policies whose Adam has its own state        */
+
 /* The largest dimension of any weight that a policy may compress. */
 double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context);
 
@@ -22,6 +24,7 @@ typedef enum { LSPO_ACCUMULATE_ON_GPU, LSPO_ACCUMULATE_ON_HOST } lspo_accumulate
 typedef struct LSPO_VALUES_BLOCK {
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
     uint32_t accumulate_on;    /* lspo_accumulate_on_t */
+    uint32_t optimizer_state;  /* lspo_optimizer_state_t */
 } lspo_offload_values_t;
 extern const lspo_parameters_t lspo_offload_parameters;
 LSPO_VALUES(offload);
@@ -30,7 +33,8 @@ LSPO_VALUES(offload);
 typedef struct LSPO_VALUES_BLOCK {
     int32_t transition; /* stages <= transition are served last in, first out; LSPO_TRANSITION_AUTO: by simulation */
     uint32_t gradient_buffers;
-    uint32_t accumulate_on; /* lspo_accumulate_on_t */
+    uint32_t accumulate_on;   /* lspo_accumulate_on_t */
+    uint32_t optimizer_state; /* lspo_optimizer_state_t */
 } lspo_layerwise_values_t;
 extern const lspo_parameters_t lspo_layerwise_parameters;
 LSPO_VALUES(layerwise);

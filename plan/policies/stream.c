@@ -212,18 +212,19 @@ static void step(stream_t *w, uint32_t iteration)
 
 /* ---- memory ---- */
 
-/* fp32 parameters are the master themselves.  A landing buffer has room for the message and for a sum. */
+/* Parameters that are updated as they are need no master.  A landing buffer has room for the message and for a sum. */
 static void static_memory(lspo_builder_t *b)
 {
     lspo_footprint_t *f = &b->plan->footprint;
+    bool master = lspo_optimizer_state_has_master(lspo_plan_optimizer_state(b->plan), b->workload->precision);
     f->gpu_workspace_bytes = b->activations.workspace_bytes;
     for (uint32_t s = 0; s < b->stage_count; s++) {
         const lspo_build_stage_t *st = &b->stages[s];
         uint64_t elements = st->message.element_count, sum_bytes = st->gradient_bytes - st->packed_bytes;
         f->host_parameters_bytes += st->parameter_bytes;
-        if (b->workload->precision != LSPO_FP32)
+        if (master)
             f->host_master_bytes += elements * sizeof(float);
-        f->host_optimizer_bytes += elements * 2 * sizeof(float);
+        f->host_optimizer_bytes += st->moments_bytes;
         f->host_gradients_bytes += st->sent_bytes > sum_bytes ? st->sent_bytes : sum_bytes;
     }
 }
@@ -290,6 +291,7 @@ static const lspo_parameter_use_t uses[] = {
     {&window, offsetof(lspo_stream_values_t, window), false, NULL},
     {&update_when, offsetof(lspo_stream_values_t, update), true, NULL},
     {&lspo_parameter_gradient_buffers, offsetof(lspo_stream_values_t, gradient_buffers), false, NULL},
+    {&lspo_parameter_optimizer_state, offsetof(lspo_stream_values_t, optimizer_state), true, NULL},
 };
 const lspo_parameters_t lspo_stream_parameters = LSPO_PARAMETERS(uses, lspo_stream_values_t);
 

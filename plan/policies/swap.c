@@ -5,6 +5,7 @@
  * come in a third time. */
 #include "plan/policies/swap.h"
 #include "plan/policies.h"
+#include "plan/policies/shared.h"
 
 #include <stdlib.h>
 
@@ -216,6 +217,7 @@ static const lspo_parameter_t resident_blocks = {
 static const lspo_parameter_use_t uses[] = {
     {&swap_slots, offsetof(lspo_swap_values_t, swap_slots), false, NULL},
     {&resident_blocks, offsetof(lspo_swap_values_t, resident_blocks), false, NULL},
+    {&lspo_parameter_optimizer_state, offsetof(lspo_swap_values_t, optimizer_state), true, NULL},
 };
 const lspo_parameters_t lspo_swap_parameters = LSPO_PARAMETERS(uses, lspo_swap_values_t);
 

@@ -79,6 +79,7 @@ static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_gradient_buffers, offsetof(lspo_zero_values_t, gradient_buffers), false, NULL},
     {&lspo_parameter_accumulate_on, offsetof(lspo_zero_values_t, accumulate_on), false, NULL},
     {&cpu_share, offsetof(lspo_zero_values_t, cpu_share), true, NULL},
+    {&lspo_parameter_optimizer_state, offsetof(lspo_zero_values_t, optimizer_state), true, NULL},
 };
 const lspo_parameters_t lspo_zero_parameters = LSPO_PARAMETERS(uses, lspo_zero_values_t);
 

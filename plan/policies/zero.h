@@ -8,6 +8,7 @@ typedef struct LSPO_VALUES_BLOCK {
     double cpu_share;          /* of the trained parameters: updated on the CPU; the others on the GPU */
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
     uint32_t accumulate_on;    /* lspo_accumulate_on_t */
+    uint32_t optimizer_state;  /* lspo_optimizer_state_t */
 } lspo_zero_values_t;
 extern const lspo_parameters_t lspo_zero_parameters;
 LSPO_VALUES(zero);

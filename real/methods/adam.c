@@ -1,7 +1,7 @@
 /* adam.c - Adam on full gradients, on the GPU or on the CPU as in the plan.
  *     UPD_GPU   w <- w - eta adam(g)            a swapped stage's state comes with SWAP_IN and leaves with SWAP_OUT
  *     UPD       master <- master - eta adam(g)  H2D sends the master, APPLY overwrites the weights; those of a swapped
- *                                               stage are overwritten on the host, where fp32 ones are the master */
+ *                                               stage are overwritten on the host, or are the master themselves */
 #include <string.h>
 
 #include "real/methods/gpu_adam.h"
@@ -23,14 +23,14 @@ static void describe(lspo_session_t *session)
     for (uint32_t s = 0; s < session->stage_count; s++) {
         adam_stage_t *own = stage_of(session, s);
         lspo_gpu_adam_describe(session, &session->stages[s], true, &own->gpu);
-        own->host.count = own->gpu.moments;
+        lspo_host_adam_describe(session, &session->stages[s], &own->host);
     }
 }
 
 /* Are the stage's weights on the host its master, too? */
 static bool master_is_home(const lspo_session_t *session, const lspo_session_stage_t *stage)
 {
-    return stage->updated_on_host && stage->swapped && session->number == LSPO_NUMBER_FP32;
+    return stage->updated_on_host && stage->swapped && lspo_moments_update(session) == session->number;
 }
 
 static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
@@ -79,7 +79,8 @@ static void release(lspo_session_t *session)
 /* For a swapped stage: the master of its 16-bit weights. */
 static float *swapped_master(const lspo_session_stage_t *stage, const adam_stage_t *own)
 {
-    return stage->swapped ? own->host.moments + own->host.count : NULL;
+    size_t moments_bytes = lspo_moments_bytes(&own->host.moments);
+    return stage->swapped ? (float *)own->host.moments.memory + moments_bytes / sizeof(float) : NULL;
 }
 
 static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const float *weights)
@@ -89,7 +90,7 @@ static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const f
     float *swapped = swapped_master(stage, own);
     if (own->host.master &&
         !master_is_home(session, stage)) /* a message without the rest is the start of the stage's array */
-        memcpy(own->host.master, weights, stage->message.element_count * sizeof *weights);
+        lspo_session_pack_numbers(own->host.number, stage->message.element_count, weights, own->host.master);
     if (swapped)
         memcpy(swapped, weights, own->gpu.master * sizeof *weights);
     return lspo_gpu_adam_write_master(session, &own->gpu, 0, stage->message.element_count, weights);
@@ -102,10 +103,11 @@ static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
     const lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, op->layer, LSPO_VARIANT_OPTIMIZER);
     const lspo_swap_use_t *weights = lspo_session_swap_of(session, op, op->layer, LSPO_VARIANT_PARAMETERS);
     void **gradient = &stage->gradient[lspo_session_parity(session, op)];
-    float *m = optimizer ? optimizer->memory : own->gpu.state;
-    size_t n = stage->message.element_count;
+    lspo_gpu_adam_t gpu = own->gpu;
+    if (optimizer)
+        gpu.moments.memory = optimizer->memory;
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
-    const lspo_adam_state_t state = {.count = n, .m = m, .v = m + n, .master = own->gpu.master > 0 ? m + 2 * n : NULL};
+    const lspo_adam_state_t state = lspo_gpu_adam_at(session, op, &gpu, 0, stage->message.element_count);
     if (!lspo_session_skips_step(session, op, &session->norms))
         lspo_compute_adam_parameters(session->compute, &adam, &state, *gradient,
                                      weights ? weights->memory : stage->weights);
@@ -121,11 +123,6 @@ static lspo_status_t update_host(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-static size_t swapped_bytes(const adam_stage_t *own)
-{
-    return (own->host.count + own->gpu.master) * sizeof(float);
-}
-
 static lspo_status_t swap_in(lspo_session_t *session, const lspo_op_t *op)
 {
     const adam_stage_t *own = stage_of(session, op->layer);
@@ -133,7 +130,7 @@ static lspo_status_t swap_in(lspo_session_t *session, const lspo_op_t *op)
         return lspo_session_swap_sum_in(session, op);
     if (op->variant != LSPO_VARIANT_OPTIMIZER)
         return lspo_session_swap_weights_in(session, op);
-    return lspo_session_swap_in(session, op, own->host.moments, swapped_bytes(own));
+    return lspo_session_swap_in(session, op, own->host.moments.memory, lspo_gpu_adam_bytes(&own->gpu));
 }
 
 static lspo_status_t swap_out(lspo_session_t *session, const lspo_op_t *op)
@@ -143,7 +140,7 @@ static lspo_status_t swap_out(lspo_session_t *session, const lspo_op_t *op)
         return lspo_session_swap_sum_out(session, op);
     if (op->variant != LSPO_VARIANT_OPTIMIZER)
         return lspo_session_swap_weights_out(session, op);
-    return lspo_session_swap_out(session, op, own->host.moments, swapped_bytes(own));
+    return lspo_session_swap_out(session, op, own->host.moments.memory, lspo_gpu_adam_bytes(&own->gpu));
 }
 
 static void visit_stage(const lspo_session_t *session, uint32_t s, const char *name, lspo_state_walk_t *walk)

@@ -5,8 +5,8 @@
 #include "real/methods/methods.h"
 
 typedef struct {
-    float *state; /* device: m, v, master of the current stage */
-    size_t count; /* number of floats in it */
+    void *state; /* device: m, v, master of the current stage */
+    size_t bytes;
 } badam_t;
 
 static lspo_gpu_adam_t *stage_of(const lspo_session_t *session, uint32_t s)
@@ -16,16 +16,12 @@ static lspo_gpu_adam_t *stage_of(const lspo_session_t *session, uint32_t s)
 
 static void describe(lspo_session_t *session)
 {
-    bool master = session->number != LSPO_NUMBER_FP32;
+    bool master = lspo_moments_have_master(session);
     for (uint32_t s = 0; s < session->stage_count; s++) { /* also stages whose turn comes in a later plan */
-        size_t n = session->stages[s].message.element_count;
-        *stage_of(session, s) = (lspo_gpu_adam_t){.moments = 2 * n, .master = master ? n : 0};
+        const lspo_message_t *message = &session->stages[s].message;
+        *stage_of(session, s) = (lspo_gpu_adam_t){.moments = lspo_moments_of(session, message),
+                                                  .master = master ? message->element_count : 0};
     }
-}
-
-static size_t state_count(const lspo_gpu_adam_t *stage)
-{
-    return stage->moments + stage->master;
 }
 
 /* Room for the largest stage. */
@@ -34,18 +30,18 @@ static lspo_status_t create(lspo_session_t *session)
     badam_t *own = session->own;
     uint32_t head = session->stage_count - 1;
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        size_t count = state_count(stage_of(session, s));
+        size_t bytes = lspo_gpu_adam_bytes(stage_of(session, s));
         if (s == 0 && session->plan->model.tied_head)
-            count += state_count(stage_of(session, head));
-        own->count = count > own->count ? count : own->count;
+            bytes += lspo_gpu_adam_bytes(stage_of(session, head));
+        own->bytes = bytes > own->bytes ? bytes : own->bytes;
     }
-    lspo_status_t status = lspo_session_take(session, own->count * sizeof(float), (void **)&own->state);
+    lspo_status_t status = lspo_session_take(session, own->bytes, &own->state);
     if (status != LSPO_OK)
         return status;
     for (uint32_t s = 0; s < session->stage_count; s++)
-        stage_of(session, s)->state = own->state;
+        stage_of(session, s)->moments.memory = own->state;
     if (session->plan->model.tied_head)
-        stage_of(session, head)->state += state_count(stage_of(session, 0));
+        stage_of(session, head)->moments.memory = (char *)own->state + lspo_gpu_adam_bytes(stage_of(session, 0));
     return LSPO_OK;
 }
 
@@ -58,17 +54,16 @@ static lspo_status_t reset(lspo_session_t *session)
 
 static void release(lspo_session_t *session)
 {
-    lspo_session_give_back(session, (void **)&((badam_t *)session->own)->state);
+    lspo_session_give_back(session, &((badam_t *)session->own)->state);
 }
 
 /* The first step of a turn: moments start at zero, the master from the weights. */
 static void begin_turn(lspo_session_t *session, const lspo_session_stage_t *stage, const lspo_gpu_adam_t *gpu)
 {
-    size_t n = stage->message.element_count;
-    lspo_compute_zero(session->compute, 2 * n * sizeof(float), gpu->state);
+    lspo_gpu_adam_clear(session, gpu);
     if (gpu->master > 0)
-        lspo_compute_convert(session->compute, n, session->number, stage->weights, LSPO_NUMBER_FP32,
-                             gpu->state + 2 * n);
+        lspo_compute_convert(session->compute, gpu->master, session->number, stage->weights, LSPO_NUMBER_FP32,
+                             lspo_gpu_adam_master(gpu));
 }
 
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
@@ -76,12 +71,10 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_gpu_adam_t *gpu = stage_of(session, op->layer);
     void **gradient = &stage->gradient[lspo_session_parity(session, op)];
-    float *m = gpu->state;
-    size_t n = stage->message.element_count;
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
     if (adam.step == 1)
         begin_turn(session, stage, gpu);
-    const lspo_adam_state_t state = {.count = n, .m = m, .v = m + n, .master = gpu->master > 0 ? m + 2 * n : NULL};
+    const lspo_adam_state_t state = lspo_gpu_adam_at(session, op, gpu, 0, stage->message.element_count);
     if (!lspo_session_skips_step(session, op, &session->norms))
         lspo_compute_adam_parameters(session->compute, &adam, &state, *gradient, stage->weights);
     lspo_session_give_back(session, gradient);
@@ -90,8 +83,15 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 
 static void visit(const lspo_session_t *session, lspo_state_walk_t *walk)
 {
+    static const struct {
+        lspo_state_type_t type;
+        size_t bytes;
+    } arrays[] = {[LSPO_ADAM_FP32] = {LSPO_STATE_F32, 4},
+                  [LSPO_ADAM_BF16] = {LSPO_STATE_BF16, 2},
+                  [LSPO_ADAM_8BIT] = {LSPO_STATE_U8, 1}}; /* codes and scales */
     const badam_t *own = session->own;
-    lspo_walk_device(walk, own->state, own->count, LSPO_STATE_F32, "turn.moments");
+    lspo_adam_format_t format = stage_of(session, 0)->moments.format;
+    lspo_walk_device(walk, own->state, own->bytes / arrays[format].bytes, arrays[format].type, "turn.moments");
 }
 
 const lspo_method_t lspo_method_badam = {

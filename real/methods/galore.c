@@ -212,12 +212,11 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     void *gradient = stage->gradient[lspo_session_parity(session, op)];
-    float *m = stage_of(session, op->layer)->gpu.state;
-    size_t n = stage->message.element_count;
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    const lspo_adam_state_t state =
+        lspo_gpu_adam_at(session, op, &stage_of(session, op->layer)->gpu, 0, stage->message.element_count);
     if (!lspo_session_skips_step(session, op, &session->norms))
-        lspo_compute_adam_direction(session->compute, &adam, &(lspo_adam_state_t){.count = n, .m = m, .v = m + n},
-                                    gradient, gradient);
+        lspo_compute_adam_direction(session->compute, &adam, &state, gradient, gradient);
     return LSPO_OK;
 }
 

@@ -1,28 +1,39 @@
 /* host_adam.c - a part of methods: Adam on the CPU for one stage's message. */
 #include "real/methods/host_adam.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "kernels/adam.h"
+#include "kernels/pack.h"
+#include "kernels/rounding.h"
+
+void lspo_host_adam_describe(const lspo_session_t *session, const lspo_session_stage_t *stage,
+                             lspo_host_adam_t *host_out)
+{
+    *host_out = (lspo_host_adam_t){.moments = lspo_moments_of(session, &stage->message),
+                                   .count = stage->message.element_count,
+                                   .number = lspo_moments_update(session)};
+}
 
 lspo_status_t lspo_host_adam_take_moments(lspo_session_t *session, lspo_host_adam_t *host, size_t extra,
                                           lspo_host_count_t *count)
 {
-    return lspo_session_take_host(session, count, LSPO_HOST_OPTIMIZERS, (host->count + extra) * sizeof(float),
-                                  (void **)&host->moments);
+    return lspo_session_take_host(session, count, LSPO_HOST_OPTIMIZERS,
+                                  lspo_moments_bytes(&host->moments) + extra * sizeof(float), &host->moments.memory);
 }
 
 lspo_status_t lspo_host_adam_take_master(lspo_session_t *session, lspo_host_adam_t *host, lspo_host_count_t *count)
 {
-    return lspo_session_take_host(session, count, LSPO_HOST_MASTERS, host->count / 2 * sizeof(float),
-                                  (void **)&host->master);
+    return lspo_session_take_host(session, count, LSPO_HOST_MASTERS, host->count * lspo_number_bytes(host->number),
+                                  &host->master);
 }
 
 lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t s, lspo_host_adam_t *host,
                                            bool keeps_master, lspo_host_count_t *count)
 {
     lspo_session_stage_t *stage = &session->stages[s];
-    bool sends_master = keeps_master && !lspo_session_packs(session) && session->slots == 1;
+    bool sends_master = keeps_master && session->link == host->number && session->slots == 1;
     lspo_status_t status = sends_master ? LSPO_OK : lspo_session_take_outgoing(session, stage, count);
     if (status != LSPO_OK)
         return status;
@@ -35,19 +46,20 @@ lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t s, 
 void lspo_host_adam_give_back(lspo_session_t *session, lspo_host_adam_t *host)
 {
     lspo_device_host_free(session->device, host->master);
-    lspo_device_host_free(session->device, host->moments);
-    host->master = host->moments = NULL;
+    lspo_device_host_free(session->device, host->moments.memory);
+    host->master = host->moments.memory = NULL;
 }
 
 void lspo_host_adam_clear(const lspo_host_adam_t *host)
 {
-    if (host->moments)
-        memset(host->moments, 0, host->count * sizeof(float));
+    if (host->moments.memory)
+        memset(host->moments.memory, 0, lspo_moments_bytes(&host->moments));
 }
 
 /* An UPD, shared by the workers block by block. */
 typedef struct {
     lspo_session_t *session;
+    const lspo_op_t *op;
     lspo_session_stage_t *stage;
     const lspo_host_adam_t *host;
     lspo_adam_t adam;
@@ -58,8 +70,23 @@ typedef struct {
 /* The moments of `n` numbers from number `at` on. */
 static lspo_adam_state_t moments_at(const update_t *update, size_t at, size_t n)
 {
-    float *m = update->host->moments + at;
-    return (lspo_adam_state_t){.count = n, .m = m, .v = m + update->host->count / 2};
+    return lspo_moments_at(update->session, update->op, &update->host->moments, at, n);
+}
+
+/* A master of 16 bits: a piece is unpacked, updated and rounded randomly. */
+static void update_rounded(const update_t *update, const float *gradient, size_t at, size_t n)
+{
+    enum { PIECE = 4 * LSPO_ADAM_BLOCK };
+    const lspo_number_t number = update->host->number;
+    float piece[PIECE];
+    for (size_t i = 0; i < n; i += PIECE) {
+        const size_t some = n - i < PIECE ? n - i : PIECE;
+        const lspo_adam_state_t moments = moments_at(update, at + i, some);
+        void *master = (uint16_t *)update->host->master + at + i;
+        lspo_session_unpack_numbers(number, some, master, piece);
+        lspo_adam_parameters(&update->adam, &moments, gradient + i, piece);
+        lspo_pack_randomly(number, some, moments.seed, moments.first, piece, master);
+    }
 }
 
 /* Update one block with a master, and copy it to the outgoing buffer if the master itself is not sent, or into the
@@ -67,16 +94,19 @@ static lspo_adam_state_t moments_at(const update_t *update, size_t at, size_t n)
 static void update_parameters(const update_t *update, const float *gradient, size_t at, size_t n)
 {
     const lspo_session_t *session = update->session;
+    const lspo_number_t number = update->host->number;
     const lspo_adam_state_t moments = moments_at(update, at, n);
-    float *master = update->host->master + at;
+    void *master = (char *)update->host->master + at * lspo_number_bytes(number);
     void *home = update->stage->home;
     void *outgoing = update->stage->outgoing[update->slot];
-    if (!update->skips)
+    if (!update->skips && number == LSPO_NUMBER_FP32)
         lspo_adam_parameters(&update->adam, &moments, gradient, master);
+    else if (!update->skips)
+        update_rounded(update, gradient, at, n);
     if (outgoing)
-        lspo_session_pack_numbers(session->link, n, master, lspo_session_link_at(session, outgoing, at));
-    if (home && !update->skips)
-        lspo_session_pack_numbers(session->number, n, master, lspo_session_at(session, home, at));
+        lspo_convert(n, number, master, session->link, lspo_session_link_at(session, outgoing, at));
+    if (home && home != update->host->master && !update->skips)
+        lspo_convert(n, number, master, session->number, lspo_session_at(session, home, at));
 }
 
 static void update_direction(const update_t *update, uint32_t worker, const float *gradient, size_t at, size_t n)
@@ -96,7 +126,7 @@ static void update_direction(const update_t *update, uint32_t worker, const floa
 static void update_block(void *context, uint32_t worker, size_t block)
 {
     const update_t *update = context;
-    size_t at = block * LSPO_UPDATE_BLOCK, count = update->host->count / 2;
+    size_t at = block * LSPO_UPDATE_BLOCK, count = update->host->count;
     size_t n = count - at < LSPO_UPDATE_BLOCK ? count - at : LSPO_UPDATE_BLOCK;
     const float *gradient = lspo_session_landed(update->session, worker, update->stage->landing[update->slot], at, n);
     if (update->host->master)
@@ -108,6 +138,7 @@ static void update_block(void *context, uint32_t worker, size_t block)
 void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
 {
     update_t work = {.session = session,
+                     .op = op,
                      .stage = &session->stages[op->layer],
                      .host = host,
                      .adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1),
@@ -115,12 +146,14 @@ void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const l
                      .skips = lspo_session_skips_step(session, op, session->host_norms)};
     work.adam.weight_decay = (float)session->plan->workload.weight_decay; /* only for the parameters form */
     work.adam.gradient_scale = lspo_session_op_scale(session, op, session->host_norms);
-    size_t blocks = (host->count / 2 + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK;
+    size_t blocks = (host->count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK;
     lspo_workers_run(session->workers, blocks, update_block, &work);
 }
 
 void lspo_host_adam_visit(const lspo_host_adam_t *host, const char *name, lspo_state_walk_t *walk)
 {
-    lspo_walk_host(walk, host->master, host->count / 2, LSPO_STATE_F32, "%s.master", name);
-    lspo_walk_host(walk, host->moments, host->count, LSPO_STATE_F32, "%s.moments", name);
+    char place[48];
+    snprintf(place, sizeof place, "%s.", name);
+    lspo_walk_host(walk, host->master, host->count, lspo_state_type_of(host->number), "%smaster", place);
+    lspo_moments_visit(&host->moments, place, lspo_walk_host, walk);
 }

@@ -2,18 +2,23 @@
  *
  * With a master: master <- master - eta adam(g), and the master is sent (or a copy of it, if the link has another
  * format or the next update may overtake the transfer); or, if the stage's weights are on the host, they follow it.
- * Without a master Adam's direction is sent. */
+ * The master is in fp32, or in the format of the device's weights where --optimizer-state keeps none in fp32: then it
+ * is updated in fp32 and rounded randomly.  Without a master Adam's direction is sent. */
 #ifndef LSPO_REAL_METHODS_HOST_ADAM_H
 #define LSPO_REAL_METHODS_HOST_ADAM_H
 
-#include "real/session/state.h"
+#include "real/methods/moments.h"
 
 typedef struct {
-    float *moments; /* host: m, v                               */
-    size_t count;   /* floats of m and v together               */
-    float *master;  /* host, as long as the message; NULL: none */
+    lspo_moments_t moments; /* host                                    */
+    size_t count;           /* elements of the message                 */
+    void *master;           /* host, as long as the message; NULL: none */
+    lspo_number_t number;   /* of the master                           */
 } lspo_host_adam_t;
 
+/* Set the counts for a stage's whole message. */
+void lspo_host_adam_describe(const lspo_session_t *session, const lspo_session_stage_t *stage,
+                             lspo_host_adam_t *host_out);
 /* Take host memory: moments (followed by `extra` floats), the master; with `keeps_master` the master, and outgoing
  * buffers.  give_back releases it. */
 lspo_status_t lspo_host_adam_take_moments(lspo_session_t *session, lspo_host_adam_t *host, size_t extra,
@@ -26,7 +31,7 @@ void lspo_host_adam_give_back(lspo_session_t *session, lspo_host_adam_t *host);
 void lspo_host_adam_clear(const lspo_host_adam_t *host);
 /* UPD of the received gradient, shared among the workers.  A skipped step changes nothing. */
 void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host);
-/* Visit the arrays NAME.master and NAME.moments. */
+/* Visit the arrays NAME.master and NAME.moments (in 8 bits NAME.codes, NAME.scales). */
 void lspo_host_adam_visit(const lspo_host_adam_t *host, const char *name, lspo_state_walk_t *walk);
 
 #endif

@@ -138,12 +138,9 @@ static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op
 static void step_part(lspo_session_t *session, const lspo_op_t *op, size_t at, size_t n, void *weights)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
-    const lspo_gpu_adam_t *gpu = &stage_of(session, op->layer)->gpu;
     const void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)], at);
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
-    float *m = gpu->state + at, *v = m + gpu->moments / 2;
-    const lspo_adam_state_t state = {
-        .count = n, .m = m, .v = v, .master = gpu->master > 0 ? v + gpu->moments / 2 : NULL};
+    const lspo_adam_state_t state = lspo_gpu_adam_at(session, op, &stage_of(session, op->layer)->gpu, at, n);
     lspo_compute_adam_parameters(session->compute, &adam, &state, gradient, weights);
 }
 

@@ -13,7 +13,7 @@
 static void describe(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++)
-        lspo_pairs_of(session, s)->host.count = 2 * session->stages[s].message.element_count;
+        lspo_host_adam_describe(session, &session->stages[s], &lspo_pairs_of(session, s)->host);
 }
 
 static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)

@@ -290,8 +290,8 @@ static void carry_weight(lspo_session_t *session, uint32_t s, uint32_t i)
     lspo_projector_t q_old = rows_on_host(&pair->q, pair->known[1]);
     lspo_projector_t p_new = rows_on_host(&pair->p, pair->arrived[0]);
     lspo_projector_t q_new = rows_on_host(&pair->q, pair->arrived[1]);
-    float *m = own->host.moments + session->stages[s].message.linear[i].message_offset_elements;
-    float *v = m + own->host.count / 2;
+    float *m = (float *)own->host.moments.memory + session->stages[s].message.linear[i].message_offset_elements;
+    float *v = m + own->host.count;
     lspo_fit_carry(&(lspo_projector_pair_t){&p_old, &q_old}, &(lspo_projector_pair_t){&p_new, &q_new}, true, m, v,
                    ((const lspo_pairs_t *)session->own)->carry_scratch);
 }

@@ -75,8 +75,8 @@ static void describe(lspo_session_t *session)
         stage->sent_bytes = stage->returned_bytes = own->sent_count * lspo_number_bytes(session->link);
         stage->packed_bytes = 0;
         stage->gradient_count = stage->trained ? stage->linear_elements + stage->message.rest_elements : 0;
-        own->gpu.moments = 2 * (stage->gradient_count - own->sent_count);
-        own->host.count = 2 * stage->linear_elements;
+        own->gpu.moments.places = stage->gradient_count - own->sent_count;
+        own->host.count = own->host.moments.places = stage->linear_elements;
         for (uint32_t i = 0; i < stage->message.linear_count; i++)
             if (stage->message.linear[i].cols > zenflow->widest_row)
                 zenflow->widest_row = stage->message.linear[i].cols;
@@ -234,7 +234,8 @@ static lspo_status_t select_columns(lspo_session_t *session, const lspo_op_t *op
             return status;
     }
     /* Moments are stored by column: those of other columns are meaningless here. */
-    lspo_compute_zero(session->compute, 2 * (stage->linear_elements - own->sent_count) * sizeof(float), own->gpu.state);
+    lspo_compute_zero(session->compute, 2 * (stage->linear_elements - own->sent_count) * sizeof(float),
+                      own->gpu.moments.memory);
     return LSPO_OK;
 }
 
@@ -341,7 +342,8 @@ static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradi
     uint32_t step = lspo_session_step(session, op);
     const lspo_zenflow_stage_t *own = stage->own;
     size_t linear_count = stage->linear_elements - own->sent_count;
-    part_t part = {.gradient = gradient, .state = {.m = own->gpu.state, .v = own->gpu.state + linear_count}};
+    float *m = own->gpu.moments.memory, *v = m + linear_count;
+    part_t part = {.gradient = gradient};
     part.adam = lspo_adam_default(lspo_session_rate(session, op),
                                   step % lspo_zenflow_values_of(&session->plan->workload)->select_every + 1);
     part.adam.weight_decay = (float)session->plan->workload.weight_decay;
@@ -349,16 +351,18 @@ static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradi
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         part.tensor = i;
         part.state.count = (size_t)stage->message.linear[i].rows * critical_count(&stage->message.linear[i]);
+        part.state.m = m;
+        part.state.v = v;
         step_critical(session, op, &part);
         part.gradient = lspo_session_at(session, part.gradient, part.state.count);
-        part.state.m += part.state.count;
-        part.state.v += part.state.count;
+        m += part.state.count;
+        v += part.state.count;
     }
     part.adam.step = step + 1;
     part.tensor = LSPO_LINEAR_MAX;
     part.state.count = stage->message.rest_elements;
-    part.state.m = own->gpu.state + 2 * linear_count;
-    part.state.v = part.state.m + part.state.count;
+    part.state.m = v; /* behind those of the linear weights */
+    part.state.v = v + part.state.count;
     step_weights(session, op, &part, lspo_session_at(session, stage->weights, stage->linear_elements));
 }
 
@@ -421,7 +425,8 @@ static void update_row(void *context, uint32_t worker, size_t row)
     lspo_session_t *session = work->session;
     const lspo_projection_t *linear = &work->stage->message.linear[work->weight];
     size_t count = linear->d_cols, n = linear->cols, at = linear->message_offset_elements + row * count;
-    float *m = work->own->host.moments + work->stage->shape.tensors[work->weight].offset_elements + row * n;
+    float *m =
+        (float *)work->own->host.moments.memory + work->stage->shape.tensors[work->weight].offset_elements + row * n;
     float *v = m + work->stage->linear_elements;
     float *row_m = session->method_scratch + worker * session->method_scratch_count;
     float *row_v = row_m + n, *row_out = row_v + n;

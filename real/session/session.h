@@ -85,7 +85,8 @@ lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *
 
 /* ---- state: everything that a checkpoint needs so that training continues bit for bit ---- */
 
-/* BF16, F16: 16-bit weights.  U16: messages in the link's format.  U8: codes of quantized weights. */
+/* BF16, F16: 16-bit weights and moments.  U16: messages in the link's format.  U8: codes of quantized weights and of
+ * moments. */
 typedef enum {
     LSPO_STATE_F32,
     LSPO_STATE_U32,

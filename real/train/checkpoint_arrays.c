@@ -16,12 +16,12 @@ static lspo_dtype_t dtype_of(lspo_state_type_t type)
         return LSPO_DTYPE_U32;
     case LSPO_STATE_U16:
         return LSPO_DTYPE_U16;
-    case LSPO_STATE_U8:
-        return LSPO_DTYPE_U8;
     case LSPO_STATE_BF16:
         return LSPO_DTYPE_BF16;
     case LSPO_STATE_F16:
         return LSPO_DTYPE_F16;
+    case LSPO_STATE_U8:
+        return LSPO_DTYPE_U8;
     case LSPO_STATE_F32:
         break;
     }

@@ -1,6 +1,7 @@
 /* The cost model: every number below is worked out in its comment from the equations of sim/cost.h. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <string.h>
 
 #include "sim/cost.h"
 #include "tests/plan_maker.h"
@@ -113,6 +114,52 @@ Test(cost, backward_passes_lose_speed)
     expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, 0, &work),
              1.01e-3 + 2e-5);
     expect_s(lspo_cost_work_s(&(lspo_cost_context_t){&machine, &gpt, LSPO_FP32}, LSPO_LANE_CPU, 0, &work), on_cpu_s);
+}
+
+/* Adam with m and v in other formats, in units of 28 bytes at 1e9 parameters per second on the GPU: beside fp32 weights
+ * bf16 moves 3 x 4 + 2 x 4 = 20 bytes, codes 3 x 4 + 4.0625; beside 16-bit weights 14 and 10.0625. */
+Test(cost, moments_in_fewer_bits_move_faster_on_the_gpu)
+{
+    static const struct {
+        lspo_optimizer_state_t state;
+        lspo_precision_t weights;
+        double bytes;
+    } cases[] = {{LSPO_OPTIMIZER_STATE_FP32, LSPO_BF16, 28},
+                 {LSPO_OPTIMIZER_STATE_BF16, LSPO_FP32, 20},
+                 {LSPO_OPTIMIZER_STATE_8BIT, LSPO_FP32, 16.0625},
+                 {LSPO_OPTIMIZER_STATE_BF16, LSPO_BF16, 14},
+                 {LSPO_OPTIMIZER_STATE_8BIT, LSPO_FP16, 10.0625}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_s(cost_s(LSPO_FP32, LSPO_LANE_GPU,
+                        (lspo_kernel_t){.kernel_class = LSPO_KERNEL_ADAM,
+                                        .count = 1,
+                                        .elements = 1000000,
+                                        .state = cases[i].state,
+                                        .weights = cases[i].weights}),
+                 1e-3 * cases[i].bytes / 28 + 3e-5);
+}
+
+/* On the CPU by bytes, unless in cache, and in a calibrated profile by arithmetic; at a pace by parameters alone. */
+Test(cost, moments_in_fewer_bits_on_the_cpu)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_work_t work = {
+        .kernel_count = 1,
+        .kernels = {
+            {.kernel_class = LSPO_KERNEL_ADAM, .count = 1, .elements = 1000000, .state = LSPO_OPTIMIZER_STATE_BF16}}};
+    const lspo_cost_context_t context = {&machine, &gpt, LSPO_FP32};
+    machine.cpu.cache_bytes = 0;
+    machine.cpu.op_s = 0;
+    machine.cpu.adam_pps = 1e8;
+    machine.cpu.adam_cached_pps = 1e8;
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 1e-2 * 20 / 28);
+    strcpy(machine.evidence, "calibrated");
+    double slow_s = lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work);
+    cr_expect_gt(slow_s, 1e-2, "%g", slow_s);
+    machine.cpu.cache_bytes = 1e9;
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), slow_s - 1e-2 * 20 / 28);
+    lspo_machine_pace(&machine, 0, 1e7);
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 0.1);
 }
 
 /* A quarter of the operands in cache, where norms run at 4e11 instead of 1e11, activations have one rate, Adam 4e9

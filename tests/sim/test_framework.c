@@ -129,6 +129,17 @@ Test(framework, autograd_and_the_optimizer_on_the_gpu)
              2e-3);
 }
 
+/* A framework's bytes include bf16 moments where it has half_states; for others they are scaled. */
+Test(framework, the_optimizer_in_the_frameworks_format)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_kernel_t adam = {.kernel_class = LSPO_KERNEL_ADAM, .elements = 1000000, .state = LSPO_OPTIMIZER_STATE_BF16};
+    machine.software.gpu_adam_bytes = 56;
+    expect_s(gpu_s(&machine, LSPO_FAMILY_GPT, adam), 2e-3 * 20 / 28);
+    machine.software.half_states = 1;
+    expect_s(gpu_s(&machine, LSPO_FAMILY_GPT, adam), 2e-3);
+}
+
 /* 1e6 parameters at 1e8/s take 10 ms; with 70 bytes for 28 2.5 times as long; a limit of 2e7/s makes it 50 ms.
  * Copies of 1e8 B at 1e10 B/s take 10 ms, at the limits 20 and 40. */
 Test(framework, the_cpu_optimizer_and_copies)

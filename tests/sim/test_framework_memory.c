@@ -7,6 +7,7 @@
 #include "sim/framework_memory.h"
 #include "sim/memory.h"
 #include "sim/trial.h"
+#include "tests/own_values.h"
 
 /* w 64, f 128, 4 heads of 16, 2 of K: a - k = 32; 2 sequences of 8: T = 16 */
 static lspo_model_t small_llama(void)
@@ -195,6 +196,49 @@ Test(framework_memory, states_and_temporaries_of_the_optimizer)
         lspo_framework_memory_release(&memory);
     }
     lspo_plan_destroy(plan);
+}
+
+/* The same plan with m and v in another format. */
+static lspo_plan_t *plan_in(const char *policy_name, lspo_optimizer_state_t state)
+{
+    lspo_plan_t *fp32 = plan_of(policy_name, true, 1), *plan = NULL;
+    lspo_workload_t workload = fp32->workload;
+    own_value(fp32->policy, &workload, "optimizer-state", state);
+    cr_assert_eq(lspo_plan_build(&fp32->model, &workload, fp32->policy, &plan), LSPO_OK);
+    lspo_plan_destroy(fp32);
+    return plan;
+}
+
+/* States that a plan has chosen are not halved again: with half_states, fp32 and bf16 take the same. */
+Test(framework_memory, states_are_halved_once)
+{
+    static const char *const policies[] = {"native", "zero"};
+    for (int i = 0; i < 2; i++) {
+        lspo_plan_t *fp32 = plan_in(policies[i], LSPO_OPTIMIZER_STATE_FP32);
+        lspo_plan_t *bf16 = plan_in(policies[i], LSPO_OPTIMIZER_STATE_BF16);
+        lspo_plan_t *codes = plan_in(policies[i], LSPO_OPTIMIZER_STATE_8BIT);
+        lspo_machine_t machine = rtx4090();
+        lspo_framework_memory_t of_fp32, of_bf16, of_codes;
+        machine.software.half_states = 1;
+        machine.software.update_bytes = 4;
+        machine.software.host_parameter_bytes = 8;
+        cr_assert_eq(lspo_framework_memory_create(fp32, &machine, &of_fp32), LSPO_OK);
+        cr_assert_eq(lspo_framework_memory_create(bf16, &machine, &of_bf16), LSPO_OK);
+        cr_assert_eq(lspo_framework_memory_create(codes, &machine, &of_codes), LSPO_OK);
+        cr_expect_eq(of_bf16.plan->gpu_static_bytes, bf16->gpu_static_bytes);
+        cr_expect_eq(of_bf16.plan->gpu_static_bytes, of_fp32.plan->gpu_static_bytes);
+        cr_expect_eq(of_bf16.plan->host_static_bytes, of_fp32.plan->host_static_bytes);
+        cr_expect_eq(of_codes.plan->gpu_static_bytes, codes->gpu_static_bytes);
+        cr_expect_eq(of_codes.plan->host_static_bytes, codes->host_static_bytes);
+        for (uint32_t op = 0; op < bf16->op_count; op++)
+            cr_expect_eq(taken(&of_bf16, bf16, op), taken(&of_fp32, fp32, op));
+        lspo_framework_memory_release(&of_codes);
+        lspo_framework_memory_release(&of_bf16);
+        lspo_framework_memory_release(&of_fp32);
+        lspo_plan_destroy(codes);
+        lspo_plan_destroy(bf16);
+        lspo_plan_destroy(fp32);
+    }
 }
 
 /* zero: 24 B per parameter in host memory, whatever the plan's buffers; two buffers of 1,000 gradients in bf16. */

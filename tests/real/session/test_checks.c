@@ -177,10 +177,11 @@ static void check_carried(lspo_projectors_t projectors, uint32_t s, uint32_t i)
     const lspo_projection_t *linear = &stage->message.linear[i];
     size_t count = linear->message_elements, at = linear->message_offset_elements, all = stage->message.element_count;
     const lspo_pairs_stage_t *own = stage->own;
+    const float *moments = own->host.moments.memory;
     rows_t p = copy_rows(&own->p[i]), q = copy_rows(&own->q[i]);
     float *m = floats(count), *v = floats(count), *scratch = floats(lspo_fit_carry_scratch(&own->p[i], &own->q[i]));
-    memcpy(m, own->host.moments + at, count * sizeof *m);
-    memcpy(v, own->host.moments + all + at, count * sizeof *v);
+    memcpy(m, moments + at, count * sizeof *m);
+    memcpy(v, moments + all + at, count * sizeof *v);
     training_continue(&training, "lsp", &second);
     training_run(&training, &loss);
     stage = &training.session->stages[s];
@@ -188,7 +189,7 @@ static void check_carried(lspo_projectors_t projectors, uint32_t s, uint32_t i)
                   "the second step did not renew this projector: choose another");
     lspo_fit_carry(&(lspo_projector_pair_t){&p.view, &q.view}, &(lspo_projector_pair_t){&own->p[i], &own->q[i]}, true,
                    m, v, scratch);
-    const float *g = (const float *)stage->landing[0] + at, *m_after = own->host.moments + at, *v_after = m_after + all;
+    const float *g = (const float *)stage->landing[0] + at, *m_after = moments + at, *v_after = m_after + all;
     double largest = 0;
     for (size_t e = 0; e < count; e++)
         largest = fmax(largest, fabs((double)m[e]));

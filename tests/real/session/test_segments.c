@@ -90,6 +90,20 @@ Test(segments, segments_are_one_training_with_clipping_packing_and_accumulation)
     }
 }
 
+Test(segments, segments_are_one_training_in_every_format_of_the_state)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        for (uint32_t state = 1; state < LSPO_OPTIMIZER_STATE_COUNT; state++) {
+            lspo_workload_t workload = segment_workload();
+            if (lspo_policy_use(policy, &lspo_parameter_optimizer_state) == NULL)
+                continue;
+            own_value(policy, &workload, "optimizer-state", state);
+            check_segments(policy->name, &workload);
+        }
+    }
+}
+
 /* A plan that leaves its update and has no other: one step, then the rest. */
 Test(segments, a_segment_may_be_one_step_without_an_update)
 {

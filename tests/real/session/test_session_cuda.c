@@ -18,6 +18,7 @@
 #include "real/train/checkpoint.h"
 #include "sim/memory.h"
 #include "tests/cuda_on_host/cuda_on_host.h"
+#include "tests/own_values.h"
 #include "tests/small_training.h"
 #include "tests/uneven_rows.h"
 
@@ -402,6 +403,56 @@ Test(session_cuda, lora_on_4_bit_weights)
     }
 }
 
+/* ---- m and v in other formats ---- */
+
+static bool set_state(const lspo_policy_t *policy, lspo_workload_t *workload, uint32_t state)
+{
+    own_value(policy, workload, "optimizer-state", state);
+    return lspo_policy_use(policy, &lspo_parameter_optimizer_state) != NULL;
+}
+
+/* As on the host, but for numbers at a limit of two codes or bf16 numbers: each policy beside fp32 weights with one
+ * format, beside bf16 ones with the other.  (galore: see check_peak().) */
+Test(session_cuda, every_format_of_the_state)
+{
+    lspo_model_t model = gpt();
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        lspo_workload_t workload = small_workload();
+        if (!set_state(policy, &workload, 1 + i % 2))
+            continue;
+        compare(&model, policy->name, &workload, 1e-4);
+        set_state(policy, &workload, 2 - i % 2);
+        workload.precision = workload.transfer = cuda_has_bf16() ? LSPO_BF16 : LSPO_FP16;
+        compare(&model, policy->name, &workload, 5e-3);
+        if (policy->gradient_form != LSPO_FORM_LOWRANK)
+            check_peak(policy->name, &workload);
+    }
+}
+
+/* Without an fp32 master 16-bit weights on the CPU are rounded randomly, by the same bits wherever they are. */
+Test(session_cuda, stream_is_zero_in_every_format_of_the_state)
+{
+    lspo_model_t model = gpt();
+    for (uint32_t state = 1; state < LSPO_OPTIMIZER_STATE_COUNT; state++)
+        for (int half = cuda_has_bf16() ? 0 : 1; half < 2; half++) {
+            lspo_workload_t workload = small_workload();
+            double expected[STEPS_MAX], got[STEPS_MAX];
+            workload.precision = workload.transfer = half ? LSPO_FP16 : LSPO_BF16;
+            workload.learning_rate = 0.01;
+            for (uint32_t i = 0; i < lspo_policy_count(); i++)
+                set_state(lspo_policy_at(i), &workload, state);
+            losses_on("cuda", &model, "zero", &workload, expected);
+            losses_on("cuda", &model, "stream", &workload, got);
+            cr_expect_arr_eq(got, expected, workload.iterations * sizeof *got);
+            losses_on("cuda", &model, "zero-layerwise", &workload, got);
+            cr_expect_arr_eq(got, expected, workload.iterations * sizeof *got);
+            losses_on("cuda", &model, "native", &workload, expected);
+            losses_on("cuda", &model, "swap", &workload, got);
+            cr_expect_arr_eq(got, expected, workload.iterations * sizeof *got);
+        }
+}
+
 static char *make_folder(char *path)
 {
     strcpy(path, "/tmp/lspo-session-cuda-XXXXXX");
@@ -494,14 +545,15 @@ Test(session_cuda, checkpoints_go_from_one_device_to_the_other)
 }
 
 /* A checkpoint of 16-bit weights says so: fp32 does not take it, bf16 goes on with it bit for bit. */
-Test(session_cuda, checkpoints_in_bf16)
+static void check_resume_in_bf16(uint32_t state)
 {
-    ONLY_WITH_BF16();
-    static const char *const policies[] = {"native", "zero-delayed", "lsp", "swap", "badam"};
+    static const char *const policies[] = {"native", "zero-delayed", "lsp", "swap", "badam", "stream"};
     lspo_model_t model = gpt();
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         char folder[64];
         lspo_workload_t workload = small_workload(), rest;
+        for (uint32_t p = 0; p < lspo_policy_count(); p++)
+            set_state(lspo_policy_at(p), &workload, state);
         double whole[2], resumed[2];
         training_t training;
         workload.iterations = 3;
@@ -532,6 +584,13 @@ Test(session_cuda, checkpoints_in_bf16)
         training_end(&training);
         remove_folder(folder);
     }
+}
+
+Test(session_cuda, checkpoints_in_bf16)
+{
+    ONLY_WITH_BF16();
+    for (uint32_t state = 0; state < LSPO_OPTIMIZER_STATE_COUNT; state++)
+        check_resume_in_bf16(state);
 }
 
 static double held_out_on(const char *device, const char *policy, lspo_precision_t precision)
@@ -637,11 +696,12 @@ Test(session_cuda, steps_whose_gradients_overflow_are_skipped)
     }
 }
 
-/* Many updates of a thousandth of a weight's spacing in bf16: rounded to the nearest they would all be lost. */
+/* Many updates of a thousandth of a weight's spacing in bf16: rounded to the nearest they would all be lost.  native
+ * and zero have no master with m and v in bf16. */
 Test(session_cuda, small_steps_add_up_without_a_master)
 {
     ONLY_WITH_BF16();
-    static const char *const policies[] = {"lsp", "galore", "lomo", "zenflow"};
+    static const char *const policies[] = {"lsp", "galore", "lomo", "zenflow", "native", "zero"};
     lspo_model_t model = gpt();
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         lspo_workload_t workload = small_workload();
@@ -650,6 +710,8 @@ Test(session_cuda, small_steps_add_up_without_a_master)
         workload.precision = workload.transfer = LSPO_BF16;
         workload.learning_rate = strcmp(policies[i], "lomo") == 0 ? 1e-3 : 1e-6;
         workload.iterations = 4;
+        for (uint32_t p = 0; i >= 4 && p < lspo_policy_count(); p++)
+            set_state(lspo_policy_at(p), &workload, LSPO_OPTIMIZER_STATE_BF16);
         training_begin("cuda", &model, policies[i], &workload, &training);
         size_t count = training.session->stages[1].linear_elements;
         float *before = malloc(training.session->stages[1].shape.element_count * sizeof *before);
