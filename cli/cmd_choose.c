@@ -154,12 +154,14 @@ static int digits_after_point(double value)
     return value < 10 ? 2 : value < 100 ? 1 : 0;
 }
 
-/* "579 ms (545 to 693)": the predicted step, and the band in which a measured one is expected. */
+/* "579 ms (545 to 693)": the predicted step, and the band in which a measured one is expected, in the same unit. */
 static void describe_step(const choose_record_t *record, size_t text_bytes, char *text)
 {
-    char step[32];
+    char step[32], one[32];
+    double unit_s = 1;
     lspo_format_quantity(record->iteration_s, LSPO_UNIT_SECONDS, step, sizeof step);
-    double unit_s = record->iteration_s / strtod(step, NULL);
+    snprintf(one, sizeof one, "1%s", strchr(step, ' ') != NULL ? strchr(step, ' ') : " s");
+    (void)lspo_parse_quantity("a step", one, LSPO_UNIT_SECONDS, &unit_s); /* what was just formatted */
     double low = record->expect_low_s / unit_s, high = record->expect_high_s / unit_s;
     snprintf(text, text_bytes, "%s (%.*f to %.*f)", step, digits_after_point(low), low, digits_after_point(high), high);
 }

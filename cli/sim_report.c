@@ -137,6 +137,11 @@ static void print_training(FILE *file, const lspo_plan_t *plan)
         fprintf(file, "; embeddings, norms, biases and head too");
     else if (!rest)
         fprintf(file, "; not embeddings, norms, biases and head (--train-rest on)");
+    if (lspo_plan_optimizer_state(plan) != LSPO_OPTIMIZER_STATE_FP32)
+        fprintf(file, "; Adam's m and v in %s",
+                lspo_plan_optimizer_state(plan) == LSPO_OPTIMIZER_STATE_BF16 ? "bf16" : "8 bits");
+    if (lspo_plan_sums_on_host(plan))
+        fprintf(file, "; sums of micro-batches wait on the host");
     if (plan->policy->semantics == LSPO_SEMANTICS_STALE)
         fprintf(file, ", up to %u step%s late", plan->staleness_steps, plan->staleness_steps == 1 ? "" : "s");
     fputs(".\n", file);

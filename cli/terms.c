@@ -22,8 +22,8 @@ const lspo_term_t lspo_terms[] = {
     {"period", "The number of iterations after which the work repeats, such as selections of columns, new bases or "
                "projector checks. Times are means over whole periods."},
     {"semantics", "How a policy's training differs from native's. exact: the same updates, bit for bit on the same "
-                  "device. stale: updates come some steps late. compressed: updates stay in a subspace. other: another "
-                  "optimizer, or not all weights at once."},
+                  "device and with the same --optimizer-state. stale: updates come some steps late. compressed: "
+                  "updates stay in a subspace. other: another optimizer, or not all weights at once."},
     {"native", "Training with everything on the GPU. Other policies are compared with it, even if it does not fit."},
     {"slowdown", "Time per iteration, divided by that of native on the same machine with unlimited memory. A policy "
                  "that does less work than native may be below 1."},

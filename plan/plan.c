@@ -224,7 +224,7 @@ lspo_status_t lspo_plan_successors(const lspo_plan_t *plan, uint32_t **first_out
 
 static const char *variant_suffix(const lspo_op_t *op)
 {
-    switch (op->variant) {
+    switch ((lspo_op_variant_t)op->variant) {
     case LSPO_VARIANT_NORM_SCALAR:
         return " norm";
     case LSPO_VARIANT_PARAMETERS:
@@ -251,9 +251,13 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " drain last";
     case LSPO_VARIANT_PROBE:
         return " probe";
-    default:
-        return "";
+    case LSPO_VARIANT_SUM:
+        return " sum";
+    case LSPO_VARIANT_NONE:
+    case LSPO_VARIANT_COUNT:
+        break;
     }
+    return "";
 }
 
 static void print_row(const lspo_plan_t *plan, lspo_op_id_t id, int lane_width, FILE *file)

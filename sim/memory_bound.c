@@ -263,6 +263,7 @@ static uint64_t chain_excess(const sweep_t *sweep)
         now_bytes += (int64_t)(change.taken_bytes - given_for(sweep, row, tail));
         most_bytes = now_bytes > most_bytes ? now_bytes : most_bytes;
         now_bytes -= (int64_t)change.given_bytes;
+        sweep->place_of[row] = sweep->newest; /* counted: later rows may wait for it, too */
         tail = sweep->trace->rows[row].op;
     }
     return all_bytes - (uint64_t)most_bytes;

@@ -232,7 +232,8 @@ static bool continue_ends(lspo_pace_t *pace, uint32_t iteration)
 {
     uint64_t *ends_ns = pace->ends_ns, step_ns = ends_ns[iteration] - ends_ns[iteration - 1];
     uint32_t left = pace->iterations - 1 - iteration;
-    if (left > 0 && step_ns > (LSPO_ENGINE_LAST_START_NS - ends_ns[iteration]) / left)
+    if (ends_ns[iteration] > LSPO_ENGINE_LAST_START_NS ||
+        (left > 0 && step_ns > (LSPO_ENGINE_LAST_START_NS - ends_ns[iteration]) / left))
         return false;
     for (uint32_t i = iteration + 1; i < pace->iterations; i++)
         ends_ns[i] = ends_ns[i - 1] + step_ns;

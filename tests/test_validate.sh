@@ -211,5 +211,15 @@ check "it is named, once" 1 "$(grep -c 'left out: .*--policy lsp .*does not fit'
 check "and so is its native step" 1 "$(grep -c 'left out: .*--policy native: .*does not fit' "$folder/messages")"
 check "it is not measured" "yes no" \
     "$(column "$folder/out/cells.csv" measured_s | sed 's/^..*/yes/; s/^$/no/' | xargs)"
+check "it is not counted" 1 \
+    "$(grep -c '^1 of 2 cells do not fit the device and were left out$' "$folder/out/report.txt")"
+check "it is named in the table" 1 "$(grep -c 'lsp 32 2 .* no room$' "$folder/out/report.txt")"
+cat > "$folder/grid" <<'GRID'
+flags --seed 3 --gpu-memory 1MiB
+tight gpt-tiny 1 32 zero 1.6 0.3 lsp:32:2
+GRID
+rm -rf "$folder/out"
+check "no cell with room" 6 "$(status_of validate --budget 3s --interval 50%)"
+check "and why" 1 "$(grep -c 'none of 1 cells fits the device; give it more memory' "$folder/messages")"
 
 finish validate

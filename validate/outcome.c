@@ -69,6 +69,7 @@ static double foreign_share_of(const lspo_measurement_t *measurement)
 static void fill_measurement(const lspo_measurement_t *measurement, lspo_outcome_t *outcome)
 {
     outcome->visits = measurement->counted_visits;
+    outcome->no_room = measurement->no_room;
     for (uint32_t i = 0; i < measurement->visit_count; i++)
         outcome->disturbed_visits += measurement->visits[i].disturbed;
     outcome->sample_count = measurement->sample_count;

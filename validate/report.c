@@ -39,7 +39,9 @@ static void print_cells(const lspo_verdict_t *verdict, FILE *file)
                 milliseconds(it->predicted_s, predicted), percent(it->error, true, error),
                 percent(it->slowdown_error, true, slowdown), percent(it->naive_error, true, naive),
                 percent(it->lanes_error, true, lanes), percent(it->noise, false, noise), it->visits,
-                it->disturbed == 1 ? " disturbed" : "");
+                it->no_room          ? " no room"
+                : it->disturbed == 1 ? " disturbed"
+                                     : "");
     }
 }
 
@@ -147,10 +149,20 @@ static void print_speed(double speed, FILE *file)
                 speed);
 }
 
+/* The cells that fit the device. */
+static uint32_t cells_with_room(const lspo_verdict_t *verdict)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < verdict->count; i++)
+        count += !verdict->outcomes[i].no_room;
+    return count;
+}
+
 /* Too few undisturbed cells for a verdict. */
 static bool is_inconclusive(const lspo_verdict_t *verdict)
 {
-    return 2 * lspo_verdict_score(verdict, "lspo", "time", "all")->count < verdict->count;
+    uint32_t count = cells_with_room(verdict);
+    return count == 0 || 2 * lspo_verdict_score(verdict, "lspo", "time", "all")->count < count;
 }
 
 static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
@@ -162,12 +174,17 @@ static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
     fprintf(file,
             "\n%" PRIu64 " of %u cells were measured undisturbed, %" PRIu64
             " visits were disturbed; the order counts %u pairs, noise leaves %u more undecided\n",
-            time->count, verdict->count, disturbed, verdict->order.pairs, verdict->order.too_close);
+            time->count, cells_with_room(verdict), disturbed, verdict->order.pairs, verdict->order.too_close);
+    if (cells_with_room(verdict) < verdict->count)
+        fprintf(file, "%u of %u cells do not fit the device and were left out\n",
+                verdict->count - cells_with_room(verdict), verdict->count);
     fprintf(file, "%s\n", verdict->calibration);
     print_speed(verdict->speed, file);
     fputc('\n', file);
     if (is_inconclusive(verdict))
-        fputs("inconclusive: fewer than half of the cells were measured undisturbed\n", file);
+        fputs(cells_with_room(verdict) == 0 ? "inconclusive: no cell fits the device\n"
+                                            : "inconclusive: fewer than half of the cells were measured undisturbed\n",
+              file);
     judge_all(verdict, file);
 }
 
@@ -182,12 +199,18 @@ void lspo_validate_write_report(const lspo_verdict_t *verdict, FILE *file)
 lspo_status_t lspo_validate_judge(const lspo_verdict_t *verdict)
 {
     uint64_t judged = lspo_verdict_score(verdict, "lspo", "time", "all")->count;
+    uint32_t count = cells_with_room(verdict);
+    if (count == 0)
+        return lspo_error(LSPO_ERR_INCONCLUSIVE,
+                          "inconclusive: none of %u cells fits the device; give it more memory, "
+                          "or smaller cells",
+                          verdict->count);
     if (is_inconclusive(verdict))
         return lspo_error(LSPO_ERR_INCONCLUSIVE,
                           "inconclusive: only %" PRIu64
                           " of %u cells were measured undisturbed, and at least half are needed; close other programs, "
                           "or continue with --resume and a longer --budget",
-                          judged, verdict->count);
+                          judged, count);
     return judge_all(verdict, NULL) ? LSPO_OK
                                     : lspo_error(LSPO_ERR_ACCURACY, "the predictions are outside the thresholds");
 }

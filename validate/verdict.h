@@ -2,6 +2,7 @@
 #ifndef LSPO_VALIDATE_VERDICT_H
 #define LSPO_VALIDATE_VERDICT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -18,6 +19,7 @@ typedef struct {
     char title[64];                          /* "lsp 64 8": the policy and its values in the grid */
     lspo_own_cell_t own[LSPO_OWN_CELLS_MAX]; /* by lspo_policies_parameter() */
     int disturbed;
+    bool no_room; /* it does not fit the device, so it was not measured */
     double link_Bps, cpu_pps, foreign_share;
     double predicted_s, measured_s, low_s, high_s, error;
     double calibrated_s, calibrated_error; /* predicted without the yardsticks */

@@ -23,6 +23,7 @@ typedef struct {
     char key[40]; /* the name of the flag, without dashes */
     char value[128];
     bool tolerated; /* another value only causes a warning: it changes rounding */
+    bool preset;    /* the value is the policy's default: what a checkpoint means that does not name the flag */
 } lspo_setting_t;
 
 typedef struct {

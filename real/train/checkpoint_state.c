@@ -215,12 +215,17 @@ static lspo_status_t check_settings(const char *path, json_t *object, const lspo
     for (size_t i = 0; i < checkpoint->setting_count; i++) {
         const lspo_setting_t *setting = &checkpoint->settings[i];
         const char *value = json_string_value(json_object_get(written, setting->key));
-        if (value && strcmp(value, setting->value) == 0)
+        /* The version that wrote it may not have had the policy's flag. */
+        if (value ? strcmp(value, setting->value) == 0 : setting->preset)
             continue;
+        if (!value && !setting->tolerated)
+            return lspo_error(LSPO_ERR_INPUT,
+                              "%s does not name --%s, so it had its default; resume it without the flag", path,
+                              setting->key);
         if (!setting->tolerated)
             return lspo_error(LSPO_ERR_INPUT,
                               "%s: the training was started with %s %s, not %s; resume it with the same flags", path,
-                              setting->key, value ? value : "(nothing)", setting->value);
+                              setting->key, value, setting->value);
         lspo_warn("%s: the training was started with %s %s, not %s; it continues, but numbers are rounded differently",
                   path, setting->key, value ? value : "(nothing)", setting->value);
     }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "kernels/gemm.h"
 #include "real/train/train_state.h"
@@ -49,12 +50,13 @@ static void set_own(trainer_t *trainer)
     const lspo_policy_t *policy = trainer->options->policy;
     for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
         const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
-        char value[sizeof trainer->settings[0].value];
+        char value[sizeof trainer->settings[0].value], preset[sizeof value];
         if (!(parameter->affects & LSPO_AFFECTS_NUMBERS))
             continue;
         lspo_parameter_format(parameter, lspo_policy_value(policy, &trainer->options->workload, parameter), value,
                               sizeof value);
-        set(trainer, parameter->key, "%s", value);
+        lspo_parameter_default_text(parameter, preset, sizeof preset);
+        set(trainer, parameter->key, "%s", value)->preset = strcmp(value, preset) == 0;
     }
 }
 
