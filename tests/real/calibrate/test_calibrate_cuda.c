@@ -56,6 +56,13 @@ static lspo_status_t calibrate(lspo_calibration_result_t *result_out)
     return status;
 }
 
+/* Between an op of the CPU and one of the GPU: the clocks of the two agree to some microseconds (mark_cuda.c); where
+ * they contradict the order of ops, the gap is 0. */
+static bool is_gap(const lspo_calibration_sample_t *sample)
+{
+    return strncmp(sample->shape, "gap ", 4) == 0;
+}
+
 /* Median of the samples of a kind and, unless NULL, shape; NaN without any. */
 static double median_s(const lspo_calibration_result_t *result, const char *kind, const char *shape, size_t *count_out)
 {
@@ -64,7 +71,8 @@ static double median_s(const lspo_calibration_result_t *result, const char *kind
     for (size_t i = 0; i < result->sample_count; i++) {
         const lspo_calibration_sample_t *sample = &result->samples[i];
         if (strcmp(sample->kind, kind) == 0 && (shape == NULL || strcmp(sample->shape, shape) == 0)) {
-            cr_expect_gt(sample->time_s, 0, "%s %s", sample->kind, sample->shape);
+            cr_expect(sample->time_s > 0 || (is_gap(sample) && sample->time_s >= 0), "%s %s: %g s", sample->kind,
+                      sample->shape, sample->time_s);
             size_t at = count++;
             for (; at > 0 && times_s[at - 1] > sample->time_s; at--)
                 times_s[at] = times_s[at - 1];
