@@ -13,25 +13,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
-#include "kernels/rounding.h"
+#include "kernels/float_bits.h"
 
 enum { LSPO_ADAM_ZERO = 127 }; /* the code of 0 for a moment with a sign */
-
-LSPO_ON_BOTH LSPO_INLINE float lspo_float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-LSPO_ON_BOTH LSPO_INLINE uint32_t lspo_bits_of_float(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
 
 /* The number of the magnitude nearest to x, which is 0 to 1; NaN counts as 1. */
 LSPO_ON_BOTH LSPO_INLINE int32_t lspo_adam_magnitude(float x, bool has_sign)

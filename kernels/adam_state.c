@@ -8,6 +8,7 @@
 #include "kernels/adam_state.h"
 #include "kernels/denormals.h"
 #include "kernels/pack.h"
+#include "kernels/rounding.h"
 #include "kernels/vmath.h"
 
 enum { BLOCK = LSPO_ADAM_BLOCK, AHEAD = 2 * BLOCK };

@@ -4,26 +4,13 @@
 #include <string.h>
 
 #include "kernels/cpu.h"
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
+#include "kernels/float_bits.h"
 
 enum { QUIET_BF16 = 0x0040, QUIET_FP16 = 0x0200, INFINITE_FP16 = 0x7c00 };
 
 static uint16_t bf16_from_float(float value)
 {
-    uint32_t bits = bits_of(value);
+    uint32_t bits = lspo_bits_of_float(value);
     if ((bits & 0x7fffffffu) > 0x7f800000u)
         return (uint16_t)(bits >> 16 | QUIET_BF16);
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
@@ -31,7 +18,7 @@ static uint16_t bf16_from_float(float value)
 
 static float float_from_bf16(uint16_t half)
 {
-    return float_of((uint32_t)half << 16);
+    return lspo_float_of_bits((uint32_t)half << 16);
 }
 
 /* Shift right by 1 .. 31 bits, rounding to nearest, ties to even. */
@@ -43,7 +30,7 @@ static uint32_t shift_to_even(uint32_t value, uint32_t shift)
 
 static uint16_t fp16_from_float(float value)
 {
-    uint32_t bits = bits_of(value);
+    uint32_t bits = lspo_bits_of_float(value);
     uint32_t sign = bits >> 16 & 0x8000u;
     uint32_t magnitude = bits & 0x7fffffffu;
     if (magnitude > 0x7f800000u)
@@ -65,11 +52,11 @@ static float float_from_fp16(uint16_t half)
     uint32_t exponent = half >> 10 & 0x1fu;
     uint32_t mantissa = half & 0x3ffu;
     if (exponent == 31)
-        return float_of(sign | 0x7f800000u | mantissa << 13 | (mantissa ? 0x400000u : 0u));
+        return lspo_float_of_bits(sign | 0x7f800000u | mantissa << 13 | (mantissa ? 0x400000u : 0u));
     if (exponent != 0)
-        return float_of(sign | (exponent + 112) << 23 | mantissa << 13);
+        return lspo_float_of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
     float magnitude = (float)mantissa * 0x1p-24f; /* exact */
-    return float_of(sign | bits_of(magnitude));
+    return lspo_float_of_bits(sign | lspo_bits_of_float(magnitude));
 }
 
 #define PORTABLE_PACK(name, convert)                                                                                   \

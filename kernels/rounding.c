@@ -2,32 +2,17 @@
 #include "kernels/rounding.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "kernels/pack.h"
 
 enum { PIECE = 1024 };
-
-LSPO_INLINE uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-LSPO_INLINE float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 LSPO_SIMD static void round_bf16(size_t n, uint64_t seed, uint64_t first, const float *in, uint16_t *out)
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++) {
         const uint32_t random_16 = (uint32_t)(lspo_rounding_word(seed, first + i) >> 48);
-        out[i] = (uint16_t)(lspo_rounded_bf16(bits_of(in[i]), random_16) >> 16);
+        out[i] = (uint16_t)(lspo_rounded_bf16(lspo_bits_of_float(in[i]), random_16) >> 16);
     }
 }
 
@@ -39,7 +24,7 @@ static float rounded_fp16(float value, uint32_t random)
         const float whole = floorf(steps);
         return (whole + (steps - whole > (float)(random >> 8) * 0x1p-24F ? 1.0F : 0.0F)) * 0x1p-24F;
     }
-    return isfinite(value) ? float_of((bits_of(value) + (random >> 19)) & 0xffffe000U) : value;
+    return isfinite(value) ? lspo_float_of_bits((lspo_bits_of_float(value) + (random >> 19)) & 0xffffe000U) : value;
 }
 
 static void round_fp16(size_t n, uint64_t seed, uint64_t first, const float *in, uint16_t *out)

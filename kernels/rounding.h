@@ -10,14 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/float_bits.h"
 #include "kernels/number.h"
-#include "kernels/simd.h"
-
-#ifdef __CUDACC__
-#define LSPO_ON_BOTH __host__ __device__
-#else
-#define LSPO_ON_BOTH
-#endif
 
 /* 64 uniform bits. */
 LSPO_ON_BOTH LSPO_INLINE uint64_t lspo_rounding_word(uint64_t seed, uint64_t index)
