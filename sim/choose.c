@@ -41,6 +41,9 @@ static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_poli
     status = lspo_simulate(plan, machine, &choice.prediction, NULL);
     if (status != LSPO_OK)
         goto cleanup;
+    status = lspo_simulate_bound(plan, machine, &choice.prediction);
+    if (status != LSPO_OK)
+        goto cleanup;
     status = lspo_simulate_check_settled(plan, &choice.prediction);
     if (status != LSPO_OK)
         goto cleanup;

@@ -31,7 +31,7 @@ typedef struct {
     const lspo_policy_t *policy;
     lspo_workload_t workload;     /* as simulated, with every AUTO resolved */
     uint32_t largest_batch;       /* that fits; 0: none does */
-    lspo_prediction_t prediction; /* of lspo_simulate(), without its samples */
+    lspo_prediction_t prediction; /* of lspo_simulate(), with its bound, without its samples */
     lspo_expect_t expect;         /* where a measured step may lie */
     uint64_t gpu_excess_bytes, host_excess_bytes;
 } lspo_choice_t;
