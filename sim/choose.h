@@ -40,6 +40,15 @@ typedef struct {
  * first.  Equal ones are in the order of the table of policies. */
 lspo_status_t lspo_choose(const lspo_choose_options_t *options, lspo_choice_t **choices_out, uint32_t *count_out);
 
+/* The parts of lspo_choose(), for others that compare policies (sim/savers.h): is the policy one of those wanted; its
+ * own values into the workload; its choice; is `a` the better one. */
+bool lspo_choose_wants(const lspo_choose_options_t *options, const lspo_policy_t *policy);
+lspo_status_t lspo_choose_prepare(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                                  lspo_workload_t *workload);
+lspo_status_t lspo_choose_policy(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                                 lspo_choice_t *choice_out);
+bool lspo_choice_precedes(const lspo_choice_t *a, const lspo_choice_t *b);
+
 /* The classes by which people choose; stale policies are in OTHER. */
 typedef enum { LSPO_CLASS_EXACT, LSPO_CLASS_COMPRESSED, LSPO_CLASS_OTHER, LSPO_CLASS_COUNT } lspo_choice_class_t;
 lspo_choice_class_t lspo_choice_class(const lspo_policy_t *policy);
