@@ -10,7 +10,6 @@
 #include "plan/policy.h"
 #include "sim/cost.h"
 #include "sim/iterations.h"
-#include "sim/window.h"
 
 /* The steady iteration */
 
@@ -179,29 +178,51 @@ static lspo_status_t busiest_lane(const lspo_plan_t *plan, const uint64_t *work_
     return LSPO_OK;
 }
 
-/* The larger of *bound_ns and the bound of a window of `iterations`. */
-static lspo_status_t raise_to_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its,
-                                     uint32_t iterations, double *bound_ns)
+static double per_iteration_ns(const lspo_window_t *window)
 {
-    lspo_window_t window = {0};
-    lspo_status_t status = lspo_window_create(plan, work_ns, its, iterations, &window);
+    return (double)window->bound_ns / window->iterations;
+}
+
+/* Windows of whole periods; where updates are late, also one in which an update can begin and end. */
+static lspo_status_t find_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its,
+                                 lspo_window_t *window_out)
+{
+    uint32_t period = plan->policy != NULL ? lspo_policy_period(plan->policy, &plan->workload) : 1;
+    uint32_t late = period <= plan->staleness_steps ? (plan->staleness_steps / period + 1) * period : period;
+    lspo_window_t window, longer;
+    lspo_status_t status = lspo_window_create(plan, work_ns, its, period, late == period ? window_out : &window);
+    if (status != LSPO_OK || late == period)
+        return status;
+    status = lspo_window_create(plan, work_ns, its, late, &longer);
+    if (status != LSPO_OK) {
+        lspo_window_release(&window);
+        return status;
+    }
+    bool is_better = per_iteration_ns(&longer) > per_iteration_ns(&window);
+    *window_out = is_better ? longer : window;
+    lspo_window_release(is_better ? &window : &longer);
+    return LSPO_OK;
+}
+
+static lspo_status_t raise_to_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its,
+                                     double *bound_ns)
+{
+    lspo_window_t window;
+    lspo_status_t status = find_window(plan, work_ns, its, &window);
     if (status != LSPO_OK)
         return status;
-    double window_ns = (double)window.bound_ns / iterations;
-    *bound_ns = window_ns > *bound_ns ? window_ns : *bound_ns;
+    *bound_ns = per_iteration_ns(&window) > *bound_ns ? per_iteration_ns(&window) : *bound_ns;
     lspo_window_release(&window);
     return LSPO_OK;
 }
 
-/* Windows of whole periods; where updates are late, also one in which an update can begin and end. */
-static lspo_status_t raise_to_windows(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its,
-                                      double *bound_ns)
+lspo_status_t lspo_bound_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_window_t *window_out)
 {
-    uint32_t period = plan->policy != NULL ? lspo_policy_period(plan->policy, &plan->workload) : 1;
-    lspo_status_t status = raise_to_window(plan, work_ns, its, period, bound_ns);
-    uint32_t late = period <= plan->staleness_steps ? (plan->staleness_steps / period + 1) * period : period;
-    if (status == LSPO_OK && late > period)
-        status = raise_to_window(plan, work_ns, its, late, bound_ns);
+    lspo_iterations_t its = {0};
+    lspo_status_t status = lspo_iterations_create(plan, &its);
+    if (status == LSPO_OK)
+        status = find_window(plan, work_ns, &its, window_out);
+    lspo_iterations_release(&its);
     return status;
 }
 
@@ -220,7 +241,7 @@ lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work
     if (status == LSPO_OK && graph.node_count > 0)
         status = raise_to_cycle_mean(&graph, &bound_ns);
     if (status == LSPO_OK)
-        status = raise_to_windows(plan, work_ns, &its, &bound_ns);
+        status = raise_to_window(plan, work_ns, &its, &bound_ns);
     if (status == LSPO_OK)
         *lower_bound_s_out = 1e-9 * bound_ns;
     free(graph.edges);

@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "plan/machine.h"
 #include "plan/plan.h"
+#include "sim/window.h"
 #include "traces/trace.h"
 
 /* Lower bound on time per iteration in steady state.  Busy time and cycle mean are those of an inner iteration with the
@@ -27,7 +28,10 @@
  * a plan that is too short for that is bounded by the other two.  `work_ns` comes from lspo_cost_plan(). */
 lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, double *lower_bound_s_out);
 
-/* The same with the durations of works on `machine`. */
+/* The window whose bound per iteration is that one-machine bound; count 0: there is none.  Release it afterwards. */
+lspo_status_t lspo_bound_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_window_t *window_out);
+
+/* lspo_bound_iteration() with the durations of works on `machine`. */
 lspo_status_t lspo_bound_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, double *lower_bound_s_out);
 
 /* The critical path of a trace: ids of ops from the first to the last, each of which starts when its predecessor ends.
