@@ -13,13 +13,15 @@
 
 /* In OpenBLAS 0.3 on x86-64 a buffer has 256 MiB of addresses, little of which is touched; the library itself has 40
  * MiB. */
-enum { BUFFERS = 2 };
-static const size_t needed_bytes = (size_t)768 << 20, heap_bytes = (size_t)1 << 20;
+enum { BUFFERS = 2, BUFFERS_MOST = 64 };
+static const size_t buffer_bytes = (size_t)256 << 20, needed_bytes = (size_t)768 << 20, heap_bytes = (size_t)1 << 20;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static lspo_blas_t blas;
 static const char *failure;
 static bool lacks_memory, opening;
+static void *(*take_buffer)(int);
+static void (*give_back_buffer)(void *);
 
 /* dlerror() may be called only once. */
 static void fail(void)
@@ -41,14 +43,18 @@ static void find(void *library, const char *name, void *function_out)
         fail();
 }
 
+static bool has_addresses(size_t bytes)
+{
+    void *addresses = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return addresses != MAP_FAILED && munmap(addresses, bytes) == 0;
+}
+
 /* Its Fortran library, too, does not return from its initialisation without memory. */
 static bool has_memory(void)
 {
     void *heap = malloc(heap_bytes);
     free(heap);
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void *addresses = mmap(NULL, needed_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-    return heap && addresses != MAP_FAILED && munmap(addresses, needed_bytes) == 0;
+    return heap && has_addresses(needed_bytes);
 }
 
 /* libgfortran, with which OpenBLAS is linked, calls exit() if its initialisation gets no memory, and then crashes in
@@ -61,22 +67,38 @@ static void end_while_opening(void)
     _exit(lspo_status_exit_code(LSPO_ERR_MEMORY));
 }
 
-/* The library keeps a returned buffer for its next call.  These two functions are in its symbol table but not in its
- * headers; without them it allocates the buffers later. */
-static void take_buffers(void *library)
+/* These two functions are in the library's symbol table but not in its headers; without them it allocates the buffers
+ * later. */
+static void find_buffers(void *library)
 {
-    void *(*take)(int) = NULL, *buffers[BUFFERS];
-    void (*give_back)(void *) = NULL;
     void *symbols[2] = {dlsym(library, "blas_memory_alloc"), dlsym(library, "blas_memory_free")};
-    memcpy(&take, &symbols[0], sizeof take);
-    memcpy(&give_back, &symbols[1], sizeof give_back);
-    if (!take || !give_back)
+    memcpy(&take_buffer, &symbols[0], sizeof take_buffer);
+    memcpy(&give_back_buffer, &symbols[1], sizeof give_back_buffer);
+}
+
+/* The library keeps a returned buffer for its next call. */
+static void take_buffers(uint32_t count)
+{
+    void *buffers[BUFFERS_MOST];
+    if (!take_buffer || !give_back_buffer)
         return;
-    for (int i = 0; i < BUFFERS; i++)
-        buffers[i] = take(0);
-    for (int i = 0; i < BUFFERS; i++)
+    for (uint32_t i = 0; i < count; i++)
+        buffers[i] = take_buffer(0);
+    for (uint32_t i = 0; i < count; i++)
         if (buffers[i])
-            give_back(buffers[i]);
+            give_back_buffer(buffers[i]);
+}
+
+lspo_status_t lspo_blas_reserve(uint32_t threads)
+{
+    uint32_t count = threads < BUFFERS_MOST ? threads : BUFFERS_MOST;
+    lspo_blas();
+    if (count <= BUFFERS)
+        return LSPO_OK;
+    if (!has_addresses(count * buffer_bytes))
+        return lspo_no_memory("OpenBLAS's buffers for %u threads, of 256 MiB of addresses each", threads);
+    take_buffers(count);
+    return LSPO_OK;
 }
 
 /* Cores of OpenBLAS whose kernels use neither AVX2 nor FMA. */
@@ -117,6 +139,7 @@ static void find_functions(void *library)
 {
     find(library, "cblas_sgemm", &blas.sgemm);
     find(library, "dsyevr_", &blas.dsyevr);
+    find(library, "dsyevd_", &blas.dsyevd);
     find(library, "dgesdd_", &blas.dgesdd);
     find(library, "openblas_get_corename", &blas.corename);
 }
@@ -152,8 +175,10 @@ static void open_library(void)
     void *library = load_for_this_cpu();
     if (!library)
         fail();
-    else if (!failure)
-        take_buffers(library);
+    else if (!failure) {
+        find_buffers(library);
+        take_buffers(BUFFERS);
+    }
 }
 
 const char *lspo_blas_open(void)

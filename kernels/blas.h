@@ -8,7 +8,8 @@
  * OPENBLAS_CORETYPE set by the user has priority.
  *
  * A product that cannot map its buffer waits forever.  Therefore the buffers of the two lanes that may multiply at the
- * same time, GPU and CPU, are allocated when the library is loaded; if that fails, it is not loaded.
+ * same time, GPU and CPU, are allocated when the library is loaded; if that fails, it is not loaded.  Where more
+ * threads multiply, lspo_blas_reserve() allocates theirs.
  */
 #ifndef LSPO_KERNELS_BLAS_H
 #define LSPO_KERNELS_BLAS_H
@@ -16,6 +17,9 @@
 #include <cblas.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,6 +31,9 @@ typedef void lspo_dsyevr_t(const char *jobz, const char *range, const char *uplo
                            const double *abstol, int *found, double *w, double *z, const int *ldz, int *isuppz,
                            double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length,
                            size_t range_length, size_t uplo_length);
+typedef void lspo_dsyevd_t(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w,
+                           double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length,
+                           size_t uplo_length);
 typedef void lspo_dgesdd_t(const char *jobz, const int *m, const int *n, double *a, const int *lda, double *s,
                            double *u, const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork,
                            int *iwork, int *info, size_t jobz_length);
@@ -34,6 +41,7 @@ typedef void lspo_dgesdd_t(const char *jobz, const int *m, const int *n, double 
 typedef struct {
     __typeof__(cblas_sgemm) *sgemm;
     lspo_dsyevr_t *dsyevr;
+    lspo_dsyevd_t *dsyevd;
     lspo_dgesdd_t *dgesdd;
     __typeof__(openblas_get_corename) *corename;
 } lspo_blas_t;
@@ -43,6 +51,10 @@ typedef struct {
 const char *lspo_blas_open(void);
 /* Whether it cannot be loaded because memory or address space (ulimit -v) ran out. */
 bool lspo_blas_lacks_memory(void);
+
+/* Allocate the buffers of so many threads that multiply at the same time, and load the library if needed.
+ * LSPO_ERR_MEMORY if there is no room for them. */
+lspo_status_t lspo_blas_reserve(uint32_t threads);
 
 /* The functions; loads the library if needed.  If that fails, the process exits, as for any missing shared library. */
 const lspo_blas_t *lspo_blas(void);

@@ -10,13 +10,13 @@ size_t lspo_fit_carry_scratch(const lspo_projector_t *p, const lspo_projector_t 
     return (size_t)p->d * p->d + (size_t)q->d * q->d + (size_t)p->d * q->d;
 }
 
-static void square_all(size_t n, float *x)
+void lspo_fit_square(size_t n, float *x)
 {
     for (size_t i = 0; i < n; i++)
         x[i] *= x[i];
 }
 
-static double sum_of(size_t n, const float *x)
+double lspo_fit_sum(size_t n, const float *x)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
@@ -28,6 +28,16 @@ static void scale_all(size_t n, double factor, float *x)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = (float)(factor * (double)x[i]);
+}
+
+double lspo_fit_keep_sum(size_t n, double before, float *m, float *v)
+{
+    const double after = lspo_fit_sum(n, v);
+    if (!(after > 0) || !(before > 0))
+        return 1;
+    scale_all(n, before / after, v);
+    scale_all(n, sqrt(before / after), m);
+    return sqrt(before / after);
 }
 
 /* x (d_m x d_n) <- left x right. */
@@ -45,14 +55,9 @@ double lspo_fit_carry(const lspo_projector_pair_t *from, const lspo_projector_pa
     lspo_fit_cross(to->p, from->p, left);
     lspo_fit_cross(from->q, to->q, right);
     sandwich(d_m, d_n, left, right, m, between);
-    square_all(d_m * d_m, left);
-    square_all(d_n * d_n, right);
-    const double before = sum_of(count, v);
+    lspo_fit_square(d_m * d_m, left);
+    lspo_fit_square(d_n * d_n, right);
+    const double before = lspo_fit_sum(count, v);
     sandwich(d_m, d_n, left, right, v, between);
-    const double after = sum_of(count, v);
-    if (!keep_sum || !(after > 0) || !(before > 0))
-        return 1;
-    scale_all(count, before / after, v);
-    scale_all(count, sqrt(before / after), m);
-    return sqrt(before / after);
+    return keep_sum ? lspo_fit_keep_sum(count, before, m, v) : 1;
 }

@@ -1,7 +1,7 @@
 /* fit_products.h - the matrix products of fitting: sparse projectors times dense matrices, shared by workers.
  *
  * P is rows x d (kernels/projector.h).  Each item is computed by one worker, so results do not depend on the number of
- * workers.  Private to kernels/fit*.c. */
+ * workers.  Private to kernels/fit*.c and kernels/eigen_adam.c. */
 #ifndef LSPO_KERNELS_FIT_PRODUCTS_H
 #define LSPO_KERNELS_FIT_PRODUCTS_H
 
@@ -32,6 +32,12 @@ void lspo_fit_cross(const lspo_projector_t *a, const lspo_projector_t *b, float 
 void lspo_fit_transpose(size_t rows, size_t cols, const float *in, float *out);
 /* The dot product, summed in double. */
 double lspo_fit_dot(size_t n, const float *a, const float *b);
+
+/* x <- x^2; the sum, in double. */
+void lspo_fit_square(size_t n, float *x);
+double lspo_fit_sum(size_t n, const float *x);
+/* Scale v so that its sum is `before`, and m by the root of that factor, which is returned; 1 if a sum is 0. */
+double lspo_fit_keep_sum(size_t n, double before, float *m, float *v);
 
 /* Takes `count` floats at *at and advances *at past them. */
 static inline float *lspo_fit_carve(float **at, size_t count)

@@ -54,7 +54,7 @@ typedef struct {
     lspo_message_t message;   /* dense, or projected under a compressing policy */
     bool trained;             /* message.element_count > 0                      */
     uint64_t parameter_bytes; /* all tensors, workload precision                */
-    uint64_t moments_bytes;   /* Adam's m and v of the message (plan/optimizer_state.h)                  */
+    uint64_t moments_bytes;   /* Adam's m and v of the message (plan/optimizer_state.h), and their bases */
     uint64_t optimizer_bytes; /* these, and an fp32 master for 16-bit weights that are not rounded at random */
     uint64_t gradient_bytes;  /* a gradient on the GPU, including packed_bytes            */
     uint64_t packed_bytes;    /* its copy in the link's format; 0: none, or COMPRESS makes the message */

@@ -21,7 +21,8 @@ lspo_op_id_t lspo_build_norm_to_host(lspo_builder_t *b, uint32_t iteration, lspo
 
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
 {
-    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_UPD, b->update_variant, stage, iteration);
+    bool renews = lspo_plan_renews_adam_basis(b->plan, stage, iteration);
+    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_UPD, renews ? LSPO_VARIANT_RENEW : b->update_variant, stage, iteration);
     lspo_build_depend(b, b->stages[stage].sent);
     lspo_build_depend(b, b->stages[stage].projected);
     lspo_build_depend(b, wait);

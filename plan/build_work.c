@@ -103,13 +103,14 @@ static void describe_pass(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_message_work_add_expansion(b->workload, message, skips_last, work);
 }
 
-static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *stage, lspo_work_t *work)
+static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *stage, bool renews, lspo_work_t *work)
 {
     uint64_t elements = stage->message.element_count;
     if (b->plan->optimizer == LSPO_OPTIMIZER_SGD) /* read g, read and write w */
         lspo_work_stream(3 * elements * lspo_precision_bytes(b->workload->precision), work);
     else
         lspo_work_adam_in(lspo_plan_optimizer_state(b->plan), b->workload->precision, elements, work);
+    lspo_adam_basis_add_work(lspo_plan_adam_basis(b->plan), &stage->message, renews, work);
 }
 
 /* The bytes on a link: a message, or what is swapped, read or written. */
@@ -156,7 +157,7 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
         break;
     case LSPO_OP_UPD:
     case LSPO_OP_UPD_GPU:
-        describe_update(b, stage, work);
+        describe_update(b, stage, variant == LSPO_VARIANT_RENEW, work);
         break;
     case LSPO_OP_APPLY:
         describe_apply(b, stage, work);

@@ -62,6 +62,7 @@ typedef enum {
     LSPO_VARIANT_FIT,         /* lsp: PROJECT that fits; without this variant it only checks */
     LSPO_VARIANT_DECIDE,      /* lsp: PROJECT that accepts or rejects the new projectors    */
     LSPO_VARIANT_PROJECTORS,  /* lsp: D2H of new projectors, for the moments on the CPU     */
+    LSPO_VARIANT_RENEW,       /* UPD that also renews the bases of Adam: --adam-basis */
     LSPO_VARIANT_SUM,         /* SWAP_OUT/SWAP_IN of the gradient's sum over the micro-batches so far */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;

@@ -44,10 +44,11 @@ typedef struct {
     double preset;            /* default */
     double (*preset_of)(const lspo_parameter_context_t *context); /* default that depends on model and workload, and */
     const char *preset_is;                                        /* its text in help                                */
-    double low, high;                                             /* allowed, both inclusive; high 0: no limit      */
-    bool above_low;                                               /* REAL: low itself is not allowed                */
-    double (*high_of)(const lspo_parameter_context_t *context);   /* a stricter upper limit, and                     */
-    const char *high_is;                                          /* its text                                        */
+    const char *unnamed; /* the value of a training whose checkpoint is older than the parameter; NULL: the default */
+    double low, high;    /* allowed, both inclusive; high 0: no limit      */
+    bool above_low;      /* REAL: low itself is not allowed                */
+    double (*high_of)(const lspo_parameter_context_t *context); /* a stricter upper limit, and                     */
+    const char *high_is;                                        /* its text                                        */
     lspo_affects_t affects;
     lspo_arrays_t arrays;
     uint32_t column; /* place among the first columns of results, from 1; 0: after all others */

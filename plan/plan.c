@@ -95,6 +95,22 @@ lspo_optimizer_state_t lspo_plan_optimizer_state(const lspo_plan_t *plan)
     return state != NULL ? (lspo_optimizer_state_t)*state : LSPO_OPTIMIZER_STATE_FP32;
 }
 
+lspo_adam_basis_t lspo_plan_adam_basis(const lspo_plan_t *plan)
+{
+    const uint32_t *basis = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_adam_basis);
+    return basis != NULL ? (lspo_adam_basis_t)*basis : LSPO_ADAM_BASIS_PLAIN;
+}
+
+bool lspo_plan_renews_adam_basis(const lspo_plan_t *plan, uint32_t stage, uint32_t iteration)
+{
+    const uint32_t *every = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_basis_every);
+    lspo_adam_basis_t basis = lspo_plan_adam_basis(plan);
+    uint32_t step = plan->workload.first_step + iteration;
+    if (basis == LSPO_ADAM_BASIS_PLAIN || step == 0)
+        return basis != LSPO_ADAM_BASIS_PLAIN;
+    return basis == LSPO_ADAM_BASIS_EIGEN && (step + stage) % *every == 0;
+}
+
 uint32_t lspo_plan_rank(const lspo_plan_t *plan)
 {
     const uint32_t *rank = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_rank);
@@ -251,6 +267,8 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " drain last";
     case LSPO_VARIANT_PROBE:
         return " probe";
+    case LSPO_VARIANT_RENEW:
+        return " renew";
     case LSPO_VARIANT_SUM:
         return " sum";
     case LSPO_VARIANT_NONE:

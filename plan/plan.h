@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "base/status.h"
+#include "plan/adam_basis.h"
 #include "plan/footprint.h"
 #include "plan/model.h"
 #include "plan/op.h"
@@ -93,6 +94,10 @@ uint32_t lspo_plan_adam_step(const lspo_plan_t *plan, uint32_t iteration);
 
 /* The format of Adam's m and v: fp32 if the policy has no other. */
 lspo_optimizer_state_t lspo_plan_optimizer_state(const lspo_plan_t *plan);
+/* The coordinates in which Adam works; and does the update of a stage renew them in this iteration?  The first step of
+ * a training makes them; later the stages are renewed in turn, so that no step has more of this work than others. */
+lspo_adam_basis_t lspo_plan_adam_basis(const lspo_plan_t *plan);
+bool lspo_plan_renews_adam_basis(const lspo_plan_t *plan, uint32_t stage, uint32_t iteration);
 /* The policy's rank, or 0 if it has none. */
 uint32_t lspo_plan_rank(const lspo_plan_t *plan);
 /* lora: are the blocks' frozen linear weights 4-bit codes? */

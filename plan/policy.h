@@ -23,6 +23,8 @@ typedef struct {
     const lspo_parameter_t *parameter; /* U32: how often */
     uint32_t times;                    /* the work repeats after its value, times this, steps */
     const char *work;                  /* name of the work, for people */
+    const lspo_parameter_t *with;      /* NAMED: there is such work only if this has `with_value`; NULL: always */
+    uint32_t with_value;
 } lspo_period_t;
 
 enum { LSPO_PERIODS_MAX = 2 };

@@ -14,6 +14,9 @@ uint32_t lspo_period_steps(const lspo_period_t *period, uint32_t value)
 
 static uint32_t steps_of(const lspo_policy_t *policy, const lspo_period_t *period, const lspo_workload_t *workload)
 {
+    if (period->with != NULL &&
+        *(const uint32_t *)lspo_policy_value(policy, workload, period->with) != period->with_value)
+        return 1;
     return lspo_period_steps(period, *(const uint32_t *)lspo_policy_value(policy, workload, period->parameter));
 }
 

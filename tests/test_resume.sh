@@ -33,7 +33,8 @@ for i in $(seq 1 400); do echo "line $i of another text says that $((i * i % 89)
 # own POLICY: its own flags.
 own() {
     case $1 in
-    lsp) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 ;;
+    lsp) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 --adam-basis plain ;;
+    lsp-eigen) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 --adam-basis eigen --basis-every 7 ;;
     lora) echo --rank 4 ;;
     lora-nf4) echo --rank 4 --base-weights nf4 ;;
     native) echo --optimizer-state 8bit ;;
@@ -43,10 +44,11 @@ own() {
 
 # Its shell becomes the program, so that a signal to the background job reaches it.
 become() {
+    local policy=${1%-nf4}
     # shellcheck disable=SC2046
     exec "$program" train --model model.ini --data text.txt --steps "$steps" --batch 2 --sequence 64 --iterations 4 \
         $(own "$1") --warmup-steps 5 --eval-every 15 --clip 1 --weight-decay 0.01 --learning-rate 3e-3 \
-        --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "${1%-nf4}" "${@:3}"
+        --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "${policy%-eigen}" "${@:3}"
 }
 train() {
     (become "$@")
@@ -58,7 +60,7 @@ numbers() {
 }
 
 steps=60
-for policy in zero zero-delayed lsp lora lora-nf4 native backward-update; do
+for policy in zero zero-delayed lsp lsp-eigen lora lora-nf4 native backward-update; do
     start=$(date +%s%N)
     train $policy whole-$policy >whole.out || fail "$policy: the training left alone"
     whole_ms=$((($(date +%s%N) - start) / 1000000))

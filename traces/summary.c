@@ -163,6 +163,13 @@ static const char *name_of(const iterations_t *iterations)
     return iterations->path ? iterations->path : "the trace";
 }
 
+/* Has the trace such work? */
+static bool has_period(const lspo_trace_t *trace, const lspo_period_t *period)
+{
+    const char *value = period->with != NULL ? lspo_trace_meta(trace, period->with->key) : NULL;
+    return period->with == NULL || (value && strcmp(value, period->with->names[period->with_value]) == 0);
+}
+
 /* The periods in the trace's header. */
 static void read_periods(const lspo_trace_t *trace, uint32_t *periods)
 {
@@ -173,7 +180,7 @@ static void read_periods(const lspo_trace_t *trace, uint32_t *periods)
             continue;
         for (uint32_t p = 0; p < LSPO_PERIODS_MAX && policy->periods[p].parameter != NULL; p++) {
             const char *value = lspo_trace_meta(trace, policy->periods[p].parameter->key);
-            uint64_t number = value ? strtoul(value, NULL, 10) : 0;
+            uint64_t number = value && has_period(trace, &policy->periods[p]) ? strtoul(value, NULL, 10) : 0;
             periods[p] = lspo_period_steps(&policy->periods[p], number < UINT32_MAX ? (uint32_t)number : UINT32_MAX);
         }
     }

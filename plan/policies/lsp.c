@@ -162,6 +162,8 @@ static const lspo_parameter_use_t uses[] = {
     {&fit_beta, offsetof(lspo_lsp_values_t, fit_beta), false, NULL},
     {&projectors, offsetof(lspo_lsp_values_t, projectors), false, NULL},
     {&projector_values, offsetof(lspo_lsp_values_t, projector_values), false, NULL},
+    {&lspo_parameter_adam_basis, offsetof(lspo_lsp_values_t, adam_basis), false, NULL},
+    {&lspo_parameter_basis_every, offsetof(lspo_lsp_values_t, basis_every), false, NULL},
     {&lspo_parameter_transition, offsetof(lspo_lsp_values_t, transition), false, NULL},
 };
 const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_lsp_values_t);
@@ -197,7 +199,7 @@ const lspo_policy_t lspo_policy_lsp = {
     .example = "lspo sim --policy lsp --model llama-7b --machine rtx4090 --subspace 1024 --nnz 16",
     .parameters = &lspo_lsp_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
-    .periods = {{&lspo_parameter_check_every, 1, "checks of the projectors"}},
+    .periods = {{&lspo_parameter_check_every, 1, "checks of the projectors"}, LSPO_BASIS_PERIOD},
     .clip_help = "norm of the compressed gradients and of those sent uncompressed (the full gradient is never formed); "
                  "a barrier",
     .train_rest_default = false,

@@ -26,6 +26,8 @@ typedef struct LSPO_VALUES_BLOCK {
     double fit_beta;       /* weight of ||P||_F + ||Q||_F in the loss of a fit                       */
     lspo_projectors_t projectors;             /* which weights share a pair */
     lspo_projector_values_t projector_values; /* initial values of projectors */
+    uint32_t adam_basis;                      /* lspo_adam_basis_t */
+    uint32_t basis_every;                     /* steps between renewals of a stage's eigenbases */
 } lspo_lsp_values_t;
 extern const lspo_parameters_t lspo_lsp_parameters;
 LSPO_VALUES(lsp);

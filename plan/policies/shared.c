@@ -1,6 +1,7 @@
 /* shared.c - see shared.h. */
 #include "plan/policies/shared.h"
 
+#include "plan/adam_basis.h"
 #include "plan/optimizer_state.h"
 
 static double last_layer(const lspo_parameter_context_t *context)
@@ -85,6 +86,30 @@ const lspo_parameter_t lspo_parameter_optimizer_state = {
     .preset = LSPO_OPTIMIZER_STATE_FP32,
     .affects = LSPO_AFFECTS_BOTH,
     .arrays = LSPO_ARRAYS_BY_VALUE,
+};
+
+const lspo_parameter_t lspo_parameter_adam_basis = {
+    .key = "adam-basis",
+    .value = "plain|fixed|eigen",
+    .help = "coordinates of Adam for each compressed weight: the message's own; the whitened eigenbasis of its first "
+            "gradient; that of its gradients' running second moments (SOAP, arXiv 2409.11321, in the subspace)",
+    .kind = LSPO_RECORD_NAMED,
+    .names = lspo_adam_basis_names,
+    .preset = LSPO_ADAM_BASIS_PLAIN,
+    .unnamed = "plain",
+    .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
+};
+
+const lspo_parameter_t lspo_parameter_basis_every = {
+    .key = "basis-every",
+    .value = "N",
+    .unit = "steps",
+    .help = "steps between renewals of each layer's eigenbasis, layer after layer, with --adam-basis eigen",
+    .kind = LSPO_RECORD_U32,
+    .preset = 10,
+    .low = 1,
+    .affects = LSPO_AFFECTS_BOTH,
 };
 
 static const lspo_parameter_use_t offload_uses[] = {

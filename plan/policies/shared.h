@@ -2,6 +2,7 @@
 #ifndef LSPO_PLAN_POLICIES_SHARED_H
 #define LSPO_PLAN_POLICIES_SHARED_H
 
+#include "plan/adam_basis.h"
 #include "plan/footprint.h"
 #include "plan/parameter.h"
 
@@ -13,6 +14,16 @@ extern const lspo_parameter_t lspo_parameter_rank;             /* lora, galore  
 extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper                               */
 
 extern const lspo_parameter_t lspo_parameter_optimizer_state; /* policies whose Adam has its own state        */
+
+/* Policies whose Adam may work in another basis: lsp, lsp-paper. */
+extern const lspo_parameter_t lspo_parameter_adam_basis, lspo_parameter_basis_every;
+
+/* A period of these policies. */
+#define LSPO_BASIS_PERIOD                                                                                              \
+    {                                                                                                                  \
+        .parameter = &lspo_parameter_basis_every, .times = 1, .work = "renewals of Adam's basis",                      \
+        .with = &lspo_parameter_adam_basis, .with_value = LSPO_ADAM_BASIS_EIGEN                                        \
+    }
 
 /* The largest dimension of any weight that a policy may compress. */
 double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context);

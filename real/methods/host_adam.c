@@ -63,6 +63,7 @@ typedef struct {
     lspo_session_stage_t *stage;
     const lspo_host_adam_t *host;
     lspo_adam_t adam;
+    size_t first, end; /* elements */
     uint32_t slot;
     bool skips; /* skip the step: masters are unchanged and are sent */
 } update_t;
@@ -126,8 +127,8 @@ static void update_direction(const update_t *update, uint32_t worker, const floa
 static void update_block(void *context, uint32_t worker, size_t block)
 {
     const update_t *update = context;
-    size_t at = block * LSPO_UPDATE_BLOCK, count = update->host->count;
-    size_t n = count - at < LSPO_UPDATE_BLOCK ? count - at : LSPO_UPDATE_BLOCK;
+    size_t at = update->first + block * LSPO_UPDATE_BLOCK;
+    size_t n = update->end - at < LSPO_UPDATE_BLOCK ? update->end - at : LSPO_UPDATE_BLOCK;
     const float *gradient = lspo_session_landed(update->session, worker, update->stage->landing[update->slot], at, n);
     if (update->host->master)
         update_parameters(update, gradient, at, n);
@@ -135,19 +136,32 @@ static void update_block(void *context, uint32_t worker, size_t block)
         update_direction(update, worker, gradient, at, n);
 }
 
-void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
+lspo_adam_t lspo_host_adam_of(const lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_adam_t adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1);
+    adam.weight_decay = (float)session->plan->workload.weight_decay; /* only for the parameters form */
+    adam.gradient_scale = lspo_session_op_scale(session, op, session->host_norms);
+    return adam;
+}
+
+void lspo_host_adam_update_part(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host, size_t at,
+                                size_t count)
 {
     update_t work = {.session = session,
                      .op = op,
                      .stage = &session->stages[op->layer],
                      .host = host,
-                     .adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1),
+                     .adam = lspo_host_adam_of(session, op),
+                     .first = at,
+                     .end = at + count,
                      .slot = lspo_session_slot(session, op),
                      .skips = lspo_session_skips_step(session, op, session->host_norms)};
-    work.adam.weight_decay = (float)session->plan->workload.weight_decay; /* only for the parameters form */
-    work.adam.gradient_scale = lspo_session_op_scale(session, op, session->host_norms);
-    size_t blocks = (host->count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK;
-    lspo_workers_run(session->workers, blocks, update_block, &work);
+    lspo_workers_run(session->workers, (count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK, update_block, &work);
+}
+
+void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
+{
+    lspo_host_adam_update_part(session, op, host, 0, host->count);
 }
 
 void lspo_host_adam_visit(const lspo_host_adam_t *host, const char *name, lspo_state_walk_t *walk)

@@ -31,6 +31,11 @@ void lspo_host_adam_give_back(lspo_session_t *session, lspo_host_adam_t *host);
 void lspo_host_adam_clear(const lspo_host_adam_t *host);
 /* UPD of the received gradient, shared among the workers.  A skipped step changes nothing. */
 void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host);
+/* The same of `count` elements of the message from `at` on. */
+void lspo_host_adam_update_part(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host, size_t at,
+                                size_t count);
+/* Rate, step, decay and scale of the op's gradient. */
+lspo_adam_t lspo_host_adam_of(const lspo_session_t *session, const lspo_op_t *op);
 /* Visit the arrays NAME.master and NAME.moments (in 8 bits NAME.codes, NAME.scales). */
 void lspo_host_adam_visit(const lspo_host_adam_t *host, const char *name, lspo_state_walk_t *walk);
 

@@ -14,6 +14,7 @@ static void describe(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++)
         lspo_host_adam_describe(session, &session->stages[s], &lspo_pairs_of(session, s)->host);
+    lspo_eigen_describe(session);
 }
 
 static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_count_t *count)
@@ -22,6 +23,9 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
     if (!session->stages[s].updated_on_host)
         return LSPO_OK;
     lspo_status_t status = lspo_host_adam_take_moments(session, host, 0, count);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_eigen_take(session, s, &lspo_pairs_of(session, s)->eigen, count);
     if (status != LSPO_OK)
         return status;
     return lspo_host_adam_take_outgoing(session, s, host, false, count);
@@ -58,6 +62,12 @@ static lspo_status_t create(lspo_session_t *session)
     lspo_status_t status = lspo_pairs_make_carry(session);
     if (status != LSPO_OK)
         return status;
+    status = lspo_eigen_take_scratch(session, &pairs->eigen);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_pairs_begin_bases(session);
+    if (status != LSPO_OK)
+        return status;
     if (scratch)
         status = lspo_session_take(session, scratch * session->number_bytes, &pairs->scratch);
     if (status != LSPO_OK)
@@ -71,7 +81,8 @@ static lspo_status_t reset(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++)
         lspo_host_adam_clear(&lspo_pairs_of(session, s)->host);
-    return lspo_pairs_reset(session);
+    lspo_status_t status = lspo_pairs_reset(session);
+    return status == LSPO_OK ? lspo_pairs_begin_bases(session) : status;
 }
 
 static void drop(lspo_session_t *session)
@@ -88,8 +99,11 @@ static void release(lspo_session_t *session)
     lspo_session_give_back(session, &pairs->scratch);
     lspo_device_host_free(session->device, pairs->carry_scratch);
     lspo_pairs_release(session);
-    for (uint32_t s = 0; s < session->stage_count; s++)
+    lspo_eigen_give_back_scratch(session, &pairs->eigen);
+    for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_host_adam_give_back(session, &lspo_pairs_of(session, s)->host);
+        lspo_eigen_give_back(session, &lspo_pairs_of(session, s)->eigen);
+    }
 }
 
 /* COMPRESS computes the gradient from its factors, and PROJECT uses them. */
@@ -143,8 +157,12 @@ static lspo_status_t send(lspo_session_t *session, const lspo_op_t *op)
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
+    const lspo_pairs_stage_t *own = lspo_pairs_of(session, op->layer);
     lspo_pairs_carry_moments(session, op);
-    lspo_host_adam_update(session, op, &lspo_pairs_of(session, op->layer)->host);
+    if (own->eigen.memory) /* a cap is one of Adam alone */
+        start_ns += lspo_eigen_update(session, op, &own->host, &own->eigen, &((lspo_pairs_t *)session->own)->eigen);
+    else
+        lspo_host_adam_update(session, op, &own->host);
     lspo_session_pace_update(session, start_ns, session->stages[op->layer].message.element_count);
     return LSPO_OK;
 }
@@ -203,6 +221,7 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
 {
     const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
     lspo_host_adam_visit(&own->host, name, walk);
+    lspo_eigen_visit(session, s, &own->eigen, name, walk);
     for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++)
         if (lspo_pairs_owns(session, s, i)) {
             visit_projector(walk, &own->pair[i]->host_p, name, i, 'p');

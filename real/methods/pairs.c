@@ -3,6 +3,7 @@
  * After a calibration pass (project.c) the pairs in use are sent to the CPU, where the update of each weight transforms
  * its M and V before Adam. */
 #include "real/methods/pairs.h"
+#include "kernels/blas.h"
 #include "plan/policies/lsp.h"
 
 #include <stdlib.h>
@@ -242,7 +243,8 @@ lspo_status_t lspo_pairs_make_carry(lspo_session_t *session)
 {
     lspo_pairs_t *pairs = session->own;
     size_t largest = 0;
-    for (uint32_t s = 0; checks(session) && s < session->stage_count; s++)
+    bool plain = lspo_plan_adam_basis(session->plan) == LSPO_ADAM_BASIS_PLAIN;
+    for (uint32_t s = 0; plain && checks(session) && s < session->stage_count; s++)
         for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++) {
             const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
             size_t count = own->p[i].index ? lspo_fit_carry_scratch(&own->p[i], &own->q[i]) : 0;
@@ -251,6 +253,48 @@ lspo_status_t lspo_pairs_make_carry(lspo_session_t *session)
     if (largest == 0)
         return LSPO_OK;
     return lspo_device_host_alloc(session->device, largest * sizeof(float), (void **)&pairs->carry_scratch);
+}
+
+/* The stages, shared by workers. */
+typedef struct {
+    lspo_session_t *session;
+    char *scratch;
+    size_t scratch_bytes;
+} begin_t;
+
+static void begin_stage(void *context, uint32_t worker, size_t s)
+{
+    const begin_t *begin = context;
+    const lspo_pairs_stage_t *own = lspo_pairs_of(begin->session, (uint32_t)s);
+    void *scratch = begin->scratch + worker * begin->scratch_bytes;
+    for (uint32_t i = 0; own->eigen.memory && i < begin->session->stages[s].message.linear_count; i++) {
+        if (!own->pair[i])
+            continue;
+        const lspo_eigen_basis_t basis =
+            lspo_eigen_weight(begin->session, (uint32_t)s, i, &own->eigen, &(lspo_eigen_scratch_t){0}).basis;
+        lspo_eigen_whiten(&own->pair[i]->host_p, basis.t_m, scratch);
+        lspo_eigen_whiten(&own->pair[i]->host_q, basis.t_n, scratch);
+        memset(basis.l, 0, basis.d_m * basis.d_m * sizeof *basis.l);
+        memset(basis.r, 0, basis.d_n * basis.d_n * sizeof *basis.r);
+    }
+}
+
+lspo_status_t lspo_pairs_begin_bases(lspo_session_t *session)
+{
+    if (lspo_plan_adam_basis(session->plan) == LSPO_ADAM_BASIS_PLAIN)
+        return LSPO_OK;
+    lspo_workers_t *workers = lspo_workers_of_process();
+    uint32_t count = lspo_workers_count(workers);
+    begin_t begin = {.session = session, .scratch_bytes = session->method_scratch_count * sizeof(float)};
+    lspo_status_t status = lspo_blas_reserve(count + 1);
+    begin.scratch = status == LSPO_OK ? malloc(count * begin.scratch_bytes) : NULL;
+    if (begin.scratch)
+        lspo_workers_run(workers, session->stage_count, begin_stage, &begin);
+    else if (status == LSPO_OK)
+        status = lspo_no_memory("scratch of %u threads for Adam's first bases", count);
+    free(begin.scratch);
+    lspo_workers_destroy(workers);
+    return status;
 }
 
 /* All updates with older pairs are done, so the pairs that the previous pass sent are now the known ones. */
@@ -292,8 +336,16 @@ static void carry_weight(lspo_session_t *session, uint32_t s, uint32_t i)
     lspo_projector_t q_new = rows_on_host(&pair->q, pair->arrived[1]);
     float *m = (float *)own->host.moments.memory + session->stages[s].message.linear[i].message_offset_elements;
     float *v = m + own->host.count;
-    lspo_fit_carry(&(lspo_projector_pair_t){&p_old, &q_old}, &(lspo_projector_pair_t){&p_new, &q_new}, true, m, v,
-                   ((const lspo_pairs_t *)session->own)->carry_scratch);
+    const lspo_projector_pair_t from = {&p_old, &q_old}, to = {&p_new, &q_new};
+    const lspo_pairs_t *pairs = session->own;
+    if (!own->eigen.memory) {
+        lspo_fit_carry(&from, &to, true, m, v, pairs->carry_scratch);
+        return;
+    }
+    lspo_eigen_weight_t weight = lspo_eigen_weight(session, s, i, &own->eigen, &pairs->eigen);
+    weight.m = m;
+    weight.v = v;
+    lspo_eigen_carry(&from, &to, &weight, session->method_scratch);
 }
 
 void lspo_pairs_carry_moments(lspo_session_t *session, const lspo_op_t *op)

@@ -7,7 +7,7 @@
 
 #include "kernels/fit.h"
 #include "kernels/projector.h"
-#include "real/methods/host_adam.h"
+#include "real/methods/eigen.h"
 
 /* One pair, with the state of its checks and fits.  The host does the fits; if it cannot see device memory, it keeps a
  * mirror of the pair. */
@@ -34,6 +34,7 @@ typedef struct {
 /* The state of a stage. */
 typedef struct {
     lspo_host_adam_t host;                                   /* of the message                     */
+    lspo_eigen_t eigen;                                      /* of its compressed weights          */
     lspo_pair_t own_pairs[LSPO_LINEAR_MAX];                  /* of weights that are the first ones */
     lspo_pair_t *pair[LSPO_LINEAR_MAX];                      /* current; NULL: not projected       */
     lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* the pair's                         */
@@ -43,8 +44,9 @@ typedef struct {
 typedef struct {
     void *scratch;        /* device: for COMPRESS and APPLY, which never run at the same time            */
     float *unpacked;      /* device: a compressed weight's delta in fp32, if the link has 16 bits        */
-    float *carry_scratch; /* host: for moments transformed to new projectors                              */
-    bool fits;            /* some bias of this calibration pass was above the threshold                  */
+    float *carry_scratch; /* host: for moments transformed to new projectors, unless they are in a basis  */
+    lspo_eigen_scratch_t eigen;
+    bool fits; /* some bias of this calibration pass was above the threshold                  */
 } lspo_pairs_t;
 
 static inline lspo_pairs_stage_t *lspo_pairs_of(const lspo_session_t *session, uint32_t stage)
@@ -77,6 +79,8 @@ lspo_projector_t lspo_pairs_view_in(const lspo_projector_t *shape, void *memory)
 lspo_status_t lspo_pairs_upload(lspo_session_t *session, lspo_pair_t *pair);
 /* After the state was written: the moments on the CPU belong to the projectors on the device. */
 void lspo_pairs_learn(lspo_session_t *session);
+/* Without a gradient yet: Adam's bases are those that whiten the pairs. */
+lspo_status_t lspo_pairs_begin_bases(lspo_session_t *session);
 /* Send the rows of a pair to the host, and transform moments to the subspace of newly arrived rows, before an
  * update. */
 lspo_status_t lspo_pairs_make_carry(lspo_session_t *session);

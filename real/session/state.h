@@ -102,13 +102,14 @@ struct lspo_session {
     float *update_scratch; /* host: LSPO_UPDATE_BLOCK floats per worker */
     float *method_scratch; /* host: the method's, method_scratch_count floats per worker */
     size_t method_scratch_count;
-    double *squares;      /* device: [parity][stage], sums of the squares of the stage's message */
-    double *squares_read; /* host: of one parity */
-    double *gpu_loss;     /* device: sum over the targets of the latest FWD of the head */
-    double *loss_read;    /* host: where it is read to */
-    size_t step_targets;  /* counted targets in all micro-batches of the current step */
-    uint32_t empty_steps; /* steps in which no target counted */
-    size_t loss_targets;  /* divisor of the current loss: step_targets, or those of a calibration batch */
+    bool workers_multiply; /* matrices, by OpenBLAS */
+    double *squares;       /* device: [parity][stage], sums of the squares of the stage's message */
+    double *squares_read;  /* host: of one parity */
+    double *gpu_loss;      /* device: sum over the targets of the latest FWD of the head */
+    double *loss_read;     /* host: where it is read to */
+    size_t step_targets;   /* counted targets in all micro-batches of the current step */
+    uint32_t empty_steps;  /* steps in which no target counted */
+    size_t loss_targets;   /* divisor of the current loss: step_targets, or those of a calibration batch */
     lspo_session_scaling_t scaling;
     lspo_session_norms_t norms;       /* the GPU lane's */
     lspo_session_norms_t *norms_sent; /* the same, where the device can read it quickly */

@@ -1,4 +1,5 @@
 /* update.c - code shared by the CPU's updates: scratch of the workers, messages in fp32, the cap on the CPU's speed. */
+#include "kernels/blas.h"
 #include "real/session/state.h"
 
 float *lspo_session_update_scratch(const lspo_session_t *session, uint32_t worker)
@@ -22,8 +23,11 @@ lspo_status_t lspo_session_make_worker_scratch(lspo_session_t *session)
     lspo_device_host_free(session->device, session->update_scratch);
     lspo_device_host_free(session->device, session->method_scratch);
     session->update_scratch = session->method_scratch = NULL;
-    lspo_status_t status = lspo_device_host_alloc(session->device, workers * LSPO_UPDATE_BLOCK * sizeof(float),
-                                                  (void **)&session->update_scratch);
+    lspo_status_t status = session->workers_multiply ? lspo_blas_reserve((uint32_t)workers + 1) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_host_alloc(session->device, workers * LSPO_UPDATE_BLOCK * sizeof(float),
+                                    (void **)&session->update_scratch);
     if (status != LSPO_OK)
         return status;
     if (session->method_scratch_count > 0)

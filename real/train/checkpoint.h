@@ -22,8 +22,9 @@
 typedef struct {
     char key[40]; /* the name of the flag, without dashes */
     char value[128];
-    bool tolerated; /* another value only causes a warning: it changes rounding */
-    bool preset;    /* the value is the policy's default: what a checkpoint means that does not name the flag */
+    bool tolerated;      /* another value only causes a warning: it changes rounding */
+    bool preset;         /* the value is what a checkpoint means that does not name the flag */
+    const char *unnamed; /* that value, if it is not the default; static */
 } lspo_setting_t;
 
 typedef struct {

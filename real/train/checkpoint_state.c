@@ -218,6 +218,9 @@ static lspo_status_t check_settings(const char *path, json_t *object, const lspo
         /* The version that wrote it may not have had the policy's flag. */
         if (value ? strcmp(value, setting->value) == 0 : setting->preset)
             continue;
+        if (!value && setting->unnamed != NULL)
+            return lspo_error(LSPO_ERR_INPUT, "%s is older than --%s, so it means %s; resume it with --%s %s", path,
+                              setting->key, setting->unnamed, setting->key, setting->unnamed);
         if (!value && !setting->tolerated)
             return lspo_error(LSPO_ERR_INPUT,
                               "%s does not name --%s, so it had its default; resume it without the flag", path,

@@ -56,7 +56,9 @@ static void set_own(trainer_t *trainer)
         lspo_parameter_format(parameter, lspo_policy_value(policy, &trainer->options->workload, parameter), value,
                               sizeof value);
         lspo_parameter_default_text(parameter, preset, sizeof preset);
-        set(trainer, parameter->key, "%s", value)->preset = strcmp(value, preset) == 0;
+        lspo_setting_t *setting = set(trainer, parameter->key, "%s", value);
+        setting->unnamed = parameter->unnamed;
+        setting->preset = strcmp(value, parameter->unnamed != NULL ? parameter->unnamed : preset) == 0;
     }
 }
 

@@ -104,6 +104,25 @@ Test(segments, segments_are_one_training_in_every_format_of_the_state)
     }
 }
 
+/* Renewals, fits and the segments' ends fall on different steps. */
+Test(segments, segments_are_one_training_in_every_basis_of_adam)
+{
+    for (uint32_t basis = LSPO_ADAM_BASIS_FIXED; basis < LSPO_ADAM_BASIS_COUNT; basis++)
+        for (int variant = 0; variant < 4; variant++) {
+            lspo_workload_t workload = segment_workload();
+            lspo_lsp_values_t *lsp = lspo_lsp_values_edit(&workload);
+            lsp->adam_basis = basis;
+            lsp->basis_every = 3;
+            lsp->check_every = variant & 1 ? 4 : 0;
+            lsp->bias_threshold = 0;
+            lsp->projectors = variant & 2 ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
+            workload.clip_norm = variant & 2 ? 0.05 : 0;
+            workload.accumulation = variant & 2 ? 2 : 1;
+            workload.transfer = variant & 2 ? LSPO_BF16 : LSPO_FP32;
+            check_segments("lsp", &workload);
+        }
+}
+
 /* A plan that leaves its update and has no other: one step, then the rest. */
 Test(segments, a_segment_may_be_one_step_without_an_update)
 {

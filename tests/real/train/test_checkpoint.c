@@ -198,12 +198,15 @@ Test(checkpoint, other_settings_and_other_arrays_are_refused)
     const lspo_setting_t more[] = {{.key = "policy", .value = "zero"}, {.key = "batch", .value = "1"}};
     /* A flag that the writing version did not have: its default is what the checkpoint means. */
     const lspo_setting_t usual[] = {{.key = "policy", .value = "zero"}, {.key = "new", .value = "off", .preset = true}};
+    const lspo_setting_t newer[] = {{.key = "policy", .value = "zero"},
+                                    {.key = "adam-basis", .value = "eigen", .unnamed = "plain"}};
     const lspo_setting_t rounding[] = {{.key = "policy", .value = "zero"},
                                        {.key = "seed", .value = "2", .tolerated = true}};
     cr_expect_eq(read_with(other, arrays_of(w, i, h)), LSPO_ERR_INPUT);
     cr_expect_eq(read_with(more, arrays_of(w, i, h)), LSPO_ERR_INPUT);
     cr_expect_eq(read_with(rounding, arrays_of(w, i, h)), LSPO_OK);
     cr_expect_eq(read_with(usual, arrays_of(w, i, h)), LSPO_OK);
+    cr_expect_eq(read_with(newer, arrays_of(w, i, h)), LSPO_ERR_INPUT);
     lspo_state_array_t *arrays = arrays_of(w, i, h);
     arrays[0].element_count = 4;
     cr_expect_eq(read_with(settings, arrays), LSPO_ERR_INPUT);

@@ -1,0 +1,106 @@
+/* --adam-basis in plans: bytes, products and renewals counted by hand. */
+#include <criterion/criterion.h>
+
+#include "plan/adam_basis.h"
+#include "plan/policies.h"
+#include "plan/work.h"
+#include "tests/own_values.h"
+
+enum { BLOCKS = 32, WEIGHTS = 7, D = 512 }; /* of llama-7b */
+
+static lspo_plan_t *build(lspo_adam_basis_t basis, uint32_t first_step, uint32_t iterations)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_model_find("llama-7b", &model), LSPO_OK);
+    lspo_workload_default(&workload);
+    workload.first_step = first_step;
+    workload.iterations = iterations;
+    lspo_lsp_values_edit(&workload)->subspace = D;
+    lspo_lsp_values_edit(&workload)->adam_basis = basis;
+    cr_assert_eq(lspo_plan_build(&model, &workload, &lspo_policy_lsp, &plan), LSPO_OK);
+    return plan;
+}
+
+static double flop_of(const lspo_plan_t *plan, lspo_op_variant_t variant)
+{
+    for (uint32_t id = 0; id < plan->op_count; id++) {
+        const lspo_op_t *op = &plan->ops[id];
+        const lspo_work_t *work = &plan->works[op->work];
+        double flop = 0;
+        if (op->kind != LSPO_OP_UPD || op->variant != variant || op->layer != 1)
+            continue;
+        for (uint32_t k = 0; k < work->kernel_count; k++)
+            flop += work->kernels[k].kernel_class == LSPO_KERNEL_GEMM ? work->kernels[k].flop : 0;
+        return flop;
+    }
+    return -1;
+}
+
+/* m and v take 8 bytes per element of D x D, T_m, L, T_n and R 16. */
+Test(adam_basis, hosts_hold_the_bases)
+{
+    lspo_plan_t *plain = build(LSPO_ADAM_BASIS_PLAIN, 0, 2), *fixed = build(LSPO_ADAM_BASIS_FIXED, 0, 2),
+                *eigen = build(LSPO_ADAM_BASIS_EIGEN, 0, 2);
+    const uint64_t elements = (uint64_t)BLOCKS * WEIGHTS * D * D;
+    cr_expect_eq(plain->footprint.host_optimizer_bytes, 8 * elements);
+    cr_expect_eq(fixed->footprint.host_optimizer_bytes, 24 * elements);
+    cr_expect_eq(eigen->footprint.host_optimizer_bytes, 24 * elements);
+    cr_expect_eq(plain->footprint.gpu_optimizer_bytes, eigen->footprint.gpu_optimizer_bytes);
+    lspo_plan_destroy(plain);
+    lspo_plan_destroy(fixed);
+    lspo_plan_destroy(eigen);
+}
+
+/* Products of 2 D^3 flop.  Each step: X and the direction, two each; of L and R the upper blocks of 128: 10 of 16.  A
+ * renewal: two of m, T_m, T_n, and two times the 32 of an eigendecomposition. */
+Test(adam_basis, updates_have_its_products)
+{
+    const double product = 2.0 * D * D * D;
+    lspo_plan_t *plan = build(LSPO_ADAM_BASIS_EIGEN, 0, 2);
+    cr_expect_eq(flop_of(plan, LSPO_VARIANT_NONE), WEIGHTS * product * (4 + 2 * 0.625));
+    cr_expect_eq(flop_of(plan, LSPO_VARIANT_RENEW), WEIGHTS * product * (4 + 2 * 0.625 + 2 + 2 + 64));
+    lspo_plan_destroy(plan);
+    plan = build(LSPO_ADAM_BASIS_FIXED, 0, 2);
+    cr_expect_eq(flop_of(plan, LSPO_VARIANT_NONE), WEIGHTS * product * 4);
+    cr_expect_eq(flop_of(plan, LSPO_VARIANT_RENEW), WEIGHTS * product * (4 + 2 * 0.625 + 2 + 2 + 64));
+    lspo_plan_destroy(plan);
+    plan = build(LSPO_ADAM_BASIS_PLAIN, 0, 2);
+    cr_expect_eq(flop_of(plan, LSPO_VARIANT_NONE), 0);
+    cr_expect_eq(flop_of(plan, LSPO_VARIANT_RENEW), -1);
+    lspo_plan_destroy(plan);
+}
+
+static uint32_t renewals(const lspo_plan_t *plan, uint32_t iteration)
+{
+    uint32_t count = 0;
+    for (uint32_t id = 0; id < plan->op_count; id++)
+        count += plan->ops[id].variant == LSPO_VARIANT_RENEW && plan->ops[id].iteration == iteration;
+    return count;
+}
+
+/* 32 blocks in turns of 10 steps: three or four in each step, each block once in ten; all in the first step. */
+Test(adam_basis, blocks_are_renewed_in_turn)
+{
+    lspo_plan_t *plan = build(LSPO_ADAM_BASIS_EIGEN, 0, 24), *later = build(LSPO_ADAM_BASIS_EIGEN, 17, 4),
+                *fixed = build(LSPO_ADAM_BASIS_FIXED, 0, 3), *fixed_later = build(LSPO_ADAM_BASIS_FIXED, 10, 3);
+    uint32_t sum = 0;
+    cr_expect_eq(renewals(plan, 0), BLOCKS);
+    for (uint32_t i = 1; i < 24; i++) {
+        cr_expect(renewals(plan, i) == 3 || renewals(plan, i) == 4, "iteration %u: %u", i, renewals(plan, i));
+        sum += i >= 1 && i <= 10 ? renewals(plan, i) : 0;
+    }
+    cr_expect_eq(sum, BLOCKS);
+    for (uint32_t s = 1; s <= BLOCKS; s++)
+        for (uint32_t i = 0; i < 4; i++)
+            cr_expect_eq(lspo_plan_renews_adam_basis(later, s, i), lspo_plan_renews_adam_basis(plan, s, i + 17));
+    cr_expect_eq(renewals(fixed, 0), BLOCKS);
+    cr_expect_eq(renewals(fixed, 1) + renewals(fixed_later, 0), 0);
+    cr_expect_eq(lspo_policy_period(plan->policy, &plan->workload), 10);
+    cr_expect_eq(lspo_policy_period(fixed->policy, &fixed->workload), 1);
+    lspo_plan_destroy(plan);
+    lspo_plan_destroy(later);
+    lspo_plan_destroy(fixed);
+    lspo_plan_destroy(fixed_later);
+}
