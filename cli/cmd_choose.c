@@ -17,6 +17,7 @@
 #include "sim/choose.h"
 #include "sim/fit.h"
 #include "sim/report.h"
+#include "sim/savers.h"
 
 typedef struct {
     lspo_request_t base; /* first, see cli/request.h */
@@ -215,6 +216,7 @@ typedef struct {
     const lspo_choice_t *choices;
     uint32_t count;
     lspo_command_line_t line;
+    const lspo_choose_options_t *options;
 } answer_t;
 
 /* The policies within a tenth of the fastest. */
@@ -268,6 +270,27 @@ static lspo_status_t print_command(const answer_t *answer, const char *label, co
     return LSPO_OK;
 }
 
+/* Where nothing fits: a command per option that keeps something in fewer bits and makes a policy fit. */
+static lspo_status_t print_savers(const answer_t *answer)
+{
+    char text[LSPO_COMMAND_LINE_BYTES], label[64];
+    const lspo_saver_t *saver;
+    for (uint32_t i = 0; (saver = lspo_saver_at(i)) != NULL; i++) {
+        lspo_choice_t choice;
+        lspo_status_t status = lspo_choose_with_saver(answer->options, saver, &choice);
+        if (status != LSPO_OK)
+            return status;
+        if (choice.policy == NULL)
+            continue;
+        status = lspo_command_line_write(&answer->line, "sim", choice.policy, choice.workload.batch, text, sizeof text);
+        if (status != LSPO_OK)
+            return status;
+        snprintf(label, sizeof label, "with %s:", saver->what);
+        printf("%-32s %s --%s %s\n", label, text, saver->parameter->key, saver->parameter->names[saver->value]);
+    }
+    return LSPO_OK;
+}
+
 /* One command per class, and one to measure the fastest of all. */
 static lspo_status_t print_commands(const answer_t *answer)
 {
@@ -288,10 +311,10 @@ static lspo_status_t print_commands(const answer_t *answer)
         if (status != LSPO_OK)
             return status;
     }
-    if (answer->choices[0].prediction.fits)
-        status = print_command(answer, "measure the fastest on a GPU:", "run", &answer->choices[0],
-                               answer->choices[0].workload.batch);
-    return status;
+    if (!answer->choices[0].prediction.fits)
+        return print_savers(answer);
+    return print_command(answer, "measure the fastest on a GPU:", "run", &answer->choices[0],
+                         answer->choices[0].workload.batch);
 }
 
 /* ---- the command ---- */
@@ -365,6 +388,7 @@ static lspo_status_t simulate_all(choose_request_t *request, int argc, char **ar
     if (status != LSPO_OK)
         return status;
     answer.choices = choices;
+    answer.options = &options;
     status = write_choices(&answer);
     free(choices);
     return status;
@@ -401,7 +425,9 @@ const lspo_command_t lspo_command_choose = {
                 "lspo choose --model gpt2-1.3b --machine paper-laptop --format json",
     .common = "model machine exact-only batch sequence gpu-memory host-memory link",
     .details = "The last lines are commands for the next step: the fastest exact policy, the fastest compressed one, "
-               "the fastest of the others (stale, or another optimizer), or the one that is nearest to fitting. `yes, "
+               "the fastest of the others (stale, or another optimizer), or the one that is nearest to fitting. Where "
+               "no policy fits, they also name the options that keep Adam's state or frozen weights in fewer bits and "
+               "make one fit. `yes, "
                "barely` means that the plan may not fit when ops run up to a tenth of an iteration early or late. "
                "In brackets behind a step is the band in which a measured one is expected; `lspo sim` says what it "
                "rests on. `lspo help terms` explains the words.",

@@ -81,7 +81,9 @@ static lspo_status_t predict(const lspo_request_t *request, double *step_s_out)
     status = lspo_simulate(plan, &machine, &prediction, NULL);
     if (status != LSPO_OK)
         goto cleanup;
-    status = lspo_simulate_check_settled(plan, &prediction);
+    status = lspo_simulate_bound(plan, &machine, &prediction);
+    if (status == LSPO_OK)
+        status = lspo_simulate_check_settled(plan, &prediction);
     *step_s_out = prediction.summary.iteration_s;
     lspo_prediction_release(&prediction);
 cleanup:

@@ -57,17 +57,6 @@ static const lspo_arg_t run_args[] = {
     LSPO_FORMAT_ARG("result", offsetof(lspo_request_t, format)),
 };
 
-static lspo_status_t lower_bound(const lspo_machine_t *machine, const lspo_plan_t *plan, double *lower_bound_s_out)
-{
-    uint64_t *work_ns;
-    lspo_status_t status = lspo_cost_plan(machine, plan, &work_ns);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_bound_iteration(plan, work_ns, lower_bound_s_out);
-    free(work_ns);
-    return status;
-}
-
 static lspo_status_t write_trace(const lspo_request_t *request, lspo_trace_t *trace)
 {
     lspo_status_t status = lspo_trace_set_meta(trace, "origin", "run");
@@ -187,7 +176,7 @@ static lspo_status_t execute(lspo_request_t *request)
     if (status != LSPO_OK)
         goto cleanup;
     if (request->machine_name != NULL)
-        status = lower_bound(&machine, plan, &lower_bound_s);
+        status = lspo_bound_plan(plan, &machine, &lower_bound_s);
     if (status != LSPO_OK)
         goto cleanup;
     status = measure(request, plan, lower_bound_s);

@@ -8,6 +8,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/help.h"
+#include "cli/plan_json.h"
 #include "cli/request.h"
 #include "plan/presets.h"
 #include "sim/sim.h"
@@ -346,8 +347,8 @@ static const lspo_command_t command_show_policy = {
 
 /* ---- plan ---- */
 
-static const char *const plan_format_names[] = {"table", "dot", NULL};
-enum { PLAN_TABLE, PLAN_DOT };
+static const char *const plan_format_names[] = {"table", "dot", "json", NULL};
+enum { PLAN_TABLE, PLAN_DOT, PLAN_JSON };
 
 static const lspo_arg_t plan_args[] = {
     {.name = "model",
@@ -365,7 +366,7 @@ static const lspo_arg_t plan_args[] = {
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
-     .help = "choose --transition auto for this machine (without it: the last layer)",
+     .help = "choose --transition auto for this machine (without it: the last layer); json: with durations and bound",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
     {.name = "rows",
@@ -376,36 +377,38 @@ static const lspo_arg_t plan_args[] = {
      .high = UINT32_MAX,
      .offset_bytes = offsetof(lspo_request_t, rows)},
     {.name = "format",
-     .value = "table|dot",
-     .help = "table: one line per op; dot: a Graphviz graph with one cluster per lane",
+     .value = "table|dot|json",
+     .help = "table: one line per op; dot: a Graphviz graph with one cluster per lane; json: for other programs",
      .store = lspo_arg_choice,
      .names = plan_format_names,
      .offset_bytes = offsetof(lspo_request_t, format)},
 };
 
-static lspo_status_t build_plan(lspo_request_t *request, lspo_plan_t **plan_out)
+static lspo_status_t build_plan(lspo_request_t *request, lspo_machine_t *machine_out, lspo_plan_t **plan_out)
 {
-    lspo_machine_t machine;
     if (request->machine_name == NULL)
         return lspo_plan_build(&request->model, &request->workload, request->policy, plan_out);
-    lspo_status_t status = lspo_request_machine(request, &machine);
+    lspo_status_t status = lspo_request_machine(request, machine_out);
     if (status != LSPO_OK)
         return status;
-    return lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, plan_out);
+    return lspo_tune_transition(&request->model, &request->workload, request->policy, machine_out, plan_out);
 }
 
 static lspo_status_t command_plan(int argc, char **argv)
 {
     lspo_request_t request = {.model_name = "gpt2-774m", .policy_name = "lsp", .format = PLAN_TABLE};
+    lspo_machine_t machine;
     lspo_plan_t *plan;
     lspo_status_t status = lspo_request_parse(&command_show_plan, argc, argv, LSPO_PRECISION_COUNT, &request);
     if (status != LSPO_OK)
         return status;
-    status = build_plan(&request, &plan);
+    status = build_plan(&request, &machine, &plan);
     if (status != LSPO_OK)
         return status;
     if (request.format == PLAN_DOT)
         status = lspo_plan_print_dot(plan, request.rows > 0 ? request.rows : 1, stdout);
+    else if (request.format == PLAN_JSON)
+        status = lspo_plan_json_print(plan, request.machine_name != NULL ? &machine : NULL, stdout);
     else
         lspo_plan_print(plan, request.rows, stdout);
     lspo_plan_destroy(plan);
@@ -418,8 +421,11 @@ static const lspo_command_t command_show_plan = {
     .name = "show plan",
     .summary = "show the ops of a policy's plan, with lanes and dependencies",
     .usage = "[options]",
-    .about = "Show the ops of a policy's plan, with their lanes and dependencies.",
+    .about = "Show the ops of a policy's plan, with their lanes and dependencies. JSON has all of them and, with "
+             "--machine, the duration of each alone, the lower bound on a step, and the barrier that gives it: two ops "
+             "and the least time from the end of the first to that of the second.",
     .examples = "lspo show plan --model gpt-tiny --policy zero --rows 20\n"
+                "lspo show plan --model gpt-tiny --policy zero --machine host-reference --format json\n"
                 "lspo show plan --model gpt-tiny --policy zero --format dot | dot -Tsvg > zero.svg",
     .common = "model policy rows format",
     .groups = (const lspo_arg_group_t *const[]){&plan_group, &lspo_workload_group, &lspo_policy_group, NULL},

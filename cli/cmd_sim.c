@@ -265,7 +265,10 @@ static lspo_status_t judge(answer_t *answer)
 /* What is said about the prediction. */
 static lspo_status_t assess(answer_t *answer)
 {
-    lspo_status_t status = lspo_simulate_check_settled(answer->plan, &answer->prediction);
+    lspo_status_t status = lspo_simulate_bound(answer->plan, answer->machine, &answer->prediction);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_simulate_check_settled(answer->plan, &answer->prediction);
     if (status != LSPO_OK)
         return status;
     status = draw_noise(answer);

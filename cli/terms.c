@@ -36,7 +36,8 @@ const lspo_term_t lspo_terms[] = {
     {"critical path", "A chain of ops from the first to the last of a plan, each of which starts when the one before "
                       "it ends. To make the plan shorter, make these ops shorter."},
     {"lower bound", "lower_bound_s: no order of these ops has a shorter time per iteration on this machine. It follows "
-                    "from the busiest lane and from cycles of ops that depend on each other across iterations."},
+                    "from the busiest lane, from cycles of ops that depend on each other across iterations, and from "
+                    "how long each lane needs at least between two passes of an op for which the others wait."},
     {"peak", "The most memory in use at any time, on the GPU or on the host."},
     {"peak bound",
      "The largest peak that is possible if ops run up to a tenth of an iteration earlier or later than predicted, and "

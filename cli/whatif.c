@@ -98,10 +98,14 @@ static void add_transfers(const lspo_plan_t *plan, candidates_t *candidates)
     if (buffers != NULL && *buffers != 1)
         add(candidates, "each copy of a gradient blocks backward", "let copies overlap with backward (overlap_comm)",
             "--gradient-buffers 1");
-    if (workload.accumulation > 1 && !lspo_plan_sums_on_host(plan) &&
-        lspo_policy_slot(plan->policy, &workload, &lspo_parameter_accumulate_on) != NULL)
-        add(candidates, "each micro-batch fetches, adds and returns its gradients",
-            "use larger micro-batches, or keep gradients on the GPU", "--accumulate-on host");
+    if (workload.accumulation > 1 && lspo_policy_slot(plan->policy, &workload, &lspo_parameter_accumulate_on) != NULL) {
+        if (lspo_plan_sums_on_host(plan))
+            add(candidates, "gradients are summed on the GPU and sent once per step",
+                "see whether micro-batches send their gradients, or only the last one", "--accumulate-on gpu");
+        else
+            add(candidates, "each micro-batch fetches, adds and returns its gradients",
+                "use larger micro-batches, or keep gradients on the GPU", "--accumulate-on host");
+    }
     if (workload.transfer != LSPO_FP32)
         add(candidates, "gradients and parameters cross the link in fp32", "send them in 16 bits", "--transfer fp32");
 }

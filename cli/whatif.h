@@ -3,8 +3,8 @@
  *
  * A change is written as flags of `lspo sim`, which are added to those given, so anyone can repeat it:
  *     another framework; the link at half, a quarter, or 30 % of its rate (pageable memory); the CPU optimizer at half;
- *     checkpointing, precision, --transfer fp32, --gradient-buffers 1; attention not fused; matrix products at 70 %;
- *     batch, sequence or accumulation twice or half as large.
+ *     checkpointing, precision, --transfer fp32, --gradient-buffers 1, --accumulate-on the other side; attention not
+ *     fused; matrix products at 70 %; batch, sequence or accumulation twice or half as large.
  */
 #ifndef LSPO_CLI_WHATIF_H
 #define LSPO_CLI_WHATIF_H

@@ -38,6 +38,11 @@
 #define NOISE(member, help)                                                                                            \
     FIELD(noise, member, LSPO_UNIT_NONE, 0.0, SIGMA_HIGH, "standard deviation of the log duration " help)
 
+#define ADAM_NARROW(key, state, member, help)                                                                          \
+    {                                                                                                                  \
+        "cpu", key, LSPO_UNIT_PPS, 0.0, RATE_HIGH, "Adam with m and v in " help "; 0: derived from fp32's rates",      \
+            offsetof(lspo_machine_t, cpu.adam_narrow[state - LSPO_OPTIMIZER_STATE_BF16].member)                        \
+    }
 #define SOFTWARE(member, unit, high, help) FIELD(software, member, unit, 0.0, high, help)
 #define TRAFFIC_FACTOR(member, what)                                                                                   \
     SOFTWARE(member, LSPO_UNIT_NONE, 1000.0, "memory traffic of " what ", relative to lspo's fused kernels; 0: 1")
@@ -103,6 +108,10 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(cpu, memory_bytes, LSPO_UNIT_BYTES, 1.0, 0x1p62, "memory that plans may use"),
     FIELD(cpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam, all threads, from memory"),
     FIELD(cpu, adam_cached_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam, all threads, state in cache"),
+    ADAM_NARROW("adam_bf16_pps", LSPO_OPTIMIZER_STATE_BF16, memory_pps, "bf16, from memory"),
+    ADAM_NARROW("adam_bf16_cached_pps", LSPO_OPTIMIZER_STATE_BF16, cached_pps, "bf16, in cache"),
+    ADAM_NARROW("adam_8bit_pps", LSPO_OPTIMIZER_STATE_8BIT, memory_pps, "8 bits, from memory"),
+    ADAM_NARROW("adam_8bit_cached_pps", LSPO_OPTIMIZER_STATE_8BIT, cached_pps, "8 bits, in cache"),
     FIELD(cpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "optimizer state up to this size stays in cache"),
     FIELD(cpu, process_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory of the process that plans do not count"),
     FIELD(cpu, compute_flops, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "matrix products on the CPU: of the bases of Adam"),

@@ -71,9 +71,14 @@ typedef struct {
         double adam_pps;        /* parameters per second of UPD with all its threads, from DRAM */
         double adam_cached_pps; /* the same when the state stays in cache (small subspaces) */
         double cache_bytes;     /* state up to this size counts as cached                   */
-        double own_adam_pps;    /* not in files: adam_pps before lspo_machine_pace() reduced it; 0: it did not */
-        double process_bytes;   /* resident memory that is in no plan: buffers of libraries, thread stacks */
-        double compute_flops;   /* matrix products by all threads: FWD on the CPU (paper, Table 1), bases of Adam */
+        /* The same with m and v in bf16 and in 8 bits, for fp32 weights; 0: derived (sim/cost.h).  Of a format:
+         * [format - LSPO_OPTIMIZER_STATE_BF16]. */
+        struct {
+            double memory_pps, cached_pps;
+        } adam_narrow[LSPO_OPTIMIZER_STATE_COUNT - LSPO_OPTIMIZER_STATE_BF16];
+        double own_adam_pps;  /* not in files: adam_pps before lspo_machine_pace() reduced it; 0: it did not */
+        double process_bytes; /* resident memory that is in no plan: buffers of libraries, thread stacks */
+        double compute_flops; /* matrix products by all threads: FWD on the CPU (paper, Table 1), bases of Adam */
         double op_s;
     } cpu;
     struct {

@@ -7,16 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policy.h"
 #include "sim/cost.h"
+#include "sim/iterations.h"
 
 /* The steady iteration */
-
-/* An op of one iteration; its counterparts in other iterations have the same identity. */
-typedef struct {
-    uint64_t identity; /* kind, layer, micro, variant */
-    uint32_t rank;     /* among the ops of its iteration with this identity */
-    lspo_op_id_t id;
-} node_t;
 
 typedef struct {
     uint32_t from, to; /* nodes */
@@ -25,135 +20,13 @@ typedef struct {
 } edge_t;
 
 typedef struct {
-    node_t *nodes; /* in the order of (identity, rank) */
+    lspo_node_t *nodes; /* in the order of (identity, rank) */
     uint32_t node_count;
     edge_t *edges; /* in the order of the dependent ops' ids, so that most paths are found in one pass */
     uint32_t edge_count;
 } graph_t;
 
-static uint64_t identity(const lspo_op_t *op)
-{
-    return (uint64_t)op->kind << 48 | (uint64_t)op->layer << 32 | (uint64_t)op->micro << 16 | op->variant;
-}
-
-static int compare_node(const void *left, const void *right)
-{
-    const node_t *a = left, *b = right;
-    if (a->identity != b->identity)
-        return a->identity < b->identity ? -1 : 1;
-    return (a->id > b->id) - (a->id < b->id);
-}
-
-/* All ops of the plan: those of iteration i are nodes[first[i] .. first[i + 1]), with ranks and in order once
- * sort_iteration() has been called. */
-typedef struct {
-    node_t *nodes;
-    uint32_t *first;
-    uint32_t *place; /* of each op in `nodes` */
-    bool *is_sorted; /* by iteration          */
-    uint32_t iteration_count;
-} iterations_t;
-
-static void release_iterations(iterations_t *iterations)
-{
-    free(iterations->is_sorted);
-    free(iterations->place);
-    free(iterations->first);
-    free(iterations->nodes);
-}
-
-/* In the order of ids. */
-static void split_iterations(const lspo_plan_t *plan, iterations_t *its)
-{
-    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
-        its->first[plan->ops[id].iteration + 1]++;
-    for (uint32_t i = 0; i < its->iteration_count; i++)
-        its->first[i + 1] += its->first[i];
-    for (lspo_op_id_t id = plan->op_count; id-- > 0;) {
-        /* place[] serves as the cursor of its iteration here; sort_iteration() fills it. */
-        uint32_t *cursor = &its->place[plan->ops[id].iteration];
-        uint32_t at = its->first[plan->ops[id].iteration + 1] - 1 - (*cursor)++;
-        its->nodes[at] = (node_t){identity(&plan->ops[id]), 0, id};
-    }
-}
-
-static void sort_iteration(iterations_t *its, uint32_t iteration)
-{
-    uint32_t first = its->first[iteration], end = its->first[iteration + 1];
-    if (its->is_sorted[iteration])
-        return;
-    its->is_sorted[iteration] = true;
-    qsort(its->nodes + first, end - first, sizeof *its->nodes, compare_node);
-    for (uint32_t at = first; at < end; at++) {
-        if (at > first && its->nodes[at].identity == its->nodes[at - 1].identity)
-            its->nodes[at].rank = its->nodes[at - 1].rank + 1;
-        its->place[its->nodes[at].id] = at;
-    }
-}
-
-static lspo_status_t index_iterations(const lspo_plan_t *plan, iterations_t *its)
-{
-    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
-        if (plan->ops[id].iteration >= plan->op_count)
-            return lspo_error(LSPO_ERR_CHECK, "op %" PRIu32 " is of iteration %" PRIu32 " in a plan of %" PRIu32 " ops",
-                              id, plan->ops[id].iteration, plan->op_count);
-        if (plan->ops[id].iteration >= its->iteration_count)
-            its->iteration_count = plan->ops[id].iteration + 1;
-    }
-    its->nodes = malloc(((size_t)plan->op_count + 1) * sizeof *its->nodes);
-    its->first = calloc((size_t)its->iteration_count + 1, sizeof *its->first);
-    its->place = calloc((size_t)plan->op_count + 1, sizeof *its->place);
-    its->is_sorted = calloc((size_t)its->iteration_count + 1, sizeof *its->is_sorted);
-    if (!its->nodes || !its->first || !its->place || !its->is_sorted)
-        return lspo_no_memory("the bound of %" PRIu32 " ops", plan->op_count);
-    split_iterations(plan, its);
-    return LSPO_OK;
-}
-
-static uint64_t work_of(const lspo_plan_t *plan, const uint64_t *work_ns, const iterations_t *its, uint32_t iteration)
-{
-    uint64_t sum_ns = 0;
-    for (uint32_t at = its->first[iteration]; at < its->first[iteration + 1]; at++)
-        sum_ns += lspo_cost_op_ns(&plan->ops[its->nodes[at].id], work_ns);
-    return sum_ns;
-}
-
-/* The last inner iteration with the least work, so that work that occurs only in some iterations is not counted; if
- * there are no inner iterations, the last one. */
-static uint32_t pick_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, const iterations_t *its)
-{
-    if (its->iteration_count < 3)
-        return its->iteration_count - 1;
-    uint32_t best = 1;
-    uint64_t least_ns = work_of(plan, work_ns, its, best);
-    for (uint32_t i = 2; i + 1 < its->iteration_count; i++) {
-        uint64_t sum_ns = work_of(plan, work_ns, its, i);
-        if (sum_ns <= least_ns) {
-            best = i;
-            least_ns = sum_ns;
-        }
-    }
-    return best;
-}
-
-/* node_count if the chosen iteration has none. */
-static uint32_t counterpart(const graph_t *graph, const node_t *node)
-{
-    uint32_t low = 0, high = graph->node_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        const node_t *at = &graph->nodes[middle];
-        if (at->identity < node->identity || (at->identity == node->identity && at->rank < node->rank))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low < graph->node_count && graph->nodes[low].identity == node->identity && graph->nodes[low].rank == node->rank)
-        return low;
-    return graph->node_count;
-}
-
-static void add_edges(const lspo_plan_t *plan, const uint64_t *work_ns, iterations_t *its, uint32_t iteration,
+static void add_edges(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its, uint32_t iteration,
                       graph_t *graph)
 {
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
@@ -162,22 +35,22 @@ static void add_edges(const lspo_plan_t *plan, const uint64_t *work_ns, iteratio
             continue;
         for (uint32_t i = 0; i < op->dep_count; i++) {
             lspo_op_id_t dep = plan->deps[op->dep_first + i];
-            sort_iteration(its, plan->ops[dep].iteration);
-            uint32_t from = counterpart(graph, &its->nodes[its->place[dep]]);
-            if (from == graph->node_count)
+            uint32_t from = lspo_iterations_counterpart(its, plan, dep, iteration);
+            if (from == its->first[iteration + 1])
                 continue;
-            graph->edges[graph->edge_count++] = (edge_t){from, its->place[id] - its->first[iteration],
-                                                         (double)lspo_cost_op_ns(&plan->ops[dep], work_ns),
-                                                         (double)iteration - (double)plan->ops[dep].iteration};
+            graph->edges[graph->edge_count++] =
+                (edge_t){from - its->first[iteration], its->place[id] - its->first[iteration],
+                         (double)lspo_cost_op_ns(&plan->ops[dep], work_ns),
+                         (double)iteration - (double)plan->ops[dep].iteration};
         }
     }
 }
 
 /* Nodes point into `its`; edges are malloc'd. */
-static lspo_status_t build_graph(const lspo_plan_t *plan, const uint64_t *work_ns, iterations_t *its,
+static lspo_status_t build_graph(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its,
                                  uint32_t iteration, graph_t *graph_out)
 {
-    sort_iteration(its, iteration);
+    lspo_iterations_sort(its, iteration);
     graph_t graph = {.nodes = its->nodes + its->first[iteration],
                      .node_count = its->first[iteration + 1] - its->first[iteration]};
     size_t capacity = 1;
@@ -305,31 +178,85 @@ static lspo_status_t busiest_lane(const lspo_plan_t *plan, const uint64_t *work_
     return LSPO_OK;
 }
 
+static double per_iteration_ns(const lspo_window_t *window)
+{
+    return (double)window->bound_ns / window->iterations;
+}
+
+/* Windows of whole periods; where updates are late, also one in which an update can begin and end. */
+static lspo_status_t find_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its,
+                                 lspo_window_t *window_out)
+{
+    uint32_t period = plan->policy != NULL ? lspo_policy_period(plan->policy, &plan->workload) : 1;
+    uint32_t late = period <= plan->staleness_steps ? (plan->staleness_steps / period + 1) * period : period;
+    lspo_window_t window, longer;
+    lspo_status_t status = lspo_window_create(plan, work_ns, its, period, late == period ? window_out : &window);
+    if (status != LSPO_OK || late == period)
+        return status;
+    status = lspo_window_create(plan, work_ns, its, late, &longer);
+    if (status != LSPO_OK) {
+        lspo_window_release(&window);
+        return status;
+    }
+    bool is_better = per_iteration_ns(&longer) > per_iteration_ns(&window);
+    *window_out = is_better ? longer : window;
+    lspo_window_release(is_better ? &window : &longer);
+    return LSPO_OK;
+}
+
+static lspo_status_t raise_to_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its,
+                                     double *bound_ns)
+{
+    lspo_window_t window;
+    lspo_status_t status = find_window(plan, work_ns, its, &window);
+    if (status != LSPO_OK)
+        return status;
+    *bound_ns = per_iteration_ns(&window) > *bound_ns ? per_iteration_ns(&window) : *bound_ns;
+    lspo_window_release(&window);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_bound_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_window_t *window_out)
+{
+    lspo_iterations_t its = {0};
+    lspo_status_t status = lspo_iterations_create(plan, &its);
+    if (status == LSPO_OK)
+        status = find_window(plan, work_ns, &its, window_out);
+    lspo_iterations_release(&its);
+    return status;
+}
+
 lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, double *lower_bound_s_out)
 {
     if (plan->op_count == 0)
         return lspo_error(LSPO_ERR_CHECK, "a plan without ops has no bound");
-    iterations_t its = {0};
+    lspo_iterations_t its = {0};
     graph_t graph = {0};
-    lspo_status_t status = index_iterations(plan, &its);
-    if (status != LSPO_OK)
-        goto release;
-    status = build_graph(plan, work_ns, &its, pick_iteration(plan, work_ns, &its), &graph);
-    if (status != LSPO_OK)
-        goto release;
     double bound_ns = 0;
-    status = busiest_lane(plan, work_ns, &graph, &bound_ns);
-    if (status != LSPO_OK)
-        goto release;
-    if (graph.node_count > 0)
+    lspo_status_t status = lspo_iterations_create(plan, &its);
+    if (status == LSPO_OK)
+        status = build_graph(plan, work_ns, &its, lspo_iterations_pick(&its, plan, work_ns), &graph);
+    if (status == LSPO_OK)
+        status = busiest_lane(plan, work_ns, &graph, &bound_ns);
+    if (status == LSPO_OK && graph.node_count > 0)
         status = raise_to_cycle_mean(&graph, &bound_ns);
-    if (status != LSPO_OK)
-        goto release;
-    *lower_bound_s_out = 1e-9 * bound_ns;
-
-release:
+    if (status == LSPO_OK)
+        status = raise_to_window(plan, work_ns, &its, &bound_ns);
+    if (status == LSPO_OK)
+        *lower_bound_s_out = 1e-9 * bound_ns;
     free(graph.edges);
-    release_iterations(&its);
+    lspo_iterations_release(&its);
+    return status;
+}
+
+lspo_status_t lspo_bound_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, double *lower_bound_s_out)
+{
+    uint64_t *work_ns;
+    lspo_status_t status = lspo_cost_plan(machine, plan, &work_ns);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_bound_iteration(plan, work_ns, lower_bound_s_out);
+    free(work_ns);
     return status;
 }
 

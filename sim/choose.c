@@ -5,15 +5,25 @@
 
 #include "sim/fit.h"
 
+lspo_status_t lspo_choose_prepare(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                                  lspo_workload_t *workload)
+{
+    if (options->prepare != NULL)
+        return options->prepare(options->prepare_context, policy, workload);
+    lspo_policy_set_defaults(policy, options->model, false, workload);
+    return LSPO_OK;
+}
+
+bool lspo_choose_wants(const lspo_choose_options_t *options, const lspo_policy_t *policy)
+{
+    return !options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT;
+}
+
 /* The policy's own values, and the iterations, which follow from them. */
 static lspo_status_t prepare(const lspo_choose_options_t *options, const lspo_policy_t *policy,
                              lspo_workload_t *workload)
 {
-    lspo_status_t status = LSPO_OK;
-    if (options->prepare != NULL)
-        status = options->prepare(options->prepare_context, policy, workload);
-    else
-        lspo_policy_set_defaults(policy, options->model, false, workload);
+    lspo_status_t status = lspo_choose_prepare(options, policy, workload);
     if (status != LSPO_OK)
         return status;
     if (workload->iterations == 0)
@@ -21,7 +31,8 @@ static lspo_status_t prepare(const lspo_choose_options_t *options, const lspo_po
     return LSPO_OK;
 }
 
-static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_policy_t *policy, lspo_choice_t *choice_out)
+lspo_status_t lspo_choose_policy(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                                 lspo_choice_t *choice_out)
 {
     const lspo_machine_t *machine = options->machine;
     lspo_fit_question_t question = {options->model, options->workload, policy, machine};
@@ -39,6 +50,9 @@ static lspo_status_t judge(const lspo_choose_options_t *options, const lspo_poli
     if (status != LSPO_OK)
         return status;
     status = lspo_simulate(plan, machine, &choice.prediction, NULL);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = lspo_simulate_bound(plan, machine, &choice.prediction);
     if (status != LSPO_OK)
         goto cleanup;
     status = lspo_simulate_check_settled(plan, &choice.prediction);
@@ -64,8 +78,7 @@ static uint64_t excess_bytes(const lspo_choice_t *choice)
     return choice->gpu_excess_bytes + choice->host_excess_bytes;
 }
 
-/* Is `a` the better choice? */
-static bool precedes(const lspo_choice_t *a, const lspo_choice_t *b)
+bool lspo_choice_precedes(const lspo_choice_t *a, const lspo_choice_t *b)
 {
     if (a->prediction.fits != b->prediction.fits)
         return a->prediction.fits;
@@ -77,7 +90,7 @@ static bool precedes(const lspo_choice_t *a, const lspo_choice_t *b)
 static void insert(lspo_choice_t *choices, uint32_t count, const lspo_choice_t *choice)
 {
     uint32_t at = count;
-    for (; at > 0 && precedes(choice, &choices[at - 1]); at--)
+    for (; at > 0 && lspo_choice_precedes(choice, &choices[at - 1]); at--)
         choices[at] = choices[at - 1];
     choices[at] = *choice;
 }
@@ -91,11 +104,11 @@ lspo_status_t lspo_choose(const lspo_choose_options_t *options, lspo_choice_t **
     for (uint32_t i = 0; i < policies; i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
         lspo_choice_t choice = {0};
-        if (options->exact_only && policy->semantics != LSPO_SEMANTICS_EXACT)
+        if (!lspo_choose_wants(options, policy))
             continue;
         if (options->progress)
             options->progress(options->progress_context, policy->name, i, policies);
-        lspo_status_t status = judge(options, policy, &choice);
+        lspo_status_t status = lspo_choose_policy(options, policy, &choice);
         if (status != LSPO_OK) {
             free(choices);
             return status;

@@ -31,7 +31,7 @@ typedef struct {
     const lspo_policy_t *policy;
     lspo_workload_t workload;     /* as simulated, with every AUTO resolved */
     uint32_t largest_batch;       /* that fits; 0: none does */
-    lspo_prediction_t prediction; /* of lspo_simulate(), without its samples */
+    lspo_prediction_t prediction; /* of lspo_simulate(), with its bound, without its samples */
     lspo_expect_t expect;         /* where a measured step may lie */
     uint64_t gpu_excess_bytes, host_excess_bytes;
 } lspo_choice_t;
@@ -39,6 +39,15 @@ typedef struct {
 /* One choice per policy, malloc'd: first those that fit, the fastest first; then the others, the nearest to fitting
  * first.  Equal ones are in the order of the table of policies. */
 lspo_status_t lspo_choose(const lspo_choose_options_t *options, lspo_choice_t **choices_out, uint32_t *count_out);
+
+/* The parts of lspo_choose(), for others that compare policies (sim/savers.h): is the policy one of those wanted; its
+ * own values into the workload; its choice; is `a` the better one. */
+bool lspo_choose_wants(const lspo_choose_options_t *options, const lspo_policy_t *policy);
+lspo_status_t lspo_choose_prepare(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                                  lspo_workload_t *workload);
+lspo_status_t lspo_choose_policy(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                                 lspo_choice_t *choice_out);
+bool lspo_choice_precedes(const lspo_choice_t *a, const lspo_choice_t *b);
 
 /* The classes by which people choose; stale policies are in OTHER. */
 typedef enum { LSPO_CLASS_EXACT, LSPO_CLASS_COMPRESSED, LSPO_CLASS_OTHER, LSPO_CLASS_COUNT } lspo_choice_class_t;

@@ -212,12 +212,36 @@ typedef struct {
     double cached_pps, memory_pps;
 } adam_rates_t;
 
+/* What a calibration measured in the format; 0: nothing. */
+static adam_rates_t measured_adam_rates(const lspo_machine_t *machine, lspo_optimizer_state_t state)
+{
+    if (state < LSPO_OPTIMIZER_STATE_BF16)
+        return (adam_rates_t){0};
+    size_t narrow = state - LSPO_OPTIMIZER_STATE_BF16;
+    return (adam_rates_t){machine->cpu.adam_narrow[narrow].cached_pps, machine->cpu.adam_narrow[narrow].memory_pps};
+}
+
+/* In a time of arithmetic and, from memory, one of bytes, which are those of the kernel; at most at the machine's
+ * pace. */
+static adam_rates_t narrow_adam_rates(const lspo_machine_t *machine, const lspo_kernel_t *kernel, adam_rates_t rates)
+{
+    double cached_pps = rates.cached_pps, arithmetic_s = 1 / cached_pps;
+    double bytes_s = fmax(0, 1 / rates.memory_pps - arithmetic_s);
+    double measured = lspo_optimizer_state_traffic_bytes(kernel->state, LSPO_FP32) / adam_traffic_bytes;
+    bytes_s *= adam_factor(machine, machine->software.cpu_adam_bytes, kernel) / measured;
+    double pace_pps = machine->cpu.own_adam_pps > 0 ? machine->cpu.adam_pps : 0;
+    return (adam_rates_t){limited(cached_pps, pace_pps), limited(1 / (arithmetic_s + bytes_s), pace_pps)};
+}
+
 /* Packing and unpacking is arithmetic, by which a state in cache is bound; one in memory takes the time of its bytes,
  * too.  Only a calibrated rate from cache tells of arithmetic; others are counted by bytes.  A pace is in parameters
  * per second, whatever their format. */
 static adam_rates_t cpu_adam_rates(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
 {
     double factor = or_1(machine->software.cpu_adam_bytes / adam_traffic_bytes);
+    adam_rates_t own = measured_adam_rates(machine, kernel->state);
+    if (own.cached_pps > 0 && own.memory_pps > 0)
+        return narrow_adam_rates(machine, kernel, own);
     if (kernel->state == LSPO_OPTIMIZER_STATE_FP32 || machine->cpu.own_adam_pps > 0)
         return (adam_rates_t){machine->cpu.adam_cached_pps / factor, machine->cpu.adam_pps / factor};
     factor = adam_factor(machine, machine->software.cpu_adam_bytes, kernel);

@@ -33,8 +33,10 @@
  *                       state = 16 B per element: gradient, m, v and the result.  In another format, with a times the
  *                       arithmetic:  elements (a / adam_cached_pps + (1 - h) traffic / 28 / adam_pps), state = that of
  *                       the format; a from bench/bench_adam.c.  In a profile that is not calibrated
- *                       adam_cached_pps is no measure of arithmetic: both rates x 28 / traffic.  A pace is in
- *                       parameters per second in every format
+ *                       adam_cached_pps is no measure of arithmetic: both rates x 28 / traffic.  Where the profile has
+ *                       the format's own rates, measured with fp32 weights, these count (adam_bf16_pps and so on); the
+ *                       difference of their times scales with the traffic.  A pace is in parameters per second in every
+ *                       format
  *       GEMM            flop / compute_flops, of Adam's bases (plan/adam_basis.h), whose operands stay in cache; over
  *                       share(layout, m, n, k) if compute_flops is gemm_flops[fp32]: then its cores are those of the
  *                       GPU lane, on which the grid was measured

@@ -1,7 +1,7 @@
 /* sim.h - predict the time and memory of a plan on a machine: the main interface of the simulator.
  *
  * lspo_simulate() computes the durations of works (sim/cost.h), plays the plan (sim/engine.h), replays its memory
- * (sim/memory.h), computes a lower bound (sim/bound.h) and describes the result in words (sim/report.h).
+ * (sim/memory.h) and describes the result in words (sim/report.h).
  */
 #ifndef LSPO_SIM_SIM_H
 #define LSPO_SIM_SIM_H
@@ -31,7 +31,7 @@ typedef struct {
 /* The results of a simulation, besides its trace. */
 typedef struct {
     lspo_summary_t summary;
-    double lower_bound_s; /* time per iteration that no schedule of these ops can beat (sim/bound.h) */
+    double lower_bound_s; /* lspo_simulate_bound(); NaN: not asked for */
     uint64_t peak_gpu_bytes, peak_host_bytes;
     uint64_t gpu_tensor_bytes, gpu_reserve_bytes, gpu_library_bytes; /* parts of the GPU's peak (sim/memory.h) */
     /* The largest peaks if each op runs within LSPO_SIMULATE_SLACK of an iteration of its predicted time
@@ -52,13 +52,18 @@ typedef struct {
 uint32_t lspo_simulate_warmup(const lspo_plan_t *plan);
 
 /* Is the plan long enough to predict a long training? LSPO_ERR_INPUT, naming --iterations, for a stale policy that has
- * not settled: it has fewer iterations than lspo_policy_iterations_least(), or a time below the bound. */
+ * not settled: it has fewer iterations than lspo_policy_iterations_least(), or a time below the bound, if that is
+ * known. */
 lspo_status_t lspo_simulate_check_settled(const lspo_plan_t *plan, const lspo_prediction_t *prediction);
 
-/* Cost, play, replay memory, bound, describe; `trace_out` may be NULL.  The trace's header has origin, machine and the
+/* Cost, play, replay memory, describe; `trace_out` may be NULL.  The trace's header has origin, machine and the
  * entries of lspo_trace_describe_plan().  Plans of fewer than 2 iterations are LSPO_ERR_INPUT. */
 lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_prediction_t *prediction_out,
                             lspo_trace_t **trace_out);
+/* The time per iteration that no schedule of these ops can beat (sim/bound.h): prediction->lower_bound_s.  It takes
+ * about as long as the rest of a prediction. */
+lspo_status_t lspo_simulate_bound(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                  lspo_prediction_t *prediction);
 void lspo_prediction_release(lspo_prediction_t *prediction);
 
 /* The plan of native, the baseline of slowdown, for the same model and workload with `iterations`.  The caller destroys

@@ -1,4 +1,6 @@
 /* simulate.c - predict the time and memory of a plan; see sim.h. */
+#include <math.h>
+
 #include "plan/policy.h"
 #include "sim/bound.h"
 #include "sim/fit.h"
@@ -87,10 +89,8 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
                              lspo_prediction_t *prediction)
 {
     double iteration_s = trial->summary.iteration_s;
-    lspo_status_t status = lspo_bound_iteration(plan, trial->work_ns, &prediction->lower_bound_s);
-    if (status != LSPO_OK)
-        return status;
-    status = predict_peaks(plan, machine, trial->trace, iteration_s, prediction);
+    prediction->lower_bound_s = NAN;
+    lspo_status_t status = predict_peaks(plan, machine, trial->trace, iteration_s, prediction);
     if (status != LSPO_OK)
         return status;
     status = predict_native(plan, machine, &prediction->native);
@@ -128,6 +128,11 @@ lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machi
 release:
     lspo_trial_release(&trial);
     return status;
+}
+
+lspo_status_t lspo_simulate_bound(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_prediction_t *prediction)
+{
+    return lspo_bound_plan(plan, machine, &prediction->lower_bound_s);
 }
 
 void lspo_prediction_release(lspo_prediction_t *prediction)

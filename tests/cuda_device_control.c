@@ -58,6 +58,11 @@ void cuda_on_host_green_contexts(bool present)
     (void)present;
 }
 
+void cuda_on_host_green_most(unsigned most)
+{
+    (void)most;
+}
+
 void cuda_on_host_capability(int major, int minor)
 {
     (void)major;

@@ -93,6 +93,29 @@ check "a verdict per step" 10 "$(tail -n +2 "$got/steps.csv" | wc -l)"
 check "traces are as traces/reference/ has them" yes \
     "$("$program" compare "$got/1.trace" "$got/1.trace" > "$folder/summary" 2>&1 && echo yes)"
 
+# ---- a suite that hangs: those behind it run, and the step is left ----
+
+cp "$pack/share/lease-steps" "$folder/lease-steps"
+mv "$pack/bin/test_numbers_device" "$folder/"
+echo "tests 9" > "$pack/share/lease-steps"
+cat > "$pack/bin/test_made_up_device" << 'SUITES'
+#!/bin/sh
+case $* in
+--list) printf 'slow: 1 tests\n|-- one\n\nquick: 2 tests\n|-- one\n`-- two\n' ;;
+"--filter slow/*") exec sleep 60 ;;
+"--filter quick/*") echo "quick ran" ;;
+esac
+SUITES
+chmod +x "$pack/bin/test_made_up_device"
+rm -r "$place/out"
+check "a suite out of time" 4 "$(status_of lease --seconds 60)"
+check "the step is left" "tests" "$(last_line | sed -n 's/.*left for another run: //p')"
+check "it says which" 1 "$(grep -c 'FAILED to end in time: slow' "$folder/stdout")"
+check "the other suite ran" 1 "$(tar -xzOf "$place/out/lease.tar.gz" cpu-as-a-gpu/tests.log | grep -c 'quick ran')"
+rm "$pack/bin/test_made_up_device"
+mv "$folder/test_numbers_device" "$pack/bin/"
+cp "$folder/lease-steps" "$pack/share/lease-steps"
+
 # ---- a step that hangs: the others have no time, and what is there is there ----
 
 printf '#!/bin/sh\nexec sleep 60\n' > "$pack/bin/test_numbers_device"

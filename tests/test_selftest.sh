@@ -147,6 +147,19 @@ check "median of 1/1.04, 1/1.25 and 1.01" 1 "$(grep -c 'at most 5 %: 3.8 %' "$ou
 before=$(wc -l < "$out/commands")
 check "once more: nothing is left to do" "0 $before" "$(status_of large) $(wc -l < "$out/commands")"
 
+# ---- 4 blocks, whose eighths from 6 to 1 are 3, 2, 2, 1, 1 and 0 blocks: with room for two, 2 and 1 count ----
+
+"$program" show model llama-3b --format ini |
+    sed -e 's/^blocks = .*/blocks = 4/' -e 's/^name = .*/name = four/' > "$folder/four.ini"
+four() {
+    cd "$folder" && env measured=0 failed_cells=0 DEVICE=cuda PRECISION=bf16 OUT="$folder/four" \
+        CUDA_VISIBLE_DEVICES=0 BOX_LSPO="$program" BOX_MACHINE=rtx4090 BOX_GIB=8 BOX_BF16=yes \
+        BOX_SHARE="$box/share" BOX_CALLS="$folder/calls" "$box/selftest" --call native four.ini 1
+}
+(four) > "$folder/stdout" 2> "$folder/messages" || true
+check "two different depths" "native of 2 blocks,native of 1 blocks" \
+    "$(sed -n 's/^four.ini \(native of [0-9]* blocks\),.*/\1/p' "$folder/four/fig7.csv" | paste -sd ,)"
+
 # ---- 4 GB ----
 
 small() { in_box rtx3050-laptop 4 yes NVIDIA_GeForce_RTX_3050_Laptop_GPU "$@"; }

@@ -3,13 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kernels/adam.h"
+#include "kernels/adam_state.h"
 #include "real/calibrate/state.h"
 
 typedef struct {
     lspo_calibration_t *calibration;
     size_t n;
+    lspo_adam_format_t format; /* of m and v */
 } adam_call_t;
+
+/* By which m and v are apart beyond their size, so that their addresses differ modulo 4096 (state.h). */
+enum { PLACES_APART = 336 };
 
 /* One call each of the parameters form and the direction form. */
 static void call_cpu_adam(void *context)
@@ -20,9 +24,11 @@ static void call_cpu_adam(void *context)
     for (int form = 0; form < 2; form++) {
         c->memory->far_output.at = c->memory->near_input.at = 0; /* the same state, as of a small subspace */
         const float *gradient = lspo_calibrate_recent_floats(c, call->n);
-        float *m = lspo_calibrate_saved_output_floats(c, call->n), *v = lspo_calibrate_saved_output_floats(c, call->n);
+        const size_t places = lspo_adam_places(call->format, call->n + PLACES_APART);
+        const size_t bytes = lspo_adam_state_bytes(call->format, places);
+        void *moments = lspo_calibrate_saved_output_floats(c, (bytes + sizeof(float) - 1) / sizeof(float));
         float *w = lspo_calibrate_saved_output_floats(c, call->n);
-        const lspo_adam_state_t state = {.count = call->n, .m = m, .v = v};
+        const lspo_adam_state_t state = lspo_adam_state_at(call->format, moments, places, 0, call->n);
         (form == 0 ? lspo_adam_parameters : lspo_adam_direction)(&adam, &state, gradient, w);
     }
 }
@@ -58,14 +64,16 @@ static lspo_timing_t time_gpu_adam(lspo_calibration_t *calibration, size_t n, bo
     return lspo_calibrate_time(calibration, "adam gpu", shape, calibration->repeats, call_gpu_adam, &call);
 }
 
-static lspo_timing_t time_cpu_adam(lspo_calibration_t *calibration, size_t n)
+static lspo_timing_t time_cpu_adam(lspo_calibration_t *calibration, lspo_adam_format_t format, size_t n)
 {
-    adam_call_t call = {.calibration = calibration, .n = n};
+    static const char *const kinds[] = {
+        [LSPO_ADAM_FP32] = "adam cpu", [LSPO_ADAM_BF16] = "adam cpu bf16", [LSPO_ADAM_8BIT] = "adam cpu 8bit"};
+    adam_call_t call = {.calibration = calibration, .n = n, .format = format};
     char shape[48];
-    memset(calibration->memory->far_output.data, 0, (3 * n + 64) * sizeof(float));
+    memset(calibration->memory->far_output.data, 0, (3 * n + 4 * PLACES_APART) * sizeof(float));
     calibration->far = true;
     snprintf(shape, sizeof shape, "%zu parameters again and again", n);
-    return lspo_calibrate_time(calibration, "adam cpu", shape, calibration->repeats, call_cpu_adam, &call);
+    return lspo_calibrate_time(calibration, kinds[format], shape, calibration->repeats, call_cpu_adam, &call);
 }
 
 static void set_rate(lspo_calibration_t *calibration, lspo_timing_t timing, size_t n, double *pps)
@@ -85,10 +93,13 @@ lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration)
     return LSPO_OK;
 }
 
+/* The sizes of a state on the CPU are 2048 parameters and its doubles. */
+enum { CPU_SIZES = 11, NARROW_SMALL = 3, NARROW_LARGE = CPU_SIZES - 1 };
+
 /* States from 32 KiB to 32 MiB, each used repeatedly: the time depends on how much of it fits in a cache. */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration)
 {
-    enum { SIZES = 11, STATE_BYTES = 16 };
+    enum { SIZES = CPU_SIZES, STATE_BYTES = 16 };
     lspo_machine_t *machine = &calibration->result->machine;
     lspo_fit_row_t rows[SIZES * 64];
     lspo_timing_t timings[SIZES];
@@ -96,7 +107,7 @@ lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration)
     for (size_t i = 0; i < SIZES; i++) {
         size_t n = (size_t)2048 << i;
         double x[2] = {2 * (double)n, STATE_BYTES * (double)n};
-        timings[i] = time_cpu_adam(calibration, n);
+        timings[i] = time_cpu_adam(calibration, LSPO_ADAM_FP32, n);
         count += lspo_calibrate_rows(calibration, &timings[i], x, 2, rows + count, SIZES * 64 - count);
     }
     lspo_cache_fit_t fit;
@@ -117,5 +128,37 @@ lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration)
                         (uint32_t)count);
     lspo_calibrate_note(calibration, &machine->cpu.adam_pps,
                         timings[SIZES - 1].error_s / timings[SIZES - 1].median_s / fit.far, (uint32_t)count);
+    return LSPO_OK;
+}
+
+static void note_rate(lspo_calibration_t *calibration, const lspo_timing_t *timing, double pps, double *pps_out)
+{
+    *pps_out = pps;
+    lspo_calibrate_note(calibration, pps_out, pps * timing->error_s / timing->median_s, timing->count);
+}
+
+/* From cache by a small state.  Of a large one the cache holds the share that it holds of fp32's; if that is most of
+ * it, there is no more to be told of memory. */
+static void calibrate_narrow(lspo_calibration_t *calibration, lspo_optimizer_state_t state, lspo_adam_format_t format)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    const size_t small = (size_t)2048 << NARROW_SMALL, large = (size_t)2048 << NARROW_LARGE;
+    const lspo_timing_t near = time_cpu_adam(calibration, format, small);
+    const lspo_timing_t far = time_cpu_adam(calibration, format, large);
+    const double near_s = near.median_s / (2 * (double)small), far_s = far.median_s / (2 * (double)large);
+    const double state_bytes = lspo_optimizer_state_held_bytes(state, LSPO_FP32) + sizeof(float);
+    const double held = fmin(1, machine->cpu.cache_bytes / (state_bytes * (double)large));
+    double memory_s = fmax(near_s, held < 0.5 ? (far_s - held * near_s) / (1 - held) : far_s);
+    lspo_calibrate_set_fitted(calibration, &near, near.median_s);
+    lspo_calibrate_set_fitted(calibration, &far, 2 * (double)large * (held * near_s + (1 - held) * memory_s));
+    size_t narrow = state - LSPO_OPTIMIZER_STATE_BF16;
+    note_rate(calibration, &near, 1 / near_s, &machine->cpu.adam_narrow[narrow].cached_pps);
+    note_rate(calibration, &far, 1 / memory_s, &machine->cpu.adam_narrow[narrow].memory_pps);
+}
+
+lspo_status_t lspo_calibrate_cpu_narrow_adam(lspo_calibration_t *calibration)
+{
+    calibrate_narrow(calibration, LSPO_OPTIMIZER_STATE_BF16, LSPO_ADAM_BF16);
+    calibrate_narrow(calibration, LSPO_OPTIMIZER_STATE_8BIT, LSPO_ADAM_8BIT);
     return LSPO_OK;
 }

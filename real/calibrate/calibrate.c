@@ -71,6 +71,7 @@ static const struct {
     {"projectors", LSPO_LANE_GPU, lspo_calibrate_projectors},
     {"optimizer", LSPO_LANE_GPU, lspo_calibrate_gpu_adam},
     {"CPU optimizer", LSPO_LANE_CPU, lspo_calibrate_cpu_adam},
+    {"its other formats", LSPO_LANE_CPU, lspo_calibrate_cpu_narrow_adam},
     {"its threads", LSPO_DEVICE_LANES, lspo_calibrate_cpu_threads},
     {"noise", LSPO_DEVICE_LANES, measure_noise},
     {"link", LSPO_DEVICE_LANES, lspo_calibrate_link},

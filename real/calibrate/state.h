@@ -163,7 +163,8 @@ lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /*
 lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);     /* projectors.c */
 lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration);       /* adam.c */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration);
-lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration); /* threads.c; after cpu_adam */
+lspo_status_t lspo_calibrate_cpu_narrow_adam(lspo_calibration_t *calibration); /* after cpu_adam */
+lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration);     /* threads.c; after both */
 
 /* ---- lanes (lanes.c unless noted): these start their own threads ---- */
 

@@ -6,14 +6,15 @@
 #include <string.h>
 
 #include "base/workers.h"
-#include "kernels/adam.h"
+#include "kernels/adam_state.h"
 #include "real/calibrate/state.h"
 
 /* Sizes as in the session's updates; the complete state is much larger than a cache. */
 enum { BLOCK = 1 << 16, ITEMS_MAX = 128, COUNTS_MAX = 16, REPEATS_MAX = 15 };
 
 typedef struct {
-    float *gradient, *m, *v, *w;
+    lspo_adam_format_t format; /* of m and v */
+    float *gradient, *moments, *w;
     size_t items;
 } threads_call_t;
 
@@ -23,7 +24,7 @@ static void update_block(void *context, uint32_t worker, size_t item)
     const lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
     const size_t at = item * BLOCK;
     (void)worker;
-    const lspo_adam_state_t state = {.count = BLOCK, .m = call->m + at, .v = call->v + at};
+    const lspo_adam_state_t state = lspo_adam_state_at(call->format, call->moments, call->items * BLOCK, at, BLOCK);
     lspo_adam_parameters(&adam, &state, call->gradient + at, call->w + at);
 }
 
@@ -31,6 +32,9 @@ static void update_block(void *context, uint32_t worker, size_t item)
 static lspo_status_t time_count(lspo_calibration_t *calibration, threads_call_t *call, uint32_t count,
                                 lspo_timing_t *timing_out)
 {
+    static const char *const kinds[] = {[LSPO_ADAM_FP32] = "adam cpu threads",
+                                        [LSPO_ADAM_BF16] = "adam cpu threads bf16",
+                                        [LSPO_ADAM_8BIT] = "adam cpu threads 8bit"};
     double times_s[REPEATS_MAX];
     char shape[48];
     lspo_workers_t *workers = NULL;
@@ -46,7 +50,7 @@ static lspo_status_t time_count(lspo_calibration_t *calibration, threads_call_t 
     }
     lspo_workers_destroy(workers);
     snprintf(shape, sizeof shape, "%u thread%s", count, count == 1 ? "" : "s");
-    *timing_out = lspo_calibrate_keep(calibration, "adam cpu threads", shape, times_s, calibration->repeats);
+    *timing_out = lspo_calibrate_keep(calibration, kinds[call->format], shape, times_s, calibration->repeats);
     return LSPO_OK;
 }
 
@@ -72,6 +76,30 @@ static void set_rates(lspo_calibration_t *calibration, double one_s, double used
     machine->cpu.adam_cached_pps *= one_s / used_s;
     lspo_calibrate_note(calibration, &machine->cpu.adam_pps, machine->cpu.adam_pps * used->error_s / used->median_s,
                         used->count);
+}
+
+/* The same of another format, with as many threads as a run uses. */
+static lspo_status_t set_narrow_rates(lspo_calibration_t *calibration, threads_call_t call, lspo_adam_format_t format,
+                                      lspo_optimizer_state_t state)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    lspo_timing_t one, used;
+    call.format = format;
+    memset(call.moments, 0, lspo_adam_state_bytes(format, call.items * BLOCK));
+    lspo_status_t status = time_count(calibration, &call, 1, &one);
+    if (status != LSPO_OK)
+        return status;
+    status = time_count(calibration, &call, calibration->cpu_threads, &used);
+    if (status != LSPO_OK)
+        return status;
+    lspo_calibrate_set_fitted(calibration, &one, one.median_s);
+    lspo_calibrate_set_fitted(calibration, &used, used.median_s);
+    const size_t narrow = state - LSPO_OPTIMIZER_STATE_BF16;
+    double *memory_pps = &machine->cpu.adam_narrow[narrow].memory_pps, faster = one.median_s / used.median_s;
+    machine->cpu.adam_narrow[narrow].cached_pps *= faster;
+    *memory_pps *= faster;
+    lspo_calibrate_note(calibration, memory_pps, *memory_pps * used.error_s / used.median_s, used.count);
+    return LSPO_OK;
 }
 
 static void tell(lspo_calibration_t *calibration, const lspo_fit_t *fit, uint32_t all)
@@ -114,20 +142,22 @@ lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration)
     lspo_calibration_memory_t *memory = &calibration->on_host;
     const size_t room = memory->far_output.count / 3 / BLOCK, items = room < ITEMS_MAX ? room : ITEMS_MAX;
     const size_t n = items * BLOCK;
-    threads_call_t call = {.gradient = memory->far_input.data, .m = memory->far_output.data, .items = items};
+    threads_call_t call = {.gradient = memory->far_input.data, .moments = memory->far_output.data, .items = items};
     lspo_timing_t timings[COUNTS_MAX];
     uint32_t counts[COUNTS_MAX], all = calibration->asynchronous ? topology->worker_count : topology->core_count;
     size_t count = thread_counts(calibration->cpu_threads, all, counts), used = 0;
-    call.v = call.m + n;
-    call.w = call.v + n;
-    memset(call.m, 0, 3 * n * sizeof(float));
+    call.w = call.moments + 2 * n;
+    memset(call.moments, 0, 3 * n * sizeof(float));
     for (size_t i = 0; i < count; i++) {
         lspo_status_t status = time_count(calibration, &call, counts[i], &timings[i]);
         if (status != LSPO_OK)
             return status;
         used = counts[i] <= calibration->cpu_threads ? i : used;
     }
-    if (used > 0)
-        set_rates(calibration, timings[0].median_s, timings[used].median_s, &timings[used]);
-    return fit_counts(calibration, (double)n, counts, timings, count);
+    lspo_status_t status = fit_counts(calibration, (double)n, counts, timings, count);
+    if (status != LSPO_OK || used == 0)
+        return status;
+    set_rates(calibration, timings[0].median_s, timings[used].median_s, &timings[used]);
+    status = set_narrow_rates(calibration, call, LSPO_ADAM_BF16, LSPO_OPTIMIZER_STATE_BF16);
+    return status != LSPO_OK ? status : set_narrow_rates(calibration, call, LSPO_ADAM_8BIT, LSPO_OPTIMIZER_STATE_8BIT);
 }

@@ -103,8 +103,11 @@ lspo_status_t lspo_sms_open(int number, uint32_t count, int priority, lspo_sms_t
         *sms_out = (lspo_sms_t){.count = all.sm.smCount};
         return LSPO_OK;
     }
-    if (!is_split)
+    if (result != CUDA_SUCCESS)
         return refused(count, "cannot reserve so many multiprocessors", result);
+    if (!is_split)
+        return lspo_error(LSPO_ERR_DEVICE, "--sms %" PRIu32 ": the driver makes no group of so many multiprocessors",
+                          count);
     return make_context(&driver, device, some, count, priority, sms_out);
 }
 

@@ -70,6 +70,11 @@ static void check_rates(const lspo_machine_t *machine)
     cr_expect_gt(fitted / flops, 0.3, "fitted %g FLOP/s, measured here %g", fitted, flops);
     cr_expect_lt(fitted / flops, 3, "fitted %g FLOP/s, measured here %g", fitted, flops);
     cr_expect_geq(machine->cpu.adam_cached_pps, machine->cpu.adam_pps);
+    for (int narrow = 0; narrow < 2; narrow++) {
+        cr_expect_gt(machine->cpu.adam_narrow[narrow].memory_pps, 0);
+        cr_expect_geq(machine->cpu.adam_narrow[narrow].cached_pps, machine->cpu.adam_narrow[narrow].memory_pps);
+        cr_expect_lt(machine->cpu.adam_narrow[narrow].cached_pps, machine->cpu.adam_cached_pps, "packing takes time");
+    }
     cr_expect_geq(machine->gpu.norm_cached_Bps, machine->gpu.norm_Bps);
     cr_expect_lt(machine->link.h2d_latency_s, 0.05);
     cr_expect_lt(machine->gpu.op_s, 0.01);

@@ -154,6 +154,45 @@ static size_t comma_count(const char *line)
     return count;
 }
 
+/* The longest path of dependencies from the end of `first` to that of `last`, of a plan's ops; durations in ns. */
+static double longest_path_ns(const json_t *ops, size_t first, size_t last)
+{
+    double *end_ns = calloc(json_array_size(ops), sizeof *end_ns);
+    for (size_t id = first + 1; id <= last; id++) {
+        const json_t *op = json_array_get(ops, id), *deps = json_object_get(op, "deps");
+        double start_ns = -1;
+        for (size_t d = 0; d < json_array_size(deps); d++) {
+            size_t dep = (size_t)json_integer_value(json_array_get(deps, d));
+            cr_assert_lt(dep, id);
+            if (dep == first || (dep > first && end_ns[dep] > 0))
+                start_ns = end_ns[dep] > start_ns ? end_ns[dep] : start_ns;
+        }
+        end_ns[id] = start_ns >= 0 ? start_ns + number(op, "duration_ns") : 0;
+    }
+    double path_ns = end_ns[last];
+    free(end_ns);
+    return path_ns;
+}
+
+/* The bound is at least the longest path between the passes of its barrier, found here from the printed ops. */
+Test(cli_json, a_plan_has_durations_and_a_bound_of_a_machine)
+{
+    json_t *plan = json_of("show plan --model gpt-tiny --policy zero --machine host-reference --format json");
+    const json_t *ops = json_object_get(plan, "ops"), *barrier = json_object_get(plan, "barrier");
+    double path_ns = longest_path_ns(ops, (size_t)number(barrier, "first"), (size_t)number(barrier, "second"));
+    cr_expect_gt(path_ns, 0.0);
+    cr_expect_geq(number(barrier, "bound_ns"), path_ns);
+    cr_expect_float_eq(number(plan, "lower_bound_s"), 1e-9 * number(barrier, "bound_ns"), 1e-9);
+    cr_expect_eq(json_array_size(json_object_get(plan, "lanes")), 4u);
+    json_decref(plan);
+
+    plan = json_of("show plan --model gpt-tiny --policy zero --format json");
+    expect_null(plan, "lower_bound_s");
+    expect_null(plan, "barrier");
+    expect_null(json_array_get(json_object_get(plan, "ops"), 0), "duration_ns");
+    json_decref(plan);
+}
+
 Test(cli_json, csv_has_a_cell_a_field_and_leaves_missing_ones_empty)
 {
     int code;

@@ -57,6 +57,9 @@ void cuda_on_host_capability(int major, int minor);
 /* False: a driver without green contexts.  From the start it has them, in steps of 8 multiprocessors. */
 void cuda_on_host_green_contexts(bool present);
 
+/* A request for more multiprocessors than this succeeds without giving any; unlimited from the start. */
+void cuda_on_host_green_most(unsigned most);
+
 /* From now on cuBLASLt fails with this cublasStatus_t to run the algorithms that it offers; 0: it runs them. */
 void cuda_on_host_fail_fused(int status);
 

@@ -1,4 +1,5 @@
 /* runtime.cc - the device's properties and its green contexts; see cuda_runtime.h. */
+#include <climits>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ void cuda_on_host_memory(size_t bytes);
 static int device_count = 1, capability_major = 9, capability_minor;
 static int driver_version = CUDART_VERSION;
 static bool has_green_contexts = true;
+static unsigned green_most = UINT_MAX;
 static thread_local int current_device;
 
 void cuda_on_host_device(int count, int major, int minor, size_t memory_bytes)
@@ -54,6 +56,11 @@ size_t cuda_on_host_shared_bytes()
 void cuda_on_host_green_contexts(bool present)
 {
     has_green_contexts = present;
+}
+
+void cuda_on_host_green_most(unsigned most)
+{
+    green_most = most;
 }
 
 const char *cudaGetErrorString(cudaError_t error)
@@ -173,7 +180,7 @@ static CUresult split(CUdevResource *result, unsigned *groups, const CUdevResour
     if (count > input->sm.smCount || *groups < 1)
         return CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION;
     *result = {input->type, {count}};
-    *groups = 1;
+    *groups = count <= green_most;
     return CUDA_SUCCESS;
 }
 

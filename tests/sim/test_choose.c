@@ -389,6 +389,7 @@ Test(choose, times_are_refused_or_above_the_bound)
                 it.workload.iterations = lspo_policy_iterations(policy, &it.workload);
             cr_assert_eq(lspo_plan_build(&it.model, &it.workload, policy, &plan), LSPO_OK);
             cr_assert_eq(lspo_simulate(plan, &it.machine, &prediction, NULL), LSPO_OK);
+            cr_assert_eq(lspo_simulate_bound(plan, &it.machine, &prediction), LSPO_OK);
             bool settled = lspo_simulate_check_settled(plan, &prediction) == LSPO_OK;
             uint32_t least = lspo_policy_iterations_least(policy, &it.workload);
             if (it.workload.iterations < least)

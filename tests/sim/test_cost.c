@@ -162,6 +162,41 @@ Test(cost, moments_in_fewer_bits_on_the_cpu)
     expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 0.1);
 }
 
+/* With rates of its own: with fp32 weights, 1e6 at 1e7 from cache and at 5e6 from memory take 0.1 and 0.2 s.  With
+ * weights of 16 bits, 14 instead of 20 bytes: 0.1 + 0.1 x 14 / 20; a framework of 56 bytes a parameter takes twice the
+ * bytes.  A pace of 8e6 is met from cache, not from memory. */
+Test(cost, moments_in_fewer_bits_as_measured)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_work_t work = {.kernel_count = 1,
+                        .kernels = {{.kernel_class = LSPO_KERNEL_ADAM,
+                                     .count = 1,
+                                     .elements = 1000000,
+                                     .state = LSPO_OPTIMIZER_STATE_BF16,
+                                     .weights = LSPO_FP32}}};
+    const lspo_cost_context_t context = {&machine, &gpt, LSPO_FP32};
+    machine.cpu.op_s = 0;
+    machine.cpu.adam_pps = machine.cpu.adam_cached_pps = 1e9;
+    machine.cpu.adam_narrow[0].cached_pps = 1e7;
+    machine.cpu.adam_narrow[0].memory_pps = 5e6;
+    machine.cpu.cache_bytes = 1e9;
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 0.1);
+    machine.cpu.cache_bytes = 0;
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 0.2);
+    machine.software.cpu_adam_bytes = 56;
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 0.3);
+    machine.software.cpu_adam_bytes = 0;
+    work.kernels[0].weights = LSPO_BF16;
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 0.17);
+    work.kernels[0].state = LSPO_OPTIMIZER_STATE_8BIT; /* has none: derived, with 10.0625 bytes of 28 */
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 1e-3 * 10.0625 / 28);
+    work.kernels[0].state = LSPO_OPTIMIZER_STATE_BF16;
+    lspo_machine_pace(&machine, 0, 8e6);
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 0.17);
+    machine.cpu.cache_bytes = 1e9;
+    expect_s(lspo_cost_work_s(&context, LSPO_LANE_CPU, 0, &work), 0.125);
+}
+
 /* A quarter of the operands in cache, where norms run at 4e11 instead of 1e11, activations have one rate, Adam 4e9
  * instead of 1e9, attention 1e12 instead of 5e11:
  *     norm        1e8 (0.25 / 4e11 + 0.75 / 1e11)   = 8.125e-4    activation  1e8 / 2e11 = 5e-4

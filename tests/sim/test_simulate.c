@@ -44,6 +44,7 @@ static lspo_prediction_t predict(const lspo_plan_t *plan, const lspo_machine_t *
 {
     lspo_prediction_t prediction;
     cr_assert_eq(lspo_simulate(plan, machine, &prediction, NULL), LSPO_OK, "%s", plan->policy->name);
+    cr_assert_eq(lspo_simulate_bound(plan, machine, &prediction), LSPO_OK, "%s", plan->policy->name);
     return prediction;
 }
 
@@ -65,6 +66,8 @@ static void expect_invariants(const lspo_policy_t *policy, const lspo_model_t *m
     lspo_prediction_t prediction;
     lspo_trace_t *trace = NULL;
     cr_assert_eq(lspo_simulate(plan, machine, &prediction, &trace), LSPO_OK);
+    cr_expect(isnan(prediction.lower_bound_s), "only where it is asked for");
+    cr_assert_eq(lspo_simulate_bound(plan, machine, &prediction), LSPO_OK);
     const lspo_summary_t *summary = &prediction.summary;
     cr_expect_eq(lspo_trace_check(trace, plan), LSPO_OK);
     cr_expect_leq(prediction.lower_bound_s, summary->iteration_s * (1 + 1e-9), "%s: bound %g, simulated %g",

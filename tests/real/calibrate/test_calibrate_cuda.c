@@ -98,6 +98,8 @@ static void check_result(const lspo_calibration_result_t *result)
                                         "scatter",
                                         "adam gpu",
                                         "adam cpu",
+                                        "adam cpu bf16",
+                                        "adam cpu 8bit",
                                         "h2d",
                                         "d2h",
                                         "noise gpu",
@@ -117,6 +119,11 @@ static void check_result(const lspo_calibration_result_t *result)
     cr_expect_geq(result->machine.products.size_count, 8u);
     cr_expect_eq(result->machine.gpu.cache_bytes, 0, "what is in a GPU's cache is no part of its profile");
     cr_expect_not_null(strstr(result->topology, "CPU optimizer:"));
+    for (int narrow = 0; narrow < 2; narrow++) {
+        cr_expect_gt(result->machine.cpu.adam_narrow[narrow].memory_pps, 0);
+        cr_expect_geq(result->machine.cpu.adam_narrow[narrow].cached_pps,
+                      result->machine.cpu.adam_narrow[narrow].memory_pps);
+    }
     if (!cuda_on_host())
         return;
     cr_expect_eq(result->machine.products.sizes[7], 64);

@@ -149,6 +149,10 @@ Test(device_cuda, multiprocessors_in_steps, .init = cr_redirect_stderr)
     cr_assert_eq(lspo_device_open("cuda", &caps, &device), LSPO_ERR_INPUT);
     cr_assert_eq(said("the GPU has 132 multiprocessors"), 1);
     caps.sms = 20;
+    cuda_on_host_green_most(16);
+    cr_assert_eq(lspo_device_open("cuda", &caps, &device), LSPO_ERR_DEVICE);
+    cr_assert_eq(said("the driver makes no group of so many"), 1);
+    cr_assert_eq(said("driver error 0"), 0);
     cuda_on_host_green_contexts(false);
     cr_assert_eq(lspo_device_open("cuda", &caps, &device), LSPO_ERR_DEVICE);
     cr_assert_eq(said("no green contexts"), 1);
