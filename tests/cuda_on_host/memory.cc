@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <list>
@@ -18,6 +19,7 @@ namespace
 {
 enum { PAGE_BYTES = 4096, ALIGNMENT_BYTES = 64 };
 enum { KEPT_BYTES = 256 << 20 }; /* freed and kept for another array of its size */
+enum { NAN_FILE_BYTES = 4 << 20 };
 
 size_t rounded(size_t size, size_t unit)
 {
@@ -68,13 +70,36 @@ char *mapping_of(const array_t &array)
     return end + PAGE_BYTES - mapped_bytes(array.size);
 }
 
+/* A file of 0xff: a mapping of its own of it takes a page only where it is written to.  -1 where there is none. */
+int file_of_nan()
+{
+    const int file = memfd_create("nan", MFD_CLOEXEC);
+    char block[PAGE_BYTES];
+    memset(block, 0xff, sizeof block);
+    for (size_t at = 0; file >= 0 && at < NAN_FILE_BYTES; at += sizeof block)
+        if (write(file, block, sizeof block) != (ssize_t)sizeof block)
+            abort();
+    return file;
+}
+
+/* Most of what is large, workspaces, is never written to. */
+void fill_with_nan(char *base, size_t bytes)
+{
+    static const int file = file_of_nan();
+    size_t at = 0;
+    for (; file >= 0 && bytes - at >= NAN_FILE_BYTES; at += NAN_FILE_BYTES)
+        if (mmap(base + at, NAN_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED)
+            abort();
+    memset(base + at, 0xff, bytes - at);
+}
+
 bool map(size_t size, array_t *array)
 {
     const size_t mapped = mapped_bytes(size);
     char *const base = (char *)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
         return false;
-    memset(base, 0xff, mapped - PAGE_BYTES);
+    fill_with_nan(base, mapped - PAGE_BYTES);
     mprotect(base + mapped - PAGE_BYTES, PAGE_BYTES, PROT_NONE);
     array->memory = base + mapped - PAGE_BYTES - rounded(size, ALIGNMENT_BYTES);
     array->size = size;

@@ -284,7 +284,8 @@ static void uneven_losses(const char *device, const lspo_model_t *model, const c
     training_end(&training);
 }
 
-/* One mean over the targets of a step in every precision, too; expected is the whole batch in the host's fp32. */
+/* One mean over the targets of a step in every precision, too; expected is the whole batch in the host's fp32.  16 bits
+ * are held to it in the most micro-batches only: the whole batch in 16 bits is every_policy's. */
 static void compare_cuts(const lspo_model_t *model, const char *policy, lspo_precision_t precision, double tolerance)
 {
     lspo_workload_t workload = small_training(UNEVEN_ROWS, UNEVEN_SEQUENCE, 4, LSPO_FP32);
@@ -292,7 +293,7 @@ static void compare_cuts(const lspo_model_t *model, const char *policy, lspo_pre
     workload.clip_norm = precision == LSPO_FP16 ? 0.5 : 0;
     uneven_losses("host", model, policy, &workload, expected);
     workload.precision = workload.transfer = precision;
-    for (uint32_t cut = 0; cut < UNEVEN_CUTS; cut++) {
+    for (uint32_t cut = precision == LSPO_FP32 ? 0 : UNEVEN_CUTS - 1; cut < UNEVEN_CUTS; cut++) {
         workload.batch = uneven_cuts[cut].batch;
         workload.accumulation = uneven_cuts[cut].accumulation;
         uneven_losses("cuda", model, policy, &workload, got);
