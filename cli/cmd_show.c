@@ -366,7 +366,8 @@ static const lspo_arg_t plan_args[] = {
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
-     .help = "choose --transition auto for this machine (without it: the last layer); json: with durations and bound",
+     .help = "choose --transition auto and --order auto for this machine (without it: the last layer, the policy's "
+             "order); json: with durations and bound",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
     {.name = "rows",

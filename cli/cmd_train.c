@@ -549,6 +549,9 @@ static lspo_status_t train(int argc, char **argv)
     lspo_status_t status = lspo_request_parse(&lspo_command_train, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)
         return status;
+    if (request.base.workload.order != LSPO_ORDER_POLICY)
+        return lspo_error(LSPO_ERR_INPUT, "--order auto: lspo train plays its segments in the policy's order; "
+                                          "`lspo sim` and `lspo run` take another one");
     return fine_tune(&request);
 }
 

@@ -15,6 +15,7 @@ enum { TOKENS_MAX = 1 << 26 };
 /* No single buffer or sum over the stages may come near 2^63 bytes. */
 static const double activation_elements_max = 0x1p46;
 
+const char *const lspo_lane_order_names[] = {"policy", "auto", NULL};
 static const char *const train_rest_names[] = {"auto", "on", "off"};
 
 #define FIELD(flag, field, kind_name)                                                                                  \
@@ -30,6 +31,7 @@ const lspo_record_field_t lspo_workload_fields[] = {
     {FIELD("iterations", iterations, U32), .free = true},
     {FIELD("accumulation", accumulation, U32)},
     {FIELD("clip", clip_norm, REAL)},
+    {FIELD("order", order, NAMED), .names = lspo_lane_order_names, .free = true},
     {FIELD("train-rest", train_rest, NAMED), .names = train_rest_names},
     {FIELD("first-step", first_step, U32), .free = true, .hidden = true}, /* of a segment */
     {FIELD("open-end", open_end, BOOL), .free = true, .hidden = true},

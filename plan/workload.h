@@ -20,6 +20,12 @@ typedef enum {
 
 enum { LSPO_TRANSITION_AUTO = -1 };
 
+typedef enum {
+    LSPO_ORDER_POLICY, /* the policy's priorities                */
+    LSPO_ORDER_AUTO    /* the fastest by simulation, sim/order.h */
+} lspo_lane_order_t;
+extern const char *const lspo_lane_order_names[]; /* "policy", "auto"; ends with NULL */
+
 /* Limits of counts of steps and of micro-batches per step. */
 enum { LSPO_STEPS_MAX = 1000000, LSPO_MICROS_MAX = 65535 };
 
@@ -32,6 +38,7 @@ typedef struct {
     uint32_t iterations;        /* optimizer steps in the plan                                            */
     uint32_t accumulation;      /* micro-batches per optimizer step                                       */
     double clip_norm;           /* global-norm clipping; 0 = off                                          */
+    lspo_lane_order_t order;    /* of the ops that wait for the same lane                                 */
     lspo_train_rest_t train_rest;
     uint32_t first_step; /* optimizer steps done before this plan, which is a segment of a longer training; above
                                   0 a stale policy begins with the update of a gradient that it left */

@@ -6,6 +6,7 @@
 #include "plan/build.h"
 #include "plan/policies/shared.h"
 #include "sim/cost.h"
+#include "sim/order.h"
 #include "sim/pace.h"
 
 enum { TRIAL_ITERATIONS = 8, TRIALS_MAX = 64 };
@@ -153,8 +154,8 @@ static lspo_status_t build_best(search_t *search, const lspo_workload_t *workloa
     return lspo_plan_build(search->model, &tuned, search->policy, plan_out);
 }
 
-lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
-                                   const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
+static lspo_status_t tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
+                                     const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
 {
     if (!lspo_tune_is_open(policy, workload))
         return lspo_plan_build(model, workload, policy, plan_out);
@@ -177,5 +178,19 @@ lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workloa
     if (status == LSPO_OK)
         status = build_best(&search, workload, plan_out);
     release(&search);
+    return status;
+}
+
+lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
+                                   const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = tune_transition(model, workload, policy, machine, &plan);
+    if (status == LSPO_OK && workload->order == LSPO_ORDER_AUTO)
+        status = lspo_order_plan(plan, machine);
+    if (status == LSPO_OK)
+        *plan_out = plan;
+    else
+        lspo_plan_destroy(plan);
     return status;
 }

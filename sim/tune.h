@@ -19,7 +19,8 @@
 /* Does the policy have a transition stage, and is it AUTO? */
 bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload);
 
-/* Build the policy's plan with the transition stage that simulates fastest, if it is AUTO and the policy has one. */
+/* Build the policy's plan with the transition stage that simulates fastest, if it is AUTO and the policy has one, and
+ * in the order that simulates fastest with LSPO_ORDER_AUTO (sim/order.h). */
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out);
 

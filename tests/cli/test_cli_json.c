@@ -232,6 +232,25 @@ Test(cli_json, run_measures_native_and_bounds_when_asked)
     json_decref(result);
 }
 
+/* The order of ops on the lanes is another one, the numbers are the same. */
+Test(cli_json, run_in_another_order_computes_the_same)
+{
+    static const char *const policies[] = {"stream", "zero-layerwise", "zero-delayed", "lsp", "swap"};
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        char arguments[512];
+        double loss[2][2];
+        for (int order = 0; order < 2; order++) {
+            snprintf(arguments, sizeof arguments, "run " SMALL_RUN "--policy %s --link 100MB/s --cpu 20M/s --order %s",
+                     policies[i], order == 0 ? "policy" : "auto");
+            json_t *result = json_of(arguments);
+            loss[order][0] = number(result, "loss_first");
+            loss[order][1] = number(result, "loss_last");
+            json_decref(result);
+        }
+        cr_expect_arr_eq(loss[0], loss[1], sizeof loss[0], "%s", policies[i]);
+    }
+}
+
 Test(cli_json, run_that_does_not_fit_is_an_error)
 {
     int code;
