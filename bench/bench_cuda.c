@@ -197,7 +197,9 @@ static void prepare_layer(void)
     bench.p = projector(bench.layer->width, 1);
     bench.q = projector(bench.layer->inner, 2);
     bench.row_first = multiples(bench.layer->r, bench.layer->inner + 1);
-    bench.dense = on_device(lspo_sketch_scratch(&bench.p, &bench.q, TOKENS) * sizeof(float), NULL);
+    const size_t compress_n = lspo_sketch_compress_scratch(&bench.p, &bench.q, TOKENS),
+                 apply_n = lspo_sketch_apply_scratch(&bench.p, &bench.q);
+    bench.dense = on_device((compress_n > apply_n ? compress_n : apply_n) * sizeof(float), NULL);
 }
 
 static void release_layer(void)

@@ -14,6 +14,7 @@
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/sim_report.h"
+#include "plan/policies/lsp.h"
 #include "sim/choose.h"
 #include "sim/fit.h"
 #include "sim/report.h"
@@ -259,11 +260,29 @@ static void print_headline(FILE *file, const void *context)
             excess);
 }
 
+/* What the machine's profile has decided, for a command that does not name the machine. */
+static lspo_status_t write_products(const answer_t *answer, const lspo_choice_t *choice, size_t text_bytes, char *text)
+{
+    const lspo_parameter_t *parameters[] = {&lspo_parameter_compress_by, &lspo_parameter_apply_by};
+    lspo_workload_t asked = answer->options->workload;
+    lspo_status_t status = lspo_choose_prepare(answer->options, choice->policy, &asked);
+    for (size_t i = 0; status == LSPO_OK && i < sizeof parameters / sizeof parameters[0]; i++) {
+        const uint32_t *by = lspo_policy_value(choice->policy, &choice->workload, parameters[i]);
+        const uint32_t *was = lspo_policy_value(choice->policy, &asked, parameters[i]);
+        size_t used = strlen(text);
+        if (by != NULL && *by != *was)
+            snprintf(text + used, text_bytes - used, " --%s %s", parameters[i]->key, parameters[i]->names[*by]);
+    }
+    return status;
+}
+
 static lspo_status_t print_command(const answer_t *answer, const char *label, const char *command,
                                    const lspo_choice_t *choice, uint32_t batch)
 {
     char text[LSPO_COMMAND_LINE_BYTES];
     lspo_status_t status = lspo_command_line_write(&answer->line, command, choice->policy, batch, text, sizeof text);
+    if (status == LSPO_OK && strcmp(command, "run") == 0)
+        status = write_products(answer, choice, sizeof text, text);
     if (status != LSPO_OK)
         return status;
     printf("%-32s %s\n", label, text);

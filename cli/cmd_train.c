@@ -16,7 +16,6 @@
 #include "cli/train_sample.h"
 #include "cli/train_view.h"
 #include "cli/version.h"
-#include "plan/policies/shared.h"
 #include "real/data/dataset.h"
 #include "real/device/device.h"
 #include "real/formats/hf_model.h"
@@ -331,7 +330,7 @@ static lspo_status_t use_weights(void *context, const float *const *stages)
 
 /* ---- the training ---- */
 
-/* The transition layer for the machine, the check of a cap, and with --machine the predicted time per step. */
+/* The policy's values for the machine, the check of a cap, and with --machine the predicted time per step. */
 static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
 {
     lspo_machine_t machine;
@@ -354,9 +353,7 @@ static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
     status = lspo_host_room_check_cap(plan, &request->overrides, &request->peak_bytes);
     if (status != LSPO_OK)
         goto cleanup;
-    int32_t *transition = lspo_policy_slot(request->policy, &request->workload, &lspo_parameter_transition);
-    if (transition != NULL)
-        *transition = *(const int32_t *)lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_transition);
+    request->workload.values = plan->workload.values;
     if (request->machine_name != NULL) {
         status = lspo_simulate(plan, &machine, &prediction, NULL);
         if (status != LSPO_OK)

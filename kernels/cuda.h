@@ -95,7 +95,7 @@ int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pai
 int lspo_projector_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
                               const lspo_vector_step_t *step, void *w);
 
-/* ---- sketch.h; scratch: lspo_sketch_scratch() numbers.  In 16 bits apply rounds delta to the format, which requires
+/* ---- sketch.h; scratch: as many numbers as floats there.  In 16 bits apply rounds delta to the format, which requires
  * d_m d_n <= m n (otherwise cudaErrorInvalidValue), and w stochastically ---- */
 int lspo_sketch_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair,
                               const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);

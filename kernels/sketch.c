@@ -5,21 +5,21 @@
 
 #include "kernels/gemm.h"
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static size_t dense_elements(const lspo_projector_t *p)
 {
     return (size_t)p->rows * p->d;
 }
 
-size_t lspo_sketch_scratch(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens)
+size_t lspo_sketch_compress_scratch(const lspo_projector_t *p, const lspo_projector_t *q, size_t tokens)
+{
+    return dense_elements(p) + dense_elements(q) + tokens * ((size_t)p->d + q->d);
+}
+
+size_t lspo_sketch_apply_scratch(const lspo_projector_t *p, const lspo_projector_t *q)
 {
     size_t m = p->rows, n = q->rows;
     size_t inner = m <= n ? m * q->d : n * p->d;
-    return dense_elements(p) + dense_elements(q) + larger(tokens * ((size_t)p->d + q->d), m * n + inner);
+    return dense_elements(p) + dense_elements(q) + m * n + inner;
 }
 
 /* Returns the end of the written matrix. */

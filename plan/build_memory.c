@@ -67,15 +67,23 @@ void lspo_build_resident_memory(lspo_builder_t *b)
         f->gpu_workspace_bytes += expanded_bytes(b);
 }
 
-/* X P and dY Q of the weight with the widest subspaces: tokens x (d_m + d_n); with dense sketches their scratch. */
+/* X P and dY Q of a weight: tokens x (d_m + d_n); dense sketches and what is between their products. */
+static uint64_t scratch_elements(const lspo_plan_t *plan, const lspo_projection_t *w, uint64_t tokens)
+{
+    uint64_t elements =
+        plan->dense_compress ? lspo_sketch_compress_elements(w, tokens) : tokens * ((uint64_t)w->d_rows + w->d_cols);
+    uint64_t apply = plan->dense_apply ? lspo_sketch_apply_elements(w) : 0;
+    return apply > elements ? apply : elements;
+}
+
+/* Of the weight that needs most. */
 static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
 {
     const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
     uint64_t tokens = lspo_workload_tokens(b->workload), largest = 0;
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        uint64_t elements = b->plan->dense_sketches ? lspo_sketch_scratch_elements(w, tokens)
-                                                    : tokens * ((uint64_t)w->d_rows + w->d_cols);
+        uint64_t elements = scratch_elements(b->plan, w, tokens);
         if (w->compressed && elements > largest)
             largest = elements;
     }

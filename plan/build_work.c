@@ -58,7 +58,7 @@ static void describe_compress(const lspo_builder_t *b, const lspo_message_t *mes
 {
     if (lowrank(b))
         lspo_message_work_lowrank_compress(b->workload, message, work);
-    else if (b->plan->dense_sketches)
+    else if (b->plan->dense_compress)
         lspo_sketch_work_compress(b->workload, message, work);
     else
         lspo_message_work_compress(b->workload, message, work);
@@ -69,7 +69,7 @@ static void describe_apply(const lspo_builder_t *b, const lspo_build_stage_t *st
     const lspo_message_t *message = &stage->message;
     if (lowrank(b))
         lspo_message_work_lowrank_apply(b->workload, message, work);
-    else if (b->plan->dense_sketches)
+    else if (b->plan->dense_apply)
         lspo_sketch_work_apply(b->workload, message, work);
     else if (b->plan->return_form == LSPO_RETURN_DELTA)
         lspo_message_work_apply_delta(b->workload, message, work);

@@ -81,6 +81,8 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_BPS(gather_Bps, "X P with sparse P, memory"),
     GPU_FLOPS(scatter_flops, "W -= eta P D Q^T, arithmetic"),
     FIELD(gpu, scatter_inner_flops, LSPO_UNIT_FLOPS, 0.0, RATE_HIGH, "P D in it; 0: as scatter_flops"),
+    FIELD(gpu, dense_compress_ratio, LSPO_UNIT_NONE, 0.0, 1e9, "COMPRESS by dense products up to this d / r; 0: never"),
+    FIELD(gpu, dense_apply_ratio, LSPO_UNIT_NONE, 0.0, 1e9, "APPLY by dense products up to this d / r; 0: never"),
     FIELD(gpu, projector_overlap, LSPO_UNIT_NONE, 0.0, 1.0, "overlapped share of a projector's shorter time"),
     GPU_BPS(scatter_Bps, "W -= eta P D Q^T, memory"),
     FIELD(gpu, adam_pps, LSPO_UNIT_PPS, RATE_LOW, RATE_HIGH, "Adam on the GPU"),

@@ -49,9 +49,10 @@ typedef struct {
         double columns_Bps;              /* 0: as streams */
         double gather_flops, gather_Bps; /* a projector's kernel takes both times, less the overlap */
         double scatter_flops, scatter_Bps;
-        double scatter_inner_flops; /* of P D (work.h); 0: as scatter_flops */
-        double projector_overlap;   /* share of the shorter of the two times that the longer one hides */
-        double adam_pps;            /* parameters per second of UPD_GPU */
+        double scatter_inner_flops;                     /* of P D (work.h); 0: as scatter_flops */
+        double dense_compress_ratio, dense_apply_ratio; /* up to this d / r dense products are faster; 0: never */
+        double projector_overlap; /* share of the shorter of the two times that the longer one hides */
+        double adam_pps;          /* parameters per second of UPD_GPU */
         /* The same rates with operands in cache; 0: as from memory. */
         double attention_cached_flops, attention_backward_cached_flops;
         double norm_cached_Bps, activation_cached_Bps, loss_cached_Bps, stream_cached_Bps;

@@ -47,7 +47,7 @@ typedef struct {
     const lspo_policy_t *policy;
     lspo_return_form_t return_form;
     lspo_gradient_form_t gradient_form;
-    bool dense_sketches; /* of the policy */
+    bool dense_compress, dense_apply; /* by dense projectors: kernels/sketch.h */
     lspo_optimizer_t optimizer;
     uint32_t stage_count;
     uint32_t staleness_steps;   /* by which updates may be late; 0: exact order */

@@ -7,6 +7,7 @@
 #include "plan/build.h"
 #include "plan/build_parts.h"
 #include "plan/footprint.h"
+#include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "plan/policy.h"
 
@@ -77,6 +78,13 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
     return LSPO_OK;
 }
 
+/* Products with projectors are as the policy has them unless the parameter says otherwise. */
+static bool is_dense(const lspo_plan_t *plan, const lspo_parameter_t *parameter)
+{
+    const uint32_t *by = lspo_policy_value(plan->policy, &plan->workload, parameter);
+    return by == NULL || *by == LSPO_PRODUCTS_AUTO ? plan->policy->dense_sketches : *by == LSPO_PRODUCTS_DENSE;
+}
+
 static void resolve(lspo_plan_t *plan)
 {
     lspo_workload_t *w = &plan->workload;
@@ -106,7 +114,8 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     plan->policy = policy;
     plan->return_form = policy->return_form;
     plan->gradient_form = policy->gradient_form;
-    plan->dense_sketches = policy->dense_sketches;
+    plan->dense_compress = is_dense(plan, &lspo_parameter_compress_by);
+    plan->dense_apply = is_dense(plan, &lspo_parameter_apply_by);
     plan->optimizer = policy->optimizer;
     plan->stage_count = lspo_model_stage_count(model);
     plan->staleness_steps = lspo_policy_staleness(policy, workload);

@@ -41,7 +41,7 @@ struct lspo_policy {
     bool stale_by_period;                    /* updates come up to the first period, less one step, late */
     const char *clip_help;                   /* the norm that --clip limits, and its cost */
     bool train_rest_default;
-    bool dense_sketches; /* projectors are used as dense matrices, kernels/sketch.h */
+    bool dense_sketches; /* unless told otherwise, projectors are used as dense matrices, kernels/sketch.h */
     lspo_gradient_form_t gradient_form;
     lspo_return_form_t return_form;
     lspo_optimizer_t optimizer;

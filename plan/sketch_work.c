@@ -1,4 +1,4 @@
-/* sketch_work.c - the kernels of COMPRESS and APPLY with dense projectors (policy lsp-paper); see sketch_work.h. */
+/* sketch_work.c - the kernels of COMPRESS and APPLY with dense projectors; see sketch_work.h. */
 #include "plan/sketch_work.h"
 
 #include <string.h>
@@ -52,10 +52,13 @@ void lspo_sketch_work_apply(const lspo_workload_t *workload, const lspo_message_
         add_stream(work_out, dense * (2 * p + lspo_precision_bytes(workload->transfer)));
 }
 
-uint64_t lspo_sketch_scratch_elements(const lspo_projection_t *w, uint64_t tokens)
+uint64_t lspo_sketch_compress_elements(const lspo_projection_t *w, uint64_t tokens)
+{
+    return dense_elements(w) + tokens * ((uint64_t)w->d_rows + w->d_cols);
+}
+
+uint64_t lspo_sketch_apply_elements(const lspo_projection_t *w)
 {
     uint64_t m = w->rows, n = w->cols;
-    uint64_t apply = m * n + (m <= n ? m * w->d_cols : n * w->d_rows);
-    uint64_t compress = tokens * ((uint64_t)w->d_rows + w->d_cols);
-    return dense_elements(w) + (apply > compress ? apply : compress);
+    return dense_elements(w) + m * n + (m <= n ? m * w->d_cols : n * w->d_rows);
 }

@@ -1,9 +1,10 @@
-/* tune.c - choose the transition stage by simulation; see tune.h. */
+/* tune.c - choose the transition stage by simulation, and the products of projectors by the profile; see tune.h. */
 #include "sim/tune.h"
 
 #include <stdlib.h>
 
 #include "plan/build.h"
+#include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "sim/cost.h"
 #include "sim/order.h"
@@ -181,11 +182,30 @@ static lspo_status_t tune_transition(const lspo_model_t *model, const lspo_workl
     return status;
 }
 
+void lspo_tune_products(const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_workload_t *workload)
+{
+    const struct {
+        const lspo_parameter_t *parameter;
+        double ratio;
+    } choices[] = {{&lspo_parameter_compress_by, machine->gpu.dense_compress_ratio},
+                   {&lspo_parameter_apply_by, machine->gpu.dense_apply_ratio}};
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        uint32_t *by = lspo_policy_slot(policy, workload, choices[i].parameter);
+        if (by == NULL || *by != LSPO_PRODUCTS_AUTO)
+            continue;
+        const lspo_lsp_values_t *lsp = lspo_lsp_values_of(workload);
+        if (lsp->subspace <= choices[i].ratio * lsp->nnz)
+            *by = LSPO_PRODUCTS_DENSE;
+    }
+}
+
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
 {
     lspo_plan_t *plan = NULL;
-    lspo_status_t status = tune_transition(model, workload, policy, machine, &plan);
+    lspo_workload_t resolved = *workload;
+    lspo_tune_products(policy, machine, &resolved);
+    lspo_status_t status = tune_transition(model, &resolved, policy, machine, &plan);
     if (status == LSPO_OK && workload->order == LSPO_ORDER_AUTO)
         status = lspo_order_plan(plan, machine);
     if (status == LSPO_OK)

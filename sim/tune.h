@@ -1,4 +1,4 @@
-/* tune.h - choose the transition stage by simulation.
+/* tune.h - choose the transition stage by simulation, and the products of projectors by the profile.
  *
  * Layer-wise policies serve stages above the transition stage first in, first out, the others last in, first out.
  * Every stage is tried on a plan of 8 iterations, and the one with the shortest time per iteration is taken, or the
@@ -19,7 +19,11 @@
 /* Does the policy have a transition stage, and is it AUTO? */
 bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload);
 
-/* Build the policy's plan with the transition stage that simulates fastest, if it is AUTO and the policy has one, and
+/* Make --compress-by and --apply-by dense where they are AUTO and the machine's profile says that this is faster at the
+ * d / r of the workload (dense_compress_ratio, dense_apply_ratio).  The rest stays AUTO, which is the policy's way. */
+void lspo_tune_products(const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_workload_t *workload);
+
+/* Build the policy's plan with these products, with the transition stage that simulates fastest, if it is AUTO, and
  * in the order that simulates fastest with LSPO_ORDER_AUTO (sim/order.h). */
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out);

@@ -74,6 +74,8 @@ iterations       zero         same            1
 accumulation     zero         accumulation    2
 subspace         lsp          subspace        8
 nnz              lsp          nnz             2
+compress-by      lsp          compress-by     dense
+apply-by         lsp          apply-by        dense
 adam-basis       lsp          adam-basis      fixed
 basis-every      lsp          basis-every     3
 check-every      lsp          check-every     4

@@ -73,6 +73,30 @@ static const lspo_parameter_t nnz = {
     .column = 2,
 };
 
+static const char *const products_by_names[] = {
+    [LSPO_PRODUCTS_AUTO] = "auto", [LSPO_PRODUCTS_SPARSE] = "sparse", [LSPO_PRODUCTS_DENSE] = "dense", NULL};
+
+const lspo_parameter_t lspo_parameter_compress_by = {
+    .key = "compress-by",
+    .value = "auto|sparse|dense",
+    .help = "products of projectors with inputs and gradients: by sparse kernels, or by dense products of projectors "
+            "that are written out; auto: dense where the machine's profile says that it is faster, or with lsp-paper",
+    .kind = LSPO_RECORD_NAMED,
+    .names = products_by_names,
+    .preset = LSPO_PRODUCTS_AUTO,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
+const lspo_parameter_t lspo_parameter_apply_by = {
+    .key = "apply-by",
+    .value = "auto|sparse|dense",
+    .help = "products of projectors with the subspace's step; as --compress-by",
+    .kind = LSPO_RECORD_NAMED,
+    .names = products_by_names,
+    .preset = LSPO_PRODUCTS_AUTO,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
 const lspo_parameter_t lspo_parameter_check_every = {
     .key = "check-every",
     .value = "N",
@@ -153,6 +177,8 @@ static const lspo_parameter_t projector_values = {
 static const lspo_parameter_use_t uses[] = {
     {&subspace, offsetof(lspo_lsp_values_t, subspace), true, NULL},
     {&nnz, offsetof(lspo_lsp_values_t, nnz), true, NULL},
+    {&lspo_parameter_compress_by, offsetof(lspo_lsp_values_t, compress_by), false, NULL},
+    {&lspo_parameter_apply_by, offsetof(lspo_lsp_values_t, apply_by), false, NULL},
     /* A plan contains the complete calibration pass, regardless of what a check finds.  With a threshold of 0 every
      * check in a validation cell is followed by a fit. */
     {&lspo_parameter_check_every, offsetof(lspo_lsp_values_t, check_every), true, "--bias-threshold 0"},

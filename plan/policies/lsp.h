@@ -14,9 +14,18 @@ typedef enum {
     LSPO_PROJECTORS_SHAPE   /* one pair for all weights of all blocks of equal shape */
 } lspo_projectors_t;
 
+/* How COMPRESS or APPLY multiplies by projectors. */
+typedef enum {
+    LSPO_PRODUCTS_AUTO,   /* dense where the machine's profile says so (sim/tune.h), else as the policy has it */
+    LSPO_PRODUCTS_SPARSE, /* kernels/projector.h */
+    LSPO_PRODUCTS_DENSE   /* kernels/sketch.h */
+} lspo_products_by_t;
+
 typedef struct LSPO_VALUES_BLOCK {
     uint32_t subspace;     /* d                                                                           */
     uint32_t nnz;          /* r: nonzeros per row of P and Q                                              */
+    uint32_t compress_by;  /* lspo_products_by_t */
+    uint32_t apply_by;     /* lspo_products_by_t */
     uint32_t check_every;  /* optimizer steps between checks of the projectors' bias; 0: they stay random */
     uint32_t fit_steps;    /* Adam steps of one fit; with a shared pair, so many for each weight                  */
     uint32_t fit_batches;  /* micro-batches of a calibration pass: one checks, one decides, the rest fit */
@@ -30,6 +39,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t basis_every;                     /* steps between renewals of a stage's eigenbases */
 } lspo_lsp_values_t;
 extern const lspo_parameters_t lspo_lsp_parameters;
+extern const lspo_parameter_t lspo_parameter_compress_by, lspo_parameter_apply_by;
 LSPO_VALUES(lsp);
 
 #endif

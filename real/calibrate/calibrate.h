@@ -41,7 +41,6 @@ typedef struct {
     uint32_t samples;      /* 0: not measured                         */
 } lspo_calibration_error_t;
 
-
 typedef struct {
     lspo_machine_t machine;
     lspo_calibration_error_t errors[LSPO_MACHINE_FIELDS_MAX]; /* by field of lspo_machine_fields */

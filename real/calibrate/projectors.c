@@ -48,12 +48,11 @@ typedef struct {
     lspo_timing_t gather[PROJECTOR_TIMINGS], wide[PROJECTOR_TIMINGS], tall[PROJECTOR_TIMINGS];
 } projector_times_t;
 
-/* A projector with arrays in device memory. */
-static lspo_status_t make_projector(lspo_device_t *device, uint32_t rows, uint32_t d, uint32_t r, uint64_t seed,
-                                    lspo_projector_t *projector_out)
+lspo_status_t lspo_calibrate_make_projector(lspo_device_t *device, uint32_t rows, uint32_t d, uint32_t r,
+                                            lspo_projector_t *projector_out)
 {
     lspo_projector_t host, made;
-    if (!lspo_projector_random(rows, d, r, seed, &host))
+    if (!lspo_projector_random(rows, d, r, rows, &host))
         return lspo_no_memory("a projector");
     made = host;
     void **to[] = {(void **)&made.index, (void **)&made.value, (void **)&made.column_first,
@@ -83,7 +82,7 @@ failed:
     return status;
 }
 
-static void release_projector(lspo_device_t *device, const lspo_projector_t *projector)
+void lspo_calibrate_release_projector(lspo_device_t *device, const lspo_projector_t *projector)
 {
     void *arrays[] = {projector->column_entry, projector->column_first, projector->value, projector->index};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
@@ -98,10 +97,10 @@ static lspo_status_t time_projectors(lspo_calibration_t *calibration, uint32_t i
     char shape[48];
     calibration->far = index % 2;
     snprintf(shape, sizeof shape, "d%u r%u %s", d, r, calibration->far ? "far" : "near");
-    lspo_status_t status = make_projector(calibration->device, shapes->width_p, d, r, 1, &call.p);
+    lspo_status_t status = lspo_calibrate_make_projector(calibration->device, shapes->width_p, d, r, &call.p);
     if (status != LSPO_OK)
         return status;
-    status = make_projector(calibration->device, shapes->width_q, d, r, 2, &call.q);
+    status = lspo_calibrate_make_projector(calibration->device, shapes->width_q, d, r, &call.q);
     if (status != LSPO_OK)
         goto release_p;
     times->gather[index] = lspo_calibrate_time(calibration, "gather", shape, calibration->repeats, call_gather, &call);
@@ -109,9 +108,9 @@ static lspo_status_t time_projectors(lspo_calibration_t *calibration, uint32_t i
         lspo_calibrate_time(calibration, "scatter", shape, calibration->repeats, call_scatter_wide, &call);
     times->tall[index] =
         lspo_calibrate_time(calibration, "scatter tall", shape, calibration->repeats, call_scatter_tall, &call);
-    release_projector(calibration->device, &call.q);
+    lspo_calibrate_release_projector(calibration->device, &call.q);
 release_p:
-    release_projector(calibration->device, &call.p);
+    lspo_calibrate_release_projector(calibration->device, &call.p);
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/projector.h"
 #include "plan/products.h"
 #include "real/calibrate/calibrate.h"
 #include "real/calibrate/fit.h"
@@ -161,10 +162,19 @@ lspo_status_t lspo_calibrate_gemm(lspo_calibration_t *calibration);           /*
 lspo_status_t lspo_calibrate_attention(lspo_calibration_t *calibration);      /* kernels.c from here on      */
 lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /* launch_s too: call it first */
 lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);     /* projectors.c */
+lspo_status_t lspo_calibrate_dense(lspo_calibration_t *calibration);          /* dense.c */
 lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration);       /* adam.c */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration);
 lspo_status_t lspo_calibrate_cpu_narrow_adam(lspo_calibration_t *calibration); /* after cpu_adam */
 lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration);     /* threads.c; after both */
+
+/* A projector with random values whose arrays are in device memory; drawn from `rows`. */
+lspo_status_t lspo_calibrate_make_projector(lspo_device_t *device, uint32_t rows, uint32_t d, uint32_t r,
+                                            lspo_projector_t *projector_out);
+void lspo_calibrate_release_projector(lspo_device_t *device, const lspo_projector_t *projector);
+
+/* The largest ratio such that dense products are faster at it and at all smaller ones; 0: at none. */
+double lspo_calibrate_dense_ratio(const double *ratios, const bool *faster, size_t count);
 
 /* ---- lanes (lanes.c unless noted): these start their own threads ---- */
 

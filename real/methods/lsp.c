@@ -33,12 +33,13 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
 
 static size_t projection_scratch(const lspo_session_t *session, const lspo_projector_t *p, const lspo_projector_t *q)
 {
-    if (session->plan->dense_sketches)
-        return lspo_sketch_scratch(p, q, session->tokens);
-    size_t compress = lspo_projector_compress_scratch(p, q, session->tokens);
-    if (session->asynchronous) /* a GPU needs no scratch for APPLY */
-        return compress;
-    size_t apply = lspo_projector_apply_scratch(p, q);
+    size_t compress = session->plan->dense_compress ? lspo_sketch_compress_scratch(p, q, session->tokens)
+                                                    : lspo_projector_compress_scratch(p, q, session->tokens);
+    size_t apply = 0;
+    if (session->plan->dense_apply)
+        apply = lspo_sketch_apply_scratch(p, q);
+    else if (!session->asynchronous) /* a GPU needs none */
+        apply = lspo_projector_apply_scratch(p, q);
     return compress > apply ? compress : apply;
 }
 
@@ -127,7 +128,7 @@ static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
         void *gradient = lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)],
                                          linear->message_offset_elements);
         if (linear->compressed)
-            (session->plan->dense_sketches ? lspo_compute_sketch_compress : lspo_compute_projector_compress)(
+            (session->plan->dense_compress ? lspo_compute_sketch_compress : lspo_compute_projector_compress)(
                 session->compute, &(lspo_projector_pair_t){&own->p[i], &own->q[i]}, &from->of[i], beta, gradient,
                 ((const lspo_pairs_t *)session->own)->scratch);
         else
@@ -191,7 +192,7 @@ static void add_delta(lspo_session_t *session, const lspo_op_t *op, const lspo_s
             continue;
         }
         const lspo_vector_step_t along = lspo_vector_step(step->rate, decay, lspo_session_op_seed(session, op, i));
-        (session->plan->dense_sketches ? lspo_compute_sketch_apply : lspo_compute_projector_apply)(
+        (session->plan->dense_apply ? lspo_compute_sketch_apply : lspo_compute_projector_apply)(
             session->compute, &(lspo_projector_pair_t){&own->p[i], &own->q[i]}, delta_of(session, op, step, i), &along,
             lspo_session_linear_weight(session, stage, i), pairs->scratch);
     }

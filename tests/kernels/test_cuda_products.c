@@ -178,7 +178,8 @@ static void check_sketch(lspo_number_t number, const shape_t *s, float beta)
     float *g0 = random_numbers_of(number, 3, 1, d), *g = copy_floats(g0, d),
           *delta = random_numbers_of(number, 4, 1, d);
     float *w0 = random_numbers_of(number, 5, 1, n), *w = copy_floats(w0, n);
-    const size_t scratch_n = lspo_sketch_scratch(&p, &q, t);
+    const size_t compress_n = lspo_sketch_compress_scratch(&p, &q, t), apply_n = lspo_sketch_apply_scratch(&p, &q);
+    const size_t scratch_n = compress_n > apply_n ? compress_n : apply_n;
     float *scratch = floats(scratch_n);
     lspo_sketch_compress(&(lspo_projector_pair_t){&p, &q}, &(lspo_gradient_factors_t){t, x, s->m, dy, s->n}, beta, g,
                          scratch);

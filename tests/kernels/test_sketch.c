@@ -58,12 +58,11 @@ static double step(const lspo_projector_t *p, const lspo_projector_t *q, const f
 }
 
 /* The scratch ends in a guard that must stay. */
-static float *make_scratch(const lspo_projector_t *p, const lspo_projector_t *q, size_t *size_out)
+static float *make_scratch(size_t size)
 {
-    *size_out = lspo_sketch_scratch(p, q, TOKENS);
-    float *scratch = malloc((*size_out + 1) * sizeof *scratch);
+    float *scratch = malloc((size + 1) * sizeof *scratch);
     cr_assert_not_null(scratch);
-    scratch[*size_out] = 123;
+    scratch[size] = 123;
     return scratch;
 }
 
@@ -74,22 +73,24 @@ static void check_kernels(uint32_t m, uint32_t n)
     float *x = normals((size_t)TOKENS * m, 1), *dy = normals((size_t)TOKENS * n, 2);
     float *g = normals((size_t)D_P * D_Q, 3), *delta = normals((size_t)D_P * D_Q, 4), *w = normals((size_t)m * n, 5);
     float *g0 = normals((size_t)D_P * D_Q, 3), *w0 = normals((size_t)m * n, 5);
-    size_t size;
-    float *scratch = make_scratch(&p, &q, &size);
+    const size_t compress_size = lspo_sketch_compress_scratch(&p, &q, TOKENS),
+                 apply_size = lspo_sketch_apply_scratch(&p, &q);
+    float *compress_scratch = make_scratch(compress_size), *apply_scratch = make_scratch(apply_size);
     lspo_sketch_compress(&(lspo_projector_pair_t){&p, &q}, &(lspo_gradient_factors_t){TOKENS, x, m, dy, n}, 0.5F, g,
-                         scratch);
+                         compress_scratch);
     for (size_t a = 0; a < D_P; a++)
         for (size_t b = 0; b < D_Q; b++)
             cr_expect_float_eq((double)g[a * D_Q + b], 0.5 * (double)g0[a * D_Q + b] + compressed(&p, &q, x, dy, a, b),
                                1e-4, "%zu %zu", a, b);
     lspo_sketch_apply(&(lspo_projector_pair_t){&p, &q}, delta, (lspo_vector_step_t[]){lspo_vector_step(0.25F, 0.5F, 0)},
-                      w, scratch);
+                      w, apply_scratch);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
             cr_expect_float_eq((double)w[i * n + j], 0.875 * (double)w0[i * n + j] - 0.25 * step(&p, &q, delta, i, j),
                                1e-5, "%zu %zu", i, j);
-    cr_expect_eq(scratch[size], 123.0F, "wrote behind its scratch");
-    float *owned[] = {x, dy, g, delta, w, g0, w0, scratch};
+    cr_expect_eq(compress_scratch[compress_size], 123.0F, "wrote behind its scratch");
+    cr_expect_eq(apply_scratch[apply_size], 123.0F, "wrote behind its scratch");
+    float *owned[] = {x, dy, g, delta, w, g0, w0, compress_scratch, apply_scratch};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     lspo_projector_release(&p);
@@ -177,7 +178,7 @@ static lspo_status_t batch_of_step(void *context, uint32_t number, uint32_t micr
     return LSPO_OK;
 }
 
-static outcome_t train(const char *name)
+static outcome_t train(const char *name, lspo_products_by_t compress_by, lspo_products_by_t apply_by)
 {
     lspo_workload_t workload = small_workload();
     lspo_model_t model = three_blocks();
@@ -189,6 +190,8 @@ static outcome_t train(const char *name)
     lspo_trace_t *trace = NULL;
     outcome_t outcome = {0};
     uint64_t host_bytes;
+    lspo_lsp_values_edit(&workload)->compress_by = compress_by;
+    lspo_lsp_values_edit(&workload)->apply_by = apply_by;
     cr_assert_eq(lspo_policy_find(name, &policy), LSPO_OK);
     cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
     cr_assert_eq(lspo_device_open("host", &caps, &device), LSPO_OK);
@@ -205,10 +208,35 @@ static outcome_t train(const char *name)
     return outcome;
 }
 
+/* Each of the two products may be dense: lsp with both has lsp-paper's bits, and lsp-paper with none lsp's.  One alone
+ * gives the same steps in another order of sums, in memory of its own. */
+Test(sketch, each_product_is_chosen_apart)
+{
+    outcome_t ours = train("lsp", LSPO_PRODUCTS_AUTO, LSPO_PRODUCTS_AUTO);
+    outcome_t paper = train("lsp-paper", LSPO_PRODUCTS_AUTO, LSPO_PRODUCTS_AUTO);
+    outcome_t both = train("lsp", LSPO_PRODUCTS_DENSE, LSPO_PRODUCTS_DENSE);
+    outcome_t none = train("lsp-paper", LSPO_PRODUCTS_SPARSE, LSPO_PRODUCTS_SPARSE);
+    cr_expect_arr_eq(both.losses, paper.losses, sizeof paper.losses);
+    cr_expect_arr_eq(none.losses, ours.losses, sizeof ours.losses);
+    cr_expect_eq(both.planned_peak_bytes, paper.planned_peak_bytes);
+    cr_expect_eq(none.planned_peak_bytes, ours.planned_peak_bytes);
+    for (int applies = 0; applies < 2; applies++) {
+        outcome_t one = train("lsp", applies ? LSPO_PRODUCTS_SPARSE : LSPO_PRODUCTS_DENSE,
+                              applies ? LSPO_PRODUCTS_DENSE : LSPO_PRODUCTS_SPARSE);
+        for (size_t i = 0; i < 6; i++)
+            cr_expect_float_eq(one.losses[i], ours.losses[i], 1e-5);
+        cr_expect_gt(memcmp(one.losses, ours.losses, sizeof ours.losses) != 0, 0, "the order of sums is another");
+        cr_expect_leq(one.peak_bytes, one.planned_peak_bytes);
+        cr_expect(one.planned_peak_bytes > ours.planned_peak_bytes &&
+                  one.planned_peak_bytes <= paper.planned_peak_bytes);
+    }
+}
+
 /* The same projectors, the same steps: only the order of sums differs. */
 Test(sketch, trains_as_lsp_does)
 {
-    outcome_t ours = train("lsp"), paper = train("lsp-paper");
+    outcome_t ours = train("lsp", LSPO_PRODUCTS_AUTO, LSPO_PRODUCTS_AUTO);
+    outcome_t paper = train("lsp-paper", LSPO_PRODUCTS_AUTO, LSPO_PRODUCTS_AUTO);
     for (size_t i = 0; i < 6; i++)
         cr_expect_float_eq(paper.losses[i], ours.losses[i], 1e-5, "step %zu: %.9g, lsp %.9g", i, paper.losses[i],
                            ours.losses[i]);

@@ -442,3 +442,32 @@ Test(simulate, leaks_of_mutated_plans_are_found)
     cr_expect_eq(lspo_simulate(plan, &machine, &prediction, NULL), LSPO_ERR_CHECK);
     lspo_plan_destroy(plan);
 }
+
+/* d / r = 64 / 8 = 8: dense up to a ratio of 8, if nothing else is asked for; lsp-paper is dense without a profile. */
+Test(simulate, a_profile_makes_products_of_projectors_dense)
+{
+    lspo_model_t model;
+    lspo_machine_t machine;
+    lspo_workload_t workload;
+    small_case(&model, &workload, &machine);
+    lspo_lsp_values_edit(&workload)->nnz = 8;
+    static const struct {
+        const char *policy;
+        double compress_ratio, apply_ratio;
+        lspo_products_by_t asked;
+        bool compress, apply;
+    } cases[] = {
+        {"lsp", 0, 0, LSPO_PRODUCTS_AUTO, false, false},        {"lsp", 8, 7.9, LSPO_PRODUCTS_AUTO, true, false},
+        {"lsp", 7.9, 8, LSPO_PRODUCTS_AUTO, false, true},       {"lsp", 100, 100, LSPO_PRODUCTS_SPARSE, false, false},
+        {"lsp", 0, 0, LSPO_PRODUCTS_DENSE, true, true},         {"lsp-paper", 0, 0, LSPO_PRODUCTS_AUTO, true, true},
+        {"lsp-paper", 8, 8, LSPO_PRODUCTS_SPARSE, false, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        machine.gpu.dense_compress_ratio = cases[i].compress_ratio;
+        machine.gpu.dense_apply_ratio = cases[i].apply_ratio;
+        lspo_lsp_values_edit(&workload)->compress_by = lspo_lsp_values_edit(&workload)->apply_by = cases[i].asked;
+        lspo_plan_t *plan = tuned_plan(&model, &workload, find(cases[i].policy), &machine);
+        cr_expect_eq(plan->dense_compress, cases[i].compress, "case %zu", i);
+        cr_expect_eq(plan->dense_apply, cases[i].apply, "case %zu", i);
+        lspo_plan_destroy(plan);
+    }
+}

@@ -153,3 +153,15 @@ Test(calibrate, unknown_device_is_refused)
     options.device = "nonsense";
     cr_assert_eq(lspo_calibrate(&options, &result), LSPO_ERR_INPUT);
 }
+
+/* Dense products count up to the largest ratio below the first at which they are not faster. */
+Test(calibrate, dense_up_to_the_first_ratio_that_is_slower)
+{
+    static const double ratios[] = {128, 32, 64, 64, 16};
+    const bool all[] = {true, true, true, true, true}, none[] = {false, false, false, false, false};
+    const bool one_of_64[] = {true, true, true, false, true}, not_16[] = {true, true, true, true, false};
+    cr_expect_eq(lspo_calibrate_dense_ratio(ratios, all, 5), 128);
+    cr_expect_eq(lspo_calibrate_dense_ratio(ratios, none, 5), 0);
+    cr_expect_eq(lspo_calibrate_dense_ratio(ratios, one_of_64, 5), 32);
+    cr_expect_eq(lspo_calibrate_dense_ratio(ratios, not_16, 5), 0);
+}

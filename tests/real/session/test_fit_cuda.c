@@ -142,6 +142,19 @@ Test(fit_cuda, every_policy_runs_in_what_it_needs_op_by_op)
         }
 }
 
+/* Sparse and dense products of projectors, in any combination. */
+Test(fit_cuda, products_of_projectors_run_in_what_they_need)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        lspo_workload_t workload = small_workload(cuda_has_bf16() && i % 2 ? LSPO_BF16 : LSPO_FP32);
+        lspo_lsp_values_edit(&workload)->compress_by = i % 2 ? LSPO_PRODUCTS_DENSE : LSPO_PRODUCTS_SPARSE;
+        lspo_lsp_values_edit(&workload)->apply_by = i / 2 ? LSPO_PRODUCTS_DENSE : LSPO_PRODUCTS_SPARSE;
+        lspo_plan_t *plan = make_plan("lsp", &workload);
+        check_in_the_least(plan, i + 1);
+        lspo_plan_destroy(plan);
+    }
+}
+
 Test(fit_cuda, a_byte_less_is_refused_before_the_first_op, .init = cr_redirect_stderr)
 {
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
