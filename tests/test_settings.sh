@@ -92,6 +92,7 @@ loss-scale       zero         loss-scale      4
 train-rest       lsp          train-rest      on
 rank             lora         rank            2
 rank             galore       rank            2
+lora-scaling     lora         lora-scaling    0.5
 base-weights     lora         base-weights    nf4
 project-every    galore       project-every   3
 critical         zenflow      critical        0.3

@@ -1,5 +1,5 @@
 /* lora: W is frozen; adapters A (m x r) and B (n x r) are trained on the GPU: Y = X W + s (X A) B^T with
- * s = alpha / r = 2.  The schedule is native's.
+ * s = alpha / r (--lora-scaling).  The schedule is native's.
  *
  * With --base-weights nf4 (QLoRA), W of each linear layer of a block is kept as 4-bit codes.  FWD, RECOMPUTE and BWD
  * expand one weight after the other into one buffer, in the workload's precision, right before its product. */
@@ -22,8 +22,20 @@ const lspo_parameter_t lspo_parameter_base_weights = {
     .arrays = LSPO_ARRAYS_BY_VALUE,
 };
 
+static const lspo_parameter_t scaling = {
+    .key = "lora-scaling",
+    .value = "S",
+    .help = "S = alpha / rank, the factor of the adapters: Y = X W + S (X A) B^T; 0: they do nothing, and only "
+            "--train-rest on trains",
+    .kind = LSPO_RECORD_REAL,
+    .preset = 2,
+    .high = 1e4,
+    .affects = LSPO_AFFECTS_NUMBERS,
+};
+
 static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_rank, offsetof(lspo_lora_values_t, rank), true, NULL},
+    {&scaling, offsetof(lspo_lora_values_t, scaling), false, NULL},
     {&lspo_parameter_base_weights, offsetof(lspo_lora_values_t, base_weights), true, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_lora_values_t, optimizer_state), true, NULL},
 };

@@ -12,6 +12,7 @@ typedef enum {
 
 typedef struct LSPO_VALUES_BLOCK {
     uint32_t rank;            /* of each adapter     */
+    double scaling;           /* s = alpha / rank    */
     uint32_t base_weights;    /* lspo_base_weights_t */
     uint32_t optimizer_state; /* lspo_optimizer_state_t */
 } lspo_lora_values_t;

@@ -9,9 +9,6 @@
 #include "real/methods/gpu_adam.h"
 #include "real/methods/methods.h"
 
-/* s = alpha / r with alpha = 2 r for every rank. */
-static const float adapter_scale = 2.0F;
-
 typedef struct {
     void *scratch; /* device: X A and dY B; shared, since blocks are alike and run one at a time */
 } lora_t;
@@ -43,16 +40,16 @@ static lspo_status_t make_adapters(lspo_session_t *session, lspo_session_stage_t
 {
     lora_t *lora = session->own;
     lora_stage_t *own = stage->own;
-    uint32_t rank = lspo_lora_values_of(&session->plan->workload)->rank;
+    const lspo_lora_values_t *values = lspo_lora_values_of(&session->plan->workload);
     lspo_status_t status = lspo_session_take(session, factor_count(stage) * session->number_bytes, &own->factors);
     if (status != LSPO_OK)
         return status;
     if (!lora->scratch)
-        status = lspo_session_take(session, 2 * session->tokens * rank * session->number_bytes, &lora->scratch);
+        status = lspo_session_take(session, 2 * session->tokens * values->rank * session->number_bytes, &lora->scratch);
     if (status != LSPO_OK)
         return status;
-    own->adapters =
-        (lspo_adapters_t){.factors = own->factors, .rank = rank, .scale = adapter_scale, .scratch = lora->scratch};
+    own->adapters = (lspo_adapters_t){
+        .factors = own->factors, .rank = values->rank, .scale = (float)values->scaling, .scratch = lora->scratch};
     stage->adapters = &own->adapters;
     return LSPO_OK;
 }

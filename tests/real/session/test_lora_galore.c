@@ -6,6 +6,7 @@
 
 #include "kernels/random.h"
 #include "plan/policies/galore.h"
+#include "plan/policies/lora.h"
 #include "plan/policies/lsp.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
@@ -96,7 +97,7 @@ static void run_in_order(fixture_t *f, uint32_t from, uint32_t to)
 
 /* A training loop beside the session: the plain transformer on whole weights, whose full gradients G it forms, and Adam
  * in double.  What it optimises of a linear weight W0 + U is
- *     lora     A and B with U = 2 A B^T:   dA = 2 G B,  dB = 2 G^T A
+ *     lora     A and B with U = s A B^T:   dA = s G B,  dB = s G^T A
  *     galore   R = A^T G (or G A), U -= (eta / 4) A N;  the basis A is the session's, checked on its own */
 typedef struct {
     const lspo_workload_t *workload;
@@ -201,15 +202,16 @@ static double loop_backward(loop_t *loop, const lspo_text_t *text, uint32_t iter
 }
 
 /* gradient += of A and B */
-static void add_adapter_gradient(const lspo_projection_t *l, const float *g, const double *factors, double *gradient)
+static void add_adapter_gradient(const lspo_projection_t *l, double scaling, const float *g, const double *factors,
+                                 double *gradient)
 {
     size_t m = l->rows, n = l->cols, r = RANK;
     const double *a = factors, *b = factors + m * r;
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
             for (size_t k = 0; k < r; k++) {
-                gradient[i * r + k] += 2 * (double)g[i * n + j] * b[j * r + k];
-                gradient[(m + j) * r + k] += 2 * (double)g[i * n + j] * a[i * r + k];
+                gradient[i * r + k] += scaling * (double)g[i * n + j] * b[j * r + k];
+                gradient[(m + j) * r + k] += scaling * (double)g[i * n + j] * a[i * r + k];
             }
 }
 
@@ -248,7 +250,8 @@ static void loop_add_gradients(loop_t *loop, const fixture_t *f)
             const float *g = loop->g[s] + loop->shape[s].tensors[i].offset_elements;
             double *gradient = loop->gradient[s] + l->message_offset_elements;
             if (lora)
-                add_adapter_gradient(l, g, loop->factors[s] + l->message_offset_elements, gradient);
+                add_adapter_gradient(l, lspo_lora_values_of(loop->workload)->scaling, g,
+                                     loop->factors[s] + l->message_offset_elements, gradient);
             else
                 add_lowrank_gradient(l, g, galore_basis(f->session, s, i), gradient);
         }
@@ -283,6 +286,7 @@ static void step_linear(loop_t *loop, const fixture_t *f, uint32_t s, uint32_t t
 {
     const lspo_projection_t *l = &loop->message[s].linear[tensor];
     const double rate = loop->workload->learning_rate, keep = 1 - rate * loop->workload->weight_decay;
+    const double scaling = lspo_lora_values_of(loop->workload)->scaling;
     const double *direction = loop->gradient[s] + l->message_offset_elements;
     double *base = loop->base[s] + loop->shape[s].tensors[tensor].offset_elements;
     float *w = loop->w[s] + loop->shape[s].tensors[tensor].offset_elements;
@@ -299,7 +303,7 @@ static void step_linear(loop_t *loop, const fixture_t *f, uint32_t s, uint32_t t
                                   direction[message_index(l, i, j, k)];
             if (!lora)
                 base[i * l->cols + j] = keep * base[i * l->cols + j] - 0.25 * rate * sum;
-            w[i * l->cols + j] = (float)(base[i * l->cols + j] + (lora ? 2 * sum : 0));
+            w[i * l->cols + j] = (float)(base[i * l->cols + j] + (lora ? scaling * sum : 0));
         }
 }
 
@@ -432,6 +436,8 @@ Test(lora_galore, lora_equals_a_loop_of_merged_weights)
     assert_equals_loop("lora", &workload, 1e-4);
     workload.weight_decay = 1; /* with a rate of 3e-3, 3 % off all weights in ten steps */
     assert_equals_loop("lora", &workload, 1e-4);
+    lspo_lora_values_edit(&workload)->scaling = 0.5;
+    assert_equals_loop("lora", &workload, 1e-4);
 }
 
 /* The loop has the expanded weights. */
@@ -524,6 +530,9 @@ Test(lora_galore, lora_starts_as_native_and_freezes_the_weights)
     cr_assert_eq(lora.held_out_before, native.held_out_before);
     cr_assert_lt(lora.held_out_after, lora.held_out_before - 0.2, "%g -> %g", lora.held_out_before,
                  lora.held_out_after);
+    lspo_lora_values_edit(&workload)->scaling = 0;
+    train("lora", &workload, &lora);
+    cr_assert_eq(lora.held_out_after, lora.held_out_before, "adapters without a factor change nothing");
 }
 
 /* In one run: what 4 bits lose of the weights is small against what the adapters learn. */
