@@ -87,6 +87,7 @@ projectors       lsp          projectors      shape
 projector-values lsp          projector-values sign
 transition       lsp          same            1
 transition       zero-layerwise same          2
+order            zero-layerwise order.auto    auto
 clip             zero         clip            0.5
 loss-scale       zero         loss-scale      4
 train-rest       lsp          train-rest      on
