@@ -140,6 +140,10 @@ static void print_training(FILE *file, const lspo_plan_t *plan)
     if (lspo_plan_optimizer_state(plan) != LSPO_OPTIMIZER_STATE_FP32)
         fprintf(file, "; Adam's m and v in %s",
                 lspo_plan_optimizer_state(plan) == LSPO_OPTIMIZER_STATE_BF16 ? "bf16" : "8 bits");
+    if (lspo_plan_adam_basis(plan) != LSPO_ADAM_BASIS_PLAIN)
+        fprintf(file, "; Adam in %s",
+                lspo_plan_adam_basis(plan) == LSPO_ADAM_BASIS_FIXED ? "the eigenbasis of each first gradient"
+                                                                    : "the eigenbasis of each weight's gradients");
     if (lspo_plan_sums_on_host(plan))
         fprintf(file, "; sums of micro-batches wait on the host");
     if (plan->policy->semantics == LSPO_SEMANTICS_STALE)

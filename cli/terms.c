@@ -21,9 +21,10 @@ const lspo_term_t lspo_terms[] = {
     {"warm-up", "The first iterations, which differ from those of a long training and are left out of all times."},
     {"period", "The number of iterations after which the work repeats, such as selections of columns, new bases or "
                "projector checks. Times are means over whole periods."},
-    {"semantics", "How a policy's training differs from native's. exact: the same updates, bit for bit on the same "
-                  "device and with the same --optimizer-state. stale: updates come some steps late. compressed: "
-                  "updates stay in a subspace. other: another optimizer, or not all weights at once."},
+    {"semantics",
+     "How a policy's training differs from native's. exact: the same updates, bit for bit on the same "
+     "device and with the same --optimizer-state and --adam-basis. stale: updates come some steps late. compressed: "
+     "updates stay in a subspace. other: another optimizer, or not all weights at once."},
     {"native", "Training with everything on the GPU. Other policies are compared with it, even if it does not fit."},
     {"slowdown", "Time per iteration, divided by that of native on the same machine with unlimited memory. A policy "
                  "that does less work than native may be below 1."},

@@ -16,15 +16,52 @@ enum { PANEL = 128 };
 const char *const lspo_adam_basis_names[LSPO_ADAM_BASIS_COUNT + 1] = {
     [LSPO_ADAM_BASIS_PLAIN] = "plain", [LSPO_ADAM_BASIS_FIXED] = "fixed", [LSPO_ADAM_BASIS_EIGEN] = "eigen"};
 
-uint64_t lspo_adam_basis_bytes(lspo_adam_basis_t basis, const lspo_message_t *message)
+uint32_t lspo_adam_basis_matrices(lspo_gradient_form_t form, const lspo_message_t *message,
+                                  lspo_basis_matrix_t *matrices_out)
 {
-    uint64_t floats = 0;
-    for (uint32_t i = 0; basis != LSPO_ADAM_BASIS_PLAIN && i < message->linear_count; i++) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
-        if (w->compressed)
-            floats += 2 * ((uint64_t)w->d_rows * w->d_rows + (uint64_t)w->d_cols * w->d_cols);
+        uint64_t at = w->message_offset_elements;
+        if (form != LSPO_FORM_ADAPTER) {
+            matrices_out[count++] = (lspo_basis_matrix_t){at, w->d_rows, w->d_cols};
+            continue;
+        }
+        matrices_out[count++] = (lspo_basis_matrix_t){at, w->rows, w->d_rows};
+        matrices_out[count++] = (lspo_basis_matrix_t){at + (uint64_t)w->rows * w->d_rows, w->cols, w->d_rows};
     }
+    return count;
+}
+
+uint64_t lspo_adam_basis_bytes(lspo_adam_basis_t basis, lspo_gradient_form_t form, const lspo_message_t *message)
+{
+    lspo_basis_matrix_t matrices[LSPO_BASIS_MATRICES_MAX];
+    uint32_t count = basis == LSPO_ADAM_BASIS_PLAIN ? 0 : lspo_adam_basis_matrices(form, message, matrices);
+    uint64_t floats = 0;
+    for (uint32_t i = 0; i < count; i++)
+        floats += 2 * ((uint64_t)matrices[i].rows * matrices[i].rows + (uint64_t)matrices[i].cols * matrices[i].cols);
     return floats * sizeof(float);
+}
+
+/* kernels/eigen_adam.h counts the same. */
+static uint64_t lapack_bytes(uint64_t d)
+{
+    return d > 0 ? (32 * d * d + 76 * d + 20 + 7) / 8 * 8 : 0;
+}
+
+uint64_t lspo_adam_basis_scratch_bytes(lspo_adam_basis_t basis, lspo_gradient_form_t form,
+                                       const lspo_message_t *message)
+{
+    lspo_basis_matrix_t matrices[LSPO_BASIS_MATRICES_MAX];
+    uint32_t count = basis == LSPO_ADAM_BASIS_PLAIN ? 0 : lspo_adam_basis_matrices(form, message, matrices);
+    uint64_t floats = 0, largest = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t m = matrices[i].rows, n = matrices[i].cols;
+        floats += 2 * m * n + m * m + n * n;
+        largest = m > largest ? m : largest;
+        largest = n > largest ? n : largest;
+    }
+    return floats * sizeof(float) + lapack_bytes(largest);
 }
 
 /* `count` products of a shape, whose operands other products have just written. */
@@ -43,9 +80,9 @@ static void add_moment(lspo_work_t *work, uint64_t d, uint64_t k)
     add_products(work, 1, d, (d + (d < PANEL ? d : PANEL)) / 2, k);
 }
 
-static void add_weight(lspo_adam_basis_t basis, const lspo_projection_t *w, bool renews, lspo_work_t *work)
+static void add_matrix(lspo_adam_basis_t basis, const lspo_basis_matrix_t *matrix, bool renews, lspo_work_t *work)
 {
-    uint64_t m = w->d_rows, n = w->d_cols;
+    uint64_t m = matrix->rows, n = matrix->cols;
     uint32_t passes = renews ? 3 : 2; /* gradient, direction; m */
     add_products(work, passes, m, n, m);
     add_products(work, passes, m, n, n);
@@ -59,9 +96,11 @@ static void add_weight(lspo_adam_basis_t basis, const lspo_projection_t *w, bool
     }
 }
 
-void lspo_adam_basis_add_work(lspo_adam_basis_t basis, const lspo_message_t *message, bool renews, lspo_work_t *work)
+void lspo_adam_basis_add_work(lspo_adam_basis_t basis, lspo_gradient_form_t form, const lspo_message_t *message,
+                              bool renews, lspo_work_t *work)
 {
-    for (uint32_t i = 0; basis != LSPO_ADAM_BASIS_PLAIN && i < message->linear_count; i++)
-        if (message->linear[i].compressed)
-            add_weight(basis, &message->linear[i], renews, work);
+    lspo_basis_matrix_t matrices[LSPO_BASIS_MATRICES_MAX];
+    uint32_t count = basis == LSPO_ADAM_BASIS_PLAIN ? 0 : lspo_adam_basis_matrices(form, message, matrices);
+    for (uint32_t i = 0; i < count; i++)
+        add_matrix(basis, &matrices[i], renews, work);
 }

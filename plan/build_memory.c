@@ -52,12 +52,25 @@ static uint64_t resident_optimizer_bytes(const lspo_builder_t *b)
     return one_at_a_time ? largest : sum;
 }
 
+/* Of Adam's bases on the GPU: stages are updated one after the other. */
+static uint64_t basis_scratch_bytes(const lspo_builder_t *b, bool all)
+{
+    uint64_t largest = 0;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        uint64_t bytes =
+            lspo_adam_basis_scratch_bytes(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &b->stages[s].message);
+        if ((all || b->stages[s].updated_on_gpu) && bytes > largest)
+            largest = bytes;
+    }
+    return largest;
+}
+
 void lspo_build_resident_memory(lspo_builder_t *b)
 {
     lspo_footprint_t *f = &b->plan->footprint;
     f->gpu_optimizer_bytes = resident_optimizer_bytes(b);
     f->gpu_parameters_bytes = all_parameter_bytes(b);
-    f->gpu_workspace_bytes = b->activations.workspace_bytes;
+    f->gpu_workspace_bytes = b->activations.workspace_bytes + basis_scratch_bytes(b, true);
     for (uint32_t s = 0; s < b->stage_count; s++)
         f->gpu_projectors_bytes += factor_bytes(b, &b->stages[s].message);
     if (adapters(b)) /* X A and dY B */
@@ -117,7 +130,7 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
      * ended. */
     bool sends_master = parameters && b->workload->transfer == master && gradient_slots == 1;
     f->gpu_parameters_bytes = all_parameter_bytes(b);
-    f->gpu_workspace_bytes = b->activations.workspace_bytes;
+    f->gpu_workspace_bytes = b->activations.workspace_bytes + basis_scratch_bytes(b, false);
     for (uint32_t s = 0; s < b->stage_count; s++) {
         const lspo_build_stage_t *st = &b->stages[s];
         uint64_t elements = st->message.element_count;

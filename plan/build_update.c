@@ -65,7 +65,8 @@ static uint64_t full_step_bytes(const lspo_builder_t *b, const lspo_message_t *m
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
 {
     lspo_build_stage_t *st = &b->stages[stage];
-    st->ready = lspo_build_op(b, LSPO_OP_UPD_GPU, LSPO_VARIANT_NONE, stage, iteration);
+    bool renews = lspo_plan_renews_adam_basis(b->plan, stage, iteration);
+    st->ready = lspo_build_op(b, LSPO_OP_UPD_GPU, renews ? LSPO_VARIANT_RENEW : LSPO_VARIANT_NONE, stage, iteration);
     lspo_build_depend(b, st->backward);
     lspo_build_depend(b, wait);
     if (lowrank(b)) {

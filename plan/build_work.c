@@ -110,7 +110,7 @@ static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *s
         lspo_work_stream(3 * elements * lspo_precision_bytes(b->workload->precision), work);
     else
         lspo_work_adam_in(lspo_plan_optimizer_state(b->plan), b->workload->precision, elements, work);
-    lspo_adam_basis_add_work(lspo_plan_adam_basis(b->plan), &stage->message, renews, work);
+    lspo_adam_basis_add_work(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message, renews, work);
 }
 
 /* The bytes on a link: a message, or what is swapped, read or written. */

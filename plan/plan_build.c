@@ -36,7 +36,8 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     uint64_t rest = stage->message.rest_elements;
     bool master = lspo_optimizer_state_has_master(state, w->precision) && b->plan->gradient_form != LSPO_FORM_LOWRANK;
     stage->moments_bytes = lspo_optimizer_state_bytes(state, elements - rest, rest);
-    stage->moments_bytes += lspo_adam_basis_bytes(lspo_plan_adam_basis(b->plan), &stage->message);
+    stage->moments_bytes +=
+        lspo_adam_basis_bytes(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message);
     stage->optimizer_bytes = stage->moments_bytes + (master ? elements * sizeof(float) : 0);
     if (b->plan->optimizer == LSPO_OPTIMIZER_SGD)
         stage->optimizer_bytes = 0;

@@ -128,6 +128,16 @@ void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *m
     }
 }
 
+static lspo_status_t check_basis(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    const uint32_t *basis = lspo_policy_value(policy, workload, &lspo_parameter_adam_basis);
+    const uint32_t *state = lspo_policy_value(policy, workload, &lspo_parameter_optimizer_state);
+    if (basis == NULL || state == NULL || *basis == LSPO_ADAM_BASIS_PLAIN || *state == LSPO_OPTIMIZER_STATE_FP32)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "--adam-basis %s keeps Adam's m and v in fp32; --optimizer-state is %s, not fp32",
+                      lspo_adam_basis_names[*basis], lspo_optimizer_state_names[*state]);
+}
+
 lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model, const lspo_workload_t *workload)
 {
     const lspo_parameter_context_t context = {policy, model, workload, false};
@@ -138,5 +148,5 @@ lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t 
         if (status != LSPO_OK)
             return status;
     }
-    return LSPO_OK;
+    return check_basis(policy, workload);
 }

@@ -38,6 +38,7 @@ own() {
     lora) echo --rank 4 ;;
     lora-nf4) echo --rank 4 --base-weights nf4 ;;
     native) echo --optimizer-state 8bit ;;
+    native-eigen) echo --adam-basis eigen --basis-every 7 ;;
     backward-update) echo --optimizer-state bf16 ;;
     esac
 }
@@ -60,7 +61,7 @@ numbers() {
 }
 
 steps=60
-for policy in zero zero-delayed lsp lsp-eigen lora lora-nf4 native backward-update; do
+for policy in zero zero-delayed lsp lsp-eigen lora lora-nf4 native native-eigen backward-update; do
     start=$(date +%s%N)
     train $policy whole-$policy >whole.out || fail "$policy: the training left alone"
     whole_ms=$((($(date +%s%N) - start) / 1000000))

@@ -77,6 +77,7 @@ nnz              lsp          nnz             2
 compress-by      lsp          compress-by     dense
 apply-by         lsp          apply-by        dense
 adam-basis       lsp          adam-basis      fixed
+adam-basis       native       adam-basis      eigen
 basis-every      lsp          basis-every     3
 check-every      lsp          check-every     4
 bias-threshold   lsp          bias-threshold  0.9

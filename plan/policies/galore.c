@@ -22,6 +22,8 @@ static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_rank, offsetof(lspo_galore_values_t, rank), true, NULL},
     {&project_every, offsetof(lspo_galore_values_t, project_every), false, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_galore_values_t, optimizer_state), true, NULL},
+    {&lspo_parameter_adam_basis, offsetof(lspo_galore_values_t, adam_basis), false, NULL},
+    {&lspo_parameter_basis_every, offsetof(lspo_galore_values_t, basis_every), false, NULL},
 };
 const lspo_parameters_t lspo_galore_parameters = LSPO_PARAMETERS(uses, lspo_galore_values_t);
 
@@ -38,7 +40,7 @@ const lspo_policy_t lspo_policy_galore = {
     .example = "lspo sim --policy galore --model llama-7b --machine rtx4090 --rank 128 --project-every 50",
     .parameters = &lspo_galore_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
-    .periods = {{&project_every, 1, "new bases"}},
+    .periods = {{&project_every, 1, "new bases"}, LSPO_BASIS_PERIOD},
     .clip_help = "norm of the projected gradients; free",
     .gradient_form = LSPO_FORM_LOWRANK,
     .method = "galore",

@@ -38,6 +38,8 @@ static const lspo_parameter_use_t uses[] = {
     {&scaling, offsetof(lspo_lora_values_t, scaling), false, NULL},
     {&lspo_parameter_base_weights, offsetof(lspo_lora_values_t, base_weights), true, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_lora_values_t, optimizer_state), true, NULL},
+    {&lspo_parameter_adam_basis, offsetof(lspo_lora_values_t, adam_basis), false, NULL},
+    {&lspo_parameter_basis_every, offsetof(lspo_lora_values_t, basis_every), false, NULL},
 };
 const lspo_parameters_t lspo_lora_parameters = LSPO_PARAMETERS(uses, lspo_lora_values_t);
 
@@ -65,6 +67,7 @@ const lspo_policy_t lspo_policy_lora = {
     .example = "lspo sim --policy lora --model llama-7b --machine rtx4090 --rank 32",
     .parameters = &lspo_lora_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
+    .periods = {LSPO_BASIS_PERIOD},
     .clip_help = "norm of the adapters' gradients; free",
     .gradient_form = LSPO_FORM_ADAPTER,
     .method = "lora",

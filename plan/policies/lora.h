@@ -15,6 +15,8 @@ typedef struct LSPO_VALUES_BLOCK {
     double scaling;           /* s = alpha / rank    */
     uint32_t base_weights;    /* lspo_base_weights_t */
     uint32_t optimizer_state; /* lspo_optimizer_state_t */
+    uint32_t adam_basis;      /* lspo_adam_basis_t */
+    uint32_t basis_every;     /* steps between renewals of a stage's eigenbases */
 } lspo_lora_values_t;
 extern const lspo_parameters_t lspo_lora_parameters;
 extern const lspo_parameter_t lspo_parameter_base_weights;

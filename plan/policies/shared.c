@@ -91,8 +91,8 @@ const lspo_parameter_t lspo_parameter_optimizer_state = {
 const lspo_parameter_t lspo_parameter_adam_basis = {
     .key = "adam-basis",
     .value = "plain|fixed|eigen",
-    .help = "coordinates of Adam for each compressed weight: the message's own; the whitened eigenbasis of its first "
-            "gradient; that of its gradients' running second moments (SOAP, arXiv 2409.11321, in the subspace)",
+    .help = "coordinates of Adam for each linear weight: its own; the eigenbasis of its first gradient; that of its "
+            "gradients' running second moments (SOAP, arXiv 2409.11321; lsp: in the whitened subspace)",
     .kind = LSPO_RECORD_NAMED,
     .names = lspo_adam_basis_names,
     .preset = LSPO_ADAM_BASIS_PLAIN,

@@ -15,7 +15,7 @@ extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper     
 
 extern const lspo_parameter_t lspo_parameter_optimizer_state; /* policies whose Adam has its own state        */
 
-/* Policies whose Adam may work in another basis: lsp, lsp-paper. */
+/* Policies whose Adam may work in another basis: native, zero, lsp, lsp-paper, lora, galore. */
 extern const lspo_parameter_t lspo_parameter_adam_basis, lspo_parameter_basis_every;
 
 /* A period of these policies. */

@@ -80,6 +80,8 @@ static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_accumulate_on, offsetof(lspo_zero_values_t, accumulate_on), false, NULL},
     {&cpu_share, offsetof(lspo_zero_values_t, cpu_share), true, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_zero_values_t, optimizer_state), true, NULL},
+    {&lspo_parameter_adam_basis, offsetof(lspo_zero_values_t, adam_basis), false, NULL},
+    {&lspo_parameter_basis_every, offsetof(lspo_zero_values_t, basis_every), false, NULL},
 };
 const lspo_parameters_t lspo_zero_parameters = LSPO_PARAMETERS(uses, lspo_zero_values_t);
 
@@ -91,6 +93,7 @@ const lspo_policy_t lspo_policy_zero = {
     .example = "lspo sim --policy zero --model llama-7b --machine rtx4090 --cpu-share 0.8",
     .parameters = &lspo_zero_parameters,
     .semantics = LSPO_SEMANTICS_EXACT,
+    .periods = {LSPO_BASIS_PERIOD},
     .clip_help = "norm of the full gradient; free, since updates wait for all gradients anyway",
     .train_rest_default = true,
     .method = "adam",

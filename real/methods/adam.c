@@ -4,11 +4,15 @@
  *                                               stage are overwritten on the host, or are the master themselves */
 #include <string.h>
 
-#include "real/methods/gpu_adam.h"
-#include "real/methods/host_adam.h"
+#include "real/methods/eigen.h"
 #include "real/methods/methods.h"
 
 typedef struct {
+    lspo_eigen_scratch_t host, device;
+} adam_t;
+
+typedef struct {
+    lspo_eigen_t eigen;
     lspo_gpu_adam_t gpu;
     lspo_host_adam_t host; /* of a swapped stage: host copies of m, v and the GPU's master */
 } adam_stage_t;
@@ -25,6 +29,7 @@ static void describe(lspo_session_t *session)
         lspo_gpu_adam_describe(session, &session->stages[s], true, &own->gpu);
         lspo_host_adam_describe(session, &session->stages[s], &own->host);
     }
+    lspo_eigen_describe(session);
 }
 
 /* Are the stage's weights on the host its master, too? */
@@ -42,6 +47,9 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
         status = lspo_host_adam_take_moments(session, &own->host, stage->swapped ? own->gpu.master : 0, count);
     if (status != LSPO_OK)
         return status;
+    status = lspo_eigen_take_host(session, s, &own->eigen, count);
+    if (status != LSPO_OK)
+        return status;
     if (master_is_home(session, stage))
         own->host.master = stage->home;
     else if (stage->updated_on_host && stage->swapped)
@@ -53,7 +61,16 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
 
 static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
 {
-    return lspo_gpu_adam_take(session, &session->stages[s], &stage_of(session, s)->gpu);
+    adam_stage_t *own = stage_of(session, s);
+    lspo_status_t status = lspo_gpu_adam_take(session, &session->stages[s], &own->gpu);
+    return status == LSPO_OK ? lspo_eigen_take_device(session, s, &own->eigen) : status;
+}
+
+static lspo_status_t create(lspo_session_t *session)
+{
+    adam_t *adam = session->own;
+    lspo_status_t status = lspo_eigen_take_host_scratch(session, &adam->host);
+    return status == LSPO_OK ? lspo_eigen_take_device_scratch(session, &adam->device) : status;
 }
 
 static lspo_status_t reset(lspo_session_t *session)
@@ -61,6 +78,7 @@ static lspo_status_t reset(lspo_session_t *session)
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_host_adam_clear(&stage_of(session, s)->host);
         lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
+        lspo_eigen_begin(session, s, &stage_of(session, s)->eigen);
     }
     return LSPO_OK;
 }
@@ -71,9 +89,11 @@ static void release(lspo_session_t *session)
         adam_stage_t *own = stage_of(session, s);
         if (master_is_home(session, &session->stages[s]))
             own->host.master = NULL; /* the session gives it back */
+        lspo_eigen_give_back(session, &own->eigen);
         lspo_gpu_adam_give_back(session, &own->gpu);
         lspo_host_adam_give_back(session, &own->host);
     }
+    lspo_eigen_give_back_scratch(session, &((adam_t *)session->own)->host, &((adam_t *)session->own)->device);
 }
 
 /* For a swapped stage: the master of its 16-bit weights. */
@@ -96,6 +116,23 @@ static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const f
     return lspo_gpu_adam_write_master(session, &own->gpu, 0, stage->message.element_count, weights);
 }
 
+/* In eigenbases the matrices step along their directions; the rest follows in the state's order. */
+static void update_gpu_in_bases(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    const adam_stage_t *own = stage_of(session, op->layer);
+    void *gradient = stage->gradient[lspo_session_parity(session, op)];
+    lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    size_t first = lspo_eigen_update_device(session, op, &own->gpu, &own->eigen, &((adam_t *)session->own)->device);
+    const lspo_vector_step_t along = {.keep = lspo_session_kept(session, adam.learning_rate),
+                                      .rate = adam.learning_rate};
+    const lspo_adam_state_t rest =
+        lspo_gpu_adam_at(session, op, &own->gpu, first, stage->message.element_count - first);
+    lspo_compute_step_along(session->compute, first, &along, LSPO_NUMBER_FP32, gradient, stage->weights);
+    lspo_compute_adam_parameters(session->compute, &adam, &rest, lspo_session_at(session, gradient, first),
+                                 lspo_session_at(session, stage->weights, first));
+}
+
 static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -108,7 +145,10 @@ static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
         gpu.moments.memory = optimizer->memory;
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
     const lspo_adam_state_t state = lspo_gpu_adam_at(session, op, &gpu, 0, stage->message.element_count);
-    if (!lspo_session_skips_step(session, op, &session->norms))
+    bool skips = lspo_session_skips_step(session, op, &session->norms);
+    if (!skips && own->eigen.device)
+        update_gpu_in_bases(session, op);
+    else if (!skips)
         lspo_compute_adam_parameters(session->compute, &adam, &state, *gradient,
                                      weights ? weights->memory : stage->weights);
     lspo_session_give_back(session, gradient);
@@ -118,7 +158,11 @@ static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
 static lspo_status_t update_host(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
-    lspo_host_adam_update(session, op, &stage_of(session, op->layer)->host);
+    const adam_stage_t *own = stage_of(session, op->layer);
+    if (own->eigen.host) /* a cap is one of Adam alone */
+        start_ns += lspo_eigen_update_host(session, op, &own->host, &own->eigen, &((adam_t *)session->own)->host);
+    else
+        lspo_host_adam_update(session, op, &own->host);
     lspo_session_pace_update(session, start_ns, session->stages[op->layer].message.element_count);
     return LSPO_OK;
 }
@@ -153,14 +197,17 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
     lspo_walk_host(walk, swapped_master(&session->stages[s], own), own->gpu.master, LSPO_STATE_F32, "%s.gpu_master",
                    name);
     lspo_gpu_adam_visit(&own->gpu, name, walk);
+    lspo_eigen_visit(session, s, &own->eigen, name, walk);
 }
 
 const lspo_method_t lspo_method_adam = {
     .name = "adam",
+    .state_bytes = sizeof(adam_t),
     .stage_bytes = sizeof(adam_stage_t),
     .describe = describe,
     .take_host = take_host,
     .take_device = take_device,
+    .create = create,
     .reset = reset,
     .release = release,
     .ops = {[LSPO_OP_UPD] = update_host,

@@ -1,81 +1,140 @@
-/* eigen.c - a part of methods: Adam in eigenbases on the CPU; see eigen.h. */
+/* eigen.c - a part of methods: Adam in eigenbases; see eigen.h. */
 #include "real/methods/eigen.h"
 
-static bool has_basis(const lspo_session_t *session, uint32_t s, uint32_t i)
+#include <string.h>
+
+#include "plan/policy.h"
+
+typedef struct {
+    uint32_t count;
+    lspo_basis_matrix_t of[LSPO_BASIS_MATRICES_MAX];
+} matrices_t;
+
+static matrices_t matrices_of(const lspo_session_t *session, uint32_t s)
 {
-    return session->stages[s].message.linear[i].compressed;
+    matrices_t matrices = {0};
+    matrices.count = lspo_adam_basis_matrices(session->plan->gradient_form, &session->stages[s].message, matrices.of);
+    return matrices;
+}
+
+static size_t elements_of(const matrices_t *matrices)
+{
+    size_t elements = 0;
+    for (uint32_t i = 0; i < matrices->count; i++)
+        elements += (size_t)matrices->of[i].rows * matrices->of[i].cols;
+    return elements;
 }
 
 static size_t bytes_of(const lspo_session_t *session, uint32_t s)
 {
-    return lspo_adam_basis_bytes(lspo_plan_adam_basis(session->plan), &session->stages[s].message);
+    return lspo_adam_basis_bytes(lspo_plan_adam_basis(session->plan), session->plan->gradient_form,
+                                 &session->stages[s].message);
 }
 
 /* x, y, e_m and e_n. */
-static size_t scratch_floats(const lspo_projection_t *w)
+static size_t scratch_floats(const lspo_basis_matrix_t *matrix)
 {
-    size_t m = w->d_rows, n = w->d_cols;
+    size_t m = matrix->rows, n = matrix->cols;
     return 2 * m * n + m * m + n * n;
 }
 
 void lspo_eigen_describe(lspo_session_t *session)
 {
     size_t largest = 0;
-    for (uint32_t s = 0; s < session->stage_count; s++)
-        for (uint32_t i = 0; bytes_of(session, s) > 0 && i < session->stages[s].message.linear_count; i++) {
-            const lspo_projection_t *w = &session->stages[s].message.linear[i];
-            size_t d = w->d_rows > w->d_cols ? w->d_rows : w->d_cols;
-            largest = w->compressed && d > largest ? d : largest;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        const matrices_t matrices = matrices_of(session, s);
+        for (uint32_t i = 0; bytes_of(session, s) > 0 && session->stages[s].updated_on_host && i < matrices.count;
+             i++) {
+            largest = matrices.of[i].rows > largest ? matrices.of[i].rows : largest;
+            largest = matrices.of[i].cols > largest ? matrices.of[i].cols : largest;
         }
+    }
     if (largest > 0)
         session->method_scratch_count = lspo_eigen_scratch_bytes(largest) / sizeof(float);
     session->workers_multiply = largest > 0;
 }
 
-lspo_status_t lspo_eigen_take(lspo_session_t *session, uint32_t s, lspo_eigen_t *eigen, lspo_host_count_t *count)
+/* ---- memory ---- */
+
+lspo_status_t lspo_eigen_take_host(lspo_session_t *session, uint32_t s, lspo_eigen_t *eigen, lspo_host_count_t *count)
 {
-    size_t bytes = bytes_of(session, s);
-    return bytes > 0 ? lspo_session_take_host(session, count, LSPO_HOST_OPTIMIZERS, bytes, &eigen->memory) : LSPO_OK;
+    size_t bytes = session->stages[s].updated_on_host ? bytes_of(session, s) : 0;
+    return bytes > 0 ? lspo_session_take_host(session, count, LSPO_HOST_OPTIMIZERS, bytes, &eigen->host) : LSPO_OK;
+}
+
+lspo_status_t lspo_eigen_take_device(lspo_session_t *session, uint32_t s, lspo_eigen_t *eigen)
+{
+    size_t bytes = session->stages[s].updated_on_gpu ? bytes_of(session, s) : 0;
+    if (bytes > 0 && (session->asynchronous || session->number != LSPO_NUMBER_FP32))
+        return lspo_error(LSPO_ERR_DEVICE,
+                          "--policy %s updates its weights on the GPU, where --adam-basis fixed and eigen run only on "
+                          "--device host in fp32; lsp and zero, whose Adam is on the CPU, run them on any device",
+                          session->plan->policy->name);
+    return bytes > 0 ? lspo_session_take(session, bytes, &eigen->device) : LSPO_OK;
 }
 
 void lspo_eigen_give_back(lspo_session_t *session, lspo_eigen_t *eigen)
 {
-    lspo_device_host_free(session->device, eigen->memory);
-    eigen->memory = NULL;
+    lspo_device_host_free(session->device, eigen->host);
+    eigen->host = NULL;
+    lspo_session_give_back(session, &eigen->device);
 }
 
-lspo_status_t lspo_eigen_take_scratch(lspo_session_t *session, lspo_eigen_scratch_t *scratch)
+static size_t largest_scratch_bytes(const lspo_session_t *session, bool on_gpu)
 {
     size_t largest = 0;
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        const lspo_message_t *message = &session->stages[s].message;
-        size_t floats = 0;
-        for (uint32_t i = 0; bytes_of(session, s) > 0 && i < message->linear_count; i++)
-            floats += has_basis(session, s, i) ? scratch_floats(&message->linear[i]) : 0;
-        largest = floats > largest ? floats : largest;
+        const lspo_session_stage_t *stage = &session->stages[s];
+        size_t bytes = lspo_adam_basis_scratch_bytes(lspo_plan_adam_basis(session->plan), session->plan->gradient_form,
+                                                     &stage->message);
+        if ((on_gpu ? stage->updated_on_gpu : stage->updated_on_host) && bytes > largest)
+            largest = bytes;
     }
-    if (largest == 0)
-        return LSPO_OK;
-    return lspo_device_host_alloc(session->device, largest * sizeof(float), (void **)&scratch->memory);
+    return largest;
 }
 
-void lspo_eigen_give_back_scratch(lspo_session_t *session, lspo_eigen_scratch_t *scratch)
+lspo_status_t lspo_eigen_take_host_scratch(lspo_session_t *session, lspo_eigen_scratch_t *scratch)
 {
-    lspo_device_host_free(session->device, scratch->memory);
-    scratch->memory = NULL;
+    size_t bytes = largest_scratch_bytes(session, false), elements = 0;
+    lspo_status_t status = bytes > 0 ? lspo_device_host_alloc(session->device, bytes, &scratch->memory) : LSPO_OK;
+    if (status != LSPO_OK || bytes == 0 || !lspo_session_packs(session))
+        return status;
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        const matrices_t matrices = matrices_of(session, s);
+        elements = elements_of(&matrices) > elements ? elements_of(&matrices) : elements;
+    }
+    return lspo_device_host_alloc(session->device, elements * sizeof(float), (void **)&scratch->message);
 }
+
+lspo_status_t lspo_eigen_take_device_scratch(lspo_session_t *session, lspo_eigen_scratch_t *scratch)
+{
+    size_t bytes = largest_scratch_bytes(session, true);
+    return bytes > 0 ? lspo_session_take(session, bytes, &scratch->memory) : LSPO_OK;
+}
+
+void lspo_eigen_give_back_scratch(lspo_session_t *session, lspo_eigen_scratch_t *host, lspo_eigen_scratch_t *device)
+{
+    lspo_device_host_free(session->device, host->memory);
+    lspo_device_host_free(session->device, host->message);
+    *host = (lspo_eigen_scratch_t){0};
+    lspo_session_give_back(session, &device->memory);
+}
+
+/* ---- matrices ---- */
 
 lspo_eigen_weight_t lspo_eigen_weight(const lspo_session_t *session, uint32_t s, uint32_t i, const lspo_eigen_t *eigen,
                                       const lspo_eigen_scratch_t *scratch)
 {
-    const lspo_projection_t *linear = session->stages[s].message.linear;
-    float *bases = eigen->memory, *at = scratch->memory;
+    const matrices_t matrices = matrices_of(session, s);
+    float *bases = eigen->host ? eigen->host : eigen->device, *at = scratch ? scratch->memory : NULL;
     for (uint32_t k = 0; k < i; k++) {
-        bases += has_basis(session, s, k) ? lspo_eigen_basis_floats(linear[k].d_rows, linear[k].d_cols) : 0;
-        at += has_basis(session, s, k) ? scratch_floats(&linear[k]) : 0;
+        bases += lspo_eigen_basis_floats(matrices.of[k].rows, matrices.of[k].cols);
+        at += at ? scratch_floats(&matrices.of[k]) : 0;
     }
-    size_t m = linear[i].d_rows, n = linear[i].d_cols;
+    size_t m = matrices.of[i].rows, n = matrices.of[i].cols;
     lspo_eigen_weight_t weight = {.basis = lspo_eigen_basis_in(m, n, bases)};
+    if (!at)
+        return weight;
     weight.x = at;
     weight.y = weight.x + m * n;
     weight.e_m = weight.y + m * n;
@@ -83,111 +142,137 @@ lspo_eigen_weight_t lspo_eigen_weight(const lspo_session_t *session, uint32_t s,
     return weight;
 }
 
-/* An UPD. */
-typedef struct {
-    lspo_session_t *session;
-    const void *landing;
-    void *outgoing;
-    size_t count;
-    size_t at[LSPO_LINEAR_MAX]; /* of each weight in the message */
-    lspo_eigen_weight_t weights[LSPO_LINEAR_MAX];
-} update_t;
-
-static size_t elements_of(const lspo_eigen_weight_t *weight)
+static void begin_side(size_t d, float *t, float *moment)
 {
-    return weight->basis.d_m * weight->basis.d_n;
+    memset(t, 0, d * d * sizeof *t);
+    memset(moment, 0, d * d * sizeof *moment);
+    for (size_t i = 0; i < d; i++)
+        t[i * d + i] = 1;
 }
 
-static void unpack_weight(void *context, uint32_t worker, size_t item)
+void lspo_eigen_begin(const lspo_session_t *session, uint32_t s, const lspo_eigen_t *eigen)
 {
-    const update_t *update = context;
-    const lspo_eigen_weight_t *weight = &update->weights[item];
-    (void)worker;
-    lspo_session_unpack_numbers(update->session->link, elements_of(weight),
-                                lspo_session_link_at(update->session, update->landing, update->at[item]), weight->x);
-}
-
-static void pack_weight(void *context, uint32_t worker, size_t item)
-{
-    const update_t *update = context;
-    const lspo_eigen_weight_t *weight = &update->weights[item];
-    (void)worker;
-    lspo_session_pack_numbers(update->session->link, elements_of(weight), weight->x,
-                              lspo_session_link_at(update->session, update->outgoing, update->at[item]));
-}
-
-/* The compressed weights of the op's stage, with gradients and deltas in place, or in x if the link has 16 bits. */
-static void list_weights(const lspo_op_t *op, const lspo_host_adam_t *host, const lspo_eigen_t *eigen,
-                         const lspo_eigen_scratch_t *scratch, update_t *update)
-{
-    const lspo_session_t *session = update->session;
-    const lspo_message_t *message = &session->stages[op->layer].message;
-    for (uint32_t i = 0; i < message->linear_count; i++) {
-        if (!has_basis(session, op->layer, i))
-            continue;
-        size_t at = message->linear[i].message_offset_elements;
-        lspo_eigen_weight_t *weight = &update->weights[update->count];
-        *weight = lspo_eigen_weight(session, op->layer, i, eigen, scratch);
-        weight->m = (float *)host->moments.memory + at;
-        weight->v = weight->m + host->count;
-        weight->gradient = weight->delta = weight->x;
-        if (!lspo_session_packs(session)) {
-            weight->gradient = lspo_session_link_at(session, update->landing, at);
-            weight->delta = lspo_session_link_at(session, update->outgoing, at);
-        }
-        update->at[update->count++] = at;
+    const matrices_t matrices = matrices_of(session, s);
+    for (uint32_t i = 0; (eigen->host || eigen->device) && i < matrices.count; i++) {
+        const lspo_eigen_basis_t basis = lspo_eigen_weight(session, s, i, eigen, NULL).basis;
+        begin_side(basis.d_m, basis.t_m, basis.l);
+        begin_side(basis.d_n, basis.t_n, basis.r);
     }
 }
 
-static void update_weights(const lspo_op_t *op, update_t *update)
+/* ---- updates ---- */
+
+/* Arrays with the layout of the message. */
+typedef struct {
+    const float *gradient;
+    float *m, *v, *delta;
+} arrays_t;
+
+static void step_matrices(const lspo_session_t *session, const lspo_op_t *op, const lspo_eigen_t *eigen,
+                          const lspo_eigen_scratch_t *scratch, const arrays_t *arrays, lspo_eigen_step_t *step)
 {
-    lspo_session_t *session = update->session;
-    bool renews = op->variant == LSPO_VARIANT_RENEW;
+    const matrices_t matrices = matrices_of(session, op->layer);
+    lspo_eigen_weight_t weights[LSPO_BASIS_MATRICES_MAX];
     bool fixed = lspo_plan_adam_basis(session->plan) == LSPO_ADAM_BASIS_FIXED;
-    const lspo_eigen_step_t step = {.workers = session->workers,
-                                    .adam = lspo_host_adam_of(session, op),
-                                    .renewal = fixed    ? LSPO_EIGEN_FIXED
-                                               : renews ? LSPO_EIGEN_RENEW
-                                                        : LSPO_EIGEN_KEEP,
-                                    .weights = update->weights,
-                                    .count = update->count,
-                                    .scratch = session->method_scratch,
-                                    .scratch_bytes = session->method_scratch_count * sizeof(float)};
-    if (lspo_session_packs(session))
-        lspo_workers_run(session->workers, update->count, unpack_weight, update);
-    lspo_eigen_adam(&step);
-    if (lspo_session_packs(session))
-        lspo_workers_run(session->workers, update->count, pack_weight, update);
+    for (uint32_t i = 0; i < matrices.count; i++) {
+        size_t at = matrices.of[i].offset_elements;
+        weights[i] = lspo_eigen_weight(session, op->layer, i, eigen, scratch);
+        weights[i].gradient = arrays->gradient + at;
+        weights[i].m = arrays->m + at;
+        weights[i].v = arrays->v + at;
+        weights[i].delta = arrays->delta + at;
+    }
+    step->weights = weights;
+    step->count = matrices.count;
+    step->renewal = fixed ? LSPO_EIGEN_FIXED : op->variant == LSPO_VARIANT_RENEW ? LSPO_EIGEN_RENEW : LSPO_EIGEN_KEEP;
+    lspo_eigen_adam(step);
 }
 
-static void update_others(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
+/* Between the link's format and fp32, shared by the workers block by block. */
+typedef struct {
+    const lspo_session_t *session;
+    float *numbers;
+    void *message;
+    size_t count;
+    bool packs;
+} conversion_t;
+
+static void convert_block(void *context, uint32_t worker, size_t block)
 {
-    const lspo_message_t *message = &session->stages[op->layer].message;
-    for (uint32_t i = 0; i < message->linear_count; i++)
-        if (!has_basis(session, op->layer, i))
-            lspo_host_adam_update_part(session, op, host, message->linear[i].message_offset_elements,
-                                       message->linear[i].message_elements);
-    lspo_host_adam_update_part(session, op, host, message->rest_offset_elements, message->rest_elements);
+    const conversion_t *all = context;
+    size_t at = block * LSPO_UPDATE_BLOCK,
+           n = all->count - at < LSPO_UPDATE_BLOCK ? all->count - at : LSPO_UPDATE_BLOCK;
+    void *message = lspo_session_link_at(all->session, all->message, at);
+    (void)worker;
+    if (all->packs)
+        lspo_session_pack_numbers(all->session->link, n, all->numbers + at, message);
+    else
+        lspo_session_unpack_numbers(all->session->link, n, message, all->numbers + at);
 }
 
-uint64_t lspo_eigen_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
-                           const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
+static void convert(lspo_session_t *session, float *numbers, void *message, size_t count, bool packs)
 {
+    conversion_t all = {session, numbers, message, count, packs};
+    lspo_workers_run(session->workers, (count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK, convert_block, &all);
+}
+
+/* The matrices of a step that is not skipped. */
+static void update_matrices(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
+                            const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const matrices_t matrices = matrices_of(session, op->layer);
     uint32_t slot = lspo_session_slot(session, op);
-    update_t update = {.session = session,
-                       .landing = session->stages[op->layer].landing[slot],
-                       .outgoing = session->stages[op->layer].outgoing[slot]};
+    bool packs = lspo_session_packs(session);
+    float *gradient = packs ? scratch->message : stage->landing[slot], *m = host->moments.memory;
+    arrays_t arrays = {.gradient = gradient, .m = m, .v = m + host->moments.places, .delta = stage->outgoing[slot]};
+    lspo_eigen_step_t step = {.workers = session->workers,
+                              .adam = lspo_host_adam_of(session, op),
+                              .scratch = session->method_scratch,
+                              .scratch_bytes = session->method_scratch_count * sizeof(float)};
+    if (packs)
+        convert(session, gradient, stage->landing[slot], elements_of(&matrices), false);
+    if (packs || host->master)
+        arrays.delta = gradient;
+    step_matrices(session, op, eigen, scratch, &arrays, &step);
+    if (host->master)
+        lspo_host_adam_step_along(session, op, host, arrays.delta, elements_of(&matrices));
+    else if (packs)
+        convert(session, arrays.delta, stage->outgoing[slot], elements_of(&matrices), true);
+}
+
+uint64_t lspo_eigen_update_host(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
+                                const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
+{
+    const matrices_t matrices = matrices_of(session, op->layer);
+    bool skips = lspo_session_skips_step(session, op, session->host_norms);
     uint64_t start_ns = lspo_now_ns(), took_ns;
-    list_weights(op, host, eigen, scratch, &update);
-    if (!lspo_session_skips_step(session, op, session->host_norms))
-        update_weights(op, &update);
+    if (!skips)
+        update_matrices(session, op, host, eigen, scratch);
     took_ns = lspo_now_ns() - start_ns;
-    update_others(session, op, host);
+    size_t first = skips ? 0 : elements_of(&matrices); /* a skipped step may send its master */
+    lspo_host_adam_update_part(session, op, host, first, host->count - first);
     return took_ns;
+}
+
+size_t lspo_eigen_update_device(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,
+                                const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
+{
+    const matrices_t matrices = matrices_of(session, op->layer);
+    float *gradient = session->stages[op->layer].gradient[lspo_session_parity(session, op)], *m = gpu->moments.memory;
+    const arrays_t arrays = {.gradient = gradient, .m = m, .v = m + gpu->moments.places, .delta = gradient};
+    size_t floats = 0;
+    for (uint32_t i = 0; i < matrices.count; i++)
+        floats += scratch_floats(&matrices.of[i]);
+    lspo_eigen_step_t step = {.adam = lspo_gpu_adam_of(session, op), .scratch = (float *)scratch->memory + floats};
+    step_matrices(session, op, eigen, scratch, &arrays, &step);
+    return elements_of(&matrices);
 }
 
 void lspo_eigen_visit(const lspo_session_t *session, uint32_t s, const lspo_eigen_t *eigen, const char *name,
                       lspo_state_walk_t *walk)
 {
-    lspo_walk_host(walk, eigen->memory, bytes_of(session, s) / sizeof(float), LSPO_STATE_F32, "%s.bases", name);
+    size_t count = bytes_of(session, s) / sizeof(float);
+    lspo_walk_host(walk, eigen->host, count, LSPO_STATE_F32, "%s.bases", name);
+    lspo_walk_device(walk, eigen->device, count, LSPO_STATE_F32, "%s.gpu_bases", name);
 }

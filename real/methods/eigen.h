@@ -1,38 +1,56 @@
-/* eigen.h - a building block of methods: Adam in the eigenbases of a stage's compressed weights, kernels/eigen_adam.h,
- * on the CPU.  With --adam-basis plain there are none: then memory is NULL, and host_adam.h does the whole update. */
+/* eigen.h - a building block of methods: Adam in the eigenbases of a stage's linear weights, kernels/eigen_adam.h, on
+ * the CPU or in the memory of a device that the host sees.  With --adam-basis plain there are none: host and device are
+ * NULL, and host_adam.h or gpu_adam.h do the whole update.
+ *
+ * The matrices that have a basis (plan/adam_basis.h) are the first elements of a message; the rest of it is updated
+ * plainly. */
 #ifndef LSPO_REAL_METHODS_EIGEN_H
 #define LSPO_REAL_METHODS_EIGEN_H
 
 #include "kernels/eigen_adam.h"
+#include "real/methods/gpu_adam.h"
 #include "real/methods/host_adam.h"
 
-/* The bases of a stage's compressed weights, one after the other. */
+/* The bases of a stage's matrices, one after the other. */
 typedef struct {
-    void *memory; /* host; NULL: none */
+    void *host, *device; /* where the stage is updated; NULL: not there, or plain */
 } lspo_eigen_t;
 
-/* The scratch of a session, which updates one stage after the other. */
+/* Scratch of a lane, which updates one stage after the other. */
 typedef struct {
-    float *memory; /* host: x, y, e_m, e_n of a stage's weights; NULL: no stage has bases */
+    void *memory;   /* x, y, e_m and e_n of a stage's matrices, then LAPACK's; NULL: no stage has bases */
+    float *message; /* CPU lane: the matrices in fp32; NULL if the link has them so                     */
 } lspo_eigen_scratch_t;
 
 /* Before any memory is taken: the scratch of each worker. */
 void lspo_eigen_describe(lspo_session_t *session);
-/* Take the host memory of a stage's bases; give_back releases it. */
-lspo_status_t lspo_eigen_take(lspo_session_t *session, uint32_t stage, lspo_eigen_t *eigen, lspo_host_count_t *count);
-void lspo_eigen_give_back(lspo_session_t *session, lspo_eigen_t *eigen);
-/* Take the scratch; give_back_scratch releases it. */
-lspo_status_t lspo_eigen_take_scratch(lspo_session_t *session, lspo_eigen_scratch_t *scratch);
-void lspo_eigen_give_back_scratch(lspo_session_t *session, lspo_eigen_scratch_t *scratch);
 
-/* Weight i of a stage, which must be compressed, in the scratch; without gradient, moments and delta. */
+/* Take the memory of a stage's bases where the plan updates it; give_back releases it.  LSPO_ERR_DEVICE on a device
+ * whose memory the host does not see. */
+lspo_status_t lspo_eigen_take_host(lspo_session_t *session, uint32_t stage, lspo_eigen_t *eigen,
+                                   lspo_host_count_t *count);
+lspo_status_t lspo_eigen_take_device(lspo_session_t *session, uint32_t stage, lspo_eigen_t *eigen);
+void lspo_eigen_give_back(lspo_session_t *session, lspo_eigen_t *eigen);
+/* The same of the scratch of a lane. */
+lspo_status_t lspo_eigen_take_host_scratch(lspo_session_t *session, lspo_eigen_scratch_t *scratch);
+lspo_status_t lspo_eigen_take_device_scratch(lspo_session_t *session, lspo_eigen_scratch_t *scratch);
+void lspo_eigen_give_back_scratch(lspo_session_t *session, lspo_eigen_scratch_t *host, lspo_eigen_scratch_t *device);
+
+/* Before the first gradient: T = I, L = R = 0. */
+void lspo_eigen_begin(const lspo_session_t *session, uint32_t stage, const lspo_eigen_t *eigen);
+
+/* Matrix i of a stage in the scratch (NULL: none), without gradient, moments and delta. */
 lspo_eigen_weight_t lspo_eigen_weight(const lspo_session_t *session, uint32_t stage, uint32_t i,
                                       const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch);
 
-/* UPD of a stage that has bases, shared among the workers: of its compressed weights in their bases, of all others as
- * by lspo_host_adam_update().  Returns the nanoseconds that the former took. */
-uint64_t lspo_eigen_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
-                           const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch);
+/* UPD of a stage with bases, shared among the workers: as lspo_host_adam_update().  Returns the nanoseconds that the
+ * matrices took. */
+uint64_t lspo_eigen_update_host(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
+                                const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch);
+/* UPD_GPU: the directions of the matrices replace their gradients.  Returns the number of their elements; the caller
+ * updates what follows them. */
+size_t lspo_eigen_update_device(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,
+                                const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch);
 
 /* Visit the array NAME.bases. */
 void lspo_eigen_visit(const lspo_session_t *session, uint32_t stage, const lspo_eigen_t *eigen, const char *name,

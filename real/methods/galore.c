@@ -39,6 +39,9 @@ static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
     lspo_status_t status = lspo_gpu_adam_take(session, stage, &own->gpu);
     if (status != LSPO_OK)
         return status;
+    status = lspo_eigen_take_device(session, s, &own->eigen);
+    if (status != LSPO_OK)
+        return status;
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];
         if (linear->compressed)
@@ -49,10 +52,17 @@ static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
     return LSPO_OK;
 }
 
+static lspo_status_t create(lspo_session_t *session)
+{
+    return lspo_eigen_take_device_scratch(session, session->own);
+}
+
 static lspo_status_t reset(lspo_session_t *session)
 {
-    for (uint32_t s = 0; s < session->stage_count; s++)
+    for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
+        lspo_eigen_begin(session, s, &stage_of(session, s)->eigen);
+    }
     return LSPO_OK;
 }
 
@@ -66,10 +76,12 @@ static void release(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_galore_stage_t *own = stage_of(session, s);
+        lspo_eigen_give_back(session, &own->eigen);
         lspo_gpu_adam_give_back(session, &own->gpu);
         for (int i = 0; i < LSPO_LINEAR_MAX; i++)
             lspo_session_give_back(session, &own->basis[i]);
     }
+    lspo_eigen_give_back_scratch(session, &(lspo_eigen_scratch_t){0}, session->own);
 }
 
 /* In a step with new bases the full gradients of all micro-batches are summed before they are compressed. */
@@ -211,12 +223,18 @@ give_back:
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_galore_stage_t *own = stage_of(session, op->layer);
     void *gradient = stage->gradient[lspo_session_parity(session, op)];
     lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    size_t first = 0;
+    if (lspo_session_skips_step(session, op, &session->norms))
+        return LSPO_OK;
+    if (own->eigen.device)
+        first = lspo_eigen_update_device(session, op, &own->gpu, &own->eigen, session->own);
     const lspo_adam_state_t state =
-        lspo_gpu_adam_at(session, op, &stage_of(session, op->layer)->gpu, 0, stage->message.element_count);
-    if (!lspo_session_skips_step(session, op, &session->norms))
-        lspo_compute_adam_direction(session->compute, &adam, &state, gradient, gradient);
+        lspo_gpu_adam_at(session, op, &own->gpu, first, stage->message.element_count - first);
+    void *others = lspo_session_at(session, gradient, first);
+    lspo_compute_adam_direction(session->compute, &adam, &state, others, others);
     return LSPO_OK;
 }
 
@@ -298,6 +316,7 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
     const lspo_session_stage_t *stage = &session->stages[s];
     const lspo_galore_stage_t *own = stage_of(session, s);
     lspo_gpu_adam_visit(&own->gpu, name, walk);
+    lspo_eigen_visit(session, s, &own->eigen, name, walk);
     for (uint32_t i = 0; i < stage->message.linear_count; i++)
         lspo_walk_device(walk, own->basis[i], basis_count(session, &stage->message.linear[i]),
                          lspo_state_type_of(session->number), "%s.basis%" PRIu32, name, i);
@@ -305,10 +324,12 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
 
 const lspo_method_t lspo_method_galore = {
     .name = "galore",
+    .state_bytes = sizeof(lspo_eigen_scratch_t),
     .stage_bytes = sizeof(lspo_galore_stage_t),
     .norm_comes_late = true, /* bases are computed before */
     .describe = describe,
     .take_device = take_device,
+    .create = create,
     .reset = reset,
     .drop = drop,
     .release = release,

@@ -7,6 +7,7 @@
 #include "kernels/adam.h"
 #include "kernels/pack.h"
 #include "kernels/rounding.h"
+#include "kernels/vector.h"
 
 void lspo_host_adam_describe(const lspo_session_t *session, const lspo_session_stage_t *stage,
                              lspo_host_adam_t *host_out)
@@ -63,7 +64,8 @@ typedef struct {
     lspo_session_stage_t *stage;
     const lspo_host_adam_t *host;
     lspo_adam_t adam;
-    size_t first, end; /* elements */
+    size_t first, end;      /* elements */
+    const float *direction; /* of the step; NULL: Adam's */
     uint32_t slot;
     bool skips; /* skip the step: masters are unchanged and are sent */
 } update_t;
@@ -90,6 +92,13 @@ static void update_rounded(const update_t *update, const float *gradient, size_t
     }
 }
 
+static void step_along(const update_t *update, size_t at, size_t n)
+{
+    const lspo_vector_step_t step = {.keep = lspo_session_kept(update->session, update->adam.learning_rate),
+                                     .rate = update->adam.learning_rate};
+    lspo_step_along(n, &step, update->direction + at, (float *)update->host->master + at);
+}
+
 /* Update one block with a master, and copy it to the outgoing buffer if the master itself is not sent, or into the
  * weights on the host unless they are the master. */
 static void update_parameters(const update_t *update, const float *gradient, size_t at, size_t n)
@@ -100,7 +109,9 @@ static void update_parameters(const update_t *update, const float *gradient, siz
     void *master = (char *)update->host->master + at * lspo_number_bytes(number);
     void *home = update->stage->home;
     void *outgoing = update->stage->outgoing[update->slot];
-    if (!update->skips && number == LSPO_NUMBER_FP32)
+    if (update->direction)
+        step_along(update, at, n);
+    else if (!update->skips && number == LSPO_NUMBER_FP32)
         lspo_adam_parameters(&update->adam, &moments, gradient, master);
     else if (!update->skips)
         update_rounded(update, gradient, at, n);
@@ -129,7 +140,9 @@ static void update_block(void *context, uint32_t worker, size_t block)
     const update_t *update = context;
     size_t at = update->first + block * LSPO_UPDATE_BLOCK;
     size_t n = update->end - at < LSPO_UPDATE_BLOCK ? update->end - at : LSPO_UPDATE_BLOCK;
-    const float *gradient = lspo_session_landed(update->session, worker, update->stage->landing[update->slot], at, n);
+    const float *gradient =
+        update->direction ? NULL
+                          : lspo_session_landed(update->session, worker, update->stage->landing[update->slot], at, n);
     if (update->host->master)
         update_parameters(update, gradient, at, n);
     else if (!update->skips)
@@ -144,19 +157,38 @@ lspo_adam_t lspo_host_adam_of(const lspo_session_t *session, const lspo_op_t *op
     return adam;
 }
 
+static update_t update_of(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
+{
+    return (update_t){.session = session,
+                      .op = op,
+                      .stage = &session->stages[op->layer],
+                      .host = host,
+                      .adam = lspo_host_adam_of(session, op),
+                      .slot = lspo_session_slot(session, op),
+                      .skips = lspo_session_skips_step(session, op, session->host_norms)};
+}
+
+static void run_blocks(update_t *update, size_t at, size_t count)
+{
+    update->first = at;
+    update->end = at + count;
+    lspo_workers_run(update->session->workers, (count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK, update_block,
+                     update);
+}
+
 void lspo_host_adam_update_part(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host, size_t at,
                                 size_t count)
 {
-    update_t work = {.session = session,
-                     .op = op,
-                     .stage = &session->stages[op->layer],
-                     .host = host,
-                     .adam = lspo_host_adam_of(session, op),
-                     .first = at,
-                     .end = at + count,
-                     .slot = lspo_session_slot(session, op),
-                     .skips = lspo_session_skips_step(session, op, session->host_norms)};
-    lspo_workers_run(session->workers, (count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK, update_block, &work);
+    update_t update = update_of(session, op, host);
+    run_blocks(&update, at, count);
+}
+
+void lspo_host_adam_step_along(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
+                               const float *direction, size_t count)
+{
+    update_t update = update_of(session, op, host);
+    update.direction = direction;
+    run_blocks(&update, 0, count);
 }
 
 void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)

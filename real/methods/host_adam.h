@@ -34,6 +34,9 @@ void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const l
 /* The same of `count` elements of the message from `at` on. */
 void lspo_host_adam_update_part(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host, size_t at,
                                 size_t count);
+/* The same of the first `count` elements along a direction, with a master: master <- keep master - eta direction. */
+void lspo_host_adam_step_along(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
+                               const float *direction, size_t count);
 /* Rate, step, decay and scale of the op's gradient. */
 lspo_adam_t lspo_host_adam_of(const lspo_session_t *session, const lspo_op_t *op);
 /* Visit the arrays NAME.master and NAME.moments (in 8 bits NAME.codes, NAME.scales). */

@@ -6,14 +6,16 @@
 #include "kernels/gemm.h"
 #include "kernels/random.h"
 #include "plan/policies/lora.h"
-#include "real/methods/gpu_adam.h"
+#include "real/methods/eigen.h"
 #include "real/methods/methods.h"
 
 typedef struct {
+    lspo_eigen_scratch_t eigen;
     void *scratch; /* device: X A and dY B; shared, since blocks are alike and run one at a time */
 } lora_t;
 
 typedef struct {
+    lspo_eigen_t eigen; /* of the factors */
     lspo_gpu_adam_t gpu;
     void *factors; /* device: A and B of each linear weight, as in the message */
     lspo_adapters_t adapters;
@@ -60,9 +62,17 @@ static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
     lspo_status_t status = lspo_gpu_adam_take(session, stage, &stage_of(session, s)->gpu);
     if (status != LSPO_OK)
         return status;
+    status = lspo_eigen_take_device(session, s, &stage_of(session, s)->eigen);
+    if (status != LSPO_OK)
+        return status;
     if (stage->message.linear_count > 0)
         status = make_adapters(session, stage);
     return status;
+}
+
+static lspo_status_t create(lspo_session_t *session)
+{
+    return lspo_eigen_take_device_scratch(session, &((lora_t *)session->own)->eigen);
 }
 
 /* A ~ N(0, 1 / m), so that X A of a normalised X is of order one; B = 0, so that training starts at the frozen
@@ -95,6 +105,7 @@ static lspo_status_t reset(lspo_session_t *session)
     lspo_status_t status = LSPO_OK;
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
+        lspo_eigen_begin(session, s, &stage_of(session, s)->eigen);
         if (stage_of(session, s)->factors)
             status = seed_adapters(session, s);
         if (status != LSPO_OK)
@@ -106,9 +117,11 @@ static lspo_status_t reset(lspo_session_t *session)
 static void release(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_eigen_give_back(session, &stage_of(session, s)->eigen);
         lspo_gpu_adam_give_back(session, &stage_of(session, s)->gpu);
         lspo_session_give_back(session, &stage_of(session, s)->factors);
     }
+    lspo_eigen_give_back_scratch(session, &(lspo_eigen_scratch_t){0}, &((lora_t *)session->own)->eigen);
     lspo_session_give_back(session, &((lora_t *)session->own)->scratch);
 }
 
@@ -141,6 +154,18 @@ static void step_part(lspo_session_t *session, const lspo_op_t *op, size_t at, s
     lspo_compute_adam_parameters(session->compute, &adam, &state, gradient, weights);
 }
 
+/* In eigenbases the factors step along their directions. */
+static void step_factors(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lora_stage_t *own = stage_of(session, op->layer);
+    float rate = lspo_session_rate(session, op);
+    const lspo_vector_step_t along = {.keep = lspo_session_kept(session, rate), .rate = rate};
+    size_t count = lspo_eigen_update_device(session, op, &own->gpu, &own->eigen, &((lora_t *)session->own)->eigen);
+    lspo_compute_step_along(session->compute, count, &along, LSPO_NUMBER_FP32,
+                            stage->gradient[lspo_session_parity(session, op)], own->factors);
+}
+
 /* The first part of the message updates the adapters; the rest, if trained, the stage's other tensors. */
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
@@ -148,7 +173,9 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     const lora_stage_t *own = stage_of(session, op->layer);
     bool skips = lspo_session_skips_step(session, op, &session->norms);
     size_t factors = own->factors ? factor_count(stage) : 0, rest = stage->message.element_count - factors;
-    if (!skips && factors > 0)
+    if (!skips && own->eigen.device)
+        step_factors(session, op);
+    else if (!skips && factors > 0)
         step_part(session, op, 0, factors, own->factors);
     if (!skips && rest > 0)
         step_part(session, op, factors, rest, lspo_session_rest(session, stage));
@@ -186,6 +213,7 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
 {
     const lora_stage_t *own = stage_of(session, s);
     lspo_gpu_adam_visit(&own->gpu, name, walk);
+    lspo_eigen_visit(session, s, &own->eigen, name, walk);
     lspo_walk_device(walk, own->factors, factor_count(&session->stages[s]), lspo_state_type_of(session->number),
                      "%s.adapters", name);
 }
@@ -196,6 +224,7 @@ const lspo_method_t lspo_method_lora = {
     .stage_bytes = sizeof(lora_stage_t),
     .describe = describe,
     .take_device = take_device,
+    .create = create,
     .reset = reset,
     .release = release,
     .ops = {[LSPO_OP_UPD_GPU] = update},

@@ -25,7 +25,7 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
     lspo_status_t status = lspo_host_adam_take_moments(session, host, 0, count);
     if (status != LSPO_OK)
         return status;
-    status = lspo_eigen_take(session, s, &lspo_pairs_of(session, s)->eigen, count);
+    status = lspo_eigen_take_host(session, s, &lspo_pairs_of(session, s)->eigen, count);
     if (status != LSPO_OK)
         return status;
     return lspo_host_adam_take_outgoing(session, s, host, false, count);
@@ -63,10 +63,7 @@ static lspo_status_t create(lspo_session_t *session)
     lspo_status_t status = lspo_pairs_make_carry(session);
     if (status != LSPO_OK)
         return status;
-    status = lspo_eigen_take_scratch(session, &pairs->eigen);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_pairs_begin_bases(session);
+    status = lspo_eigen_take_host_scratch(session, &pairs->eigen);
     if (status != LSPO_OK)
         return status;
     if (scratch)
@@ -100,7 +97,7 @@ static void release(lspo_session_t *session)
     lspo_session_give_back(session, &pairs->scratch);
     lspo_device_host_free(session->device, pairs->carry_scratch);
     lspo_pairs_release(session);
-    lspo_eigen_give_back_scratch(session, &pairs->eigen);
+    lspo_eigen_give_back_scratch(session, &pairs->eigen, &(lspo_eigen_scratch_t){0});
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_host_adam_give_back(session, &lspo_pairs_of(session, s)->host);
         lspo_eigen_give_back(session, &lspo_pairs_of(session, s)->eigen);
@@ -160,8 +157,9 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     uint64_t start_ns = lspo_now_ns();
     const lspo_pairs_stage_t *own = lspo_pairs_of(session, op->layer);
     lspo_pairs_carry_moments(session, op);
-    if (own->eigen.memory) /* a cap is one of Adam alone */
-        start_ns += lspo_eigen_update(session, op, &own->host, &own->eigen, &((lspo_pairs_t *)session->own)->eigen);
+    if (own->eigen.host) /* a cap is one of Adam alone */
+        start_ns +=
+            lspo_eigen_update_host(session, op, &own->host, &own->eigen, &((lspo_pairs_t *)session->own)->eigen);
     else
         lspo_host_adam_update(session, op, &own->host);
     lspo_session_pace_update(session, start_ns, session->stages[op->layer].message.element_count);

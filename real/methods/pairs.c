@@ -267,15 +267,13 @@ static void begin_stage(void *context, uint32_t worker, size_t s)
     const begin_t *begin = context;
     const lspo_pairs_stage_t *own = lspo_pairs_of(begin->session, (uint32_t)s);
     void *scratch = begin->scratch + worker * begin->scratch_bytes;
-    for (uint32_t i = 0; own->eigen.memory && i < begin->session->stages[s].message.linear_count; i++) {
+    lspo_eigen_begin(begin->session, (uint32_t)s, &own->eigen);
+    for (uint32_t i = 0; own->eigen.host && i < begin->session->stages[s].message.linear_count; i++) {
         if (!own->pair[i])
             continue;
-        const lspo_eigen_basis_t basis =
-            lspo_eigen_weight(begin->session, (uint32_t)s, i, &own->eigen, &(lspo_eigen_scratch_t){0}).basis;
+        const lspo_eigen_basis_t basis = lspo_eigen_weight(begin->session, (uint32_t)s, i, &own->eigen, NULL).basis;
         lspo_eigen_whiten(&own->pair[i]->host_p, basis.t_m, scratch);
         lspo_eigen_whiten(&own->pair[i]->host_q, basis.t_n, scratch);
-        memset(basis.l, 0, basis.d_m * basis.d_m * sizeof *basis.l);
-        memset(basis.r, 0, basis.d_n * basis.d_n * sizeof *basis.r);
     }
 }
 
@@ -338,7 +336,7 @@ static void carry_weight(lspo_session_t *session, uint32_t s, uint32_t i)
     float *v = m + own->host.count;
     const lspo_projector_pair_t from = {&p_old, &q_old}, to = {&p_new, &q_new};
     const lspo_pairs_t *pairs = session->own;
-    if (!own->eigen.memory) {
+    if (!own->eigen.host) {
         lspo_fit_carry(&from, &to, true, m, v, pairs->carry_scratch);
         return;
     }

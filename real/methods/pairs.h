@@ -34,7 +34,7 @@ typedef struct {
 /* The state of a stage. */
 typedef struct {
     lspo_host_adam_t host;                                   /* of the message                     */
-    lspo_eigen_t eigen;                                      /* of its compressed weights          */
+    lspo_eigen_t eigen;                                      /* of its linear weights              */
     lspo_pair_t own_pairs[LSPO_LINEAR_MAX];                  /* of weights that are the first ones */
     lspo_pair_t *pair[LSPO_LINEAR_MAX];                      /* current; NULL: not projected       */
     lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* the pair's                         */

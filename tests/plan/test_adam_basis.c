@@ -72,6 +72,49 @@ Test(adam_basis, updates_have_its_products)
     lspo_plan_destroy(plan);
 }
 
+/* llama-7b has 4 weights of 4096 x 4096, 2 of 4096 x 11008, 1 of 11008 x 4096: T, L, T, R of the whole gradient, of
+ * lora's A (m x r) and B (n x r), and of galore's r x n (m <= n) or m x r. */
+Test(adam_basis, other_policies_hold_theirs)
+{
+    const uint64_t w = 4096, h = 11008, r = 16;
+    const struct {
+        const char *policy;
+        uint64_t each_bytes;
+    } cases[] = {{"native", 8 * (4 * 2 * w * w + 3 * (w * w + h * h))},
+                 {"lora", 8 * (4 * (2 * w * w + 2 * r * r) + 3 * (w * w + h * h + 2 * r * r))},
+                 {"galore", 8 * (4 * (r * r + w * w) + 3 * (r * r + h * h))}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t bytes[2];
+        for (uint32_t b = 0; b < 2; b++) {
+            lspo_model_t model;
+            lspo_workload_t workload;
+            const lspo_policy_t *policy = NULL;
+            lspo_plan_t *plan = NULL;
+            cr_assert_eq(lspo_model_find("llama-7b", &model), LSPO_OK);
+            cr_assert_eq(lspo_policy_find(cases[i].policy, &policy), LSPO_OK);
+            lspo_workload_default(&workload);
+            workload.iterations = 2;
+            own_value(policy, &workload, "adam-basis", b ? LSPO_ADAM_BASIS_EIGEN : LSPO_ADAM_BASIS_PLAIN);
+            cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
+            bytes[b] = plan->footprint.gpu_optimizer_bytes;
+            lspo_plan_destroy(plan);
+        }
+        cr_expect_eq(bytes[1] - bytes[0], BLOCKS * cases[i].each_bytes, "%s", cases[i].policy);
+    }
+}
+
+Test(adam_basis, bases_need_fp32_moments)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_model_find("llama-7b", &model), LSPO_OK);
+    lspo_workload_default(&workload);
+    own_value(&lspo_policy_native, &workload, "adam-basis", LSPO_ADAM_BASIS_FIXED);
+    own_value(&lspo_policy_native, &workload, "optimizer-state", LSPO_OPTIMIZER_STATE_BF16);
+    cr_expect_eq(lspo_plan_build(&model, &workload, &lspo_policy_native, &plan), LSPO_ERR_INPUT);
+}
+
 static uint32_t renewals(const lspo_plan_t *plan, uint32_t iteration)
 {
     uint32_t count = 0;

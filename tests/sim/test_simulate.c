@@ -313,6 +313,7 @@ Test(simulate, finds_the_best_stage_wherever_it_is)
     detour.name = "detour";
     detour.parameters = &lspo_layerwise_parameters;
     detour.build = build_detour;
+    detour.periods[0].parameter = NULL;
     static const struct {
         uint32_t blocks;
         int32_t best;

@@ -123,6 +123,22 @@ Test(segments, segments_are_one_training_in_every_basis_of_adam)
         }
 }
 
+Test(segments, segments_are_one_training_of_every_policy_in_bases)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        lspo_workload_t workload = segment_workload();
+        if (lspo_policy_use(policy, &lspo_parameter_adam_basis) == NULL)
+            continue;
+        own_value(policy, &workload, "adam-basis", LSPO_ADAM_BASIS_EIGEN);
+        own_value(policy, &workload, "basis-every", 3);
+        workload.clip_norm = 0.05;
+        workload.accumulation = 2;
+        workload.transfer = LSPO_BF16;
+        check_segments(policy->name, &workload);
+    }
+}
+
 /* A plan that leaves its update and has no other: one step, then the rest. */
 Test(segments, a_segment_may_be_one_step_without_an_update)
 {

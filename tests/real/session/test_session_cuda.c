@@ -454,6 +454,38 @@ Test(session_cuda, stream_is_zero_in_every_format_of_the_state)
         }
 }
 
+/* ---- Adam in eigenbases ---- */
+
+/* On the CPU they are the host's; policies that update on the GPU do not have them there.  A gradient of full rank has
+ * one eigenbasis on both devices: of G^ (8 x 8) from 32 tokens, but not of zero's. */
+Test(session_cuda, bases_of_adam_are_on_the_cpu)
+{
+    lspo_model_t model = gpt();
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        lspo_workload_t workload = small_workload();
+        training_t training = {0};
+        lspo_device_caps_t caps = {0};
+        if (lspo_policy_use(policy, &lspo_parameter_adam_basis) == NULL)
+            continue;
+        own_value(policy, &workload, "adam-basis", LSPO_ADAM_BASIS_EIGEN);
+        own_value(policy, &workload, "basis-every", 2);
+        own_value(policy, &workload, "subspace", 8);
+        if (policy->return_form == LSPO_RETURN_DELTA)
+            compare(&model, policy->name, &workload, 1e-3);
+        if (policy->return_form != LSPO_RETURN_NOTHING) {
+            check_peak(policy->name, &workload);
+            continue;
+        }
+        training.plan = make_plan(&model, policy->name, &workload);
+        cr_assert_eq(lspo_device_open("cuda", &caps, &training.device), LSPO_OK);
+        cr_expect_eq(lspo_session_create(training.plan, training.device, NULL, &training.session), LSPO_ERR_DEVICE,
+                     "%s", policy->name);
+        lspo_device_close(training.device);
+        lspo_plan_destroy(training.plan);
+    }
+}
+
 static char *make_folder(char *path)
 {
     strcpy(path, "/tmp/lspo-session-cuda-XXXXXX");
