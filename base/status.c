@@ -52,7 +52,7 @@ const lspo_exit_code_t lspo_exit_codes[] = {
     {4, "a run does not fit the memory of the device or of this machine, or a cap"},
     {5, "validate: the predictions are outside the thresholds; sim --measured: the step is outside the band"},
     {6, "validate: too few cells could be measured undisturbed to judge"},
-    {130, "train and validate: interrupted by Ctrl-C, SIGTERM or SIGHUP; other commands end by the signal"},
+    {130, "train, sweep and validate: interrupted by Ctrl-C, SIGTERM or SIGHUP; other commands end by the signal"},
     {0, NULL},
 };
 
@@ -61,6 +61,27 @@ static void (*before_message)(void);
 void lspo_message_hook(void (*before)(void))
 {
     before_message = before;
+}
+
+/* Where this thread's first error goes. */
+static _Thread_local char *kept_text;
+static _Thread_local size_t kept_capacity;
+
+void lspo_messages_keep(char *text, size_t capacity)
+{
+    kept_text = text;
+    kept_capacity = capacity;
+    if (text != NULL)
+        text[0] = '\0';
+}
+
+static void keep_error(const char *format, va_list arguments)
+{
+    char line[2048];
+    if (kept_text[0] != '\0')
+        return;
+    vsnprintf(line, sizeof line, format, arguments);
+    lspo_printable(line, kept_text, kept_capacity);
 }
 
 /* One write per message, so that lines of several threads do not mix.  Text from files or arguments cannot move a
@@ -79,7 +100,10 @@ lspo_status_t lspo_error(lspo_status_t status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    print_message("error", format, arguments);
+    if (kept_text != NULL)
+        keep_error(format, arguments);
+    else
+        print_message("error", format, arguments);
     va_end(arguments);
     return status;
 }
@@ -97,6 +121,8 @@ lspo_status_t lspo_no_memory(const char *what, ...)
 void lspo_warn(const char *format, ...)
 {
     va_list arguments;
+    if (kept_text != NULL)
+        return;
     va_start(arguments, format);
     print_message("warning", format, arguments);
     va_end(arguments);

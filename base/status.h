@@ -7,6 +7,8 @@
 #ifndef LSPO_BASE_STATUS_H
 #define LSPO_BASE_STATUS_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -53,6 +55,10 @@ void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* LSPO_ERR_MEMORY, logged as "no memory for WHAT", where `what` is the format:
  * return lspo_no_memory("%zu samples", count); */
 lspo_status_t lspo_no_memory(const char *what, ...) __attribute__((format(printf, 1, 2)));
+
+/* From now on the messages of the calling thread are kept instead of printed: its first error goes to `text`, cut off at
+ * `capacity` bytes and without line ends; warnings are dropped.  NULL: they are printed again. */
+void lspo_messages_keep(char *text, size_t capacity);
 
 /* `before` is called before each message, in the same thread; it erases a progress line.  Set it before threads
  * start. */

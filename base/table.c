@@ -110,22 +110,35 @@ static void write_csv_text(const char *text, FILE *file)
     fputc('"', file);
 }
 
-static void write_csv(const lspo_table_t *table, FILE *file)
+void lspo_table_write_names(const lspo_table_t *table, FILE *file)
+{
+    for (size_t f = 0; f < table->field_count; f++) {
+        if (f > 0)
+            fputc(',', file);
+        write_csv_text(table->fields[f].name, file);
+    }
+}
+
+static void write_csv_line(const lspo_table_t *table, size_t record, bool on_terminal, FILE *file)
 {
     char buffer[CELL_BYTES], printable[CELL_BYTES];
+    for (size_t f = 0; f < table->field_count; f++) {
+        if (f > 0)
+            fputc(',', file);
+        const char *text = plain_cell(table, record, &table->fields[f], buffer);
+        if (on_terminal)
+            lspo_printable(text, printable, sizeof printable);
+        write_csv_text(on_terminal ? printable : text, file);
+    }
+}
+
+static void write_csv(const lspo_table_t *table, FILE *file)
+{
     bool on_terminal = isatty(fileno(file));
-    for (size_t f = 0; f < table->field_count; f++)
-        fprintf(file, "%s%s", f > 0 ? "," : "", table->fields[f].name);
+    lspo_table_write_names(table, file);
     fputc('\n', file);
     for (size_t r = 0; r < table->record_count; r++) {
-        for (size_t f = 0; f < table->field_count; f++) {
-            if (f > 0)
-                fputc(',', file);
-            const char *text = plain_cell(table, r, &table->fields[f], buffer);
-            if (on_terminal)
-                lspo_printable(text, printable, sizeof printable);
-            write_csv_text(on_terminal ? printable : text, file);
-        }
+        write_csv_line(table, r, on_terminal, file);
         fputc('\n', file);
     }
 }
@@ -181,6 +194,22 @@ static lspo_status_t write_json(json_t *value, FILE *file)
     if (!text)
         return lspo_no_memory("the result as JSON");
     fprintf(file, "%s\n", text); /* the caller notices a full disk when it closes the file */
+    free(text);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_table_write_line(const lspo_table_t *table, size_t record, lspo_format_t format, FILE *file)
+{
+    if (format != LSPO_FORMAT_JSON) {
+        write_csv_line(table, record, false, file);
+        return LSPO_OK;
+    }
+    json_t *value = json_record(table, record);
+    char *text = lspo_json_print(value, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(value);
+    if (!text)
+        return lspo_no_memory("the result as JSON");
+    fputs(text, file);
     free(text);
     return LSPO_OK;
 }

@@ -50,6 +50,10 @@ typedef struct {
 
 /* Many records: one line each; JSON is an array of objects. */
 lspo_status_t lspo_table_write(const lspo_table_t *table, lspo_format_t format, FILE *file);
+/* One record as a line without its end, for files of many records: CSV, or JSON, of which each line is an object.  The
+ * names of the columns as a line of CSV. */
+lspo_status_t lspo_table_write_line(const lspo_table_t *table, size_t record, lspo_format_t format, FILE *file);
+void lspo_table_write_names(const lspo_table_t *table, FILE *file);
 /* One record: the table has one line per field and omits missing values; JSON is one object. */
 lspo_status_t lspo_table_write_record(const lspo_table_t *table, lspo_format_t format, FILE *file);
 

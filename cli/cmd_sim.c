@@ -179,31 +179,11 @@ static lspo_status_t write_record(const answer_t *answer)
     const lspo_prediction_t *prediction = &answer->prediction;
     lspo_overrides_sets(&request->base.overrides, sets, sizeof sets);
     lspo_result_fill("sim", &request->base, answer->plan, &prediction->summary, sets, &result);
-    result.machine = answer->machine->name;
-    result.framework = lspo_machine_framework(answer->machine);
-    result.slowdown = prediction->slowdown;
-    result.native_iteration_s = prediction->native.iteration_s;
-    result.native_peak_gpu_bytes = prediction->native.peak_gpu_bytes;
-    result.native_fits = prediction->native.fits;
-    result.tokens_per_s = prediction->tokens_per_s;
-    result.lower_bound_s = prediction->lower_bound_s;
-    result.peak_gpu_bytes = prediction->peak_gpu_bytes;
-    result.peak_host_bytes = prediction->peak_host_bytes;
-    result.peak_total_bytes = prediction->peak_gpu_bytes + prediction->peak_host_bytes;
-    result.gpu_tensor_bytes = prediction->gpu_tensor_bytes;
-    result.gpu_reserve_bytes = prediction->gpu_reserve_bytes;
-    result.gpu_library_bytes = prediction->gpu_library_bytes;
-    result.peak_gpu_bound_bytes = prediction->peak_gpu_bound_bytes;
-    result.peak_host_bound_bytes = prediction->peak_host_bound_bytes;
-    result.fits = prediction->fits;
-    result.bound = prediction->bound;
+    lspo_result_fill_prediction(answer->plan, answer->machine, prediction, &result);
     result.advice = answer->advice;
     lspo_result_fill_expect(&answer->expect, answer->machine, &result);
     if (answer->measured != NULL)
         lspo_result_fill_judgement(&answer->judgement, &result);
-    uint32_t period;
-    result.not_counted = lspo_sim_not_counted(answer->plan, prediction, &period);
-    result.not_counted_every = result.not_counted != NULL ? period : LSPO_MISSING;
     if (request->noise.seed > 0)
         lspo_result_fill_noise(&request->noise, &answer->noise, &result);
     return lspo_result_write(&result, request->base.format);

@@ -20,11 +20,9 @@ static void put(writer_t *writer, const char *bytes, size_t count)
 }
 
 /* Append a word; in single quotes if a shell would not take it as one plain word. */
-static void put_word(writer_t *writer, const char *word)
+static void put_quoted(writer_t *writer, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+%@-";
-    if (writer->used > 0)
-        put(writer, " ", 1);
     if (word[0] != '\0' && word[strspn(word, plain)] == '\0') {
         put(writer, word, strlen(word));
         return;
@@ -33,6 +31,21 @@ static void put_word(writer_t *writer, const char *word)
     for (const char *at = word; *at != '\0'; at++)
         *at == '\'' ? put(writer, "'\\''", 4) : put(writer, at, 1);
     put(writer, "'", 1);
+}
+
+static void put_word(writer_t *writer, const char *word)
+{
+    if (writer->used > 0)
+        put(writer, " ", 1);
+    put_quoted(writer, word);
+}
+
+const char *lspo_shell_word(const char *word, char *buffer, size_t capacity)
+{
+    writer_t writer = {buffer, 0, capacity};
+    put_quoted(&writer, word);
+    buffer[writer.used < capacity ? writer.used : capacity - 1] = '\0';
+    return buffer;
 }
 
 /* Is argv[i] the option, alone or with "=VALUE"? */

@@ -10,6 +10,9 @@
 
 enum { LSPO_COMMAND_LINE_BYTES = 4096 };
 
+/* The word as a shell reads it: in single quotes if it is not plain.  Returns `buffer`, cut off at `capacity`. */
+const char *lspo_shell_word(const char *word, char *buffer, size_t capacity);
+
 /* The arguments of `lspo choose`; argv[0] is its name. */
 typedef struct {
     int argc;

@@ -185,7 +185,8 @@ static const lspo_arg_t override_args[] = {
      .offset_bytes = offsetof(lspo_request_t, overrides.host_memory_bytes)},
     {.name = "set",
      .value = "KEY=VALUE",
-     .help = "any other field of the machine, by its name in `lspo show machine`; may be repeated",
+     .help = "any other field of the machine, by its name in `lspo show machine`, or of the model (model.blocks=64); "
+             "may be repeated",
      .store = store_set,
      .offset_bytes = offsetof(lspo_request_t, overrides)},
 };
@@ -353,16 +354,46 @@ static uint32_t most_batch(const lspo_request_t *request, uint32_t sequence)
     return lspo_workload_batch_most(&workload, &request->model);
 }
 
-lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
-                                 lspo_request_t *request)
+static const char model_prefix[] = "model.";
+
+bool lspo_request_sets_model(const char *assignment)
 {
-    lspo_positionals_t positionals;
-    lspo_status_t status = lspo_command_parse(command, argc, argv, request, &positionals);
+    return strncmp(assignment, model_prefix, sizeof model_prefix - 1) == 0;
+}
+
+/* The model, with what --set changes of it. */
+static lspo_status_t find_model(lspo_request_t *request)
+{
+    lspo_status_t status = LSPO_OK;
+    bool changed = false;
+    if (request->known_model != NULL)
+        request->model = *request->known_model;
+    else
+        status = lspo_request_find_model(request->model_name, &request->model);
+    for (uint32_t i = 0; status == LSPO_OK && i < request->overrides.set_count; i++)
+        if (lspo_request_sets_model(request->overrides.sets[i])) {
+            status = lspo_model_set(&request->model, request->overrides.sets[i] + sizeof model_prefix - 1);
+            changed = true;
+        }
+    return status == LSPO_OK && changed ? lspo_model_check(&request->model) : status;
+}
+
+/* Forget the flags of the first reading. */
+static void start_again(lspo_request_t *request)
+{
+    request->workload.precision = request->workload.transfer = LSPO_PRECISION_COUNT;
+    request->workload.iterations = 0;
+    request->overrides.set_count = 0;
+    request->given.count = 0;
+}
+
+lspo_status_t lspo_request_read(lspo_request_read_t read, void *context, lspo_precision_t precision,
+                                lspo_request_t *request)
+{
+    lspo_status_t status = read(context, request);
     if (status != LSPO_OK)
         return status;
-    if (request->model_name == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--model is required; usage: lspo %s %s", command->name, command->usage);
-    status = lspo_request_find_model(request->model_name, &request->model);
+    status = find_model(request);
     if (status != LSPO_OK)
         return status;
     status = lspo_policy_find(request->policy_name, &request->policy);
@@ -376,11 +407,8 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
     bool on_host = request->device_name != NULL && strcmp(request->device_name, "host") == 0;
     if (precision == LSPO_PRECISION_COUNT || !on_host)
         precision = request->workload.precision;
-    request->workload.precision = request->workload.transfer = LSPO_PRECISION_COUNT;
-    request->workload.iterations = 0;
-    request->overrides.set_count = 0;
-    request->given.count = 0;
-    status = lspo_command_parse(command, argc, argv, request, &positionals);
+    start_again(request);
+    status = read(context, request);
     if (status != LSPO_OK)
         return status;
     if (request->workload.precision == LSPO_PRECISION_COUNT)
@@ -391,6 +419,30 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
     return finish_workload(request);
 }
 
+typedef struct {
+    const lspo_command_t *command;
+    int argc;
+    char **argv;
+} line_t;
+
+static lspo_status_t read_line(void *context, lspo_request_t *request)
+{
+    const line_t *line = context;
+    lspo_positionals_t positionals;
+    lspo_status_t status = lspo_command_parse(line->command, line->argc, line->argv, request, &positionals);
+    if (status == LSPO_OK && request->model_name == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--model is required; usage: lspo %s %s", line->command->name,
+                          line->command->usage);
+    return status;
+}
+
+lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
+                                 lspo_request_t *request)
+{
+    line_t line = {command, argc, argv};
+    return lspo_request_read(read_line, &line, precision, request);
+}
+
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine)
 {
     if (overrides->framework != NULL) {
@@ -399,7 +451,9 @@ lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_mac
             return status;
     }
     for (uint32_t i = 0; i < overrides->set_count; i++) {
-        lspo_status_t status = lspo_machine_set(machine, overrides->sets[i]);
+        lspo_status_t status = LSPO_OK;
+        if (!lspo_request_sets_model(overrides->sets[i]))
+            status = lspo_machine_set(machine, overrides->sets[i]);
         if (status != LSPO_OK)
             return status;
     }
@@ -484,6 +538,8 @@ lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device
 {
     lspo_machine_t scratch = {0};
     for (uint32_t i = 0; i < overrides->set_count; i++) {
+        if (lspo_request_sets_model(overrides->sets[i]))
+            continue;
         lspo_status_t status = cap_set(overrides->sets[i], &scratch, caps);
         if (status != LSPO_OK)
             return status;

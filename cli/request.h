@@ -49,6 +49,7 @@ typedef struct {
     lspo_given_t given;        /* flags of policies */
     lspo_workload_t workload;
     lspo_overrides_t overrides;
+    const lspo_model_t *known_model; /* that of model_name, already found; NULL: find it */
     /* Set by lspo_request_parse(). */
     lspo_model_t model;
     uint64_t peak_bytes; /* of GPU memory, predicted for a device with a cap; 0: unknown */
@@ -83,6 +84,12 @@ extern const lspo_arg_group_t lspo_device_group;
 lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
                                  lspo_request_t *request);
 
+/* The same for flags that are not in an argv: `read` stores them in the request, and is called twice, because the
+ * defaults of the model, which the first call names, come before all other flags. */
+typedef lspo_status_t (*lspo_request_read_t)(void *context, lspo_request_t *request);
+lspo_status_t lspo_request_read(lspo_request_read_t read, void *context, lspo_precision_t precision,
+                                lspo_request_t *request);
+
 /* Is the model `name` a folder?  A preset of that name comes first; ./NAME is the folder. */
 bool lspo_request_is_folder(const char *name);
 /* Is it a file like a config.json, whatever its name? */
@@ -105,7 +112,10 @@ lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_
 /* The default workload of a model, see above, without the policies' own values. */
 void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out);
 
-/* Apply --framework, then each --set in order, then --link, --cpu and the like; checks the result. */
+/* Is it a --set of the model, "model.KEY=VALUE"? */
+bool lspo_request_sets_model(const char *assignment);
+
+/* Apply --framework, then each --set of the machine in order, then --link, --cpu and the like; checks the result. */
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine);
 /* Apply the overrides to the request's machine, and take what its framework decides about the plan: --transfer and
  * --gradient-buffers where they are not given.  After lspo_request_parse(). */

@@ -1,33 +1,35 @@
 /* result.c - see result.h. */
 #include "cli/result.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/sim_report.h"
 #include "cli/version.h"
 
-#define TEXT(name, field)                                                                                              \
+#define TEXT(name, field, needs)                                                                                       \
     {                                                                                                                  \
-        name, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(lspo_result_t, field)                                          \
+        {name, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(lspo_result_t, field)}, needs                                 \
     }
-#define REAL(field, unit)                                                                                              \
+#define REAL(field, unit, needs)                                                                                       \
     {                                                                                                                  \
-#field, LSPO_FIELD_REAL, unit, offsetof(lspo_result_t, field)                                                  \
+        {#field, LSPO_FIELD_REAL, unit, offsetof(lspo_result_t, field)}, needs                                         \
     }
-#define INTEGER(field, unit)                                                                                           \
+#define INTEGER(field, unit, needs)                                                                                    \
     {                                                                                                                  \
-#field, LSPO_FIELD_INTEGER, unit, offsetof(lspo_result_t, field)                                               \
+        {#field, LSPO_FIELD_INTEGER, unit, offsetof(lspo_result_t, field)}, needs                                      \
     }
-#define YES_NO(field)                                                                                                  \
+#define YES_NO(field, needs)                                                                                           \
     {                                                                                                                  \
-#field, LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(lspo_result_t, field)                                      \
+        {#field, LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(lspo_result_t, field)}, needs                             \
     }
 #define PERCENTILE(name, unit, field, index)                                                                           \
     {                                                                                                                  \
-        name, LSPO_FIELD_REAL, unit, offsetof(lspo_result_t, field[index])                                             \
+        {name, LSPO_FIELD_REAL, unit, offsetof(lspo_result_t, field[index])}, LSPO_NEEDS_NOISE                         \
     }
 /* In the order of lspo_noise_percentages. */
 #define PERCENTILES(name, suffix, unit, field)                                                                         \
@@ -36,92 +38,95 @@
         PERCENTILE(name "_p75" suffix, unit, field, 4), PERCENTILE(name "_p95" suffix, unit, field, 5),                \
         PERCENTILE(name "_p97_5" suffix, unit, field, 6)
 
-static const lspo_field_t result_fields[] = {
-    TEXT("origin", origin),
-    TEXT("model", model),
-    TEXT("machine", machine),
-    TEXT("framework", framework),
-    TEXT("device", device),
-    TEXT("policy", policy),
-    TEXT("semantics", semantics),
-    INTEGER(staleness_steps, LSPO_UNIT_NONE),
-    INTEGER(batch, LSPO_UNIT_NONE),
-    INTEGER(sequence, LSPO_UNIT_NONE),
-    TEXT("precision", precision),
-    TEXT("transfer", transfer),
-    YES_NO(checkpointing),
-    INTEGER(iterations, LSPO_UNIT_NONE),
-    INTEGER(accumulation, LSPO_UNIT_NONE),
-    YES_NO(train_rest),
-    REAL(clip_norm, LSPO_UNIT_NONE),
-    TEXT(NULL, own), /* the policies' own that are among the first columns */
-    INTEGER(seed, LSPO_UNIT_NONE),
-    REAL(link_Bps, LSPO_UNIT_BPS),
-    REAL(cpu_pps, LSPO_UNIT_PPS),
-    INTEGER(gpu_memory_bytes, LSPO_UNIT_BYTES),
-    INTEGER(host_memory_bytes, LSPO_UNIT_BYTES),
-    TEXT("set", sets),
-    REAL(iteration_s, LSPO_UNIT_SECONDS),
-    REAL(iteration_low_s, LSPO_UNIT_SECONDS),
-    REAL(iteration_high_s, LSPO_UNIT_SECONDS),
-    INTEGER(sample_count, LSPO_UNIT_NONE),
-    INTEGER(warmup, LSPO_UNIT_NONE),
-    TEXT("not_counted", not_counted),
-    INTEGER(not_counted_every, LSPO_UNIT_NONE),
-    INTEGER(repeat, LSPO_UNIT_NONE),
-    REAL(slowdown, LSPO_UNIT_NONE),
-    REAL(native_iteration_s, LSPO_UNIT_SECONDS),
-    INTEGER(native_peak_gpu_bytes, LSPO_UNIT_BYTES),
-    YES_NO(native_fits),
-    REAL(tokens_per_s, LSPO_UNIT_NONE),
-    REAL(lower_bound_s, LSPO_UNIT_SECONDS),
-    REAL(gpu_busy_s, LSPO_UNIT_SECONDS),
-    REAL(d2h_busy_s, LSPO_UNIT_SECONDS),
-    REAL(h2d_busy_s, LSPO_UNIT_SECONDS),
-    REAL(cpu_busy_s, LSPO_UNIT_SECONDS),
-    REAL(exposed_comm_s, LSPO_UNIT_SECONDS),
-    REAL(exposed_cpu_s, LSPO_UNIT_SECONDS),
-    REAL(other_s, LSPO_UNIT_SECONDS),
-    INTEGER(d2h_bytes, LSPO_UNIT_BYTES),
-    INTEGER(h2d_bytes, LSPO_UNIT_BYTES),
-    INTEGER(peak_gpu_bytes, LSPO_UNIT_BYTES),
-    INTEGER(peak_host_bytes, LSPO_UNIT_BYTES),
-    INTEGER(peak_total_bytes, LSPO_UNIT_BYTES),
-    INTEGER(gpu_tensor_bytes, LSPO_UNIT_BYTES),
-    INTEGER(gpu_reserve_bytes, LSPO_UNIT_BYTES),
-    INTEGER(gpu_library_bytes, LSPO_UNIT_BYTES),
-    INTEGER(peak_gpu_bound_bytes, LSPO_UNIT_BYTES),
-    INTEGER(peak_host_bound_bytes, LSPO_UNIT_BYTES),
-    YES_NO(fits),
-    TEXT("advice", advice),
-    TEXT("bound", bound),
-    INTEGER(noise_seed, LSPO_UNIT_NONE),
-    INTEGER(draws, LSPO_UNIT_NONE),
+static const lspo_result_field_t result_fields[] = {
+    TEXT("origin", origin, 0),
+    TEXT("model", model, 0),
+    TEXT("machine", machine, 0),
+    TEXT("framework", framework, 0),
+    TEXT("device", device, LSPO_NEEDS_RUN),
+    TEXT("policy", policy, 0),
+    TEXT("semantics", semantics, 0),
+    INTEGER(staleness_steps, LSPO_UNIT_NONE, 0),
+    INTEGER(batch, LSPO_UNIT_NONE, 0),
+    INTEGER(sequence, LSPO_UNIT_NONE, 0),
+    TEXT("precision", precision, 0),
+    TEXT("transfer", transfer, 0),
+    YES_NO(checkpointing, 0),
+    INTEGER(iterations, LSPO_UNIT_NONE, 0),
+    INTEGER(accumulation, LSPO_UNIT_NONE, 0),
+    YES_NO(train_rest, 0),
+    REAL(clip_norm, LSPO_UNIT_NONE, 0),
+    TEXT(NULL, own, 0), /* the policies' own that are among the first columns */
+    INTEGER(seed, LSPO_UNIT_NONE, 0),
+    REAL(link_Bps, LSPO_UNIT_BPS, 0),
+    REAL(cpu_pps, LSPO_UNIT_PPS, 0),
+    INTEGER(gpu_memory_bytes, LSPO_UNIT_BYTES, 0),
+    INTEGER(host_memory_bytes, LSPO_UNIT_BYTES, 0),
+    TEXT("set", sets, 0),
+    REAL(iteration_s, LSPO_UNIT_SECONDS, 0),
+    REAL(iteration_low_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(iteration_high_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    INTEGER(sample_count, LSPO_UNIT_NONE, LSPO_WANT_SUMMARY),
+    INTEGER(warmup, LSPO_UNIT_NONE, LSPO_WANT_SUMMARY),
+    TEXT("not_counted", not_counted, LSPO_WANT_SUMMARY),
+    INTEGER(not_counted_every, LSPO_UNIT_NONE, LSPO_WANT_SUMMARY),
+    INTEGER(repeat, LSPO_UNIT_NONE, LSPO_NEEDS_RUN),
+    REAL(slowdown, LSPO_UNIT_NONE, LSPO_WANT_NATIVE),
+    REAL(native_iteration_s, LSPO_UNIT_SECONDS, LSPO_WANT_NATIVE),
+    INTEGER(native_peak_gpu_bytes, LSPO_UNIT_BYTES, LSPO_WANT_NATIVE_PEAKS),
+    YES_NO(native_fits, LSPO_WANT_NATIVE_PEAKS),
+    REAL(tokens_per_s, LSPO_UNIT_NONE, 0),
+    REAL(lower_bound_s, LSPO_UNIT_SECONDS, LSPO_WANT_BOUND),
+    REAL(gpu_busy_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(d2h_busy_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(h2d_busy_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(cpu_busy_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(exposed_comm_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(exposed_cpu_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(other_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    INTEGER(d2h_bytes, LSPO_UNIT_BYTES, LSPO_WANT_SUMMARY),
+    INTEGER(h2d_bytes, LSPO_UNIT_BYTES, LSPO_WANT_SUMMARY),
+    INTEGER(peak_gpu_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
+    INTEGER(peak_host_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
+    INTEGER(peak_total_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
+    INTEGER(gpu_tensor_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
+    INTEGER(gpu_reserve_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
+    INTEGER(gpu_library_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
+    INTEGER(peak_gpu_bound_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAK_BOUNDS),
+    INTEGER(peak_host_bound_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAK_BOUNDS),
+    YES_NO(fits, LSPO_WANT_PEAKS),
+    TEXT("advice", advice, LSPO_NEEDS_ADVICE),
+    TEXT("bound", bound, LSPO_WANT_WORDS),
+    INTEGER(noise_seed, LSPO_UNIT_NONE, LSPO_NEEDS_NOISE),
+    INTEGER(draws, LSPO_UNIT_NONE, LSPO_NEEDS_NOISE),
     PERCENTILES("iteration", "_s", LSPO_UNIT_SECONDS, iteration_percentile_s),
     PERCENTILES("slowdown", "", LSPO_UNIT_NONE, slowdown_percentile),
-    INTEGER(peak_gpu_low_bytes, LSPO_UNIT_BYTES),
-    INTEGER(peak_gpu_high_bytes, LSPO_UNIT_BYTES),
-    INTEGER(peak_host_low_bytes, LSPO_UNIT_BYTES),
-    INTEGER(peak_host_high_bytes, LSPO_UNIT_BYTES),
-    INTEGER(fit_draws, LSPO_UNIT_NONE),
-    REAL(loss_first, LSPO_UNIT_NONE),
-    REAL(loss_last, LSPO_UNIT_NONE),
-    REAL(held_out_before, LSPO_UNIT_NONE),
-    REAL(held_out_after, LSPO_UNIT_NONE),
-    TEXT("evidence", evidence),
-    TEXT("expect_basis", expect_basis),
-    REAL(expect_low_s, LSPO_UNIT_SECONDS),
-    REAL(expect_high_s, LSPO_UNIT_SECONDS),
-    INTEGER(expect_rows, LSPO_UNIT_NONE),
-    REAL(measured_s, LSPO_UNIT_SECONDS),
-    TEXT("measured_source", measured_source),
-    INTEGER(measured_steps, LSPO_UNIT_NONE),
-    INTEGER(measured_skipped, LSPO_UNIT_NONE),
-    TEXT("verdict", verdict),
-    TEXT("explained_by", explained_by),
-    TEXT("blas_core", blas_core),
-    TEXT("version", version),
+    INTEGER(peak_gpu_low_bytes, LSPO_UNIT_BYTES, LSPO_NEEDS_NOISE),
+    INTEGER(peak_gpu_high_bytes, LSPO_UNIT_BYTES, LSPO_NEEDS_NOISE),
+    INTEGER(peak_host_low_bytes, LSPO_UNIT_BYTES, LSPO_NEEDS_NOISE),
+    INTEGER(peak_host_high_bytes, LSPO_UNIT_BYTES, LSPO_NEEDS_NOISE),
+    INTEGER(fit_draws, LSPO_UNIT_NONE, LSPO_NEEDS_NOISE),
+    REAL(loss_first, LSPO_UNIT_NONE, LSPO_NEEDS_RUN),
+    REAL(loss_last, LSPO_UNIT_NONE, LSPO_NEEDS_RUN),
+    REAL(held_out_before, LSPO_UNIT_NONE, LSPO_NEEDS_RUN),
+    REAL(held_out_after, LSPO_UNIT_NONE, LSPO_NEEDS_RUN),
+    TEXT("evidence", evidence, 0),
+    TEXT("expect_basis", expect_basis, 0),
+    REAL(expect_low_s, LSPO_UNIT_SECONDS, 0),
+    REAL(expect_high_s, LSPO_UNIT_SECONDS, 0),
+    INTEGER(expect_rows, LSPO_UNIT_NONE, 0),
+    REAL(measured_s, LSPO_UNIT_SECONDS, LSPO_NEEDS_MEASURED),
+    TEXT("measured_source", measured_source, LSPO_NEEDS_MEASURED),
+    INTEGER(measured_steps, LSPO_UNIT_NONE, LSPO_NEEDS_MEASURED),
+    INTEGER(measured_skipped, LSPO_UNIT_NONE, LSPO_NEEDS_MEASURED),
+    TEXT("verdict", verdict, LSPO_NEEDS_MEASURED),
+    TEXT("explained_by", explained_by, LSPO_NEEDS_MEASURED),
+    TEXT("blas_core", blas_core, LSPO_NEEDS_RUN),
+    TEXT("version", version, 0),
 };
+
+enum { RESULT_FIELDS = sizeof result_fields / sizeof result_fields[0] };
+static_assert(RESULT_FIELDS + LSPO_OWN_CELLS_MAX <= LSPO_RESULT_FIELDS_MAX, "room for all fields");
 
 static uint64_t integer_or_missing(uint64_t value)
 {
@@ -167,60 +172,97 @@ static void fill_summary(const lspo_summary_t *summary, lspo_result_t *result)
     result->h2d_bytes = summary->link_bytes[LSPO_LANE_H2D];
 }
 
+size_t lspo_result_fields(size_t offset_bytes, lspo_result_fields_t *fields_out)
+{
+    size_t count = 0, first_count;
+    lspo_result_field_t *fields = fields_out->fields;
+    size_t own_count = lspo_own_fields(offsetof(lspo_result_t, own), fields_out->own, &first_count);
+    for (size_t i = 0; i < RESULT_FIELDS; i++)
+        if (result_fields[i].field.name != NULL)
+            fields[count++] = result_fields[i];
+        else
+            for (size_t first = 0; first < first_count; first++)
+                fields[count++] = (lspo_result_field_t){fields_out->own[first].field, 0};
+    for (size_t i = first_count; i < own_count; i++)
+        fields[count++] = (lspo_result_field_t){fields_out->own[i].field, 0};
+    for (size_t i = 0; i < count; i++)
+        fields[i].field.offset_bytes += offset_bytes;
+    return count;
+}
+
+static void clear_field(const lspo_field_t *field, lspo_result_t *result)
+{
+    void *slot = (char *)result + field->offset_bytes;
+    switch (field->kind) {
+    case LSPO_FIELD_TEXT:
+        *(const char **)slot = NULL;
+        break;
+    case LSPO_FIELD_REAL:
+        *(double *)slot = NAN;
+        break;
+    case LSPO_FIELD_INTEGER:
+        *(uint64_t *)slot = LSPO_MISSING;
+        break;
+    case LSPO_FIELD_YES_NO:
+        *(int *)slot = -1;
+        break;
+    }
+}
+
+void lspo_result_clear(lspo_result_t *result_out)
+{
+    lspo_result_fields_t all;
+    size_t count = lspo_result_fields(0, &all);
+    *result_out = (lspo_result_t){0};
+    for (size_t i = 0; i < count; i++)
+        clear_field(&all.fields[i].field, result_out);
+}
+
 void lspo_result_fill(const char *origin, const lspo_request_t *request, const lspo_plan_t *plan,
                       const lspo_summary_t *summary, const char *sets, lspo_result_t *result_out)
 {
-    *result_out = (lspo_result_t){
-        .origin = origin,
-        .model = plan->model.name,
-        .policy = plan->policy->name,
-        .semantics = lspo_semantics_name(plan->policy->semantics),
-        .staleness_steps = plan->staleness_steps,
-        .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
-        .sets = sets,
-        .link_Bps = real_or_missing(request->overrides.link_Bps),
-        .cpu_pps = real_or_missing(request->overrides.cpu_pps),
-        .gpu_memory_bytes = integer_or_missing(request->overrides.gpu_memory_bytes),
-        .host_memory_bytes = integer_or_missing(request->overrides.host_memory_bytes),
-        .fits = -1,
-        .repeat = LSPO_MISSING,
-        .slowdown = NAN,
-        .native_iteration_s = NAN,
-        .native_peak_gpu_bytes = LSPO_MISSING,
-        .not_counted_every = LSPO_MISSING,
-        .native_fits = -1,
-        .tokens_per_s = NAN,
-        .lower_bound_s = NAN,
-        .peak_gpu_bytes = LSPO_MISSING,
-        .peak_host_bytes = LSPO_MISSING,
-        .peak_total_bytes = LSPO_MISSING,
-        .gpu_tensor_bytes = LSPO_MISSING,
-        .gpu_reserve_bytes = LSPO_MISSING,
-        .gpu_library_bytes = LSPO_MISSING,
-        .peak_gpu_bound_bytes = LSPO_MISSING,
-        .peak_host_bound_bytes = LSPO_MISSING,
-        .expect_low_s = NAN,
-        .expect_high_s = NAN,
-        .expect_rows = LSPO_MISSING,
-        .measured_s = NAN,
-        .measured_steps = LSPO_MISSING,
-        .measured_skipped = LSPO_MISSING,
-        .noise_seed = LSPO_MISSING,
-        .draws = LSPO_MISSING,
-        .fit_draws = LSPO_MISSING,
-        .peak_gpu_low_bytes = LSPO_MISSING,
-        .peak_gpu_high_bytes = LSPO_MISSING,
-        .peak_host_low_bytes = LSPO_MISSING,
-        .peak_host_high_bytes = LSPO_MISSING,
-        .loss_first = NAN,
-        .loss_last = NAN,
-        .held_out_before = NAN,
-        .held_out_after = NAN,
-    };
-    for (int i = 0; i < LSPO_PERCENTILES; i++)
-        result_out->iteration_percentile_s[i] = result_out->slowdown_percentile[i] = NAN;
+    lspo_result_clear(result_out);
+    result_out->origin = origin;
+    result_out->model = plan->model.name;
+    result_out->policy = plan->policy->name;
+    result_out->semantics = lspo_semantics_name(plan->policy->semantics);
+    result_out->staleness_steps = plan->staleness_steps;
+    result_out->version = PACKAGE_VERSION " (" LSPO_GIT_ID ")";
+    result_out->sets = sets;
+    result_out->link_Bps = real_or_missing(request->overrides.link_Bps);
+    result_out->cpu_pps = real_or_missing(request->overrides.cpu_pps);
+    result_out->gpu_memory_bytes = integer_or_missing(request->overrides.gpu_memory_bytes);
+    result_out->host_memory_bytes = integer_or_missing(request->overrides.host_memory_bytes);
     fill_workload(plan, result_out);
     fill_summary(summary, result_out);
+}
+
+void lspo_result_fill_prediction(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                 const lspo_prediction_t *prediction, lspo_result_t *result)
+{
+    uint32_t period;
+    result->machine = machine->name;
+    result->framework = lspo_machine_framework(machine);
+    result->slowdown = prediction->slowdown;
+    result->native_iteration_s = prediction->native.iteration_s;
+    result->native_peak_gpu_bytes = prediction->native.peak_gpu_bytes;
+    result->native_fits = prediction->native.fits;
+    result->tokens_per_s = prediction->tokens_per_s;
+    result->lower_bound_s = prediction->lower_bound_s;
+    result->peak_gpu_bytes = prediction->peak_gpu_bytes;
+    result->peak_host_bytes = prediction->peak_host_bytes;
+    result->peak_total_bytes = prediction->peak_gpu_bytes + prediction->peak_host_bytes;
+    result->gpu_tensor_bytes = prediction->gpu_tensor_bytes;
+    result->gpu_reserve_bytes = prediction->gpu_reserve_bytes;
+    result->gpu_library_bytes = prediction->gpu_library_bytes;
+    result->peak_gpu_bound_bytes = prediction->peak_gpu_bound_bytes;
+    result->peak_host_bound_bytes = prediction->peak_host_bound_bytes;
+    result->fits = prediction->fits;
+    result->bound = prediction->bound;
+    if (prediction->summary.iteration_count == 0) /* the summary was not wanted */
+        return;
+    result->not_counted = lspo_sim_not_counted(plan, prediction, &period);
+    result->not_counted_every = result->not_counted != NULL ? period : LSPO_MISSING;
 }
 
 void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *machine, lspo_result_t *result)
@@ -257,18 +299,11 @@ void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_nois
 
 lspo_status_t lspo_result_write(const lspo_result_t *result, int format)
 {
-    enum { COUNT = sizeof result_fields / sizeof result_fields[0] };
-    lspo_own_field_t own[LSPO_OWN_CELLS_MAX];
-    lspo_field_t fields[COUNT + LSPO_OWN_CELLS_MAX];
-    size_t first_count, count = 0, own_count = lspo_own_fields(offsetof(lspo_result_t, own), own, &first_count);
-    for (size_t i = 0; i < COUNT; i++)
-        if (result_fields[i].name != NULL)
-            fields[count++] = result_fields[i];
-        else
-            for (size_t first = 0; first < first_count; first++)
-                fields[count++] = own[first].field;
-    for (size_t i = first_count; i < own_count; i++)
-        fields[count++] = own[i].field;
+    lspo_result_fields_t all;
+    lspo_field_t fields[LSPO_RESULT_FIELDS_MAX];
+    size_t count = lspo_result_fields(0, &all);
+    for (size_t i = 0; i < count; i++)
+        fields[i] = all.fields[i].field;
     lspo_table_t table = {
         .fields = fields, .field_count = count, .records = result, .record_bytes = sizeof *result, .record_count = 1};
     return lspo_table_write_record(&table, lspo_format_resolve(format), stdout);

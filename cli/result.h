@@ -15,6 +15,7 @@
 #include "plan/own_cells.h"
 #include "plan/plan.h"
 #include "sim/noise.h"
+#include "sim/sim.h"
 #include "traces/summary.h"
 
 typedef struct {
@@ -51,10 +52,35 @@ typedef struct {
     double loss_first, loss_last, held_out_before, held_out_after;
 } lspo_result_t;
 
+/* What a field of a simulation needs, besides the time per iteration: LSPO_WANT_ of sim/sim.h, or one of these. */
+enum { LSPO_NEEDS_ADVICE = 256, LSPO_NEEDS_NOISE = 512, LSPO_NEEDS_RUN = 1024, LSPO_NEEDS_MEASURED = 2048 };
+
+typedef struct {
+    lspo_field_t field;
+    unsigned needs;
+} lspo_result_field_t;
+
+enum { LSPO_RESULT_FIELDS_MAX = 256 };
+
+typedef struct {
+    lspo_result_field_t fields[LSPO_RESULT_FIELDS_MAX];
+    lspo_own_field_t own[LSPO_OWN_CELLS_MAX]; /* to which names of `fields` point */
+} lspo_result_fields_t;
+
+/* All fields, of a result at `offset_bytes` of a larger record.  Returns their number. */
+size_t lspo_result_fields(size_t offset_bytes, lspo_result_fields_t *fields_out);
+
+/* All fields missing. */
+void lspo_result_clear(lspo_result_t *result_out);
+
 /* Fill the fields that follow from plan, request and summary; all others are missing.  Texts point into `plan`,
  * `request` and `sets`, which must outlive the record. */
 void lspo_result_fill(const char *origin, const lspo_request_t *request, const lspo_plan_t *plan,
                       const lspo_summary_t *summary, const char *sets, lspo_result_t *result_out);
+
+/* After lspo_result_fill(): the rest of a prediction; `sweep` uses only the fields whose parts it wanted. */
+void lspo_result_fill_prediction(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                 const lspo_prediction_t *prediction, lspo_result_t *result);
 
 /* After lspo_result_fill(). */
 void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *machine, lspo_result_t *result);

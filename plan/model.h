@@ -207,6 +207,9 @@ lspo_status_t lspo_model_preset(uint32_t index, lspo_model_t *model_out);
  * lspo_model_fields).  Unknown names list the valid ones. */
 lspo_status_t lspo_model_find(const char *name_or_path, lspo_model_t *model_out);
 
+/* Apply "KEY=VALUE" of these keys; the caller checks the model. */
+lspo_status_t lspo_model_set(lspo_model_t *model, const char *assignment);
+
 /* Write the model as an INI file that lspo_model_find() reads: keys that are as in the family are left out. */
 void lspo_model_write(const lspo_model_t *model, FILE *file);
 

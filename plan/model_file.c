@@ -90,6 +90,30 @@ static lspo_status_t take_field(const char *what, const lspo_record_field_t *fie
     }
 }
 
+static const lspo_record_field_t *find_field(const char *key, size_t length)
+{
+    for (size_t i = 0; i < lspo_model_field_count; i++)
+        if (strlen(lspo_model_fields[i].name) == length && memcmp(lspo_model_fields[i].name, key, length) == 0)
+            return &lspo_model_fields[i];
+    return NULL;
+}
+
+lspo_status_t lspo_model_set(lspo_model_t *model, const char *assignment)
+{
+    char what[128];
+    model_file_t file = {.model = *model};
+    size_t length = strcspn(assignment, "=");
+    const lspo_record_field_t *field = find_field(assignment, length);
+    if (field == NULL || assignment[length] != '=')
+        return lspo_error(LSPO_ERR_INPUT, "--set model.%s: not KEY=VALUE of a key of a model's file (lspo help models)",
+                          assignment);
+    snprintf(what, sizeof what, "--set model.%s", field->name);
+    lspo_status_t status = take_field(what, field, assignment + length + 1, &file);
+    if (status == LSPO_OK)
+        *model = file.model;
+    return status;
+}
+
 static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
 {
     model_file_t *file = context;
@@ -97,10 +121,9 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
     snprintf(what, sizeof what, "%s: [%s] %s", entry->where, entry->section, entry->key);
     if (strcmp(entry->section, "model") != 0)
         return lspo_error(LSPO_ERR_INPUT, "%s: unknown section; a model file has [model] only", what);
-    for (size_t i = 0; i < lspo_model_field_count; i++) {
-        if (strcmp(entry->key, lspo_model_fields[i].name) == 0)
-            return take_field(what, &lspo_model_fields[i], entry->value, file);
-    }
+    const lspo_record_field_t *field = find_field(entry->key, strlen(entry->key));
+    if (field != NULL)
+        return take_field(what, field, entry->value, file);
     if (strcmp(entry->key, "name") == 0)
         return parse_text(what, entry->value, file->model.name, sizeof file->model.name);
     if (strcmp(entry->key, "source") == 0)

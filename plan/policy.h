@@ -73,6 +73,9 @@ lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan);
 /* The policy's row with this key (of `length` characters), or of this parameter; NULL: none. */
 const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, const char *key, size_t length);
 const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const lspo_parameter_t *parameter);
+/* The policy's parameter whose value may follow its name in a grid behind the colon with that index, from 0; NULL:
+ * none. */
+const lspo_parameter_use_t *lspo_policy_colon_use(const lspo_policy_t *policy, uint32_t index);
 /* Is the first word ("--rank", "--rank=4", "--rank 4") a flag of other policies, but not of this one? */
 bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word);
 /* The policy's value in a workload; NULL: the policy has no such parameter. */

@@ -1,5 +1,6 @@
 /* policy_values.c - the values of a policy's own parameters in a workload; see policy.h. */
 #include <assert.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "plan/policies/shared.h"
@@ -18,6 +19,14 @@ const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, c
 const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const lspo_parameter_t *parameter)
 {
     return lspo_policy_named_use(policy, parameter->key, strlen(parameter->key));
+}
+
+const lspo_parameter_use_t *lspo_policy_colon_use(const lspo_policy_t *policy, uint32_t index)
+{
+    for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++)
+        if (policy->parameters->uses[i].in_grid && index-- == 0)
+            return &policy->parameters->uses[i];
+    return NULL;
 }
 
 bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word)
@@ -107,15 +116,28 @@ static bool is_known(uint32_t policy, size_t row)
     return false;
 }
 
-const lspo_parameter_t *lspo_policies_parameter(size_t index)
+/* All parameters, listed once: results and flags ask for each of them in turn. */
+enum { PARAMETERS_MAX = 256 };
+static const lspo_parameter_t *all_parameters[PARAMETERS_MAX];
+static size_t all_count;
+static pthread_once_t all_listed = PTHREAD_ONCE_INIT;
+
+static void list_parameters(void)
 {
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         const lspo_parameters_t *own = lspo_policy_at(i)->parameters;
         for (size_t row = 0; own != NULL && row < own->count; row++)
-            if (!is_known(i, row) && index-- == 0)
-                return own->uses[row].parameter;
+            if (!is_known(i, row)) {
+                assert(all_count < PARAMETERS_MAX);
+                all_parameters[all_count++] = own->uses[row].parameter;
+            }
     }
-    return NULL;
+}
+
+const lspo_parameter_t *lspo_policies_parameter(size_t index)
+{
+    pthread_once(&all_listed, list_parameters);
+    return index < all_count ? all_parameters[index] : NULL;
 }
 
 void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *model, bool training,

@@ -56,6 +56,28 @@ uint32_t lspo_simulate_warmup(const lspo_plan_t *plan);
  * known. */
 lspo_status_t lspo_simulate_check_settled(const lspo_plan_t *plan, const lspo_prediction_t *prediction);
 
+/* Parts of a prediction that cost time, besides the time per iteration.  The fewer are wanted, the less is computed. */
+enum {
+    LSPO_WANT_SUMMARY = 1,      /* all of the summary, not only iteration_s */
+    LSPO_WANT_NATIVE = 2,       /* native.iteration_s, slowdown */
+    LSPO_WANT_NATIVE_PEAKS = 4, /* the rest of native */
+    LSPO_WANT_PEAKS = 8,        /* peaks and fits */
+    LSPO_WANT_PEAK_BOUNDS = 16, /* bounds of the peaks */
+    LSPO_WANT_WORDS = 32,       /* bound, bound_lane */
+    LSPO_WANT_ALL = 63,         /* of lspo_simulate() */
+    LSPO_WANT_BOUND = 64        /* lower_bound_s */
+};
+
+/* The wanted parts of lspo_simulate() and lspo_simulate_bound(), with the same bits; all others are 0, the bound NaN.  Where only times are wanted, the plan is
+ * played no longer than shows them (sim/pace.h).  `native`: known from another plan of the same model, workload and
+ * machine; NULL: it is simulated if it is wanted. */
+lspo_status_t lspo_simulate_wanted(const lspo_plan_t *plan, const lspo_machine_t *machine, unsigned wanted,
+                                   const lspo_native_t *native, lspo_prediction_t *prediction_out);
+
+/* The time of native, which does not depend on whether it fits; `peaks`: also its peaks, and whether they fit. */
+lspo_status_t lspo_simulate_baseline(const lspo_plan_t *plan, const lspo_machine_t *machine, bool peaks,
+                                     lspo_native_t *native_out);
+
 /* Cost, play, replay memory, describe; `trace_out` may be NULL.  The trace's header has origin, machine and the
  * entries of lspo_trace_describe_plan().  Plans of fewer than 2 iterations are LSPO_ERR_INPUT. */
 lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_prediction_t *prediction_out,

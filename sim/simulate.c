@@ -1,10 +1,12 @@
 /* simulate.c - predict the time and memory of a plan; see sim.h. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "plan/policy.h"
 #include "sim/bound.h"
 #include "sim/fit.h"
 #include "sim/memory.h"
+#include "sim/pace.h"
 #include "sim/report.h"
 #include "sim/sim.h"
 #include "sim/trial.h"
@@ -39,37 +41,43 @@ lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations,
     return lspo_plan_build(&plan->model, &workload, policy, native_out);
 }
 
-/* The time of native, which does not depend on whether it fits. */
-static lspo_status_t predict_native(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_native_t *native_out)
+static lspo_status_t fit_native(const lspo_plan_t *native, const lspo_machine_t *machine, lspo_native_t *native_out)
 {
-    enum { ITERATIONS = 4 };
-    lspo_plan_t *native = NULL;
     lspo_fit_t fit = {0};
-    lspo_status_t status = lspo_simulate_native(plan, ITERATIONS, &native);
+    lspo_status_t status = lspo_fit_plan(native, machine, &fit);
     if (status != LSPO_OK)
-        goto cleanup;
-    status = lspo_fit_plan(native, machine, &fit);
-    if (status != LSPO_OK)
-        goto cleanup;
+        return status;
     *native_out = (lspo_native_t){.iteration_s = fit.iteration_s,
                                   .peak_gpu_bytes = fit.gpu_bytes,
                                   .peak_host_bytes = fit.host_bytes,
                                   .fits = fit.fits};
-cleanup:
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_simulate_baseline(const lspo_plan_t *plan, const lspo_machine_t *machine, bool peaks,
+                                     lspo_native_t *native_out)
+{
+    enum { ITERATIONS = 4 };
+    lspo_plan_t *native = NULL;
+    lspo_native_t baseline = {0};
+    lspo_status_t status = lspo_simulate_native(plan, ITERATIONS, &native);
+    if (status != LSPO_OK)
+        return status;
+    if (peaks)
+        status = fit_native(native, machine, &baseline);
+    else
+        status = lspo_pace_of(native, machine, &baseline.iteration_s);
+    if (status == LSPO_OK)
+        *native_out = baseline;
     lspo_plan_destroy(native);
     return status;
 }
 
-/* Peaks, and their bounds when lanes run early or late. */
 static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
-                                   double iteration_s, lspo_prediction_t *prediction)
+                                   lspo_prediction_t *prediction)
 {
-    uint64_t slack_ns = (uint64_t)(LSPO_SIMULATE_SLACK * 1e9 * iteration_s);
-    lspo_memory_t peak = {0}, bound = {0};
+    lspo_memory_t peak = {0};
     lspo_status_t status = lspo_memory_predict(plan, machine, trace, &peak);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_memory_predict_bound(plan, machine, trace, slack_ns, &bound);
     if (status != LSPO_OK)
         return status;
     prediction->peak_gpu_bytes = peak.gpu_bytes;
@@ -77,57 +85,129 @@ static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t
     prediction->gpu_tensor_bytes = peak.gpu_tensor_bytes;
     prediction->gpu_reserve_bytes = peak.gpu_reserve_bytes;
     prediction->gpu_library_bytes = peak.gpu_library_bytes;
-    prediction->peak_gpu_bound_bytes = bound.gpu_bytes;
-    prediction->gpu_tensor_bound_bytes = bound.gpu_tensor_bytes;
-    prediction->peak_host_bound_bytes = bound.host_bytes;
     prediction->fits = lspo_fits(machine, peak.gpu_bytes, peak.host_bytes);
     return LSPO_OK;
 }
 
-/* Everything except the summary that follows from the played plan. */
-static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trial_t *trial,
-                             lspo_prediction_t *prediction)
+/* The bounds of the peaks when lanes run early or late. */
+static lspo_status_t predict_peak_bounds(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                         const lspo_trace_t *trace, lspo_prediction_t *prediction)
 {
-    double iteration_s = trial->summary.iteration_s;
+    uint64_t slack_ns = (uint64_t)(LSPO_SIMULATE_SLACK * 1e9 * prediction->summary.iteration_s);
+    lspo_memory_t bound = {0};
+    lspo_status_t status = lspo_memory_predict_bound(plan, machine, trace, slack_ns, &bound);
+    if (status != LSPO_OK)
+        return status;
+    prediction->peak_gpu_bound_bytes = bound.gpu_bytes;
+    prediction->gpu_tensor_bound_bytes = bound.gpu_tensor_bytes;
+    prediction->peak_host_bound_bytes = bound.host_bytes;
+    return LSPO_OK;
+}
+
+/* What follows from the played plan, besides the summary, which the prediction has. */
+static lspo_status_t predict_from_trace(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                        const lspo_trace_t *trace, unsigned wanted, lspo_prediction_t *prediction)
+{
+    lspo_status_t status = LSPO_OK;
+    if (wanted & LSPO_WANT_PEAKS)
+        status = predict_peaks(plan, machine, trace, prediction);
+    if (status != LSPO_OK)
+        return status;
+    if (wanted & LSPO_WANT_PEAK_BOUNDS)
+        status = predict_peak_bounds(plan, machine, trace, prediction);
+    if (status != LSPO_OK)
+        return status;
+    if (wanted & LSPO_WANT_WORDS)
+        status = lspo_report_bound(plan, trace, &prediction->summary, sizeof prediction->bound, prediction->bound,
+                                   &prediction->bound_lane);
+    return status;
+}
+
+/* What needs neither the plan's trace nor its own time. */
+static lspo_status_t predict_native(const lspo_plan_t *plan, const lspo_machine_t *machine, unsigned wanted,
+                                    lspo_prediction_t *prediction)
+{
     prediction->lower_bound_s = NAN;
-    lspo_status_t status = predict_peaks(plan, machine, trial->trace, iteration_s, prediction);
-    if (status != LSPO_OK)
-        return status;
-    status = predict_native(plan, machine, &prediction->native);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_report_bound(plan, trial->trace, &trial->summary, sizeof prediction->bound, prediction->bound,
-                               &prediction->bound_lane);
-    if (status != LSPO_OK)
-        return status;
-    prediction->slowdown = iteration_s / prediction->native.iteration_s;
+    if (!(wanted & (LSPO_WANT_NATIVE | LSPO_WANT_NATIVE_PEAKS)))
+        return LSPO_OK;
+    return lspo_simulate_baseline(plan, machine, (wanted & LSPO_WANT_NATIVE_PEAKS) != 0, &prediction->native);
+}
+
+static void derive(const lspo_plan_t *plan, lspo_prediction_t *prediction)
+{
+    double iteration_s = prediction->summary.iteration_s;
+    if (prediction->native.iteration_s > 0)
+        prediction->slowdown = iteration_s / prediction->native.iteration_s;
     prediction->tokens_per_s =
         (double)lspo_workload_tokens(&plan->workload) * plan->workload.accumulation / iteration_s;
+}
+
+/* Play the plan, and predict what is wanted; *trace_out is the caller's. */
+static lspo_status_t simulate(const lspo_plan_t *plan, const lspo_machine_t *machine, unsigned wanted,
+                              lspo_prediction_t *prediction, lspo_trace_t **trace_out)
+{
+    lspo_trial_t trial = {0};
+    lspo_status_t status = lspo_trial_play(plan, machine, &trial);
+    if (status != LSPO_OK)
+        return status;
+    prediction->summary = trial.summary;
+    trial.summary = (lspo_summary_t){0};
+    status = predict_native(plan, machine, wanted, prediction);
+    if (status == LSPO_OK)
+        status = predict_from_trace(plan, machine, trial.trace, wanted, prediction);
+    if (status == LSPO_OK && trace_out) {
+        *trace_out = trial.trace;
+        trial.trace = NULL;
+    }
+    lspo_trial_release(&trial);
+    return status;
+}
+
+/* Only times. */
+static lspo_status_t time_only(const lspo_plan_t *plan, const lspo_machine_t *machine, unsigned wanted,
+                               lspo_prediction_t *prediction)
+{
+    lspo_status_t status = lspo_trial_check(plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_pace_of(plan, machine, &prediction->summary.iteration_s);
+    return status == LSPO_OK ? predict_native(plan, machine, wanted, prediction) : status;
+}
+
+lspo_status_t lspo_simulate_wanted(const lspo_plan_t *plan, const lspo_machine_t *machine, unsigned wanted,
+                                   const lspo_native_t *native, lspo_prediction_t *prediction_out)
+{
+    static const unsigned of_times = LSPO_WANT_NATIVE | LSPO_WANT_NATIVE_PEAKS | LSPO_WANT_BOUND;
+    lspo_prediction_t prediction = {0};
+    if (native) {
+        prediction.native = *native;
+        wanted &= ~(unsigned)(LSPO_WANT_NATIVE | LSPO_WANT_NATIVE_PEAKS);
+    }
+    lspo_status_t status = (wanted & ~of_times) ? simulate(plan, machine, wanted, &prediction, NULL)
+                                                : time_only(plan, machine, wanted, &prediction);
+    if (status == LSPO_OK && (wanted & LSPO_WANT_BOUND))
+        status = lspo_simulate_bound(plan, machine, &prediction);
+    if (status != LSPO_OK) {
+        lspo_prediction_release(&prediction);
+        return status;
+    }
+    derive(plan, &prediction);
+    *prediction_out = prediction;
     return LSPO_OK;
 }
 
 lspo_status_t lspo_simulate(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_prediction_t *prediction_out,
                             lspo_trace_t **trace_out)
 {
-    lspo_trial_t trial = {0};
     lspo_prediction_t prediction = {0};
-    lspo_status_t status = lspo_trial_play(plan, machine, &trial);
-    if (status != LSPO_OK)
-        goto release;
-    status = predict(plan, machine, &trial, &prediction);
-    if (status != LSPO_OK)
-        goto release;
-    prediction.summary = trial.summary;
-    trial.summary = (lspo_summary_t){0};
-    *prediction_out = prediction;
-    if (trace_out) {
-        *trace_out = trial.trace;
-        trial.trace = NULL;
+    lspo_status_t status = simulate(plan, machine, LSPO_WANT_ALL, &prediction, trace_out);
+    if (status != LSPO_OK) {
+        lspo_prediction_release(&prediction);
+        return status;
     }
-
-release:
-    lspo_trial_release(&trial);
-    return status;
+    derive(plan, &prediction);
+    *prediction_out = prediction;
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_simulate_bound(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_prediction_t *prediction)

@@ -84,6 +84,7 @@ for trace in sim run theirs; do
     lspo sim --model gpt-tiny --policy zero --trace traces/$trace.trace >/dev/null
 done
 lspo show machine host-reference >host.ini
+printf '[all]\nmodel = gpt2-774m\nmachine = paper-laptop\npolicy = all\nlink = 1GB/s 8GB/s\n' >bandwidth.ini
 count=0
 while read -r example; do
     count=$((count + 1))

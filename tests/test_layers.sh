@@ -31,14 +31,16 @@ allowed() {
     real/calibrate)
         echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer \
             real/train ;;
-    validate) echo base plan plan/policies traces sim real/device real/train real/calibrate ;;
+    sweep) echo base plan plan/policies ;;
+    validate) echo base plan plan/policies traces sim sweep real/device real/train real/calibrate ;;
     cli)
         echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats \
-            real/data real/train real/calibrate validate ;;
+            real/data real/train real/calibrate sweep validate ;;
     esac
 }
 folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute
-real/transformer real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate validate cli'
+real/transformer real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate sweep
+validate cli'
 
 # Print one line an offence of the tree at $1.
 offences() {

@@ -99,15 +99,6 @@ static lspo_status_t find_policy(const reader_t *reader, const char *name, const
                       reader->line, name);
 }
 
-/* The parameter after the colon with that index, from 0, in the name of a policy; NULL: none. */
-static const lspo_parameter_use_t *colon_use(const lspo_policy_t *policy, uint32_t index)
-{
-    for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++)
-        if (policy->parameters->uses[i].in_grid && index-- == 0)
-            return &policy->parameters->uses[i];
-    return NULL;
-}
-
 /* " --subspace 64", and the flags that it implies. */
 static lspo_status_t add_value(const reader_t *reader, const lspo_parameter_use_t *use, const char *text, char *flags,
                                size_t capacity)
@@ -139,7 +130,7 @@ static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
     cell.policy = policy;
     snprintf(cell.flags, sizeof cell.flags, "--policy %s", policy->name);
     for (uint32_t colon = 0; (number = strsep(&rest, ":")) != NULL; colon++) {
-        const lspo_parameter_use_t *use = colon_use(policy, colon);
+        const lspo_parameter_use_t *use = lspo_policy_colon_use(policy, colon);
         size_t used = strlen(cell.flags);
         if (use == NULL)
             return lspo_error(LSPO_ERR_INPUT, "%s:%u: '%s' is one number too many for policy %s", reader->path,

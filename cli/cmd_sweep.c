@@ -1,0 +1,384 @@
+/* cmd_sweep.c - `lspo sweep`: predict all cells of a grid. */
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/interrupt.h"
+#include "base/workers.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/progress.h"
+#include "cli/request.h"
+#include "cli/sweep_cell.h"
+#include "cli/sweep_explain.h"
+#include "cli/sweep_language.h"
+#include "cli/sweep_merge.h"
+#include "cli/sweep_title.h"
+#include "cli/version.h"
+#include "sweep/output.h"
+#include "sweep/play.h"
+
+enum { SHARDS_MAX = 65535 };
+
+typedef enum { FORMAT_CSV, FORMAT_JSONL } file_format_t;
+static const char *const format_names[] = {"csv", "jsonl", NULL};
+
+typedef struct {
+    const char *output, *columns, *explain, *shard_text;
+    uint32_t jobs; /* 0: a thread per CPU */
+    int format;    /* -1: by the name of the output */
+    bool resume;
+    uint32_t shard, shard_count; /* from 0 */
+    const char *grid_path;
+} sweep_request_t;
+
+#define FIELD(field) .offset_bytes = offsetof(sweep_request_t, field)
+
+static const lspo_arg_t sweep_args[] = {
+    {.name = "output",
+     .letter = 'o',
+     .value = "FILE",
+     .help = "write the rows to FILE, in the order of the cells: .csv, .jsonl, either with .gz",
+     .store = lspo_arg_output,
+     FIELD(output)},
+    {.name = "jobs",
+     .letter = 'j',
+     .value = "N",
+     .help = "threads (one per CPU)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = 4096,
+     FIELD(jobs)},
+    {.name = "resume",
+     .help = "continue the sweep whose rows are in FILE.part",
+     .store = lspo_arg_switch,
+     FIELD(resume)},
+    {.name = "columns",
+     .value = "LIST",
+     .help = "names of columns, separated by commas; the fewer, the less is computed (all of a prediction)",
+     .store = lspo_arg_text,
+     FIELD(columns)},
+    {.name = "format",
+     .value = "csv|jsonl",
+     .help = "format of FILE; jsonl: a JSON object per line (by its name, else csv)",
+     .store = lspo_arg_choice,
+     .names = format_names,
+     FIELD(format)},
+    {.name = "shard",
+     .value = "I/N",
+     .help = "only every N-th cell from the I-th on, into FILE.shard-I-of-N (from Slurm's array task, else 1/1)",
+     .store = lspo_arg_text,
+     FIELD(shard_text)},
+    {.name = "explain",
+     .value = "KEY|CELL",
+     .help = "print the command that predicts the cell with this key or number",
+     .store = lspo_arg_text,
+     FIELD(explain)},
+};
+
+/* ---- shards ---- */
+
+static int64_t number_of(const char *name, int64_t otherwise)
+{
+    const char *text = getenv(name);
+    char *end;
+    if (text == NULL || *text == '\0')
+        return otherwise;
+    long long number = strtoll(text, &end, 10);
+    return *end == '\0' ? number : otherwise;
+}
+
+/* Task I of an array of N, numbered from MIN in steps of STEP. */
+static void shard_of_slurm(sweep_request_t *request)
+{
+    int64_t id = number_of("SLURM_ARRAY_TASK_ID", -1), count = number_of("SLURM_ARRAY_TASK_COUNT", -1);
+    int64_t first = number_of("SLURM_ARRAY_TASK_MIN", 0), step = number_of("SLURM_ARRAY_TASK_STEP", 1);
+    if (id < first || count < 2 || count > SHARDS_MAX || step < 1 || (id - first) / step >= count)
+        return;
+    request->shard = (uint32_t)((id - first) / step);
+    request->shard_count = (uint32_t)count;
+}
+
+static lspo_status_t read_shard(sweep_request_t *request)
+{
+    int64_t shard, count;
+    char text[64], *slash;
+    request->shard_count = 1;
+    if (request->shard_text == NULL) {
+        shard_of_slurm(request);
+        return LSPO_OK;
+    }
+    snprintf(text, sizeof text, "%s", request->shard_text);
+    slash = strchr(text, '/');
+    if (slash == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--shard '%s' is not I/N, such as 1/4", request->shard_text);
+    *slash = '\0';
+    lspo_status_t status = lspo_parse_integer("--shard", slash + 1, 1, SHARDS_MAX, &count);
+    if (status == LSPO_OK)
+        status = lspo_parse_integer("--shard", text, 1, count, &shard);
+    if (status != LSPO_OK)
+        return status;
+    request->shard = (uint32_t)(shard - 1);
+    request->shard_count = (uint32_t)count;
+    return LSPO_OK;
+}
+
+/* ---- progress ---- */
+
+typedef struct {
+    lspo_progress_t line;
+    uint64_t shown_ns, start_ns;
+} view_t;
+
+static void put_count(uint64_t count, char *text, size_t capacity)
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%" PRIu64, count);
+    size_t used = 0;
+    for (int i = 0; i < length && used + 2 < capacity; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            text[used++] = ',';
+        text[used++] = digits[i];
+    }
+    text[used] = '\0';
+}
+
+/* Five times per second. */
+static void show_progress(void *context, uint64_t done, uint64_t of, uint64_t before)
+{
+    view_t *view = context;
+    char done_text[32], of_text[32];
+    uint64_t now_ns = lspo_now_ns();
+    if (!view->line.terminal || now_ns - view->shown_ns < 200000000 || done <= before)
+        return;
+    view->shown_ns = now_ns;
+    double passed_s = 1e-9 * (double)(now_ns - view->start_ns), rate = (double)(done - before) / passed_s;
+    uint64_t left_s = (uint64_t)((double)(of - done) / rate);
+    put_count(done, done_text, sizeof done_text);
+    put_count(of, of_text, sizeof of_text);
+    lspo_progress_line(&view->line, "%s of %s cells, %.0f per second, %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " left",
+                       done_text, of_text, rate, left_s / 3600, left_s / 60 % 60, left_s % 60);
+}
+
+/* ---- the sweep ---- */
+
+/* All that a sweep needs. */
+typedef struct {
+    const sweep_request_t *request;
+    lspo_sweep_words_t *words;
+    lspo_sweep_grid_t grid;
+    lspo_workers_t *workers;
+    lspo_sweep_cells_t *cells;
+    lspo_journal_t *journal;
+    char *final_path, *part_path; /* owned */
+    file_format_t format;
+} sweep_t;
+
+static file_format_t choose_format(const sweep_request_t *request)
+{
+    const char *end = request->output != NULL ? strstr(request->output, ".jsonl") : NULL;
+    if (request->format >= 0)
+        return (file_format_t)request->format;
+    return end != NULL && (end[6] == '\0' || strcmp(end + 6, ".gz") == 0) ? FORMAT_JSONL : FORMAT_CSV;
+}
+
+static lspo_status_t name_files(sweep_t *sweep)
+{
+    const sweep_request_t *request = sweep->request;
+    sweep->final_path = request->shard_count == 1
+                            ? strdup(request->output)
+                            : lspo_sweep_shard_path(request->output, request->shard + 1, request->shard_count);
+    if (sweep->final_path == NULL || asprintf(&sweep->part_path, "%s.part", sweep->final_path) < 0) {
+        sweep->part_path = NULL;
+        return lspo_no_memory("the names of files");
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t open_journal(sweep_t *sweep)
+{
+    char *title = NULL;
+    const sweep_request_t *request = sweep->request;
+    lspo_status_t status =
+        lspo_sweep_title_write(&(lspo_sweep_title_t){.cell_count = sweep->grid.cell_count,
+                                                     .shard = request->shard + 1,
+                                                     .shard_count = request->shard_count,
+                                                     .grid_hash = sweep->grid.hash,
+                                                     .names_hash = lspo_sweep_words_hash(sweep->words),
+                                                     .format = format_names[sweep->format],
+                                                     .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
+                                                     .columns = lspo_sweep_cells_names(sweep->cells)},
+                               &title);
+    if (status == LSPO_OK)
+        status = lspo_journal_open(sweep->part_path, title, sweep->grid.cell_count, request->resume, &sweep->journal);
+    free(title);
+    return status;
+}
+
+static lspo_status_t start_workers(sweep_t *sweep)
+{
+    if (sweep->request->jobs == 0) {
+        sweep->workers = lspo_workers_of_process();
+        return LSPO_OK;
+    }
+    return lspo_workers_create(sweep->request->jobs, NULL, &sweep->workers);
+}
+
+static lspo_status_t open_sweep(sweep_t *sweep)
+{
+    const sweep_request_t *request = sweep->request;
+    sweep->format = choose_format(request);
+    lspo_status_t status = lspo_sweep_words_create(&sweep->words);
+    if (status != LSPO_OK)
+        return status;
+    lspo_sweep_language_t language = lspo_sweep_words_language(sweep->words);
+    status = lspo_sweep_grid_read(request->grid_path, &language, &sweep->grid);
+    if (status == LSPO_OK)
+        status = start_workers(sweep);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_sweep_cells_create(
+        &(lspo_sweep_cells_options_t){.grid = &sweep->grid,
+                                      .columns = request->columns,
+                                      .format = sweep->format == FORMAT_CSV ? LSPO_FORMAT_CSV : LSPO_FORMAT_JSON,
+                                      .workers = lspo_workers_count(sweep->workers)},
+        &sweep->cells);
+}
+
+static void close_sweep(sweep_t *sweep)
+{
+    lspo_journal_close(sweep->journal);
+    lspo_sweep_cells_destroy(sweep->cells);
+    lspo_workers_destroy(sweep->workers);
+    lspo_sweep_grid_release(&sweep->grid);
+    lspo_sweep_words_destroy(sweep->words);
+    free(sweep->final_path);
+    free(sweep->part_path);
+}
+
+static lspo_status_t play(sweep_t *sweep)
+{
+    view_t view = {.start_ns = lspo_now_ns()};
+    const lspo_sweep_play_t options = {.grid = &sweep->grid,
+                                       .journal = sweep->journal,
+                                       .workers = sweep->workers,
+                                       .shard = sweep->request->shard,
+                                       .shard_count = sweep->request->shard_count,
+                                       .row = lspo_sweep_cells_row,
+                                       .row_context = sweep->cells,
+                                       .stop = lspo_interrupt_catch(),
+                                       .progress = show_progress,
+                                       .progress_context = &view};
+    lspo_progress_start(&view.line);
+    lspo_status_t status = lspo_sweep_play(&options);
+    lspo_progress_end(&view.line);
+    if (status == LSPO_ERR_INTERRUPTED)
+        fprintf(stderr, "Interrupted; %" PRIu64 " rows are in %s. To continue: --resume\n",
+                lspo_journal_rows(sweep->journal), sweep->part_path);
+    return status;
+}
+
+/* The ordered file, or of a shard its journal under its final name. */
+static lspo_status_t finish(sweep_t *sweep)
+{
+    uint64_t rows = lspo_journal_rows(sweep->journal), errors = lspo_sweep_cells_errors(sweep->cells);
+    lspo_status_t status =
+        lspo_sweep_finish(sweep->journal, sweep->request->shard_count > 1, sweep->part_path, sweep->final_path,
+                          sweep->format == FORMAT_CSV ? lspo_sweep_cells_names(sweep->cells) : NULL);
+    if (status != LSPO_OK)
+        return status;
+    if (errors > 0)
+        lspo_warn("cells with an error: %" PRIu64 "; see the column error", errors);
+    printf("%s: %" PRIu64 " rows\n", sweep->final_path, rows);
+    return LSPO_OK;
+}
+
+static lspo_status_t run_sweep(sweep_t *sweep)
+{
+    lspo_status_t status = name_files(sweep);
+    if (status == LSPO_OK)
+        status = lspo_request_check_output(sweep->final_path);
+    if (status == LSPO_OK)
+        status = open_journal(sweep);
+    if (status == LSPO_OK)
+        status = play(sweep);
+    return status == LSPO_OK ? finish(sweep) : status;
+}
+
+static lspo_status_t sweep_grid(const sweep_request_t *request)
+{
+    sweep_t sweep = {.request = request};
+    if (request->output == NULL && request->explain == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "-o FILE is required");
+    lspo_status_t status = open_sweep(&sweep);
+    if (status == LSPO_OK && request->explain != NULL)
+        status = lspo_sweep_explain(&sweep.grid, sweep.cells, sweep.workers, request->explain);
+    else if (status == LSPO_OK)
+        status = run_sweep(&sweep);
+    close_sweep(&sweep);
+    return status;
+}
+
+static lspo_status_t sweep(int argc, char **argv)
+{
+    sweep_request_t request = {.format = -1};
+    lspo_positionals_t positionals;
+    lspo_status_t status = lspo_command_parse(&lspo_command_sweep, argc, argv, &request, &positionals);
+    if (status != LSPO_OK)
+        return status;
+    request.grid_path = positionals.texts[0];
+    if (strcmp(request.grid_path, "merge") == 0) {
+        if (request.output == NULL)
+            return lspo_error(LSPO_ERR_INPUT, "sweep merge needs -o FILE, whose shards are FILE.shard-I-of-N");
+        return lspo_sweep_merge(request.output);
+    }
+    status = read_shard(&request);
+    return status == LSPO_OK ? sweep_grid(&request) : status;
+}
+
+static const lspo_arg_group_t sweep_group = LSPO_ARG_GROUP("options", sweep_args);
+
+const lspo_command_t lspo_command_sweep = {
+    .name = "sweep",
+    .summary = "predict all cells of a grid: any options and fields of model and machine",
+    .usage = "GRID -o FILE [options] | merge -o FILE",
+    .about = "Predict every cell of a grid and write one row per cell, with the fields of `lspo sim`. An axis of the "
+             "grid may be any option of `lspo sim`, field of the machine or field of the model. Rows are kept in "
+             "FILE.part as they come; FILE is written at the end, in the order of the cells, and is the same for any "
+             "number of threads, interruptions and shards. Ctrl-C keeps what is done (exit status 130), and --resume "
+             "continues; so it does after a kill. What is wrong with a cell is in the column error, and no reason to "
+             "stop.\n\n"
+             "`lspo sweep merge -o FILE` puts the shards of FILE together, which --shard has written on one machine or "
+             "many.",
+    .examples = "lspo sweep bandwidth.ini -o bandwidth.csv\n"
+                "lspo sweep bandwidth.ini -o fast.jsonl.gz -j 2 --columns cell,policy,link_Bps,slowdown\n"
+                "lspo sweep bandwidth.ini --explain 7\n"
+                "lspo sweep bandwidth.ini -o parts.csv --shard 1/2",
+    .common = "output jobs resume columns shard explain",
+    .details =
+        "A grid is an INI file. Each section is a group of cells, the product of its axes; those of [all] belong "
+        "to every group:\n\n"
+        "  [all]\n"
+        "  model = llama-7b gpt2-774m\n"
+        "  machine = paper-workstation paper-laptop\n"
+        "  batch = 8 4\n"
+        "  zip = model machine batch\n"
+        "  policy = all\n"
+        "  link = log2(1GB/s, 64GB/s)\n"
+        "  where = policy != swap\n\n"
+        "zip lets axes take their values side by side. A range is linear(FROM, TO, STEP) or log2(FROM, TO, N), N "
+        "values per doubling. A key is an option of `lspo sim` without dashes, SECTION.FIELD of a machine "
+        "(link.h2d_Bps; x2: twice the profile's value), model.FIELD of a model's file, or column.NAME for a "
+        "column of your own. An option that a policy does not have does not apply to it. docs/sweep.md "
+        "describes all of it.\n\n"
+        "The key of a row is a hash of everything that it depends on: all parameters, the profile of the "
+        "machine, the version of lspo. flags are the options of `lspo sim` that give the same numbers.",
+    .groups = (const lspo_arg_group_t *const[]){&sweep_group, NULL},
+    .positional_least = 1,
+    .positional_most = 1,
+    .positionals = "GRID",
+    .run = sweep,
+};

@@ -1,0 +1,435 @@
+/* sweep_cell.c - see sweep_cell.h. */
+#include "cli/sweep_cell.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/names.h"
+#include "cli/result.h"
+#include "cli/sweep_ask.h"
+#include "cli/version.h"
+#include "plan/expect.h"
+#include "sim/advice.h"
+#include "sim/sim.h"
+#include "sweep/key.h"
+
+enum { COLUMNS_MAX = 16, FIELDS_MAX = LSPO_RESULT_FIELDS_MAX + COLUMNS_MAX + 5, NATIVES = 8 };
+enum { FLAGS_BYTES = 4096, ERROR_BYTES = 1024, SETS_BYTES = 1024 };
+
+static const char version[] = PACKAGE_VERSION " (" LSPO_GIT_ID ")";
+
+typedef struct {
+    uint64_t cell;
+    const char *key, *group, *flags, *error;
+    const char *columns[COLUMNS_MAX];
+    lspo_result_t result;
+} row_t;
+
+/* The time of native of cells that differ only in policy. */
+typedef struct {
+    uint64_t key; /* 0: none */
+    bool peaks;
+    lspo_native_t native;
+} known_native_t;
+
+typedef struct {
+    lspo_sweep_ask_t ask;
+    known_native_t natives[NATIVES];
+    uint32_t next_native;
+    FILE *stream;
+    char *text; /* of the stream */
+    size_t bytes;
+    row_t row;
+    char key[17], flags[FLAGS_BYTES], error[ERROR_BYTES], sets[SETS_BYTES];
+    char advice[LSPO_ADVICE_BYTES];
+    lspo_prediction_t prediction;
+    lspo_plan_t *plan;
+    uint64_t errors; /* rows with one */
+} worker_t;
+
+struct lspo_sweep_cells {
+    const lspo_sweep_grid_t *grid;
+    lspo_format_t format;
+    lspo_result_fields_t all;
+    lspo_field_t fields[FIELDS_MAX];
+    size_t field_count;
+    unsigned wanted;              /* of all columns */
+    const char *own[COLUMNS_MAX]; /* keys of the grid's columns, with prefix */
+    size_t own_count;
+    char *names;        /* owned */
+    worker_t **workers; /* owned */
+    uint32_t worker_count;
+};
+
+/* ---- columns ---- */
+
+/* Columns that cost more than a prediction, or that no simulation has. */
+static const unsigned beyond = LSPO_NEEDS_ADVICE | LSPO_NEEDS_NOISE | LSPO_NEEDS_RUN | LSPO_NEEDS_MEASURED;
+
+/* The grid's columns, each once. */
+static lspo_status_t find_own(lspo_sweep_cells_t *cells)
+{
+    for (uint32_t a = 0; a < cells->grid->axis_count; a++) {
+        const lspo_axis_t *axis = &cells->grid->axes[a];
+        bool known = axis->info.source != LSPO_SOURCE_COLUMN;
+        for (size_t i = 0; i < cells->own_count; i++)
+            known |= strcmp(cells->own[i], axis->key) == 0;
+        if (known)
+            continue;
+        if (cells->own_count == COLUMNS_MAX)
+            return lspo_error(LSPO_ERR_INPUT, "%s: more than %d columns", axis->where, COLUMNS_MAX);
+        cells->own[cells->own_count++] = axis->key;
+    }
+    return LSPO_OK;
+}
+
+/* All columns that there are. */
+static size_t list_columns(lspo_sweep_cells_t *cells, lspo_result_field_t columns[FIELDS_MAX])
+{
+    size_t count = 0, results = lspo_result_fields(offsetof(row_t, result), &cells->all);
+#define COLUMN(name, kind, field)                                                                                      \
+    columns[count++] = (lspo_result_field_t){{name, kind, LSPO_UNIT_NONE, offsetof(row_t, field)}, 0}
+    COLUMN("cell", LSPO_FIELD_INTEGER, cell);
+    COLUMN("key", LSPO_FIELD_TEXT, key);
+    COLUMN("group", LSPO_FIELD_TEXT, group);
+    for (size_t i = 0; i < cells->own_count; i++)
+        COLUMN(strchr(cells->own[i], '.') + 1, LSPO_FIELD_TEXT, columns[i]);
+    for (size_t i = 0; i < results; i++)
+        columns[count++] = cells->all.fields[i];
+    COLUMN("flags", LSPO_FIELD_TEXT, flags);
+    COLUMN("error", LSPO_FIELD_TEXT, error);
+#undef COLUMN
+    return count;
+}
+
+static void take_column(lspo_sweep_cells_t *cells, const lspo_result_field_t *column)
+{
+    cells->fields[cells->field_count++] = column->field;
+    cells->wanted |= column->needs;
+}
+
+static lspo_status_t take_named(lspo_sweep_cells_t *cells, const char *name, const lspo_result_field_t *columns,
+                                size_t count)
+{
+    const char *names[FIELDS_MAX];
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(columns[i].field.name, name) != 0) {
+            names[i] = columns[i].field.name;
+            continue;
+        }
+        if (cells->field_count == FIELDS_MAX)
+            return lspo_error(LSPO_ERR_INPUT, "--columns: more than %d", FIELDS_MAX);
+        if (columns[i].needs & beyond & ~(unsigned)LSPO_NEEDS_ADVICE)
+            return lspo_error(LSPO_ERR_INPUT, "--columns: a sweep has no %s", name);
+        take_column(cells, &columns[i]);
+        return LSPO_OK;
+    }
+    const char *nearest = lspo_name_nearest(name, names, count);
+    return lspo_error(LSPO_ERR_INPUT, "--columns: there is no column %s%s%s; `lspo sim --all` shows most of them", name,
+                      nearest != NULL ? ", did you mean " : "", nearest != NULL ? nearest : "");
+}
+
+static lspo_status_t choose_columns(lspo_sweep_cells_t *cells, const char *list)
+{
+    lspo_result_field_t columns[FIELDS_MAX];
+    size_t count = list_columns(cells, columns);
+    if (list == NULL) {
+        for (size_t i = 0; i < count; i++)
+            if ((columns[i].needs & beyond) == 0)
+                take_column(cells, &columns[i]);
+        return LSPO_OK;
+    }
+    char *rest, *text = strdup(list);
+    lspo_status_t status = text ? LSPO_OK : lspo_no_memory("--columns");
+    for (char *name = text ? strtok_r(text, ", ", &rest) : NULL; status == LSPO_OK && name != NULL;
+         name = strtok_r(NULL, ", ", &rest))
+        status = take_named(cells, name, columns, count);
+    if (status == LSPO_OK && cells->field_count == 0)
+        status = lspo_error(LSPO_ERR_INPUT, "--columns is empty");
+    free(text);
+    return status;
+}
+
+static lspo_status_t write_names(lspo_sweep_cells_t *cells)
+{
+    size_t bytes;
+    FILE *file = open_memstream(&cells->names, &bytes);
+    if (file == NULL)
+        return lspo_no_memory("the names of columns");
+    lspo_table_write_names(&(lspo_table_t){.fields = cells->fields, .field_count = cells->field_count}, file);
+    return fclose(file) == 0 ? LSPO_OK : lspo_no_memory("the names of columns");
+}
+
+/* ---- life ---- */
+
+static lspo_status_t start_worker(worker_t **worker_out)
+{
+    *worker_out = calloc(1, sizeof **worker_out);
+    if (*worker_out == NULL)
+        return lspo_no_memory("a worker");
+    (*worker_out)->stream = open_memstream(&(*worker_out)->text, &(*worker_out)->bytes);
+    return (*worker_out)->stream != NULL ? LSPO_OK : lspo_no_memory("a worker");
+}
+
+lspo_status_t lspo_sweep_cells_create(const lspo_sweep_cells_options_t *options, lspo_sweep_cells_t **cells_out)
+{
+    lspo_sweep_cells_t *cells = calloc(1, sizeof *cells);
+    if (cells == NULL)
+        return lspo_no_memory("the cells of a sweep");
+    cells->grid = options->grid;
+    cells->format = options->format;
+    cells->workers = calloc(options->workers, sizeof *cells->workers);
+    lspo_status_t status = cells->workers ? LSPO_OK : lspo_no_memory("%u workers", options->workers);
+    for (uint32_t i = 0; status == LSPO_OK && i < options->workers; i++, cells->worker_count++)
+        status = start_worker(&cells->workers[i]);
+    if (status == LSPO_OK)
+        status = find_own(cells);
+    if (status == LSPO_OK)
+        status = choose_columns(cells, options->columns);
+    if (status == LSPO_OK)
+        status = write_names(cells);
+    if (status != LSPO_OK) {
+        lspo_sweep_cells_destroy(cells);
+        return status;
+    }
+    *cells_out = cells;
+    return LSPO_OK;
+}
+
+void lspo_sweep_cells_destroy(lspo_sweep_cells_t *cells)
+{
+    if (cells == NULL)
+        return;
+    for (uint32_t i = 0; i < cells->worker_count; i++) {
+        if (cells->workers[i]->stream != NULL)
+            fclose(cells->workers[i]->stream);
+        free(cells->workers[i]->text);
+        free(cells->workers[i]);
+    }
+    free(cells->workers);
+    free(cells->names);
+    free(cells);
+}
+
+const char *lspo_sweep_cells_names(const lspo_sweep_cells_t *cells)
+{
+    return cells->names;
+}
+
+uint64_t lspo_sweep_cells_errors(const lspo_sweep_cells_t *cells)
+{
+    uint64_t errors = 0;
+    for (uint32_t i = 0; i < cells->worker_count; i++)
+        errors += cells->workers[i]->errors;
+    return errors;
+}
+
+/* ---- predicting ---- */
+
+static uint64_t key_of(const worker_t *worker)
+{
+    return lspo_sweep_key(&(lspo_sweep_identity_t){.model = &worker->ask.request.model,
+                                                   .workload = &worker->ask.request.workload,
+                                                   .policy = worker->ask.request.policy,
+                                                   .machine = &worker->ask.machine,
+                                                   .version = version});
+}
+
+/* Native of the plan's model and workload on the machine, simulated once for all cells that share it. */
+static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native_t **native_out)
+{
+    const lspo_workload_t workload = lspo_policy_workload(worker->plan);
+    const lspo_policy_t *policy = NULL;
+    lspo_status_t status = lspo_policy_find("native", &policy);
+    if (status != LSPO_OK)
+        return status;
+    const uint64_t key = lspo_sweep_key(&(lspo_sweep_identity_t){.model = &worker->plan->model,
+                                                                 .workload = &workload,
+                                                                 .policy = policy,
+                                                                 .machine = &worker->ask.machine,
+                                                                 .version = version});
+    for (uint32_t i = 0; i < NATIVES; i++)
+        if (worker->natives[i].key == key && (worker->natives[i].peaks || !peaks)) {
+            *native_out = &worker->natives[i].native;
+            return LSPO_OK;
+        }
+    known_native_t *known = &worker->natives[worker->next_native++ % NATIVES];
+    known->key = 0;
+    status = lspo_simulate_baseline(worker->plan, &worker->ask.machine, peaks, &known->native);
+    if (status != LSPO_OK)
+        return status;
+    known->key = key;
+    known->peaks = peaks;
+    *native_out = &known->native;
+    return LSPO_OK;
+}
+
+/* A time below the lower bound is an error, as in `lspo sim`; only updates that come late make it possible. */
+static lspo_status_t simulate(const lspo_sweep_cells_t *cells, worker_t *worker)
+{
+    unsigned wanted = cells->wanted & (LSPO_WANT_ALL | LSPO_WANT_BOUND);
+    const lspo_native_t *native = NULL;
+    lspo_status_t status = LSPO_OK;
+    if (cells->wanted & LSPO_NEEDS_ADVICE)
+        wanted |= LSPO_WANT_ALL;
+    if (worker->plan->staleness_steps > 0)
+        wanted |= LSPO_WANT_BOUND;
+    if (wanted & (LSPO_WANT_NATIVE | LSPO_WANT_NATIVE_PEAKS))
+        status = find_native(worker, (wanted & LSPO_WANT_NATIVE_PEAKS) != 0, &native);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_simulate_wanted(worker->plan, &worker->ask.machine, wanted, native, &worker->prediction);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_simulate_check_settled(worker->plan, &worker->prediction);
+    if (status == LSPO_OK && (cells->wanted & LSPO_NEEDS_ADVICE))
+        status =
+            lspo_advise(worker->plan, &worker->ask.machine, &worker->prediction, sizeof worker->advice, worker->advice);
+    return status;
+}
+
+/* The same fields as `lspo sim` has. */
+static lspo_status_t fill_result(worker_t *worker)
+{
+    lspo_expect_t expect;
+    lspo_result_t *result = &worker->row.result;
+    lspo_status_t status = lspo_expect(worker->plan, &worker->ask.machine, &expect);
+    if (status != LSPO_OK)
+        return status;
+    lspo_overrides_sets(&worker->ask.request.overrides, worker->sets, sizeof worker->sets);
+    lspo_result_fill("sim", &worker->ask.request, worker->plan, &worker->prediction.summary, worker->sets, result);
+    lspo_result_fill_prediction(worker->plan, &worker->ask.machine, &worker->prediction, result);
+    lspo_result_fill_expect(&expect, &worker->ask.machine, result);
+    result->advice = worker->advice;
+    return LSPO_OK;
+}
+
+static lspo_status_t predict(const lspo_sweep_cells_t *cells, worker_t *worker)
+{
+    const lspo_request_t *request = &worker->ask.request;
+    lspo_status_t status =
+        lspo_tune_transition(&request->model, &request->workload, request->policy, &worker->ask.machine, &worker->plan);
+    if (status != LSPO_OK)
+        return status;
+    status = simulate(cells, worker);
+    return status == LSPO_OK ? fill_result(worker) : status;
+}
+
+/* ---- rows ---- */
+
+/* What is wrong with this cell only; anything else ends the sweep. */
+static bool is_of_cell(lspo_status_t status)
+{
+    return status != LSPO_ERR_MEMORY && status != LSPO_ERR_IO && status != LSPO_ERR_INTERRUPTED;
+}
+
+static lspo_status_t write_row(const lspo_sweep_cells_t *cells, worker_t *worker, const char **row_out,
+                               size_t *bytes_out)
+{
+    lspo_table_t table = {.fields = cells->fields,
+                          .field_count = cells->field_count,
+                          .records = &worker->row,
+                          .record_bytes = sizeof worker->row,
+                          .record_count = 1};
+    rewind(worker->stream);
+    lspo_status_t status = lspo_table_write_line(&table, 0, cells->format, worker->stream);
+    if (status != LSPO_OK)
+        return status;
+    if (fflush(worker->stream) != 0)
+        return lspo_no_memory("a row");
+    long bytes = ftell(worker->stream);
+    *row_out = worker->text;
+    *bytes_out = bytes > 0 ? (size_t)bytes : 0;
+    return LSPO_OK;
+}
+
+static void name_cell(const lspo_sweep_cells_t *cells, const lspo_sweep_cell_t *cell, worker_t *worker)
+{
+    row_t *row = &worker->row;
+    row->cell = cell->index;
+    row->group = cell->group->name;
+    for (size_t i = 0; i < cells->own_count; i++)
+        row->columns[i] = lspo_sweep_cell_value(cell, cells->own[i]);
+    snprintf(worker->key, sizeof worker->key, "%016" PRIx64, worker->ask.complete ? key_of(worker) : 0);
+    row->key = worker->ask.complete ? worker->key : NULL;
+    lspo_sweep_ask_flags(&worker->ask, worker->flags, sizeof worker->flags);
+    row->flags = worker->flags;
+    row->error = worker->error;
+}
+
+/* Of a cell that is wrong only what it is. */
+static void clear_result(worker_t *worker, const lspo_sweep_cell_t *cell)
+{
+    lspo_result_t *result = &worker->row.result;
+    worker->errors++;
+    lspo_result_clear(result);
+    result->model = lspo_sweep_cell_value(cell, "model");
+    result->machine = lspo_sweep_cell_value(cell, "machine");
+    result->policy = cell->policy->name;
+    result->version = version;
+}
+
+/* Messages are kept for the row. */
+static lspo_status_t fill_row(const lspo_sweep_cells_t *cells, worker_t *worker, const lspo_sweep_cell_t *cell,
+                              bool *held_out)
+{
+    lspo_messages_keep(worker->error, sizeof worker->error);
+    lspo_status_t status = lspo_sweep_ask(cell, &worker->ask);
+    *held_out = lspo_sweep_ask_holds(cells->grid, &worker->ask);
+    if (*held_out && status == LSPO_OK)
+        status = predict(cells, worker);
+    lspo_messages_keep(NULL, 0);
+    return status;
+}
+
+lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_sweep_cell_t *cell, const char **row_out,
+                                   size_t *bytes_out)
+{
+    lspo_sweep_cells_t *cells = context;
+    worker_t *worker = cells->workers[index];
+    bool held;
+    worker->plan = NULL;
+    worker->prediction = (lspo_prediction_t){0};
+    worker->advice[0] = '\0';
+    *row_out = NULL;
+    lspo_status_t status = fill_row(cells, worker, cell, &held);
+    if (status != LSPO_OK && !is_of_cell(status)) {
+        status = lspo_error(status, "cell %" PRIu64 ": %s", cell->index, worker->error);
+        goto cleanup;
+    }
+    if (!held) {
+        status = LSPO_OK;
+        goto cleanup;
+    }
+    if (status != LSPO_OK)
+        clear_result(worker, cell);
+    else
+        worker->error[0] = '\0';
+    name_cell(cells, cell, worker);
+    status = write_row(cells, worker, row_out, bytes_out);
+cleanup:
+    lspo_prediction_release(&worker->prediction);
+    lspo_plan_destroy(worker->plan);
+    return status;
+}
+
+lspo_status_t lspo_sweep_cells_key(lspo_sweep_cells_t *cells, uint32_t index, const lspo_sweep_cell_t *cell,
+                                   uint64_t *key_out, const char **flags_out)
+{
+    worker_t *worker = cells->workers[index];
+    lspo_messages_keep(worker->error, sizeof worker->error);
+    lspo_status_t status = lspo_sweep_ask(cell, &worker->ask);
+    bool held = lspo_sweep_ask_holds(cells->grid, &worker->ask);
+    lspo_messages_keep(NULL, 0);
+    *key_out = 0;
+    if (status != LSPO_OK)
+        return is_of_cell(status) ? LSPO_OK : lspo_error(status, "cell %" PRIu64 ": %s", cell->index, worker->error);
+    if (!held)
+        return LSPO_OK;
+    *key_out = key_of(worker);
+    lspo_sweep_ask_flags(&worker->ask, worker->flags, sizeof worker->flags);
+    *flags_out = worker->flags;
+    return LSPO_OK;
+}

@@ -1,0 +1,158 @@
+/* sweep_merge.c - see sweep_merge.h. */
+#include "cli/sweep_merge.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/input_file.h"
+#include "cli/sweep_title.h"
+#include "sweep/output.h"
+
+char *lspo_sweep_shard_path(const char *output, uint32_t shard, uint32_t shard_count)
+{
+    char *path;
+    return asprintf(&path, "%s.shard-%u-of-%u", output, shard, shard_count) >= 0 ? path : NULL;
+}
+
+lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char *part_path, const char *final_path,
+                                const char *names)
+{
+    if (shard)
+        return rename(part_path, final_path) == 0
+                   ? LSPO_OK
+                   : lspo_error(LSPO_ERR_IO, "cannot rename %s: %s", part_path, strerror(errno));
+    lspo_status_t status = lspo_sweep_write(final_path, names, &journal, 1);
+    if (status == LSPO_OK && unlink(part_path) != 0)
+        return lspo_error(LSPO_ERR_IO, "cannot remove %s: %s", part_path, strerror(errno));
+    return status;
+}
+
+/* The shards that are open. */
+typedef struct {
+    uint32_t count;            /* of all */
+    lspo_journal_t **journals; /* owned, the first `opened` of them too */
+    uint32_t opened;
+    char *text; /* owned: of the first one's title, to which `title` points */
+    lspo_sweep_title_t title;
+} shards_t;
+
+/* How many shards there are: N of the first FILE.shard-I-of-N. */
+static lspo_status_t count_shards(const char *output, uint32_t *count_out)
+{
+    char *pattern;
+    glob_t found = {0};
+    if (asprintf(&pattern, "%s.shard-*-of-*[0-9]", output) < 0)
+        return lspo_no_memory("the names of shards");
+    int error = glob(pattern, 0, NULL, &found);
+    unsigned count = 0;
+    for (size_t i = 0; error == 0 && count == 0 && i < found.gl_pathc; i++)
+        count = (unsigned)strtoul(strrchr(found.gl_pathv[i], '-') + 1, NULL, 10);
+    globfree(&found);
+    free(pattern);
+    if (error == GLOB_NOSPACE)
+        return lspo_no_memory("the names of shards");
+    if (count == 0)
+        return lspo_error(LSPO_ERR_INPUT, "there is no %s.shard-I-of-N", output);
+    *count_out = count;
+    return LSPO_OK;
+}
+
+/* The first line of a shard. */
+static lspo_status_t read_title(const char *path, char **text_out)
+{
+    lspo_input_t *input;
+    char *line;
+    size_t length;
+    lspo_status_t status = lspo_input_open(path, UINT64_MAX, &input);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_input_line(input, &line, &length);
+    *text_out = status == LSPO_OK && line != NULL ? strdup(line) : NULL;
+    lspo_input_close(input);
+    if (status == LSPO_OK && *text_out == NULL)
+        status = lspo_error(LSPO_ERR_INPUT, "%s is not a shard of a sweep", path);
+    return status;
+}
+
+static bool same_sweep(const lspo_sweep_title_t *a, const lspo_sweep_title_t *b)
+{
+    return a->cell_count == b->cell_count && a->shard_count == b->shard_count && a->grid_hash == b->grid_hash &&
+           a->names_hash == b->names_hash && strcmp(a->format, b->format) == 0 && strcmp(a->version, b->version) == 0 &&
+           strcmp(a->columns, b->columns) == 0;
+}
+
+/* The first shard's title says what the others must be. */
+static lspo_status_t check_title(const char *path, char *text, shards_t *shards)
+{
+    lspo_sweep_title_t title;
+    lspo_status_t status = lspo_sweep_title_read(path, text, &title);
+    if (status != LSPO_OK)
+        return status;
+    if (shards->opened == 0) {
+        shards->title = title;
+        shards->text = text;
+    }
+    if (!same_sweep(&title, &shards->title) || title.shard != shards->opened + 1)
+        status = lspo_error(LSPO_ERR_INPUT,
+                            "%s is of another sweep than the first shard: its grid, columns, profiles or version "
+                            "differ",
+                            path);
+    return status;
+}
+
+static lspo_status_t open_shard(const char *output, shards_t *shards)
+{
+    char *path = lspo_sweep_shard_path(output, shards->opened + 1, shards->count), *text = NULL, *unused = NULL;
+    lspo_status_t status = path ? LSPO_OK : lspo_no_memory("the name of a shard");
+    if (status == LSPO_OK && access(path, F_OK) != 0)
+        status = lspo_error(LSPO_ERR_INPUT, "%s is missing: that shard is not done", path);
+    if (status == LSPO_OK)
+        status = read_title(path, &text);
+    if (status == LSPO_OK)
+        status = check_title(path, text, shards);
+    if (status == LSPO_OK)
+        status = lspo_journal_open_finished(path, shards->title.cell_count, &shards->journals[shards->opened], &unused);
+    if (text != shards->text)
+        free(text);
+    free(unused);
+    free(path);
+    shards->opened += status == LSPO_OK;
+    return status;
+}
+
+static lspo_status_t write_all(const char *output, const shards_t *shards)
+{
+    uint64_t rows = 0;
+    const char *names = strcmp(shards->title.format, "csv") == 0 ? shards->title.columns : NULL;
+    for (uint32_t i = 0; i < shards->count; i++)
+        rows += lspo_journal_rows(shards->journals[i]);
+    lspo_status_t status = lspo_sweep_write(output, names, shards->journals, shards->count);
+    if (status == LSPO_OK)
+        printf("%s: %" PRIu64 " rows\n", output, rows);
+    return status;
+}
+
+lspo_status_t lspo_sweep_merge(const char *output)
+{
+    shards_t shards = {0};
+    lspo_status_t status = count_shards(output, &shards.count);
+    if (status != LSPO_OK)
+        return status;
+    shards.journals = calloc(shards.count, sizeof *shards.journals);
+    if (!shards.journals)
+        return lspo_no_memory("%u shards", shards.count);
+    while (status == LSPO_OK && shards.opened < shards.count)
+        status = open_shard(output, &shards);
+    if (status == LSPO_OK)
+        status = write_all(output, &shards);
+    for (uint32_t i = 0; i < shards.opened; i++)
+        lspo_journal_close(shards.journals[i]);
+    free(shards.journals);
+    free(shards.text);
+    return status;
+}

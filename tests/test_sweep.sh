@@ -1,0 +1,208 @@
+#!/usr/bin/env bash
+# lspo sweep from end to end: rows are those of lspo sim, files are the same for any number of threads, interruptions
+# and shards, and what is wrong is said with file and line.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$folder"
+
+# column FILE NAME: its values, a line each
+column() { awk -f "$source_dir/experiments/lib.awk" -f "$source_dir/experiments/field.awk" -v name="$2" "$1"; }
+
+cat > grid.ini <<'GRID'
+; two models, each on its machine
+[all]
+model    = llama-7b           gpt2-774m
+machine  = paper-workstation  paper-laptop
+batch    = 2                  4
+zip      = model machine batch
+[every policy]
+policy   = all
+link     = log2(1GB/s, 16GB/s)
+[own columns]
+policy   = lsp:64:8 lora zenflow
+column.note = "a, b" c
+model.blocks = linear(2, 6, 2)
+link.h2d_Bps = x2 20GB/s
+where    = link.h2d_Bps > 1GB/s and policy != lora and model.blocks * batch <= 16
+[wrong]
+policy   = lsp
+subspace = 64 1000000
+GRID
+
+"$program" sweep grid.ini -o rows.csv -j 1 > said 2> messages
+check "what it says" "rows.csv: $(($(wc -l < rows.csv) - 1)) rows" "$(cat said)"
+check "the warning" "lspo: warning: cells with an error: 2; see the column error" "$(cat messages)"
+check "the journal is gone" "" "$(ls rows.csv.part 2> /dev/null || true)"
+policies=$("$program" list policies --format csv | tail -n +2 | wc -l)
+check "rows of a group" $((2 * policies * 5)) "$(column rows.csv group | grep -c 'every policy')"
+# 2 of 3 policies, 2 notes, 2 links; batch 2: all of 3 depths; batch 4: 2 and 4 blocks.
+check "rows that a constraint leaves" $((2 * 2 * 2 * 3 + 2 * 2 * 2 * 2)) \
+    "$(column rows.csv group | grep -c 'own columns')"
+check "cells in order" "" "$(column rows.csv cell | sort -nc 2>&1)"
+check "keys are distinct, but for equal cells with other notes" 0 \
+    "$(column rows.csv key | grep -v '^$' | sort | uniq -c | awk '$1 > 2' | wc -l)"
+check "own columns" "a, b c" "$(column rows.csv note | grep . | sort -u | xargs)"
+check "the errors" 2 "$(column rows.csv error | grep -c 'subspace')"
+
+# Every number of every tenth row is that of lspo sim with the row's flags.
+cat > compare.awk <<'AWK'
+FNR == 1 { file++; columns = csv_split($0, names); csv_header($0); next }
+{ csv_row($0) }
+file == 1 { for (i = 1; i <= columns; i++) expected[names[i]] = csv_fields[i] }
+file == 2 && get("cell") == cell {
+    for (i = 1; i <= columns; i++)
+        if (names[i] in expected && csv_fields[i] != expected[names[i]])
+            printf "%s: %s %s instead of %s\n", cell, names[i], csv_fields[i], expected[names[i]]
+    compared++
+}
+END { if (!compared) print "cell " cell " is missing" }
+AWK
+compare() { # compare CELL FLAGS FILE
+    eval "\"\$program\" sim $2 --format csv" > sim.csv
+    awk -f "$source_dir/experiments/lib.awk" -v cell="$1" -f compare.awk sim.csv "$3"
+}
+paste -d ' ' <(column rows.csv cell) <(column rows.csv flags) | awk 'NR % 10 == 1' > some
+while read -r cell flags; do
+    check "cell $cell is what sim says" "" "$(compare "$cell" "$flags" rows.csv)"
+done < some
+check "explained by its number" "lspo sim $(sed -n '2s/^[0-9]* //p' some)" \
+    "$("$program" sweep grid.ini --explain "$(sed -n '2s/ .*//p' some)")"
+key=$(column rows.csv key | sed -n 11p)
+check "explained by its key" "lspo sim $(sed -n '2s/^[0-9]* //p' some)" "$("$program" sweep grid.ini --explain "$key")"
+check "no such key" 2 "$(status_of "$program" sweep grid.ini --explain 0123456789abcdef)"
+
+# Only times, and times with peaks: the same numbers, from shorter plays.
+for columns in cell,iteration_s,slowdown,error cell,iteration_s,peak_gpu_bytes,fits,native_fits,error; do
+    "$program" sweep grid.ini -o few.csv --columns $columns > /dev/null 2>&1
+    for name in ${columns//,/ }; do
+        check "$name of --columns $columns" "$(column rows.csv "$name" | md5sum)" "$(column few.csv "$name" | md5sum)"
+    done
+done
+check "no such column" 2 "$(status_of "$program" sweep grid.ini -o x.csv --columns cell,slowdwn)"
+check "nearest column" 1 "$(grep -c "slowdown" messages)"
+
+# The same file for any number of threads and shards; compressed and as JSON, the same rows.
+"$program" sweep grid.ini -o two.csv -j 2 > /dev/null 2>&1
+check "two threads" "" "$(cmp rows.csv two.csv 2>&1)"
+for shard in 1 2 3; do "$program" sweep grid.ini -o parts.csv --shard $shard/3 > /dev/null 2>&1; done
+"$program" sweep merge -o parts.csv > said
+check "three shards" "" "$(cmp rows.csv parts.csv 2>&1)"
+rm parts.csv.shard-2-of-3
+check "a missing shard" 2 "$(status_of "$program" sweep merge -o parts.csv)"
+check "which one" 1 "$(grep -c 'parts.csv.shard-2-of-3 is missing' messages)"
+for task in 4 6; do
+    SLURM_ARRAY_TASK_ID=$task SLURM_ARRAY_TASK_COUNT=2 SLURM_ARRAY_TASK_MIN=4 SLURM_ARRAY_TASK_STEP=2 \
+        "$program" sweep grid.ini -o slurm.csv > /dev/null 2>&1
+done
+"$program" sweep merge -o slurm.csv > /dev/null
+check "an array of Slurm" "" "$(cmp rows.csv slurm.csv 2>&1)"
+"$program" sweep grid.ini -o rows.csv.gz > /dev/null 2>&1
+check "compressed" "" "$(gzip -dc rows.csv.gz | cmp rows.csv - 2>&1)"
+"$program" sweep grid.ini -o rows.jsonl --columns cell,note,slowdown,fits,error > /dev/null 2>&1
+check "a line per cell" "$(($(wc -l < rows.csv) - 1))" "$(wc -l < rows.jsonl)"
+check "an object" '{"cell":0,"note":null,"slowdown":1.0,"fits":false,"error":null}' "$(head -n 1 rows.jsonl)"
+
+# Killed at any moment, it continues, and a torn row is cut.
+cat > long.ini <<'GRID'
+[all]
+model = gpt2-774m
+machine = paper-laptop
+policy = zero lsp lora native
+batch = 1 2 4
+link = log2(1GB/s, 64GB/s, 24)
+GRID
+"$program" sweep long.ini -o whole.csv > /dev/null 2>&1
+kills=0
+for delay in 0.002 0.01 0.03 0.05 0.07 0.09 0.11 0.13 0.15 0.17; do
+    "$program" sweep long.ini -o killed.csv -j 2 --resume > /dev/null 2>&1 &
+    victim=$!
+    sleep $delay
+    kill -9 $victim 2> /dev/null && kills=$((kills + 1))
+    wait $victim 2> /dev/null || true
+    [ ! -f killed.csv.part ] || printf '17,torn' >> killed.csv.part
+done
+"$program" sweep long.ini -o killed.csv --resume > /dev/null 2>&1
+check "after $kills kills" "" "$(cmp whole.csv killed.csv 2>&1)"
+
+# A journal that has all rows but those of a few cells: only these are played.
+"$program" sweep long.ini -o again.csv --shard 1/1 -j 1 > /dev/null 2>&1
+"$program" sweep long.ini -o again.csv -j 1 --shard 1/2 > /dev/null 2>&1
+mv again.csv.shard-1-of-2 again.csv.shard-1-of-2.part
+sed -i '$d' again.csv.shard-1-of-2.part
+before=$(wc -l < again.csv.shard-1-of-2.part)
+"$program" sweep long.ini -o again.csv -j 1 --shard 1/2 --resume > /dev/null 2>&1
+check "one row more" $((before + 1)) "$(wc -l < again.csv.shard-1-of-2)"
+
+# Without --resume nothing is overwritten; another grid is not continued.
+touch killed.csv.part
+check "a journal is there" 2 "$(status_of "$program" sweep long.ini -o killed.csv)"
+check "what to do" 1 "$(grep -c -- '--resume continues' messages)"
+echo "lspo-sweep 1 of another grid" > killed.csv.part
+check "of another sweep" 2 "$(status_of "$program" sweep long.ini -o killed.csv --resume)"
+rm killed.csv.part
+
+# 10^7 cells: begun, interrupted, continued, in little memory.
+cat > huge.ini <<'GRID'
+[all]
+model = gpt2-774m
+machine = paper-laptop
+policy = lora
+batch = linear(1, 100)
+sequence = linear(1, 1000)
+learning-rate = linear(1, 100)
+GRID
+# A script's children ignore Ctrl-C; SIGTERM asks for the same.
+interrupt() { # interrupt SECONDS: exit status; the most memory is in `memory`, in kB
+    local pid code=0
+    "$program" sweep huge.ini -o huge.csv --columns cell,iteration_s,error --resume > /dev/null 2> messages &
+    pid=$!
+    sleep "$1"
+    awk '/VmHWM/ { print $2 }' /proc/$pid/status > memory
+    kill -TERM $pid
+    wait $pid || code=$?
+    echo $code
+}
+check "interrupted" 130 "$(interrupt 0.7)"
+check "what it says then" 1 "$(grep -c 'rows are in huge.csv.part. To continue: --resume' messages)"
+first=$(wc -l < huge.csv.part)
+check "interrupted again" 130 "$(interrupt 0.7)"
+[ "$(wc -l < huge.csv.part)" -gt "$first" ] || check "it goes on" "more than $first rows" "$(wc -l < huge.csv.part)"
+check "each cell once" "" "$(tail -n +2 huge.csv.part | cut -d, -f1 | sort | uniq -d)"
+[ "$(cat memory)" -lt 200000 ] || check "memory" "less than 200 MB" "$(cat memory) kB"
+
+# A full disk, played by a limit of the size of files: exit status 1, no file, and the rest afterwards.
+code=0
+(ulimit -f 8; exec "$program" sweep long.ini -o full.csv > /dev/null 2> messages) || code=$?
+check "a file at its limit" "1 no" "$code $(test -e full.csv && echo yes || echo no)"
+check "the message" 1 "$(grep -c 'cannot write full.csv.part' messages)"
+check "whole rows only" 0 "$(tail -c 1 full.csv.part | od -An -c | grep -vc 'n' || true)"
+"$program" sweep long.ini -o full.csv --resume > /dev/null 2>&1
+check "with room again" "" "$(cmp whole.csv full.csv 2>&1)"
+
+# What is wrong, with file and line.
+wrong() { # wrong NAME MESSAGE LINE...
+    local name=$1 message=$2
+    shift 2
+    printf '%s\n' '[all]' 'model = gpt2-774m' 'machine = paper-laptop' "$@" > wrong.ini
+    check "$name" "2 1" "$(status_of "$program" sweep wrong.ini -o wrong.csv) $(grep -cF -- "$message" messages)"
+    [ "$(grep -cF -- "$message" messages)" = 1 ] || cat messages >&2
+}
+wrong "an axis without values" "wrong.ini:5: batch has no values" 'policy = zero' 'batch ='
+wrong "a range of words" "wrong.ini:4: policy: log2(1,8) is a range of numbers, but policy takes words" \
+    'policy = log2(1, 8)'
+wrong "a range without unit" "link" 'policy = zero' 'link = log2(1, 8)'
+wrong "a range of fractions" "wrong.ini:5: batch: '1.5' in linear(1.5,3) is not an integer" 'policy = zero' \
+    'batch = linear(1.5, 3)'
+wrong "two units" "different units" 'policy = zero' 'link = log2(1GB/s, 8MB/s)'
+wrong "backwards" "goes nowhere" 'policy = zero' 'batch = linear(4, 1)'
+wrong "an unknown key" "wrong.ini:5: there is no key 'subspce'; did you mean subspace?" 'policy = lsp' 'subspce = 64'
+wrong "an unknown policy" "wrong.ini:4: policy: 'zeroo'" 'policy = zeroo'
+wrong "zip of unequal lengths" "wrong.ini:7: zip: batch has 2 values, but sequence has 3" 'policy = zero' \
+    'batch = 1 2' 'sequence = 8 16 32' 'zip = batch sequence'
+wrong "a constraint of words" "words are compared with = or !=" 'policy = zero' 'where = policy < lsp'
+wrong "half a constraint" "wrong.ini:5: where: 'the end': expected a name or a value" 'policy = zero' 'where = batch <'
+wrong "no policy" "wrong.ini: the grid has no policy" 'batch = 1'
+wrong "too many cells" "more than 1000000000 cells" 'policy = zero' 'batch = linear(1, 100000)' \
+    'sequence = linear(1, 1000)' 'seed = linear(1, 1000)'
+
+finish test_sweep
