@@ -56,8 +56,8 @@ void lspo_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * return lspo_no_memory("%zu samples", count); */
 lspo_status_t lspo_no_memory(const char *what, ...) __attribute__((format(printf, 1, 2)));
 
-/* From now on the messages of the calling thread are kept instead of printed: its first error goes to `text`, cut off at
- * `capacity` bytes and without line ends; warnings are dropped.  NULL: they are printed again. */
+/* From now on the messages of the calling thread are kept instead of printed: its first error goes to `text`, cut off
+ * at `capacity` bytes and without line ends; warnings are dropped.  NULL: they are printed again. */
 void lspo_messages_keep(char *text, size_t capacity);
 
 /* `before` is called before each message, in the same thread; it erases a progress line.  Set it before threads

@@ -1,7 +1,7 @@
 /* sweep_language.h - the keys of a sweep's grid: the options of `lspo sim`, fields of machine and model, columns.
  *
  *     subspace, batch, link, framework, ...   options without dashes
- *     link.h2d_Bps                            a field of the machine (`lspo show machine`); x2: twice the profile's value
+ *     link.h2d_Bps                            a field of the machine (`lspo show machine`); x2: twice the profile's
  *     model.blocks                            a field of the model, by its key in a model's file
  *     column.NAME                             a column of your own, on which nothing depends
  */

@@ -65,6 +65,29 @@ lspo_row() {
     printf '%s,%s\n' "$values" "${text#*$'\n'}" >> "$file"
 }
 
+# sweep FIGURE FILE [GRID]: all cells of the figure's grid, or of GRID in its folder, as CSV; the full form takes
+# GRID-full where there is one.
+sweep() {
+    local grid=$experiments_dir/$1/${3:-grid} error
+    [ "$EXPERIMENTS" != full ] || [ ! -f "$grid-full" ] || grid=$grid-full
+    "$LSPO" sweep "$grid" -o "$2" > /dev/null || die "failed: $LSPO sweep $grid"
+    error=$(awk_csv "$experiments_dir/field.awk" -v name=error "$2" | grep -m 1 . || true)
+    [ -z "$error" ] || die "$grid: $error"
+}
+
+# The rows "model machine batch" of a sweep, each once.
+sweep_rows() {
+    awk_csv "$experiments_dir/rows.awk" "$1"
+}
+
+# Labels of these rows, as variables of plot: tick_1=model|machine|batch N; title_1=model on machine, batch N
+sweep_ticks() {
+    sweep_rows "$1" | awk '{ sub(/^paper-/, "the ", $2); printf "tick_%d=%s|%s|batch %s\n", NR, $1, $2, $3 }'
+}
+sweep_titles() {
+    sweep_rows "$1" | awk '{ printf "title_%d=%s on %s, batch %s\n", NR, $1, $2, $3 }'
+}
+
 # lspo_field NAME sim|run|show ARGS...: one field of a one-row result.
 lspo_field() {
     local name=$1 text

@@ -1,10 +1,11 @@
 # Lines: slowdown of every policy against the bandwidth of the link, two machines side by side.
 width = 860; height = 420
 load plots."/style.gp"
-file = data."/columns.csv"
-# Policies are the columns from the third on.
-header = system("head -1 '".file."' | tr , ' '")
-models = system("awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' '".file."'")
+file = data."/bandwidth.csv"
+# The values of a column to the left of any text with commas, each once.
+values(name) = system("awk -F, -v name=".name." 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) at = i; next }\
+    !seen[$at]++ { print $at }' '".file."'")
+models = values("model"); policies = values("policy")
 set logscale xy 2
 set xrange [0.9:72]
 set xlabel "link each way (GB/s)"
@@ -17,7 +18,8 @@ do for [k=1:words(models)] {
     set title value("title_".k)
     if (k == 1) { set ylabel "slowdown against native" } else { unset ylabel }
     if (k == 2) { set key at screen 0.99, screen 0.87 right top vertical Left reverse } else { unset key }
-    plot for [i=3:words(header)] file using (strcol(1) eq model ? column(2) : NaN):i with linespoints \
-        pointtype mark_of(word(header, i)) pointsize 1.0 linewidth 1.6 linecolor rgb colour_of(word(header, i)) title word(header, i)
+    plot for [p in policies] file \
+        using (strcol("model") eq model && strcol("policy") eq p ? column("link_Bps")/1e9 : NaN):"slowdown" with linespoints \
+        pointtype mark_of(p) pointsize 1.0 linewidth 1.6 linecolor rgb colour_of(p) title p
 }
 unset multiplot

@@ -68,9 +68,9 @@ enum {
     LSPO_WANT_BOUND = 64        /* lower_bound_s */
 };
 
-/* The wanted parts of lspo_simulate() and lspo_simulate_bound(), with the same bits; all others are 0, the bound NaN.  Where only times are wanted, the plan is
- * played no longer than shows them (sim/pace.h).  `native`: known from another plan of the same model, workload and
- * machine; NULL: it is simulated if it is wanted. */
+/* The wanted parts of lspo_simulate() and lspo_simulate_bound(), with the same bits; all others are 0, the bound NaN.
+ * Where only times are wanted, the plan is played no longer than shows them (sim/pace.h).  `native`: known from another
+ * plan of the same model, workload and machine; NULL: it is simulated if it is wanted. */
 lspo_status_t lspo_simulate_wanted(const lspo_plan_t *plan, const lspo_machine_t *machine, unsigned wanted,
                                    const lspo_native_t *native, lspo_prediction_t *prediction_out);
 

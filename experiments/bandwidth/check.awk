@@ -2,7 +2,7 @@ FNR == 1 { csv_header($0); next }
 {
     csv_row($0)
     case = get("model") " " get("policy")
-    link = get("link_GBps") + 0
+    link = get("link_Bps") / 1e9
     slowdown = get("slowdown")
     if (case in last && slowdown > last[case] * 1.001) grows = grows " " case
     last[case] = slowdown

@@ -1,17 +1,23 @@
 # fig7.csv steps.csv
 function throughput(m, label) { return 1 / slowdown[m, label] }
 
+# "zero", "lsp d=512", "zero launch waits"
+function label_of() {
+    return get("policy") (get("subspace") != "" ? " d=" get("subspace") : "") \
+        (get("group") == "launch waits" ? " launch waits" : "")
+}
+
 FNR == 1 { csv_header($0); file++; next }
 { csv_row($0); model = get("model") }
 file == 1 {
     if (!(model in seen)) { seen[model] = 1; models[++count] = model }
     machine[model] = get("machine")
-    slowdown[model, get("label")] = get("slowdown")
+    slowdown[model, label_of()] = get("slowdown")
 }
 file == 2 {
     if (!(model in stepped)) { stepped[model] = 1; steps[++step_count] = model; where[model] = get("machine") }
     step_s[model, get("policy")] = get("iteration_s")
-    measured_s[model, get("policy")] = get("measured_s")
+    measured_s[model, get("policy")] = (get("policy") == "zero" ? get("zero_s") : get("lsp_s"))
 }
 END {
     if (aborted) exit 2

@@ -5,7 +5,7 @@ FNR == 1 { csv_header($0); next }
     model = get("model")
     if (!(model in seen)) { seen[model] = 1; models[++count] = model }
     step_s[model, get("policy")] = get("iteration_s")
-    authors_s[model, get("policy")] = get("measured_s")
+    authors_s[model, get("policy")] = (get("policy") == "zero" ? get("zero_s") : get("lsp_s"))
 }
 END {
     if (aborted) exit 2

@@ -1,9 +1,15 @@
 # One row per model, one column per system: throughput over that of native.  The last row has the mean slowdown.
+# "zero", "lsp d=512", "zero launch waits"
+function label_of() {
+    return get("policy") (get("subspace") != "" ? " d=" get("subspace") : "") \
+        (get("group") == "launch waits" ? " launch waits" : "")
+}
+
 FNR == 1 { csv_header($0); next }
 {
     csv_row($0)
     model = get("model")
-    label = get("label")
+    label = label_of()
     if (!(model in seen)) { seen[model] = 1; models[++model_count] = model }
     if (!(label in known)) { known[label] = 1; labels[++label_count] = label }
     throughput[model, label] = 1 / get("slowdown")

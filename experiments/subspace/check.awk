@@ -5,7 +5,7 @@ FNR == 1 {
 }
 {
     csv_row($0)
-    d = get("d") + 0; r = get("r") + 0
+    d = get("subspace") + 0; r = get("nnz") + 0
     slowdown = get("slowdown"); peak = get("peak_gpu_bytes")
     printf "  %5d %4d %9.3f %12.2f\n", d, r, slowdown, peak / 2 ^ 30
     # 0.2 %, because the steady state comes from a few iterations.

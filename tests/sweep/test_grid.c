@@ -1,4 +1,4 @@
-/* The cells of a grid: ranges, zip, groups, constraints, and options that a policy does not have; compared with loops. */
+/* The cells of a grid: ranges, zip, groups, constraints, options that a policy does not have; compared with loops. */
 #include "sweep/grid.h"
 
 #include <criterion/criterion.h>

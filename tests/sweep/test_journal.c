@@ -92,7 +92,7 @@ Test(journal, a_torn_end_is_cut)
                 {"b,2\n", 4}, {"2,\0\0\n", 5}, {"\0\0\0\0", 4}, {"\n", 1}};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         char rows[64] = "";
-            lspo_journal_t *journal = open_journal(4, false);
+        lspo_journal_t *journal = open_journal(4, false);
         append(journal, 1, "b");
         append(journal, 0, "a");
         lspo_journal_close(journal);
