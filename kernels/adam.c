@@ -32,6 +32,7 @@ lspo_adam_scalars_t lspo_adam_scalars(const lspo_adam_t *adam)
                                  .one_minus_beta2 = (float)(1.0 - beta2),
                                  .corrected = (float)(correction2 / correction1),
                                  .epsilon = (float)((double)adam->epsilon * correction2),
+                                 .root_epsilon = (float)((double)adam->root_epsilon * correction2 * correction2),
                                  .learning_rate = adam->learning_rate,
                                  .weight_decay = adam->weight_decay};
 }
@@ -54,7 +55,7 @@ static float portable_direction(const lspo_adam_scalars_t *s, float gradient, fl
     *m = s->beta1 * *m + s->one_minus_beta1 * g;
     *v = s->beta2 * *v + s->one_minus_beta2 * g * g;
     float held = *v < FLT_MIN ? FLT_MIN : *v > FLT_MAX ? FLT_MAX : *v;
-    return *m * s->corrected / (sqrtf(held) + s->epsilon);
+    return *m * s->corrected / (sqrtf(held + s->root_epsilon) + s->epsilon);
 }
 
 static void adam_portable(const lspo_adam_scalars_t *s, size_t n, const arrays_t *arrays)
@@ -103,7 +104,7 @@ INLINE void read_ahead(const arrays_t *a, size_t i)
 /* ---- AVX2: 12-bit approximations, one Newton step each ---- */
 
 typedef struct {
-    __m256 scale, beta1, one_minus_beta1, beta2, one_minus_beta2, corrected, epsilon, minus_rate, decay;
+    __m256 scale, beta1, one_minus_beta1, beta2, one_minus_beta2, corrected, epsilon, root_epsilon, minus_rate, decay;
 } scalars256_t;
 
 AVX2 INLINE __m256 direction256(const scalars256_t *s, __m256 gradient, __m256 *m, __m256 *v)
@@ -113,6 +114,7 @@ AVX2 INLINE __m256 direction256(const scalars256_t *s, __m256 gradient, __m256 *
     *v = _mm256_fmadd_ps(s->beta2, *v, _mm256_mul_ps(_mm256_mul_ps(s->one_minus_beta2, g), g));
     /* MAXPS and MINPS return their second operand if one is NaN. */
     __m256 held = _mm256_min_ps(_mm256_set1_ps(FLT_MAX), _mm256_max_ps(_mm256_set1_ps(FLT_MIN), *v));
+    held = _mm256_add_ps(held, s->root_epsilon);
     __m256 y = _mm256_rsqrt_ps(held);
     __m256 root = _mm256_mul_ps(held, y);
     __m256 residue = _mm256_fnmadd_ps(root, y, _mm256_set1_ps(1.0f)); /* 1 - v y^2 */
@@ -159,10 +161,11 @@ AVX2 static void adam_avx2(const lspo_adam_scalars_t *s, size_t n, const arrays_
 {
     const arrays_t arrays = *of;
     float *const out = arrays.out;
-    const scalars256_t wide = {
-        _mm256_set1_ps(s->scale),   _mm256_set1_ps(s->beta1),           _mm256_set1_ps(s->one_minus_beta1),
-        _mm256_set1_ps(s->beta2),   _mm256_set1_ps(s->one_minus_beta2), _mm256_set1_ps(s->corrected),
-        _mm256_set1_ps(s->epsilon), _mm256_set1_ps(-s->learning_rate),  _mm256_set1_ps(s->weight_decay)};
+    const scalars256_t wide = {_mm256_set1_ps(s->scale),           _mm256_set1_ps(s->beta1),
+                               _mm256_set1_ps(s->one_minus_beta1), _mm256_set1_ps(s->beta2),
+                               _mm256_set1_ps(s->one_minus_beta2), _mm256_set1_ps(s->corrected),
+                               _mm256_set1_ps(s->epsilon),         _mm256_set1_ps(s->root_epsilon),
+                               _mm256_set1_ps(-s->learning_rate),  _mm256_set1_ps(s->weight_decay)};
     size_t i = 0;
     if (n >= STREAM_ELEMENTS && out && out != arrays.gradient) {
         i = misaligned_elements(out, 32);
@@ -187,7 +190,7 @@ AVX2 static void adam_avx2(const lspo_adam_scalars_t *s, size_t n, const arrays_
 /* ---- AVX-512: 14-bit approximations, one Newton step each ---- */
 
 typedef struct {
-    __m512 scale, beta1, one_minus_beta1, beta2, one_minus_beta2, corrected, epsilon, minus_rate, decay;
+    __m512 scale, beta1, one_minus_beta1, beta2, one_minus_beta2, corrected, epsilon, root_epsilon, minus_rate, decay;
 } scalars512_t;
 
 AVX512 INLINE __m512 direction512(const scalars512_t *s, __m512 gradient, __m512 *m, __m512 *v)
@@ -196,6 +199,7 @@ AVX512 INLINE __m512 direction512(const scalars512_t *s, __m512 gradient, __m512
     *m = _mm512_fmadd_ps(s->beta1, *m, _mm512_mul_ps(s->one_minus_beta1, g));
     *v = _mm512_fmadd_ps(s->beta2, *v, _mm512_mul_ps(_mm512_mul_ps(s->one_minus_beta2, g), g));
     __m512 held = _mm512_min_ps(_mm512_set1_ps(FLT_MAX), _mm512_max_ps(_mm512_set1_ps(FLT_MIN), *v));
+    held = _mm512_add_ps(held, s->root_epsilon);
     __m512 y = _mm512_rsqrt14_ps(held);
     __m512 root = _mm512_mul_ps(held, y);
     __m512 residue = _mm512_fnmadd_ps(root, y, _mm512_set1_ps(1.0f));
@@ -233,10 +237,11 @@ AVX512 static void adam_avx512(const lspo_adam_scalars_t *s, size_t n, const arr
 {
     const arrays_t arrays = *of;
     float *const out = arrays.out;
-    const scalars512_t wide = {
-        _mm512_set1_ps(s->scale),   _mm512_set1_ps(s->beta1),           _mm512_set1_ps(s->one_minus_beta1),
-        _mm512_set1_ps(s->beta2),   _mm512_set1_ps(s->one_minus_beta2), _mm512_set1_ps(s->corrected),
-        _mm512_set1_ps(s->epsilon), _mm512_set1_ps(-s->learning_rate),  _mm512_set1_ps(s->weight_decay)};
+    const scalars512_t wide = {_mm512_set1_ps(s->scale),           _mm512_set1_ps(s->beta1),
+                               _mm512_set1_ps(s->one_minus_beta1), _mm512_set1_ps(s->beta2),
+                               _mm512_set1_ps(s->one_minus_beta2), _mm512_set1_ps(s->corrected),
+                               _mm512_set1_ps(s->epsilon),         _mm512_set1_ps(s->root_epsilon),
+                               _mm512_set1_ps(-s->learning_rate),  _mm512_set1_ps(s->weight_decay)};
     size_t i = 0;
     if (n >= STREAM_ELEMENTS && out && out != arrays.gradient) {
         i = misaligned_elements(out, 64);

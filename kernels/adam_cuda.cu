@@ -14,7 +14,7 @@ static __device__ float direction_of(const lspo_adam_scalars_t &s, float gradien
     *m = s.beta1 * *m + s.one_minus_beta1 * scaled;
     *v = s.beta2 * *v + s.one_minus_beta2 * scaled * scaled;
     const float held = *v < FLT_MIN ? FLT_MIN : *v > FLT_MAX ? FLT_MAX : *v;
-    return *m * s.corrected / (sqrtf(held) + s.epsilon);
+    return *m * s.corrected / (sqrtf(held + s.root_epsilon) + s.epsilon);
 }
 
 static __device__ float stepped(const lspo_adam_scalars_t &s, float w, float direction)

@@ -77,20 +77,21 @@ LSPO_SIMD static void update_moments(const lspo_adam_scalars_t *s, const float *
 
 LSPO_SIMD static void step_weights(const lspo_adam_scalars_t *s, const block_t *block, float *w)
 {
-    const float corrected = s->corrected, epsilon = s->epsilon, rate = s->learning_rate, decay = s->weight_decay;
+    const float corrected = s->corrected, epsilon = s->epsilon, root = s->root_epsilon, rate = s->learning_rate,
+                decay = s->weight_decay;
 #pragma omp simd
     for (size_t i = 0; i < block->count; i++) {
-        const float direction = block->m[i] * corrected / (sqrtf(held(block->v[i])) + epsilon);
+        const float direction = block->m[i] * corrected / (sqrtf(held(block->v[i]) + root) + epsilon);
         w[i] -= rate * (direction + decay * w[i]);
     }
 }
 
 LSPO_SIMD static void write_direction(const lspo_adam_scalars_t *s, const block_t *block, float *out)
 {
-    const float corrected = s->corrected, epsilon = s->epsilon;
+    const float corrected = s->corrected, epsilon = s->epsilon, root = s->root_epsilon;
 #pragma omp simd
     for (size_t i = 0; i < block->count; i++)
-        out[i] = block->m[i] * corrected / (sqrtf(held(block->v[i])) + epsilon);
+        out[i] = block->m[i] * corrected / (sqrtf(held(block->v[i]) + root) + epsilon);
 }
 
 static void step(const lspo_adam_scalars_t *s, const arrays_t *arrays, size_t at, block_t *block)

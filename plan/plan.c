@@ -67,8 +67,9 @@ bool lspo_plan_checks_projectors(const lspo_plan_t *plan, uint32_t iteration)
     const lspo_workload_t *w = &plan->workload;
     if (plan->gradient_form != LSPO_FORM_SUBSPACE || w->identity_projectors)
         return false;
-    uint32_t every = lspo_lsp_values_of(w)->check_every;
-    return every > 0 && (w->first_step + iteration) % every == 0;
+    const lspo_lsp_values_t *lsp = lspo_lsp_values_of(w);
+    uint32_t step = w->first_step + iteration;
+    return lsp->check_every > 0 && step >= lsp->first_check && step % lsp->check_every == 0;
 }
 
 uint32_t lspo_plan_fit_steps(const lspo_plan_t *plan)

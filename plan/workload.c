@@ -39,6 +39,8 @@ const lspo_record_field_t lspo_workload_fields[] = {
     {FIELD("learning-rate", learning_rate, REAL)},
     {FIELD("loss-scale", loss_scale, SCALE)},
     {FIELD("weight-decay", weight_decay, REAL)},
+    {FIELD("adam-epsilon", adam_epsilon, REAL)},
+    {FIELD("adam-root-epsilon", adam_root_epsilon, REAL)},
     {FIELD("identity-projectors", identity_projectors, BOOL), .hidden = true},
 };
 const size_t lspo_workload_field_count = sizeof lspo_workload_fields / sizeof lspo_workload_fields[0];
@@ -56,6 +58,7 @@ void lspo_workload_default(lspo_workload_t *workload_out)
         .train_rest = LSPO_TRAIN_REST_AUTO,
         .seed = 1,
         .learning_rate = 1e-4,
+        .adam_epsilon = 1e-8,
     };
     for (uint32_t i = 0; i < lspo_policy_count(); i++)
         lspo_policy_set_defaults(lspo_policy_at(i), NULL, false, workload_out);
@@ -119,6 +122,10 @@ static lspo_status_t check_training(const lspo_workload_t *workload)
         return lspo_error(LSPO_ERR_INPUT, "--weight-decay %g must be a finite number of at least 0",
                           workload->weight_decay);
     }
+    if (!(workload->adam_epsilon >= 0 && workload->adam_epsilon <= 1))
+        return lspo_error(LSPO_ERR_INPUT, "--adam-epsilon %g is outside 0..1", workload->adam_epsilon);
+    if (!(workload->adam_root_epsilon >= 0 && workload->adam_root_epsilon <= 1))
+        return lspo_error(LSPO_ERR_INPUT, "--adam-root-epsilon %g is outside 0..1", workload->adam_root_epsilon);
     if (workload->first_step > UINT32_MAX - workload->iterations) {
         return lspo_error(LSPO_ERR_INPUT, "step %" PRIu32 " and %" PRIu32 " more are beyond 32 bits",
                           workload->first_step, workload->iterations);

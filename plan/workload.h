@@ -46,6 +46,8 @@ typedef struct {
     uint64_t seed;
     double learning_rate;
     double loss_scale;        /* factor of the loss in backward; the update divides by it: real/session/session.h */
+    double adam_epsilon;      /* Adam's, beside the root; and under it: kernels/adam.h                            */
+    double adam_root_epsilon;
     double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
     bool identity_projectors; /* for tests: lsp with P = Q = I, so that d_m = m and d_n = n; default off */
     lspo_values_t values;     /* of the policies' own parameters */
@@ -56,8 +58,8 @@ extern const lspo_record_field_t lspo_workload_fields[];
 extern const size_t lspo_workload_field_count;
 
 /* batch 4, sequence 512, fp16 weights and transfer, checkpointing on, 8 iterations, accumulation 1, no clipping,
- * train_rest auto, first_step 0, closed end, no weight decay, loss scale auto, seed 1, learning rate 1e-4; and the
- * policies' own parameters for a large model. */
+ * train_rest auto, first_step 0, closed end, no weight decay, Adam's epsilon 1e-8, loss scale auto, seed 1, learning
+ * rate 1e-4; and the policies' own parameters for a large model. */
 void lspo_workload_default(lspo_workload_t *workload_out);
 
 /* Refuse zero or overflowing sizes and a sequence above the model's maximum.  The message names flag, value and allowed

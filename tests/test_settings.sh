@@ -80,6 +80,7 @@ adam-basis       lsp          adam-basis      fixed
 adam-basis       native       adam-basis      eigen
 basis-every      lsp          basis-every     3
 check-every      lsp          check-every     4
+first-check      lsp          first-check     4
 bias-threshold   lsp          bias-threshold  0.9
 fit-steps        lsp          fit-steps       9
 fit-batches      lsp          fit-batches     4
@@ -111,6 +112,8 @@ window           stream       same            1
 update           stream       same            after
 resident-blocks  swap         resident-blocks 1
 weight-decay     zero         weight-decay    0.1
+adam-epsilon     zero         adam-epsilon    1e-4
+adam-root-epsilon zero       adam-root-epsilon 1e-4
 learning-rate    zero         learning-rate   1e-3
 seed             zero         seed            9
 link             zero         same            500MB/s

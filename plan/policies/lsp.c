@@ -110,6 +110,15 @@ const lspo_parameter_t lspo_parameter_check_every = {
     .arrays = LSPO_ARRAYS_BY_USE,
 };
 
+static const lspo_parameter_t first_check = {
+    .key = "first-check",
+    .value = "N",
+    .unit = "steps",
+    .help = "steps before the first check of the projectors, which are random until then",
+    .kind = LSPO_RECORD_U32,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
 static const lspo_parameter_t bias_threshold = {
     .key = "bias-threshold",
     .value = "ALPHA",
@@ -182,6 +191,7 @@ static const lspo_parameter_use_t uses[] = {
     /* A plan contains the complete calibration pass, regardless of what a check finds.  With a threshold of 0 every
      * check in a validation cell is followed by a fit. */
     {&lspo_parameter_check_every, offsetof(lspo_lsp_values_t, check_every), true, "--bias-threshold 0"},
+    {&first_check, offsetof(lspo_lsp_values_t, first_check), false, NULL},
     {&bias_threshold, offsetof(lspo_lsp_values_t, bias_threshold), false, NULL},
     {&fit_steps, offsetof(lspo_lsp_values_t, fit_steps), false, NULL},
     {&fit_batches, offsetof(lspo_lsp_values_t, fit_batches), false, NULL},

@@ -26,6 +26,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t nnz;          /* r: nonzeros per row of P and Q                                              */
     uint32_t compress_by;  /* lspo_products_by_t */
     uint32_t apply_by;     /* lspo_products_by_t */
+    uint32_t first_check;  /* optimizer steps before the first check */
     uint32_t check_every;  /* optimizer steps between checks of the projectors' bias; 0: they stay random */
     uint32_t fit_steps;    /* Adam steps of one fit; with a shared pair, so many for each weight                  */
     uint32_t fit_batches;  /* micro-batches of a calibration pass: one checks, one decides, the rest fit */

@@ -45,8 +45,7 @@ lspo_status_t lspo_gpu_adam_write_master(lspo_session_t *session, const lspo_gpu
 lspo_adam_t lspo_gpu_adam_of(const lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_adam_t adam =
-        lspo_adam_default(lspo_session_rate(session, op), lspo_plan_adam_step(session->plan, op->iteration));
-    adam.weight_decay = (float)session->plan->workload.weight_decay; /* only for the parameters form */
+        lspo_session_adam(session, lspo_session_rate(session, op), lspo_plan_adam_step(session->plan, op->iteration));
     adam.gradient_scale = lspo_session_op_scale(session, op, &session->norms);
     return adam;
 }

@@ -151,8 +151,7 @@ static void update_block(void *context, uint32_t worker, size_t block)
 
 lspo_adam_t lspo_host_adam_of(const lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_adam_t adam = lspo_adam_default(lspo_session_rate(session, op), lspo_session_step(session, op) + 1);
-    adam.weight_decay = (float)session->plan->workload.weight_decay; /* only for the parameters form */
+    lspo_adam_t adam = lspo_session_adam(session, lspo_session_rate(session, op), lspo_session_step(session, op) + 1);
     adam.gradient_scale = lspo_session_op_scale(session, op, session->host_norms);
     return adam;
 }

@@ -344,9 +344,8 @@ static void step_stage(lspo_session_t *session, const lspo_op_t *op, void *gradi
     size_t linear_count = stage->linear_elements - own->sent_count;
     float *m = own->gpu.moments.memory, *v = m + linear_count;
     part_t part = {.gradient = gradient};
-    part.adam = lspo_adam_default(lspo_session_rate(session, op),
+    part.adam = lspo_session_adam(session, lspo_session_rate(session, op),
                                   step % lspo_zenflow_values_of(&session->plan->workload)->select_every + 1);
-    part.adam.weight_decay = (float)session->plan->workload.weight_decay;
     part.adam.gradient_scale = lspo_session_op_scale(session, op, &session->norms);
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         part.tensor = i;
@@ -448,7 +447,7 @@ static void update_window(lspo_session_t *session, const lspo_op_t *op)
              first = window * lspo_zenflow_values_of(&session->plan->workload)->update_every;
     const lspo_zenflow_stage_t *own = stage->own;
     window_t work = {.session = session, .stage = stage, .own = own, .sum = own->window_sum[window & 1]};
-    work.adam = lspo_adam_default(0, window + 1);
+    work.adam = lspo_session_adam(session, 0, window + 1);
     work.adam.gradient_scale = 1.0F / (float)(window_end(session, op) - first + 1);
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         const lspo_projection_t *linear = &stage->message.linear[i];

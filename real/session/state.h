@@ -238,6 +238,9 @@ lspo_status_t lspo_session_expanded_weights(lspo_session_t *session, uint32_t st
 /* The learning rate of a step of the training, and of the op's. */
 float lspo_session_rate_at(const lspo_session_t *session, uint32_t step);
 float lspo_session_rate(const lspo_session_t *session, const lspo_op_t *op);
+
+/* Adam as the workload has it, with this learning rate, at step t (from 1). */
+lspo_adam_t lspo_session_adam(const lspo_session_t *session, float learning_rate, uint32_t step);
 /* Tokens, targets and lengths of a micro-batch: from `function`, or from the session's function or text. */
 lspo_status_t lspo_session_fill_batch(lspo_session_t *session, lspo_batch_function_t function, void *context,
                                       uint32_t step, uint32_t micro);

@@ -27,6 +27,16 @@ float lspo_session_rate(const lspo_session_t *session, const lspo_op_t *op)
     return lspo_session_rate_at(session, lspo_session_step(session, op));
 }
 
+lspo_adam_t lspo_session_adam(const lspo_session_t *session, float learning_rate, uint32_t step)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    lspo_adam_t adam = lspo_adam_default(learning_rate, step);
+    adam.epsilon = (float)workload->adam_epsilon;
+    adam.root_epsilon = (float)workload->adam_root_epsilon;
+    adam.weight_decay = (float)workload->weight_decay; /* only for the parameters form */
+    return adam;
+}
+
 /* Ids are indices of tables: larger ones would read other memory. */
 static lspo_status_t check_batch(const lspo_session_t *session, uint32_t step)
 {

@@ -178,7 +178,7 @@ static expected_t expected_step(const lspo_adam_t *adam, double g, double w, exp
     const double beta1 = (double)adam->beta1, beta2 = (double)adam->beta2, scaled = g * (double)adam->gradient_scale;
     expected_t to = {.m = beta1 * from.m + (1 - beta1) * scaled, .v = beta2 * from.v + (1 - beta2) * scaled * scaled};
     const double m_hat = to.m / (1 - pow(beta1, adam->step)), v_hat = to.v / (1 - pow(beta2, adam->step));
-    const double direction = to.v > 0 ? m_hat / (sqrt(v_hat) + (double)adam->epsilon) : 0;
+    const double direction = to.v > 0 ? m_hat / (sqrt(v_hat + (double)adam->root_epsilon) + (double)adam->epsilon) : 0;
     to.w = w - (double)adam->learning_rate * (direction + (double)adam->weight_decay * w);
     return to;
 }
@@ -249,6 +249,7 @@ static void check_steps(lspo_adam_format_t format)
         const uint64_t seed = 77 + step;
         const lspo_adam_state_t state = state_of(&it, seed, 0, N), state_twin = state_of(&twin, seed, 0, N);
         adam.weight_decay = 0.1F;
+        adam.root_epsilon = 1e-6F;
         adam.gradient_scale = 0.5F;
         for (size_t i = 0; i < N; i++) {
             expected_t from = {0};

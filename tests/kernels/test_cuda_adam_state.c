@@ -27,6 +27,7 @@ static lspo_adam_t settings(uint32_t step)
 {
     lspo_adam_t adam = lspo_adam_default(1e-2F, step);
     adam.weight_decay = 0.1F;
+    adam.root_epsilon = 1e-6F;
     adam.gradient_scale = 0.5F;
     return adam;
 }

@@ -13,6 +13,7 @@ static lspo_adam_t adam_settings(void)
 {
     lspo_adam_t adam = lspo_adam_default(1e-2F, 3);
     adam.weight_decay = 0.1F;
+    adam.root_epsilon = 1e-3F;
     adam.gradient_scale = 0.5F;
     return adam;
 }
