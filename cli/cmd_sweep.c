@@ -27,10 +27,10 @@ typedef enum { FORMAT_CSV, FORMAT_JSONL } file_format_t;
 static const char *const format_names[] = {"csv", "jsonl", NULL};
 
 typedef struct {
-    const char *output, *columns, *explain, *shard_text;
+    const char *output, *columns, *explain, *shard_text, *machine, *device;
     uint32_t jobs; /* 0: a thread per CPU */
     int format;    /* -1: by the name of the output */
-    bool resume;
+    bool resume, run;
     uint32_t shard, shard_count; /* from 0 */
     const char *grid_path;
 } sweep_request_t;
@@ -56,6 +56,22 @@ static const lspo_arg_t sweep_args[] = {
      .help = "continue the sweep whose rows are in FILE.part",
      .store = lspo_arg_switch,
      FIELD(resume)},
+    {.name = "run",
+     .help = "also measure each cell with lspo run, one after the other; columns measured_... and errors",
+     .store = lspo_arg_switch,
+     FIELD(run)},
+    {.name = "device",
+     .value = "NAME",
+     .list = "devices",
+     .help = "device of --run (host)",
+     .store = lspo_arg_text,
+     FIELD(device)},
+    {.name = "machine",
+     .value = "NAME|FILE",
+     .list = "machines",
+     .help = "machine of all cells, in place of the grid's",
+     .store = lspo_arg_text,
+     FIELD(machine)},
     {.name = "columns",
      .value = "LIST",
      .help = "names of columns, separated by commas; the fewer, the less is computed (all of a prediction)",
@@ -173,6 +189,8 @@ typedef struct {
     lspo_workers_t *workers;
     lspo_sweep_cells_t *cells;
     lspo_journal_t *journal;
+    lspo_sweep_bench_t bench; /* of --run */
+    const atomic_int *stop;
     char *final_path, *part_path; /* owned */
     file_format_t format;
 } sweep_t;
@@ -220,6 +238,8 @@ static lspo_status_t open_journal(sweep_t *sweep)
 
 static lspo_status_t start_workers(sweep_t *sweep)
 {
+    if (sweep->request->run)
+        return LSPO_OK;
     if (sweep->request->jobs == 0) {
         sweep->workers = lspo_workers_of_process();
         return LSPO_OK;
@@ -235,16 +255,23 @@ static lspo_status_t open_sweep(sweep_t *sweep)
     if (status != LSPO_OK)
         return status;
     lspo_sweep_language_t language = lspo_sweep_words_language(sweep->words);
-    status = lspo_sweep_grid_read(request->grid_path, &language, &sweep->grid);
+    const lspo_ini_entry_t machine = {
+        .where = "--machine", .section = "all", .key = "machine", .value = request->machine, .note = ""};
+    status =
+        lspo_sweep_grid_read(request->grid_path, &language, request->machine != NULL ? &machine : NULL, &sweep->grid);
     if (status == LSPO_OK)
         status = start_workers(sweep);
+    if (status == LSPO_OK && request->run)
+        status = lspo_sweep_bench_create(request->device != NULL ? request->device : "host", sweep->part_path,
+                                         sweep->stop, &sweep->bench);
     if (status != LSPO_OK)
         return status;
     return lspo_sweep_cells_create(
         &(lspo_sweep_cells_options_t){.grid = &sweep->grid,
                                       .columns = request->columns,
                                       .format = sweep->format == FORMAT_CSV ? LSPO_FORMAT_CSV : LSPO_FORMAT_JSON,
-                                      .workers = lspo_workers_count(sweep->workers)},
+                                      .workers = lspo_workers_count(sweep->workers),
+                                      .bench = request->run ? &sweep->bench : NULL},
         &sweep->cells);
 }
 
@@ -255,6 +282,7 @@ static void close_sweep(sweep_t *sweep)
     lspo_workers_destroy(sweep->workers);
     lspo_sweep_grid_release(&sweep->grid);
     lspo_sweep_words_destroy(sweep->words);
+    lspo_sweep_bench_release(&sweep->bench);
     free(sweep->final_path);
     free(sweep->part_path);
 }
@@ -269,7 +297,7 @@ static lspo_status_t play(sweep_t *sweep)
                                        .shard_count = sweep->request->shard_count,
                                        .row = lspo_sweep_cells_row,
                                        .row_context = sweep->cells,
-                                       .stop = lspo_interrupt_catch(),
+                                       .stop = sweep->stop,
                                        .progress = show_progress,
                                        .progress_context = &view};
     lspo_progress_start(&view.line);
@@ -298,9 +326,7 @@ static lspo_status_t finish(sweep_t *sweep)
 
 static lspo_status_t run_sweep(sweep_t *sweep)
 {
-    lspo_status_t status = name_files(sweep);
-    if (status == LSPO_OK)
-        status = lspo_request_check_output(sweep->final_path);
+    lspo_status_t status = lspo_request_check_output(sweep->final_path);
     if (status == LSPO_OK)
         status = open_journal(sweep);
     if (status == LSPO_OK)
@@ -308,12 +334,29 @@ static lspo_status_t run_sweep(sweep_t *sweep)
     return status == LSPO_OK ? finish(sweep) : status;
 }
 
+static lspo_status_t check_request(const sweep_request_t *request)
+{
+    if (request->output == NULL && request->explain == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "-o FILE is required");
+    if (request->run && request->explain != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--run does nothing with --explain");
+    if (request->run && request->jobs > 1)
+        return lspo_error(LSPO_ERR_INPUT, "--run measures one cell at a time; leave -j %u out", request->jobs);
+    if (!request->run && request->device != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--device %s needs --run", request->device);
+    return LSPO_OK;
+}
+
 static lspo_status_t sweep_grid(const sweep_request_t *request)
 {
     sweep_t sweep = {.request = request};
-    if (request->output == NULL && request->explain == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "-o FILE is required");
-    lspo_status_t status = open_sweep(&sweep);
+    lspo_status_t status = check_request(request);
+    if (status != LSPO_OK)
+        return status;
+    sweep.stop = request->explain == NULL ? lspo_interrupt_catch() : NULL;
+    status = request->output != NULL ? name_files(&sweep) : LSPO_OK;
+    if (status == LSPO_OK)
+        status = open_sweep(&sweep);
     if (status == LSPO_OK && request->explain != NULL)
         status = lspo_sweep_explain(&sweep.grid, sweep.cells, sweep.workers, request->explain);
     else if (status == LSPO_OK)
@@ -355,9 +398,10 @@ const lspo_command_t lspo_command_sweep = {
              "many.",
     .examples = "lspo sweep bandwidth.ini -o bandwidth.csv\n"
                 "lspo sweep bandwidth.ini -o fast.jsonl.gz -j 2 --columns cell,policy,link_Bps,slowdown\n"
+                "lspo sweep bandwidth.ini -o measured.csv --run --machine host.ini\n"
                 "lspo sweep bandwidth.ini --explain 7\n"
                 "lspo sweep bandwidth.ini -o parts.csv --shard 1/2",
-    .common = "output jobs resume columns shard explain",
+    .common = "output run machine jobs resume columns shard explain",
     .details =
         "A grid is an INI file. Each section is a group of cells, the product of its axes; those of [all] belong "
         "to every group:\n\n"

@@ -115,13 +115,14 @@ static lspo_status_t read_settings(void *context, lspo_request_t *request)
     return status;
 }
 
-lspo_status_t lspo_sweep_ask(const lspo_sweep_cell_t *cell, lspo_sweep_ask_t *ask)
+lspo_status_t lspo_sweep_ask(const lspo_sweep_cell_t *cell, const char *device, lspo_sweep_ask_t *ask)
 {
     ask->cell = cell;
     ask->complete = false;
-    ask->request = (lspo_request_t){.known_model = resolved_of(cell, "model")};
+    ask->request = (lspo_request_t){.known_model = resolved_of(cell, "model"), .device_name = device};
     ask->machine = *(const lspo_machine_t *)resolved_of(cell, "machine");
-    lspo_status_t status = lspo_request_read(read_settings, ask, LSPO_PRECISION_COUNT, &ask->request);
+    lspo_status_t status =
+        lspo_request_read(read_settings, ask, device != NULL ? LSPO_FP32 : LSPO_PRECISION_COUNT, &ask->request);
     if (status == LSPO_OK)
         status = lspo_request_use_machine(&ask->request, &ask->machine);
     ask->complete = status == LSPO_OK;
@@ -260,6 +261,8 @@ void lspo_sweep_ask_flags(const lspo_sweep_ask_t *ask, char *text, size_t capaci
         bool policy = strcmp(setting->axis->key, "policy") == 0;
         used = put_flag(setting->axis->key, policy ? request->policy_name : text_of(setting), text, used, capacity);
     }
+    if (request->device_name != NULL && find_setting(ask->cell, "precision") == NULL)
+        used = put_flag("precision", lspo_precision_name(request->workload.precision), text, used, capacity);
     for (uint32_t i = 0; i < request->given.count; i++)
         used = put_flag(request->given.flags[i].parameter->key, request->given.flags[i].text, text, used, capacity);
     for (uint32_t i = 0; i < request->overrides.set_count; i++)

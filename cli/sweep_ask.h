@@ -20,9 +20,9 @@ typedef struct {
     char colons[LSPO_SWEEP_COLON_BYTES]; /* of the policy's values */
 } lspo_sweep_ask_t;
 
-/* Read a cell; `ask` is for one cell at a time.  LSPO_ERR_INPUT, like `lspo sim`, for values that do not go
- * together. */
-lspo_status_t lspo_sweep_ask(const lspo_sweep_cell_t *cell, lspo_sweep_ask_t *ask);
+/* Read a cell for a prediction, or for a run on `device` (NULL: none), whose default precision may be another; `ask` is
+ * for one cell at a time.  LSPO_ERR_INPUT, like `lspo sim`, for values that do not go together. */
+lspo_status_t lspo_sweep_ask(const lspo_sweep_cell_t *cell, const char *device, lspo_sweep_ask_t *ask);
 
 /* Do the constraints of the grid and of the cell's group hold?  Also for a cell that could not be read: what is not
  * known then holds. */

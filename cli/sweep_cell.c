@@ -2,6 +2,7 @@
 #include "cli/sweep_cell.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include "sim/sim.h"
 #include "sweep/key.h"
 
-enum { COLUMNS_MAX = 16, FIELDS_MAX = LSPO_RESULT_FIELDS_MAX + COLUMNS_MAX + 5, NATIVES = 8 };
+enum { COLUMNS_MAX = 16, FIELDS_MAX = LSPO_RESULT_FIELDS_MAX + COLUMNS_MAX + LSPO_MEASURED_FIELDS + 5, NATIVES = 8 };
 enum { FLAGS_BYTES = 4096, ERROR_BYTES = 1024, SETS_BYTES = 1024 };
 
 static const char version[] = PACKAGE_VERSION " (" LSPO_GIT_ID ")";
@@ -25,6 +26,7 @@ typedef struct {
     const char *key, *group, *flags, *error;
     const char *columns[COLUMNS_MAX];
     lspo_result_t result;
+    lspo_sweep_measured_t measured;
 } row_t;
 
 /* The time of native of cells that differ only in policy. */
@@ -51,6 +53,7 @@ typedef struct {
 
 struct lspo_sweep_cells {
     const lspo_sweep_grid_t *grid;
+    const lspo_sweep_bench_t *bench; /* NULL: no runs */
     lspo_format_t format;
     lspo_result_fields_t all;
     lspo_field_t fields[FIELDS_MAX];
@@ -85,6 +88,17 @@ static lspo_status_t find_own(lspo_sweep_cells_t *cells)
     return LSPO_OK;
 }
 
+/* The errors of peaks need the peaks. */
+static size_t add_measured(lspo_result_field_t *columns)
+{
+    lspo_field_t fields[LSPO_MEASURED_FIELDS];
+    lspo_sweep_measured_fields(offsetof(row_t, measured), fields);
+    for (size_t i = 0; i < LSPO_MEASURED_FIELDS; i++)
+        columns[i] =
+            (lspo_result_field_t){fields[i], strncmp(fields[i].name, "peak_", 5) == 0 ? (unsigned)LSPO_WANT_PEAKS : 0};
+    return LSPO_MEASURED_FIELDS;
+}
+
 /* All columns that there are. */
 static size_t list_columns(lspo_sweep_cells_t *cells, lspo_result_field_t columns[FIELDS_MAX])
 {
@@ -98,6 +112,8 @@ static size_t list_columns(lspo_sweep_cells_t *cells, lspo_result_field_t column
         COLUMN(strchr(cells->own[i], '.') + 1, LSPO_FIELD_TEXT, columns[i]);
     for (size_t i = 0; i < results; i++)
         columns[count++] = cells->all.fields[i];
+    if (cells->bench != NULL)
+        count += add_measured(columns + count);
     COLUMN("flags", LSPO_FIELD_TEXT, flags);
     COLUMN("error", LSPO_FIELD_TEXT, error);
 #undef COLUMN
@@ -180,6 +196,7 @@ lspo_status_t lspo_sweep_cells_create(const lspo_sweep_cells_options_t *options,
         return lspo_no_memory("the cells of a sweep");
     cells->grid = options->grid;
     cells->format = options->format;
+    cells->bench = options->bench;
     cells->workers = calloc(options->workers, sizeof *cells->workers);
     lspo_status_t status = cells->workers ? LSPO_OK : lspo_no_memory("%u workers", options->workers);
     for (uint32_t i = 0; status == LSPO_OK && i < options->workers; i++, cells->worker_count++)
@@ -227,6 +244,11 @@ uint64_t lspo_sweep_cells_errors(const lspo_sweep_cells_t *cells)
 }
 
 /* ---- predicting ---- */
+
+static const char *device_of(const lspo_sweep_cells_t *cells)
+{
+    return cells->bench != NULL ? cells->bench->device : NULL;
+}
 
 static uint64_t key_of(const worker_t *worker)
 {
@@ -306,6 +328,27 @@ static lspo_status_t fill_result(worker_t *worker)
     return LSPO_OK;
 }
 
+static double error_of(uint64_t predicted, uint64_t measured)
+{
+    return measured > 0 && measured != LSPO_MISSING ? (double)predicted / (double)measured - 1 : (double)NAN;
+}
+
+/* What a run of the same cell takes. */
+static lspo_status_t measure(const lspo_sweep_cells_t *cells, worker_t *worker)
+{
+    lspo_sweep_measured_t *measured = &worker->row.measured;
+    const lspo_prediction_t *predicted = &worker->prediction;
+    lspo_sweep_ask_flags(&worker->ask, worker->flags, sizeof worker->flags);
+    lspo_status_t status = lspo_sweep_measure(cells->bench, worker->flags, measured);
+    if (status != LSPO_OK)
+        return status;
+    measured->time_error = predicted->summary.iteration_s / measured->iteration_s - 1;
+    measured->peak_gpu_error = error_of(predicted->peak_gpu_bytes, measured->peak_gpu_bytes);
+    measured->peak_total_error =
+        error_of(predicted->peak_gpu_bytes + predicted->peak_host_bytes, measured->peak_total_bytes);
+    return LSPO_OK;
+}
+
 static lspo_status_t predict(const lspo_sweep_cells_t *cells, worker_t *worker)
 {
     const lspo_request_t *request = &worker->ask.request;
@@ -314,7 +357,9 @@ static lspo_status_t predict(const lspo_sweep_cells_t *cells, worker_t *worker)
     if (status != LSPO_OK)
         return status;
     status = simulate(cells, worker);
-    return status == LSPO_OK ? fill_result(worker) : status;
+    if (status == LSPO_OK)
+        status = fill_result(worker);
+    return status == LSPO_OK && cells->bench != NULL ? measure(cells, worker) : status;
 }
 
 /* ---- rows ---- */
@@ -376,7 +421,7 @@ static lspo_status_t fill_row(const lspo_sweep_cells_t *cells, worker_t *worker,
                               bool *held_out)
 {
     lspo_messages_keep(worker->error, sizeof worker->error);
-    lspo_status_t status = lspo_sweep_ask(cell, &worker->ask);
+    lspo_status_t status = lspo_sweep_ask(cell, device_of(cells), &worker->ask);
     *held_out = lspo_sweep_ask_holds(cells->grid, &worker->ask);
     if (*held_out && status == LSPO_OK)
         status = predict(cells, worker);
@@ -393,8 +438,11 @@ lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_swe
     worker->plan = NULL;
     worker->prediction = (lspo_prediction_t){0};
     worker->advice[0] = '\0';
+    lspo_sweep_measured_clear(&worker->row.measured);
     *row_out = NULL;
     lspo_status_t status = fill_row(cells, worker, cell, &held);
+    if (status == LSPO_ERR_INTERRUPTED)
+        goto cleanup;
     if (status != LSPO_OK && !is_of_cell(status)) {
         status = lspo_error(status, "cell %" PRIu64 ": %s", cell->index, worker->error);
         goto cleanup;
@@ -420,7 +468,7 @@ lspo_status_t lspo_sweep_cells_key(lspo_sweep_cells_t *cells, uint32_t index, co
 {
     worker_t *worker = cells->workers[index];
     lspo_messages_keep(worker->error, sizeof worker->error);
-    lspo_status_t status = lspo_sweep_ask(cell, &worker->ask);
+    lspo_status_t status = lspo_sweep_ask(cell, device_of(cells), &worker->ask);
     bool held = lspo_sweep_ask_holds(cells->grid, &worker->ask);
     lspo_messages_keep(NULL, 0);
     *key_out = 0;

@@ -5,6 +5,7 @@
  *     key     its key (sweep/key.h), 16 hexadecimal digits
  *     group   the grid's section
  *     NAME    each column.NAME of the grid
+ *     measured_...   what a run measured, and the errors of the prediction, if cells are measured
  *     flags   the options of `lspo sim` that predict this cell
  *     error   what is wrong with the cell; empty: nothing
  */
@@ -17,6 +18,7 @@
 
 #include "base/status.h"
 #include "base/table.h"
+#include "cli/sweep_measure.h"
 #include "sweep/grid.h"
 
 typedef struct lspo_sweep_cells lspo_sweep_cells_t;
@@ -26,6 +28,7 @@ typedef struct {
     const char *columns;           /* names separated by commas; NULL: all that need no more than the prediction */
     lspo_format_t format;          /* CSV or JSON */
     uint32_t workers;
+    const lspo_sweep_bench_t *bench; /* measure each cell there, too, with one worker; NULL: only predict */
 } lspo_sweep_cells_options_t;
 
 /* LSPO_ERR_INPUT, with all names in the message, for a column that there is not. */

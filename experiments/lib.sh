@@ -65,13 +65,14 @@ lspo_row() {
     printf '%s,%s\n' "$values" "${text#*$'\n'}" >> "$file"
 }
 
-# sweep FIGURE FILE [GRID]: all cells of the figure's grid, or of GRID in its folder, as CSV; the full form takes
-# GRID-full where there is one.
+# sweep FIGURE FILE [GRID [OPTION...]]: all cells of the figure's grid, or of GRID in its folder, as CSV; the full form
+# takes GRID-full where there is one.
 sweep() {
-    local grid=$experiments_dir/$1/${3:-grid} error
+    local grid=$experiments_dir/$1/${3:-grid} file=$2 error
+    shift $(($# < 3 ? $# : 3))
     [ "$EXPERIMENTS" != full ] || [ ! -f "$grid-full" ] || grid=$grid-full
-    "$LSPO" sweep "$grid" -o "$2" > /dev/null || die "failed: $LSPO sweep $grid"
-    error=$(awk_csv "$experiments_dir/field.awk" -v name=error "$2" | grep -m 1 . || true)
+    "$LSPO" sweep "$grid" -o "$file" "$@" > /dev/null || die "failed: $LSPO sweep $grid $*"
+    error=$(awk_csv "$experiments_dir/field.awk" -v name=error "$file" | grep -m 1 . || true)
     [ -z "$error" ] || die "$grid: $error"
 }
 

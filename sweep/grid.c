@@ -25,7 +25,8 @@ typedef struct {
     size_t axis_capacity;
     section_t *sections; /* owned */
     size_t section_count, section_capacity;
-    XXH3_state_t *hash; /* owned */
+    XXH3_state_t *hash;            /* owned */
+    const lspo_ini_entry_t *given; /* has been read; replaces the file's keys of that name */
 } reader_t;
 
 static bool is_all(const section_t *section)
@@ -80,6 +81,8 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
     if (status != LSPO_OK)
         return status;
     section_t *section = &reader->sections[reader->section_count - 1];
+    if (reader->given != NULL && strcmp(entry->key, reader->given->key) == 0)
+        return LSPO_OK;
     XXH3_64bits_update(reader->hash, entry->section, strlen(entry->section) + 1);
     XXH3_64bits_update(reader->hash, entry->key, strlen(entry->key) + 1);
     XXH3_64bits_update(reader->hash, entry->value, strlen(entry->value) + 1);
@@ -278,15 +281,19 @@ static void release_reader(reader_t *reader)
     XXH3_freeState(reader->hash);
 }
 
-lspo_status_t lspo_sweep_grid_read(const char *path, const lspo_sweep_language_t *language, lspo_sweep_grid_t *grid_out)
+lspo_status_t lspo_sweep_grid_read(const char *path, const lspo_sweep_language_t *language,
+                                   const lspo_ini_entry_t *given, lspo_sweep_grid_t *grid_out)
 {
     lspo_sweep_grid_t grid = {.path = strdup(path)};
     reader_t reader = {.language = language, .grid = &grid, .hash = XXH3_createState()};
     lspo_status_t status = grid.path && reader.hash ? LSPO_OK : lspo_no_memory("a grid");
     if (status == LSPO_OK) {
         XXH3_64bits_reset(reader.hash);
-        status = lspo_ini_read(path, take_key, &reader);
+        status = given != NULL ? take_key(&reader, given) : LSPO_OK;
+        reader.given = given;
     }
+    if (status == LSPO_OK)
+        status = lspo_ini_read(path, take_key, &reader);
     if (status == LSPO_OK)
         status = make_groups(&reader);
     if (status == LSPO_OK)

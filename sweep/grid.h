@@ -48,10 +48,11 @@ typedef struct {
     uint64_t hash;       /* of all of it but the path */
 } lspo_sweep_grid_t;
 
-/* LSPO_ERR_INPUT, with file and line in the message, for the first wrong line, a group without model, machine or
- * policy, and more than LSPO_SWEEP_CELLS_MAX cells. */
+/* `given` is a key of [all] that replaces that of the file; NULL: none.  LSPO_ERR_INPUT, with file and line in the
+ * message, for the first wrong line, a group without model, machine or policy, and more than LSPO_SWEEP_CELLS_MAX
+ * cells. */
 lspo_status_t lspo_sweep_grid_read(const char *path, const lspo_sweep_language_t *language,
-                                   lspo_sweep_grid_t *grid_out);
+                                   const lspo_ini_entry_t *given, lspo_sweep_grid_t *grid_out);
 void lspo_sweep_grid_release(lspo_sweep_grid_t *grid);
 
 typedef struct {

@@ -7,23 +7,17 @@
 #include "validate/measure.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/input_file.h"
-#include "base/interrupt.h"
 #include "real/device/device.h"
 #include "traces/accuracy.h"
 #include "traces/summary.h"
+#include "validate/child.h"
 
 enum { COMMAND_WORDS_MAX = 144, PATH_BYTES = 1024, TICKS_LET_PASS = 2 };
 static const double foreign_share_most = 0.06;
@@ -63,57 +57,6 @@ static double pairs_of_cores(void)
     return cores > 2 ? (double)cores / 2 : 1;
 }
 
-static double usage_s(const struct rusage *usage)
-{
-    return (double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) +
-           1e-6 * (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
-}
-
-/* Signals are forwarded to the child until it has been waited for. */
-static int await_child(pid_t child, struct rusage *usage)
-{
-    int status = 0;
-    siginfo_t ended;
-    lspo_interrupt_pass_on(child);
-    while (waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
-    }
-    lspo_interrupt_pass_on(0);
-    while (wait4(child, &status, 0, usage) < 0)
-        if (errno != EINTR)
-            return -1;
-    return status;
-}
-
-/* In the child: run this program with `argv`, with messages to `log`.  It ends when its parent ends in any way.  A
- * signal that was forwarded so early that our own handler received it only set `stop`. */
-static _Noreturn void become_run(char **argv, const char *log, pid_t parent, const atomic_int *stop)
-{
-    lspo_interrupt_release();
-    if (atomic_load(stop))
-        _exit(130);
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC), messages = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == parent && null >= 0 && messages >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
-        dup2(messages, STDERR_FILENO) >= 0)
-        execv("/proc/self/exe", argv);
-    _exit(127);
-}
-
-/* Run this program with `argv`; messages go to `log`.  *code_out: its exit code, or 128 + signal. */
-static lspo_status_t run_process(char **argv, const char *log, const atomic_int *stop, int *code_out, double *cpu_s_out)
-{
-    struct rusage usage = {0};
-    pid_t parent = getpid(), child = fork();
-    if (child == 0)
-        become_run(argv, log, parent, stop);
-    if (child < 0)
-        return lspo_error(LSPO_ERR_INTERNAL, "cannot start lspo run: %s", strerror(errno));
-    int status = await_child(child, &usage);
-    *code_out = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    *cpu_s_out = usage_s(&usage);
-    return LSPO_OK;
-}
-
 /* `flags` is split into the words of the command. */
 static void command_words(const lspo_measure_options_t *options, char *flags, char *trace_path,
                           char *argv[COMMAND_WORDS_MAX])
@@ -137,26 +80,13 @@ static void command_words(const lspo_measure_options_t *options, char *flags, ch
     argv[argc] = NULL;
 }
 
-static void last_line(const char *path, char *last, size_t last_bytes)
-{
-    lspo_input_t *input;
-    char *line = NULL;
-    size_t length;
-    snprintf(last, last_bytes, "no message");
-    if (lspo_input_open(path, UINT64_MAX, &input) != LSPO_OK)
-        return;
-    while (lspo_input_line(input, &line, &length) == LSPO_OK && line)
-        snprintf(last, last_bytes, "%s", line);
-    lspo_input_close(input);
-}
-
 static lspo_status_t explain_failure(const lspo_cell_t *cell, int code, const char *log,
                                      const lspo_measure_options_t *options)
 {
     char line[512];
     if (atomic_load(options->stop) || code == 130)
         return LSPO_ERR_INTERRUPTED;
-    last_line(log, line, sizeof line);
+    lspo_child_last_line(log, line, sizeof line);
     if (code == lspo_status_exit_code(LSPO_ERR_FIT)) {
         lspo_warn("left out: lspo run %s: %s", cell->flags, line);
         return LSPO_ERR_FIT;
@@ -200,7 +130,8 @@ static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_opti
     command_words(options, flags, trace_path, argv);
     double before_s = machine_cpu_s();
     uint64_t start_ns = lspo_now_ns();
-    lspo_status_t status = run_process(argv, log, options->stop, &code, &child_s);
+    lspo_status_t status =
+        lspo_child_run(&(lspo_child_t){.argv = argv, .log = log, .stop = options->stop}, &code, &child_s);
     double wall_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
     double foreign_s = machine_cpu_s() - before_s - child_s - TICKS_LET_PASS * tick_s;
     free(flags);

@@ -9,16 +9,16 @@ FNR == 1 {
     cells++
     printf "  %-10s %-16s %-5s %3d %4s %9.2f %9.2f %9.2f %6.2f%% %9.2f %9.2f %6.2f%%\n", get("model"), get("policy"), \
         get("checkpointing"), get("accumulation"), get("clip_norm") == "" ? "-" : get("clip_norm"), \
-        get("predicted_gpu_bytes") / 1e6, get("bound_gpu_bytes") / 1e6, get("measured_gpu_bytes") / 1e6, \
-        100 * get("gpu_error"), get("predicted_total_bytes") / 1e6, get("measured_total_bytes") / 1e6, \
-        100 * get("total_error")
-    total = abs(get("total_error"))
+        get("peak_gpu_bytes") / 1e6, get("peak_gpu_bound_bytes") / 1e6, get("measured_peak_gpu_bytes") / 1e6, \
+        100 * get("peak_gpu_error"), get("peak_total_bytes") / 1e6, get("measured_peak_total_bytes") / 1e6, \
+        100 * get("peak_total_error")
+    total = abs(get("peak_total_error"))
     sum += total
     worst = max(worst, total)
     total_within += total <= 0.02
-    gpu_within += abs(get("gpu_error")) <= 0.02
-    below += get("measured_gpu_bytes") <= get("bound_gpu_bytes")
-    margin += get("bound_gpu_bytes") / get("predicted_gpu_bytes") - 1
+    gpu_within += abs(get("peak_gpu_error")) <= 0.02
+    below += get("measured_peak_gpu_bytes") <= get("peak_gpu_bound_bytes")
+    margin += get("peak_gpu_bound_bytes") / get("peak_gpu_bytes") - 1
 }
 END {
     if (aborted) exit 2

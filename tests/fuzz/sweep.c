@@ -11,10 +11,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lspo_sweep_words_create(&words) != LSPO_OK)
         return 0;
     lspo_sweep_language_t language = lspo_sweep_words_language(words);
-    if (lspo_sweep_grid_read(fuzz_file("sweep", data, size), &language, &grid) == LSPO_OK) {
+    if (lspo_sweep_grid_read(fuzz_file("sweep", data, size), &language, NULL, &grid) == LSPO_OK) {
         for (uint64_t i = 0; i < grid.cell_count && i < 8; i++)
             if (lspo_sweep_grid_cell(&grid, i, &cell)) {
-                (void)lspo_sweep_ask(&cell, &ask);
+                (void)lspo_sweep_ask(&cell, NULL, &ask);
                 (void)lspo_sweep_ask_holds(&grid, &ask);
             }
         lspo_sweep_grid_release(&grid);

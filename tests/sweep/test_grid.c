@@ -47,7 +47,7 @@ static lspo_status_t read_text(const char *text, lspo_sweep_grid_t *grid_out)
     cr_assert_not_null(file);
     fputs(text, file);
     fclose(file);
-    lspo_status_t status = lspo_sweep_grid_read(path, &language, grid_out);
+    lspo_status_t status = lspo_sweep_grid_read(path, &language, NULL, grid_out);
     unlink(path);
     return status;
 }
