@@ -6,8 +6,8 @@
 #include "base/output_file.h"
 #include "base/table.h"
 #include "cli/args.h"
-#include "cli/calibrate_plot.h"
 #include "cli/command.h"
+#include "cli/gnuplot.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/version.h"
@@ -123,7 +123,7 @@ static lspo_status_t write_all(const lspo_calibration_result_t *result, const ca
     if (status != LSPO_OK)
         return status;
     if (request->plot != NULL)
-        status = lspo_calibration_plot(samples, request->plot);
+        status = lspo_gnuplot_draw("calibrate.gp", request->plot, &(lspo_gnuplot_variable_t){"samples", samples}, 1);
     if (status != LSPO_OK)
         return status;
     if (request->path != NULL) /* else the profile is on standard output */
@@ -176,7 +176,7 @@ static lspo_status_t check_outputs(const calibrate_request_t *request)
             return status;
     }
     if (request->plot != NULL)
-        status = lspo_calibration_check_plot(request->plot);
+        status = lspo_gnuplot_check(request->plot);
     return status;
 }
 

@@ -16,8 +16,10 @@
 #include "cli/sweep_explain.h"
 #include "cli/sweep_language.h"
 #include "cli/sweep_merge.h"
+#include "cli/sweep_plot.h"
 #include "cli/sweep_title.h"
 #include "cli/version.h"
+#include "sweep/database.h"
 #include "sweep/output.h"
 #include "sweep/play.h"
 
@@ -27,12 +29,14 @@ typedef enum { FORMAT_CSV, FORMAT_JSONL } file_format_t;
 static const char *const format_names[] = {"csv", "jsonl", NULL};
 
 typedef struct {
-    const char *output, *columns, *explain, *shard_text, *machine, *device;
+    const char *output, *columns, *explain, *shard_text, *machine, *device, *plot;
     uint32_t jobs; /* 0: a thread per CPU */
     int format;    /* -1: by the name of the output */
     bool resume, run;
     uint32_t shard, shard_count; /* from 0 */
-    const char *grid_path;
+    const char *grid_path;       /* NULL: only --plot */
+    lspo_sweep_plot_t picture;
+    char *picture_path; /* owned; NULL: none */
 } sweep_request_t;
 
 #define FIELD(field) .offset_bytes = offsetof(sweep_request_t, field)
@@ -41,7 +45,7 @@ static const lspo_arg_t sweep_args[] = {
     {.name = "output",
      .letter = 'o',
      .value = "FILE",
-     .help = "write the rows to FILE, in the order of the cells: .csv, .jsonl, either with .gz",
+     .help = "write the rows to FILE, in the order of the cells: .csv, .jsonl, either with .gz; .db (SQLite)",
      .store = lspo_arg_output,
      FIELD(output)},
     {.name = "jobs",
@@ -72,6 +76,11 @@ static const lspo_arg_t sweep_args[] = {
      .help = "machine of all cells, in place of the grid's",
      .store = lspo_arg_text,
      FIELD(machine)},
+    {.name = "plot",
+     .value = "x=COLUMN",
+     .help = "draw FILE.svg with gnuplot, with y=COLUMN and by=COLUMN as further words; without GRID, of FILE as it is",
+     .store = lspo_arg_text,
+     FIELD(plot)},
     {.name = "columns",
      .value = "LIST",
      .help = "names of columns, separated by commas; the fewer, the less is computed (all of a prediction)",
@@ -197,6 +206,8 @@ typedef struct {
 
 static file_format_t choose_format(const sweep_request_t *request)
 {
+    if (request->output != NULL && lspo_sweep_is_database(request->output))
+        return FORMAT_CSV;
     const char *end = request->output != NULL ? strstr(request->output, ".jsonl") : NULL;
     if (request->format >= 0)
         return (file_format_t)request->format;
@@ -326,7 +337,11 @@ static lspo_status_t finish(sweep_t *sweep)
 
 static lspo_status_t run_sweep(sweep_t *sweep)
 {
-    lspo_status_t status = lspo_request_check_output(sweep->final_path);
+    lspo_status_t status = LSPO_OK;
+    if (lspo_sweep_is_database(sweep->final_path))
+        status = lspo_database_check();
+    if (status == LSPO_OK)
+        status = lspo_request_check_output(sweep->final_path);
     if (status == LSPO_OK)
         status = open_journal(sweep);
     if (status == LSPO_OK)
@@ -365,6 +380,39 @@ static lspo_status_t sweep_grid(const sweep_request_t *request)
     return status;
 }
 
+/* Words with "=" are the columns of --plot. */
+static lspo_status_t read_words(const lspo_positionals_t *words, sweep_request_t *request)
+{
+    size_t first = words->count > 0 && strchr(words->texts[0], '=') == NULL;
+    request->grid_path = first > 0 ? words->texts[0] : NULL;
+    if (request->plot == NULL && words->count != 1)
+        return lspo_error(LSPO_ERR_INPUT, "one GRID is required; usage: lspo sweep %s", lspo_command_sweep.usage);
+    if (request->plot == NULL)
+        return LSPO_OK;
+    if (request->output == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--plot needs -o FILE.csv");
+    lspo_status_t status =
+        lspo_sweep_plot_read(request->plot, words->texts + first, words->count - first, &request->picture);
+    return status == LSPO_OK ? lspo_sweep_plot_check(request->output, &request->picture_path) : status;
+}
+
+static lspo_status_t run_command(sweep_request_t *request)
+{
+    if (request->grid_path != NULL && strcmp(request->grid_path, "merge") == 0)
+        return request->output != NULL
+                   ? lspo_sweep_merge(request->output)
+                   : lspo_error(LSPO_ERR_INPUT, "sweep merge needs -o FILE, whose shards are FILE.shard-I-of-N");
+    lspo_status_t status = LSPO_OK;
+    if (request->grid_path != NULL) {
+        status = read_shard(request);
+        if (status == LSPO_OK)
+            status = sweep_grid(request);
+    }
+    if (status == LSPO_OK && request->picture_path != NULL)
+        status = lspo_sweep_plot_draw(&request->picture, request->output, request->picture_path);
+    return status;
+}
+
 static lspo_status_t sweep(int argc, char **argv)
 {
     sweep_request_t request = {.format = -1};
@@ -372,14 +420,11 @@ static lspo_status_t sweep(int argc, char **argv)
     lspo_status_t status = lspo_command_parse(&lspo_command_sweep, argc, argv, &request, &positionals);
     if (status != LSPO_OK)
         return status;
-    request.grid_path = positionals.texts[0];
-    if (strcmp(request.grid_path, "merge") == 0) {
-        if (request.output == NULL)
-            return lspo_error(LSPO_ERR_INPUT, "sweep merge needs -o FILE, whose shards are FILE.shard-I-of-N");
-        return lspo_sweep_merge(request.output);
-    }
-    status = read_shard(&request);
-    return status == LSPO_OK ? sweep_grid(&request) : status;
+    status = read_words(&positionals, &request);
+    if (status == LSPO_OK)
+        status = run_command(&request);
+    free(request.picture_path);
+    return status;
 }
 
 static const lspo_arg_group_t sweep_group = LSPO_ARG_GROUP("options", sweep_args);
@@ -387,7 +432,7 @@ static const lspo_arg_group_t sweep_group = LSPO_ARG_GROUP("options", sweep_args
 const lspo_command_t lspo_command_sweep = {
     .name = "sweep",
     .summary = "predict all cells of a grid: any options and fields of model and machine",
-    .usage = "GRID -o FILE [options] | merge -o FILE",
+    .usage = "GRID -o FILE [options] | merge -o FILE | -o FILE --plot x=COLUMN y=COLUMN [by=COLUMN]",
     .about = "Predict every cell of a grid and write one row per cell, with the fields of `lspo sim`. An axis of the "
              "grid may be any option of `lspo sim`, field of the machine or field of the model. Rows are kept in "
              "FILE.part as they come; FILE is written at the end, in the order of the cells, and is the same for any "
@@ -399,6 +444,7 @@ const lspo_command_t lspo_command_sweep = {
     .examples = "lspo sweep bandwidth.ini -o bandwidth.csv\n"
                 "lspo sweep bandwidth.ini -o fast.jsonl.gz -j 2 --columns cell,policy,link_Bps,slowdown\n"
                 "lspo sweep bandwidth.ini -o measured.csv --run --machine host.ini\n"
+                "lspo sweep bandwidth.ini -o rows.csv --plot x=link y=slowdown by=policy\n"
                 "lspo sweep bandwidth.ini --explain 7\n"
                 "lspo sweep bandwidth.ini -o parts.csv --shard 1/2",
     .common = "output run machine jobs resume columns shard explain",
@@ -421,8 +467,7 @@ const lspo_command_t lspo_command_sweep = {
         "The key of a row is a hash of everything that it depends on: all parameters, the profile of the "
         "machine, the version of lspo. flags are the options of `lspo sim` that give the same numbers.",
     .groups = (const lspo_arg_group_t *const[]){&sweep_group, NULL},
-    .positional_least = 1,
-    .positional_most = 1,
+    .positional_most = 4,
     .positionals = "GRID",
     .run = sweep,
 };

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "base/output_file.h"
+#include "sweep/database.h"
 
 typedef struct {
     const char *path;
@@ -66,6 +67,29 @@ static lspo_status_t put_compressed(writer_t *writer, const char *names, lspo_jo
     return status;
 }
 
+bool lspo_sweep_is_database(const char *path)
+{
+    return ends_in(path, ".db");
+}
+
+static lspo_status_t add_row(void *context, const char *row, size_t bytes)
+{
+    return lspo_database_add(context, row, bytes);
+}
+
+/* SQLite writes the file itself, under its temporary name. */
+static lspo_status_t put_database(const lspo_output_t *output, const char *names, lspo_journal_t *const *journals,
+                                  uint32_t count)
+{
+    lspo_database_t *database = NULL;
+    if (output->temporary_path == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "%s: a database must be a file", output->path);
+    lspo_status_t status = lspo_database_open(output->temporary_path, names, &database);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_database_close(database, lspo_journals_order(journals, count, add_row, database));
+}
+
 lspo_status_t lspo_sweep_write(const char *path, const char *names, lspo_journal_t *const *journals, uint32_t count)
 {
     lspo_output_t output;
@@ -73,7 +97,11 @@ lspo_status_t lspo_sweep_write(const char *path, const char *names, lspo_journal
     if (status != LSPO_OK)
         return status;
     writer_t writer = {.path = path, .file = output.file};
-    status = ends_in(path, ".gz") ? put_compressed(&writer, names, journals, count)
-                                  : put_rows(&writer, names, journals, count);
+    if (lspo_sweep_is_database(path))
+        status = put_database(&output, names, journals, count);
+    else if (ends_in(path, ".gz"))
+        status = put_compressed(&writer, names, journals, count);
+    else
+        status = put_rows(&writer, names, journals, count);
     return lspo_output_finish(&output, status);
 }

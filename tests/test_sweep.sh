@@ -102,6 +102,60 @@ check "compressed" "" "$(gzip -dc rows.csv.gz | cmp rows.csv - 2>&1)"
 check "a line per cell" "$(($(wc -l < rows.csv) - 1))" "$(wc -l < rows.jsonl)"
 check "an object" '{"cell":0,"note":null,"slowdown":1.0,"fits":false,"error":null}' "$(head -n 1 rows.jsonl)"
 
+# A database has the same rows, a picture a line per policy.
+code=$(status_of "$program" sweep grid.ini -o rows.db)
+if [ "$code" = 2 ] && grep -q 'built without SQLite' messages; then
+    echo "built without SQLite: no database"
+else
+    check "a database" "0 SQLite format 3" "$code $(head -c 15 rows.db)"
+    ! command -v sqlite3 > /dev/null || check "its rows" "$(column rows.csv slowdown | grep -c .)|lsp" \
+        "$(sqlite3 rows.db "select count(slowdown), min(case policy when 'lsp' then policy end) from results")"
+fi
+if command -v gnuplot > /dev/null; then
+    check "a picture" "0 rows.svg" \
+        "$(status_of "$program" sweep -o rows.csv --plot x=link y=slowdown by=policy) $(cat stdout)"
+    check "its lines" 1 "$(grep -c '>zero-layerwise<' rows.svg)"
+    check "no such column" 2 "$(status_of "$program" sweep -o rows.csv --plot x=lnk y=slowdown)"
+fi
+
+# Measured beside simulated.  A cell that does not fit its cap, and one whose run crashes, are rows with an error.
+cat > measured.ini <<'GRID'
+[all]
+model = gpt-tiny
+machine = host-reference
+batch = 1
+sequence = 16
+[short]
+policy = zero lsp
+gpu-memory = 64MiB 1MiB
+[long]
+policy = native
+iterations = 3000
+GRID
+"$program" sweep measured.ini -o measured.csv --run > /dev/null 2>&1 &
+pid=$!
+for _ in $(seq 400); do
+    child=$(cat /proc/$pid/task/$pid/children 2> /dev/null || true)
+    [ -z "$child" ] || ! grep -q 3000 "/proc/${child% }/cmdline" 2> /dev/null || { kill -SEGV ${child% }; break; }
+    sleep 0.05
+done
+wait $pid && code=0 || code=$?
+check "measured, whatever becomes of a cell" 0 "$code"
+check "cells with a measurement" "zero lsp" "$(paste -d ' ' <(column measured.csv policy) \
+    <(column measured.csv measured_iteration_s) | awk '$2 > 0 { print $1 }' | xargs)"
+check "the cap" 2 "$(column measured.csv error | grep -c 'lspo run: exit code 4: ')"
+check "the crash" "lspo run ended by signal 11" "$(column measured.csv error | tail -n 1)"
+cat > errors.awk <<'AWK'
+FNR == 1 { csv_header($0); next }
+{ csv_row($0) }
+get("error") == "" { print abs(get("time_error") - (get("iteration_s") / get("measured_iteration_s") - 1)) < 1e-6 }
+AWK
+check "errors of predictions" "1 1" \
+    "$(awk -f "$source_dir/experiments/lib.awk" -f errors.awk measured.csv | xargs)"
+check "one at a time" 2 "$(status_of "$program" sweep measured.ini -o x.csv --run -j 2)"
+"$program" sweep measured.ini --machine paper-laptop -o laptop.csv --columns machine > /dev/null 2>&1
+check "another machine" paper-laptop "$(column laptop.csv machine | sort -u | xargs)"
+
 # Killed at any moment, it continues, and a torn row is cut.
 cat > long.ini <<'GRID'
 [all]

@@ -1,5 +1,5 @@
-/* calibrate_plot.c - see calibrate_plot.h. */
-#include "cli/calibrate_plot.h"
+/* gnuplot.c - see gnuplot.h. */
+#include "cli/gnuplot.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -32,10 +32,10 @@ static int run_gnuplot(const char *settings, const char *script)
     return child > 0 && WIFEXITED(state) ? WEXITSTATUS(state) : 127;
 }
 
-lspo_status_t lspo_calibration_check_plot(const char *path)
+lspo_status_t lspo_gnuplot_check(const char *path)
 {
     if (plot_format(path) == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--plot '%s': the name must end in .svg or .png", path);
+        return lspo_error(LSPO_ERR_INPUT, "the picture '%s': its name must end in .svg or .png", path);
     if (run_gnuplot("exit", "/dev/null") != 0)
         return lspo_error(LSPO_ERR_INPUT, "--plot needs gnuplot, which is not installed (Debian: gnuplot-nox)");
     return LSPO_OK;
@@ -50,27 +50,29 @@ static void add_setting(FILE *settings, const char *name, const char *text)
     fputs("'; ", settings);
 }
 
-lspo_status_t lspo_calibration_plot(const char *samples, const char *path)
+lspo_status_t lspo_gnuplot_draw(const char *script, const char *path, const lspo_gnuplot_variable_t *variables,
+                                size_t count)
 {
-    char *text = NULL, data[PATH_MAX], plots[PATH_MAX + 16], script[PATH_MAX + 32];
+    char *text = NULL, data[PATH_MAX], plots[PATH_MAX + 16], script_path[PATH_MAX + 64];
     size_t length;
     lspo_status_t status = lspo_data_folder(data);
     if (status != LSPO_OK)
         return status;
     snprintf(plots, sizeof plots, "%s/plots", data);
-    snprintf(script, sizeof script, "%s/calibrate.gp", plots);
+    snprintf(script_path, sizeof script_path, "%s/%s", plots, script);
     FILE *settings = open_memstream(&text, &length);
     if (settings == NULL)
         return lspo_no_memory("calling gnuplot");
     add_setting(settings, "format", plot_format(path));
     add_setting(settings, "target", path);
     add_setting(settings, "plots", plots);
-    add_setting(settings, "samples", samples);
+    for (size_t i = 0; i < count; i++)
+        add_setting(settings, variables[i].name, variables[i].text);
     bool written = fclose(settings) == 0;
     if (!written)
         status = lspo_no_memory("calling gnuplot");
-    else if (run_gnuplot(text, script) != 0)
-        status = lspo_error(LSPO_ERR_IO, "gnuplot failed on %s", script);
+    else if (run_gnuplot(text, script_path) != 0)
+        status = lspo_error(LSPO_ERR_IO, "gnuplot failed on %s", script_path);
     free(text);
     return status;
 }
