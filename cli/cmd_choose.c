@@ -61,6 +61,8 @@ static const lspo_arg_t choose_args[] = {
     LSPO_FORMAT_ARG("result", offsetof(choose_request_t, base.format)),
 };
 
+static const lspo_arg_group_t choose_group = LSPO_ARG_GROUP("options", choose_args);
+
 /* ---- rows ---- */
 
 typedef struct {
@@ -151,23 +153,6 @@ static void describe_verdict(const lspo_choice_t *choice, const lspo_machine_t *
         snprintf(text, text_bytes, "no: GPU %s, host %s short", gpu, host);
 }
 
-static int digits_after_point(double value)
-{
-    return value < 10 ? 2 : value < 100 ? 1 : 0;
-}
-
-/* "579 ms (545 to 693)": the predicted step, and the band in which a measured one is expected, in the same unit. */
-static void describe_step(const choose_record_t *record, size_t text_bytes, char *text)
-{
-    char step[32], one[32];
-    double unit_s = 1;
-    lspo_format_quantity(record->iteration_s, LSPO_UNIT_SECONDS, step, sizeof step);
-    snprintf(one, sizeof one, "1%s", strchr(step, ' ') != NULL ? strchr(step, ' ') : " s");
-    (void)lspo_parse_quantity("a step", one, LSPO_UNIT_SECONDS, &unit_s); /* what was just formatted */
-    double low = record->expect_low_s / unit_s, high = record->expect_high_s / unit_s;
-    snprintf(text, text_bytes, "%s (%.*f to %.*f)", step, digits_after_point(low), low, digits_after_point(high), high);
-}
-
 static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine_t *machine, const lspo_model_t *model,
                                  const lspo_command_line_t *line, choose_record_t *record)
 {
@@ -203,7 +188,7 @@ static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine
     record->command = record->command_text;
     record->verdict = record->verdict_text;
     record->step = record->step_text;
-    describe_step(record, sizeof record->step_text, record->step_text);
+    lspo_format_step(record->iteration_s, &choice->expect, sizeof record->step_text, record->step_text);
     describe_verdict(choice, machine, record->verdict_text, sizeof record->verdict_text);
     return lspo_command_line_write(line, "sim", choice->policy, choice->workload.batch, record->command_text,
                                    sizeof record->command_text);
@@ -386,7 +371,7 @@ static lspo_status_t simulate_all(choose_request_t *request, int argc, char **ar
     lspo_machine_t machine;
     lspo_progress_t progress;
     lspo_choice_t *choices;
-    answer_t answer = {.request = request, .machine = &machine, .line = {argc, argv}};
+    answer_t answer = {.request = request, .machine = &machine, .line = {argc, argv, &choose_group}};
     lspo_status_t status = lspo_request_machine(base, &machine);
     if (status != LSPO_OK)
         return status;
@@ -428,8 +413,6 @@ static lspo_status_t choose(int argc, char **argv)
         return status;
     return simulate_all(&request, argc, argv);
 }
-
-static const lspo_arg_group_t choose_group = LSPO_ARG_GROUP("options", choose_args);
 
 /* --batch, which can be "largest" here, has priority over that of the workload. */
 const lspo_command_t lspo_command_choose = {

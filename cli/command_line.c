@@ -48,25 +48,36 @@ const char *lspo_shell_word(const char *word, char *buffer, size_t capacity)
     return buffer;
 }
 
-/* Is argv[i] the option, alone or with "=VALUE"? */
-static bool is_option(const char *text, const char *option)
+/* Is it the option, alone or with "=VALUE"? */
+static bool is_option(const char *text, const char *name)
 {
-    size_t length = strlen(option);
-    return strncmp(text, option, length) == 0 && (text[length] == '\0' || text[length] == '=');
+    size_t length = strlen(name);
+    return strncmp(text, "--", 2) == 0 && strncmp(text + 2, name, length) == 0 &&
+           (text[2 + length] == '\0' || text[2 + length] == '=');
+}
+
+bool lspo_command_line_has(const lspo_command_line_t *line, const char *name)
+{
+    bool found = false;
+    for (int i = 1; i < line->argc && !found; i++)
+        found = is_option(line->argv[i], name);
+    return found;
 }
 
 /* 0: keep; else how many words of argv to leave out. */
-static int words_left_out(const char *text, const lspo_policy_t *policy, bool runs)
+static int words_left_out(const lspo_command_line_t *line, const char *text, const lspo_policy_t *policy, bool runs)
 {
-    static const char *const of_choose[] = {"--batch", "--format"}, *const of_machines[] = {"--machine", "--set"};
-    if (strcmp(text, "--exact-only") == 0)
-        return 1;
-    for (size_t i = 0; i < 2; i++)
-        if (is_option(text, of_choose[i]) || (runs && is_option(text, of_machines[i])))
-            return strchr(text, '=') ? 1 : 2;
-    if (lspo_policy_flag_is_foreign(policy, text))
-        return strchr(text, '=') ? 1 : 2;
-    return 0;
+    static const char *const of_machines[] = {"machine", "set"};
+    int words = strchr(text, '=') ? 1 : 2;
+    for (size_t i = 0; i < line->own->count; i++) {
+        const lspo_arg_t *arg = &line->own->args[i];
+        if (is_option(text, arg->name) && strcmp(arg->name, "model") != 0 && strcmp(arg->name, "machine") != 0)
+            return arg->value != NULL ? words : 1;
+    }
+    for (size_t i = 0; runs && i < sizeof of_machines / sizeof of_machines[0]; i++)
+        if (is_option(text, of_machines[i]))
+            return words;
+    return is_option(text, "batch") || lspo_policy_flag_is_foreign(policy, text) ? words : 0;
 }
 
 lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const char *command, const lspo_policy_t *policy,
@@ -83,7 +94,7 @@ lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const cha
         put_word(&writer, "cuda");
     }
     for (int i = 1; i < line->argc;) {
-        int left_out = words_left_out(line->argv[i], policy, runs);
+        int left_out = words_left_out(line, line->argv[i], policy, runs);
         if (left_out == 0)
             put_word(&writer, line->argv[i++]);
         i += left_out;

@@ -1,4 +1,5 @@
-/* command_line.h - write the command for one policy and batch, with the flags that the user gave to `lspo choose`. */
+/* command_line.h - write the command for one policy and batch, with the flags that the user gave to `lspo choose` or
+ * `lspo tune`. */
 #ifndef LSPO_CLI_COMMAND_LINE_H
 #define LSPO_CLI_COMMAND_LINE_H
 
@@ -6,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "cli/args.h"
 #include "plan/policy.h"
 
 enum { LSPO_COMMAND_LINE_BYTES = 4096 };
@@ -13,11 +15,15 @@ enum { LSPO_COMMAND_LINE_BYTES = 4096 };
 /* The word as a shell reads it: in single quotes if it is not plain.  Returns `buffer`, cut off at `capacity`. */
 const char *lspo_shell_word(const char *word, char *buffer, size_t capacity);
 
-/* The arguments of `lspo choose`; argv[0] is its name. */
+/* The arguments of the command; argv[0] is its name. */
 typedef struct {
     int argc;
     char **argv;
+    const lspo_arg_group_t *own; /* options that only this command has, besides --model and --machine */
 } lspo_command_line_t;
+
+/* Is the option, without its dashes, among the arguments? */
+bool lspo_command_line_has(const lspo_command_line_t *line, const char *name);
 
 /* Write "lspo COMMAND", those of the user's flags that the command and the policy accept, "--policy" and "--batch",
  * quoted for a shell.  `command` is sim, or run, which gets --device cuda and no --machine.  LSPO_ERR_INPUT if it needs

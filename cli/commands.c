@@ -5,10 +5,23 @@
 #include "cli/command.h"
 
 const lspo_command_t *const lspo_commands[] = {
-    &lspo_command_choose,  &lspo_command_sim,       &lspo_command_sweep,    &lspo_command_run,
-    &lspo_command_compare, &lspo_command_calibrate, &lspo_command_validate, &lspo_command_train,
-    &lspo_command_join,    &lspo_command_fit,       &lspo_command_list,     &lspo_command_show,
-    &lspo_command_trace,   &lspo_command_help,      &lspo_command_version,  NULL,
+    &lspo_command_choose,
+    &lspo_command_tune,
+    &lspo_command_sim,
+    &lspo_command_sweep,
+    &lspo_command_run,
+    &lspo_command_compare,
+    &lspo_command_calibrate,
+    &lspo_command_validate,
+    &lspo_command_train,
+    &lspo_command_join,
+    &lspo_command_fit,
+    &lspo_command_list,
+    &lspo_command_show,
+    &lspo_command_trace,
+    &lspo_command_help,
+    &lspo_command_version,
+    NULL,
 };
 
 /* "import" of "trace import". */

@@ -195,3 +195,19 @@ void lspo_sim_report_print(const lspo_sim_report_t *report)
 {
     lspo_wrap_print(stdout, print_report, report);
 }
+
+static int digits_after_point(double value)
+{
+    return value < 10 ? 2 : value < 100 ? 1 : 0;
+}
+
+void lspo_format_step(double iteration_s, const lspo_expect_t *expect, size_t text_bytes, char *text)
+{
+    char step[32], one[32];
+    double unit_s = 1;
+    lspo_format_quantity(iteration_s, LSPO_UNIT_SECONDS, step, sizeof step);
+    snprintf(one, sizeof one, "1%s", strchr(step, ' ') != NULL ? strchr(step, ' ') : " s");
+    (void)lspo_parse_quantity("a step", one, LSPO_UNIT_SECONDS, &unit_s); /* what was just formatted */
+    double low = iteration_s * expect->low / unit_s, high = iteration_s * expect->high / unit_s;
+    snprintf(text, text_bytes, "%s (%.*f to %.*f)", step, digits_after_point(low), low, digits_after_point(high), high);
+}

@@ -161,21 +161,34 @@ free_paths:
     return status;
 }
 
-/* Busy times only increase, so the current maximum is the final one. */
-static lspo_status_t busiest_lane(const lspo_plan_t *plan, const uint64_t *work_ns, const graph_t *graph,
-                                  double *most_ns_out)
+/* Of one iteration.  Busy times only increase, so the current maximum is the final one. */
+static lspo_status_t busiest_lane(const lspo_plan_t *plan, const uint64_t *work_ns, const lspo_iterations_t *its,
+                                  uint32_t iteration, double *most_ns_out)
 {
     double *busy_ns = calloc((size_t)plan->lanes.count + 1, sizeof *busy_ns), most_ns = 0;
     if (!busy_ns)
         return lspo_no_memory("the bound of %" PRIu32 " lanes", plan->lanes.count);
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        const lspo_op_t *op = &plan->ops[graph->nodes[i].id];
+    for (uint32_t at = its->first[iteration]; at < its->first[iteration + 1]; at++) {
+        const lspo_op_t *op = &plan->ops[its->nodes[at].id];
         busy_ns[op->lane] += (double)lspo_cost_op_ns(op, work_ns);
         most_ns = busy_ns[op->lane] > most_ns ? busy_ns[op->lane] : most_ns;
     }
     free(busy_ns);
     *most_ns_out = most_ns;
     return LSPO_OK;
+}
+
+lspo_status_t lspo_bound_busy(const lspo_plan_t *plan, const uint64_t *work_ns, double *busy_s_out)
+{
+    lspo_iterations_t its = {0};
+    double busy_ns = 0;
+    lspo_status_t status = lspo_iterations_create(plan, &its);
+    if (status == LSPO_OK)
+        status = busiest_lane(plan, work_ns, &its, lspo_iterations_pick(&its, plan, work_ns), &busy_ns);
+    if (status == LSPO_OK)
+        *busy_s_out = 1e-9 * busy_ns;
+    lspo_iterations_release(&its);
+    return status;
 }
 
 static double per_iteration_ns(const lspo_window_t *window)
@@ -234,10 +247,11 @@ lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work
     graph_t graph = {0};
     double bound_ns = 0;
     lspo_status_t status = lspo_iterations_create(plan, &its);
+    uint32_t picked = status == LSPO_OK ? lspo_iterations_pick(&its, plan, work_ns) : 0;
     if (status == LSPO_OK)
-        status = build_graph(plan, work_ns, &its, lspo_iterations_pick(&its, plan, work_ns), &graph);
+        status = build_graph(plan, work_ns, &its, picked, &graph);
     if (status == LSPO_OK)
-        status = busiest_lane(plan, work_ns, &graph, &bound_ns);
+        status = busiest_lane(plan, work_ns, &its, picked, &bound_ns);
     if (status == LSPO_OK && graph.node_count > 0)
         status = raise_to_cycle_mean(&graph, &bound_ns);
     if (status == LSPO_OK)

@@ -28,6 +28,9 @@
  * a plan that is too short for that is bounded by the other two.  `work_ns` comes from lspo_cost_plan(). */
 lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, double *lower_bound_s_out);
 
+/* Only the busy time of the busiest lane, in a fraction of the time. */
+lspo_status_t lspo_bound_busy(const lspo_plan_t *plan, const uint64_t *work_ns, double *busy_s_out);
+
 /* The window whose bound per iteration is that one-machine bound; count 0: there is none.  Release it afterwards. */
 lspo_status_t lspo_bound_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_window_t *window_out);
 

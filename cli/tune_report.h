@@ -1,0 +1,51 @@
+/* tune_report.h - the answer of `lspo tune`: a row for each result, and sentences and commands for people. */
+#ifndef LSPO_CLI_TUNE_REPORT_H
+#define LSPO_CLI_TUNE_REPORT_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/table.h"
+#include "cli/command_line.h"
+#include "plan/expect.h"
+#include "plan/machine.h"
+#include "sim/search.h"
+#include "sim/sim.h"
+
+/* Of what the machine might have more. */
+typedef enum {
+    LSPO_TUNE_LINK,
+    LSPO_TUNE_CPU,
+    LSPO_TUNE_GPU_MEMORY,
+    LSPO_TUNE_HOST_MEMORY,
+    LSPO_TUNE_PARTS
+} lspo_tune_part_t;
+
+/* Give the machine twice of it. */
+void lspo_tune_double(lspo_machine_t *machine, lspo_tune_part_t part);
+
+typedef struct {
+    const lspo_search_options_t *options;
+    const lspo_search_t *search;
+    const lspo_command_line_t *line;
+    const char *objective;
+} lspo_tune_report_t;
+
+enum { LSPO_TUNE_SETTINGS_BYTES = 512 };
+
+typedef struct {
+    const lspo_found_t *found;
+    lspo_prediction_t prediction; /* with its bound, without its samples */
+    lspo_expect_t expect;
+    double gains[LSPO_TUNE_PARTS];           /* how many times better the policy's best is with twice of a part */
+    char settings[LSPO_TUNE_SETTINGS_BYTES]; /* flags, besides --policy and --batch, that differ from the defaults */
+} lspo_tune_row_t;
+
+/* Predict a result; the gains are left to the caller. */
+lspo_status_t lspo_tune_row(const lspo_tune_report_t *report, const lspo_found_t *found, lspo_tune_row_t *row_out);
+
+/* Write the rows to standard output. */
+lspo_status_t lspo_tune_report_write(const lspo_tune_report_t *report, const lspo_tune_row_t *rows, uint32_t count,
+                                     lspo_format_t format);
+
+#endif

@@ -1,0 +1,171 @@
+/* search_axes.c - the settings that a search tries; see search_axes.h. */
+#include "sim/search_axes.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+/* The values of a policy's own parameter; with of_blocks shares of the model's number of blocks. */
+typedef struct {
+    const char *key;
+    bool of_blocks;
+    uint32_t count;
+    double values[9];
+} axis_t;
+
+static const axis_t axes[] = {
+    {"cpu-share", false, 9, {1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0}},
+    {"resident-blocks", true, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
+    {"swap-slots", false, 3, {2, 3, 4}},
+    {"window", false, 4, {2, 3, 4, 8}},
+    {"gradient-buffers", false, 4, {1, 2, 4, 0}},
+    {"update", false, 2, {0, 1}}, /* backward, after */
+};
+
+static const char *const raised[] = {"subspace", "nnz", "rank"};
+
+static const lspo_parameter_t *parameter_named(const lspo_policy_t *policy, const char *key)
+{
+    const lspo_parameter_use_t *use = lspo_policy_named_use(policy, key, strlen(key));
+    return use != NULL ? use->parameter : NULL;
+}
+
+const lspo_parameter_t *lspo_search_raised(const lspo_policy_t *policy, size_t index)
+{
+    for (size_t i = 0; i < sizeof raised / sizeof raised[0]; i++) {
+        const lspo_parameter_t *parameter = parameter_named(policy, raised[i]);
+        if (parameter != NULL && index-- == 0)
+            return parameter;
+    }
+    return NULL;
+}
+
+bool lspo_search_allows(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
+                        const lspo_parameter_t *parameter, double value)
+{
+    const lspo_parameter_context_t context = {
+        .policy = candidate->policy, .model = options->model, .workload = &candidate->workload};
+    double high = parameter->high > 0 ? parameter->high : (double)INFINITY;
+    if (parameter->kind == LSPO_RECORD_NAMED)
+        return true;
+    if (parameter->high_of != NULL)
+        high = fmin(high, parameter->high_of(&context));
+    return value >= parameter->low && value <= high;
+}
+
+static lspo_status_t add(lspo_candidates_t *candidates, const lspo_candidate_t *candidate)
+{
+    lspo_status_t status = lspo_array_grow(&candidates->list, &candidates->capacity, candidates->count + 1,
+                                           sizeof *candidates->list, "candidates");
+    if (status == LSPO_OK)
+        candidates->list[candidates->count++] = *candidate;
+    return status;
+}
+
+/* The candidate with each value of axis `a` and of all behind it. */
+static lspo_status_t vary_own(const lspo_search_options_t *options, size_t a, const lspo_candidate_t *candidate,
+                              lspo_candidates_t *candidates)
+{
+    const lspo_parameter_t *parameter = NULL;
+    for (; a < sizeof axes / sizeof axes[0] && parameter == NULL; a++)
+        parameter = parameter_named(candidate->policy, axes[a].key);
+    if (parameter == NULL)
+        return add(candidates, candidate);
+    const axis_t *axis = &axes[a - 1];
+    bool held = options->holds != NULL && options->holds(options->context, parameter);
+    lspo_status_t status = LSPO_OK;
+    double last = NAN;
+    for (uint32_t i = 0; i < (held ? 1 : axis->count) && status == LSPO_OK; i++) {
+        lspo_candidate_t next = *candidate;
+        double value = axis->of_blocks ? floor(axis->values[i] * options->model->block_count) : axis->values[i];
+        if (!held && (value == last || !lspo_search_allows(options, candidate, parameter, value)))
+            continue;
+        if (!held)
+            lspo_parameter_store(parameter, value, lspo_policy_slot(candidate->policy, &next.workload, parameter));
+        last = value;
+        status = vary_own(options, a, &next, candidates);
+    }
+    return status;
+}
+
+static lspo_status_t vary_transfer(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
+                                   lspo_candidates_t *candidates)
+{
+    lspo_status_t status = vary_own(options, 0, candidate, candidates);
+    if (options->holds_transfer || candidate->policy->semantics == LSPO_SEMANTICS_EXACT ||
+        candidate->workload.transfer != LSPO_FP32 || candidate->policy->return_form == LSPO_RETURN_NOTHING)
+        return status;
+    lspo_candidate_t narrow = *candidate;
+    narrow.workload.transfer = LSPO_BF16;
+    return status == LSPO_OK ? vary_own(options, 0, &narrow, candidates) : status;
+}
+
+static lspo_status_t vary_checkpointing(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
+                                        lspo_candidates_t *candidates)
+{
+    lspo_status_t status = vary_transfer(options, candidate, candidates);
+    if (options->holds_checkpointing)
+        return status;
+    lspo_candidate_t other = *candidate;
+    other.workload.checkpointing = !candidate->workload.checkpointing;
+    return status == LSPO_OK ? vary_transfer(options, &other, candidates) : status;
+}
+
+static lspo_status_t vary_batch(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
+                                lspo_candidates_t *candidates)
+{
+    lspo_status_t status = LSPO_OK;
+    uint32_t most = lspo_workload_batch_most(&candidate->workload, options->model);
+    for (uint32_t batch = 1; batch <= options->sequences && batch <= most && status == LSPO_OK; batch++) {
+        lspo_candidate_t next = *candidate;
+        next.workload.batch = batch;
+        next.workload.accumulation = options->sequences / batch;
+        if (options->sequences % batch != 0 || next.workload.accumulation > LSPO_MICROS_MAX ||
+            (options->holds_batch && batch != options->workload.batch) ||
+            (options->holds_accumulation && next.workload.accumulation != options->workload.accumulation))
+            continue;
+        status = vary_checkpointing(options, &next, candidates);
+    }
+    return status;
+}
+
+static lspo_status_t vary_policy(const lspo_search_options_t *options, const lspo_policy_t *policy,
+                                 lspo_candidates_t *candidates)
+{
+    lspo_candidate_t candidate = {policy, options->workload};
+    lspo_status_t status = LSPO_OK;
+    if (options->prepare != NULL)
+        status = options->prepare(options->context, policy, &candidate.workload);
+    else
+        lspo_policy_set_defaults(policy, options->model, false, &candidate.workload);
+    if (status != LSPO_OK)
+        return status;
+    if (candidate.workload.iterations == 0)
+        candidate.workload.iterations = lspo_policy_iterations(policy, &candidate.workload);
+    return vary_batch(options, &candidate, candidates);
+}
+
+lspo_status_t lspo_search_candidates(const lspo_search_options_t *options, lspo_candidates_t *candidates_out)
+{
+    lspo_candidates_t candidates = {0};
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; i < lspo_policy_count() && status == LSPO_OK; i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        if ((options->policy == NULL || options->policy == policy) &&
+            (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT))
+            status = vary_policy(options, policy, &candidates);
+    }
+    if (status == LSPO_OK)
+        *candidates_out = candidates;
+    else
+        lspo_search_candidates_release(&candidates);
+    return status;
+}
+
+void lspo_search_candidates_release(lspo_candidates_t *candidates)
+{
+    free(candidates->list);
+    *candidates = (lspo_candidates_t){0};
+}

@@ -1,0 +1,31 @@
+/* search_axes.h - the settings that a search tries, and the candidates: all combinations of their values. */
+#ifndef LSPO_SIM_SEARCH_AXES_H
+#define LSPO_SIM_SEARCH_AXES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "sim/search.h"
+
+typedef struct {
+    const lspo_policy_t *policy;
+    lspo_workload_t workload;
+} lspo_candidate_t;
+
+typedef struct {
+    lspo_candidate_t *list; /* owned */
+    size_t count, capacity;
+} lspo_candidates_t;
+
+/* All candidates of the options, in the order of policies. */
+lspo_status_t lspo_search_candidates(const lspo_search_options_t *options, lspo_candidates_t *candidates_out);
+void lspo_search_candidates_release(lspo_candidates_t *candidates);
+
+/* The parameters that may be doubled for a better training: NULL after the last. */
+const lspo_parameter_t *lspo_search_raised(const lspo_policy_t *policy, size_t index);
+/* Is `value` allowed?  Nothing is logged. */
+bool lspo_search_allows(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
+                        const lspo_parameter_t *parameter, double value);
+
+#endif

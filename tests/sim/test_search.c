@@ -1,0 +1,255 @@
+/* The search for the best settings against simulating all of them, and against settings that people use. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/policies/lsp.h"
+#include "plan/policies/zero.h"
+#include "plan/policy.h"
+#include "sim/bound.h"
+#include "sim/cost.h"
+#include "sim/search.h"
+#include "sim/search_axes.h"
+
+typedef struct {
+    lspo_model_t model;
+    lspo_machine_t machine;
+    lspo_search_options_t options;
+} question_t;
+
+static const lspo_policy_t *policy_named(const char *name)
+{
+    const lspo_policy_t *policy = NULL;
+    if (name != NULL)
+        cr_assert_eq(lspo_policy_find(name, &policy), LSPO_OK);
+    return policy;
+}
+
+/* Fills *question, to which its options point. */
+static void ask(const char *model, const char *machine, const char *policy, uint32_t sequences, question_t *question)
+{
+    cr_assert_eq(lspo_model_find(model, &question->model), LSPO_OK);
+    cr_assert_eq(lspo_machine_find(machine, &question->machine), LSPO_OK);
+    question->options = (lspo_search_options_t){.model = &question->model,
+                                                .machine = &question->machine,
+                                                .policy = policy_named(policy),
+                                                .sequences = sequences,
+                                                .most = 5};
+    lspo_workload_default(&question->options.workload);
+    question->options.workload.iterations = 0;
+    if (question->options.workload.sequence > question->model.max_sequence)
+        question->options.workload.sequence = question->model.max_sequence;
+}
+
+static lspo_search_t answer(const question_t *question)
+{
+    lspo_search_t search = {0};
+    cr_assert_eq(lspo_search(&question->options, &search), LSPO_OK);
+    return search;
+}
+
+static void expect_same_results(const lspo_search_t *a, const lspo_search_t *b, const char *what)
+{
+    cr_assert_eq(a->count, b->count, "%s: %u and %u", what, a->count, b->count);
+    for (uint32_t i = 0; i < a->count; i++) {
+        cr_expect_eq(a->found[i].policy, b->found[i].policy, "%s: place %u", what, i);
+        cr_expect_float_eq(a->found[i].objective, b->found[i].objective, 0, "%s: place %u", what, i);
+        cr_expect_eq(memcmp(&a->found[i].workload, &b->found[i].workload, sizeof a->found[i].workload), 0,
+                     "%s: place %u has other settings", what, i);
+    }
+}
+
+/* Less is simulated, and much less in sum. */
+Test(search, finds_what_simulating_all_finds)
+{
+    static const struct {
+        const char *model, *machine, *policy;
+        uint32_t sequences;
+        lspo_objective_t objective;
+    } cases[] = {
+        {"gpt2-774m", "paper-laptop", NULL, 4, LSPO_OBJECTIVE_TIME},
+        {"gpt2-774m", "paper-laptop", NULL, 4, LSPO_OBJECTIVE_MEMORY},
+        {"gpt2-774m", "rtx4090", "swap", 6, LSPO_OBJECTIVE_TIME},
+        {"gpt-tiny", "host-reference", NULL, 8, LSPO_OBJECTIVE_TIME},
+        {"gpt-small", "host-reference", "stream", 3, LSPO_OBJECTIVE_MEMORY},
+        {"llama-3b", "paper-workstation", NULL, 2, LSPO_OBJECTIVE_TIME},
+    };
+    uint32_t simulated = 0, all = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        question_t question;
+        char what[128];
+        snprintf(what, sizeof what, "%s on %s", cases[i].model, cases[i].machine);
+        ask(cases[i].model, cases[i].machine, cases[i].policy, cases[i].sequences, &question);
+        question.options.objective = cases[i].objective;
+        lspo_search_t quick = answer(&question);
+        question.options.exhaustive = true;
+        lspo_search_t whole = answer(&question);
+        cr_expect_gt(whole.count, 0u, "%s", what);
+        cr_expect_leq(quick.simulated, whole.simulated);
+        cr_expect_eq(whole.candidates, quick.candidates);
+        expect_same_results(&quick, &whole, what);
+        simulated += quick.simulated;
+        all += whole.simulated;
+        lspo_search_release(&whole);
+        lspo_search_release(&quick);
+    }
+    cr_expect_lt(simulated, all / 2, "%u of %u", simulated, all);
+}
+
+/* All settings of zero, each simulated here. */
+Test(search, is_the_best_of_a_loop_over_all_settings)
+{
+    static const double shares[] = {1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0};
+    static const uint32_t buffers[] = {1, 2, 4, 0};
+    question_t question;
+    double best_s = INFINITY;
+    ask("gpt2-774m", "paper-laptop", "zero", 4, &question);
+    question.options.holds_order = true;
+    for (uint32_t batch = 1; batch <= 4; batch *= 2) {
+        for (uint32_t i = 0; i < 2 * 9 * 4; i++) {
+            lspo_fit_question_t asked = {&question.model, question.options.workload, question.options.policy,
+                                         &question.machine};
+            lspo_fit_t fit;
+            lspo_policy_set_defaults(asked.policy, &question.model, false, &asked.workload);
+            asked.workload.iterations = lspo_policy_iterations(asked.policy, &asked.workload);
+            asked.workload.batch = batch;
+            asked.workload.accumulation = 4 / batch;
+            asked.workload.checkpointing = i % 2;
+            lspo_zero_values_edit(&asked.workload)->cpu_share = shares[i / 2 % 9];
+            lspo_zero_values_edit(&asked.workload)->gradient_buffers = buffers[i / 18];
+            cr_assert_eq(lspo_fit_try(&asked, &fit), LSPO_OK);
+            if (fit.fits)
+                best_s = fmin(best_s, fit.iteration_s);
+        }
+    }
+    lspo_search_t search = answer(&question);
+    cr_expect_eq(search.candidates, 3u * 72u);
+    cr_assert_gt(search.count, 0u);
+    cr_expect_float_eq(search.found[0].objective, best_s, 0);
+    lspo_search_release(&search);
+}
+
+static double default_s(const question_t *question, const char *policy, uint32_t batch, bool *fits_out)
+{
+    lspo_fit_question_t asked = {&question->model, question->options.workload, policy_named(policy),
+                                 &question->machine};
+    lspo_fit_t fit;
+    lspo_policy_set_defaults(asked.policy, &question->model, false, &asked.workload);
+    asked.workload.iterations = lspo_policy_iterations(asked.policy, &asked.workload);
+    asked.workload.batch = batch;
+    cr_assert_eq(lspo_fit_try(&asked, &fit), LSPO_OK);
+    *fits_out = fit.fits;
+    return fit.iteration_s;
+}
+
+/* Exact settings are faster than zero's usual ones, for the same step, wherever those fit. */
+Test(search, exact_settings_beat_zero)
+{
+    static const char *const machines[] = {"paper-laptop", "paper-workstation"};
+    enum { STEP = 4 };
+    uint32_t compared = 0;
+    for (uint32_t m = 0; m < lspo_model_preset_count(); m++) {
+        for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
+            question_t question;
+            bool fits;
+            ask(lspo_model_preset_name(m), machines[i], NULL, STEP, &question);
+            question.options.exact_only = true;
+            double zero_s = default_s(&question, "zero", STEP, &fits);
+            if (!fits)
+                continue;
+            lspo_search_t search = answer(&question);
+            cr_assert_gt(search.count, 0u, "%s on %s", question.model.name, machines[i]);
+            cr_expect_lt(search.found[0].objective, zero_s, "%s on %s", question.model.name, machines[i]);
+            cr_expect_eq(search.found[0].policy->semantics, LSPO_SEMANTICS_EXACT);
+            lspo_search_release(&search);
+            compared++;
+        }
+    }
+    cr_expect_geq(compared, 20u, "%u", compared);
+}
+
+static bool holds_compression(void *context, const lspo_parameter_t *parameter)
+{
+    (void)context;
+    return strcmp(parameter->key, "subspace") == 0 || strcmp(parameter->key, "nnz") == 0;
+}
+
+/* With policy, d, r and batch as in the paper the settings are never slower; free, d and r are not below the
+ * defaults. */
+Test(search, held_settings_are_held_and_never_slower)
+{
+    static const struct {
+        const char *model, *machine;
+        uint32_t batch;
+    } cases[] = {{"gpt2-774m", "paper-laptop", 8},
+                 {"deepseek-coder-1.3b", "paper-laptop", 1},
+                 {"llama-7b", "paper-workstation", 4},
+                 {"deepseek-coder-6.7b", "paper-workstation", 4},
+                 {"llama-3b", "paper-workstation", 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        question_t question;
+        bool fits;
+        ask(cases[i].model, cases[i].machine, "lsp", cases[i].batch, &question);
+        const lspo_lsp_values_t *usual = lspo_lsp_values_of(&question.options.workload);
+        question.options.workload.batch = cases[i].batch;
+        question.options.holds_batch = true;
+        question.options.holds = holds_compression;
+        double usual_s = default_s(&question, "lsp", cases[i].batch, &fits);
+        lspo_search_t held = answer(&question);
+        cr_assert(fits && held.count > 0, "%s", cases[i].model);
+        const lspo_lsp_values_t *values = lspo_lsp_values_of(&held.found[0].workload);
+        cr_expect_leq(held.found[0].objective, usual_s, "%s", cases[i].model);
+        cr_expect_eq(values->subspace, usual->subspace);
+        cr_expect_eq(values->nnz, usual->nnz);
+        cr_expect_eq(held.found[0].workload.batch, cases[i].batch);
+        question.options.holds = NULL;
+        lspo_search_t raised = answer(&question);
+        values = lspo_lsp_values_of(&raised.found[0].workload);
+        cr_expect_geq(values->subspace, usual->subspace);
+        cr_expect_geq(values->nnz, usual->nnz);
+        cr_expect_leq(raised.found[0].objective, 1.01 * held.found[0].objective / 0.99, "%s", cases[i].model);
+        lspo_search_release(&raised);
+        lspo_search_release(&held);
+    }
+}
+
+/* What does not fit is not found, and a step that cannot be divided is refused. */
+Test(search, refuses_what_cannot_be)
+{
+    question_t question;
+    ask("llama-3.3-70b", "paper-laptop", NULL, 4, &question);
+    lspo_search_t search = answer(&question);
+    cr_expect_eq(search.count, 0u);
+    cr_expect_eq(search.unfit, search.candidates);
+    lspo_search_release(&search);
+    question.options.workload.batch = 3;
+    question.options.holds_batch = true;
+    cr_expect_eq(lspo_search(&question.options, &search), LSPO_ERR_INPUT);
+}
+
+/* The bound by which candidates are left out holds for each of them. */
+Test(search, busy_time_is_a_bound)
+{
+    question_t question;
+    lspo_candidates_t candidates = {0};
+    ask("gpt-tiny", "host-reference", NULL, 4, &question);
+    cr_assert_eq(lspo_search_candidates(&question.options, &candidates), LSPO_OK);
+    for (size_t i = 0; i < candidates.count; i++) {
+        const lspo_candidate_t *it = &candidates.list[i];
+        lspo_plan_t *plan = NULL;
+        uint64_t *work_ns = NULL;
+        lspo_fit_t fit;
+        double busy_s = 0;
+        cr_assert_eq(lspo_plan_build(&question.model, &it->workload, it->policy, &plan), LSPO_OK);
+        cr_assert_eq(lspo_cost_plan(&question.machine, plan, &work_ns), LSPO_OK);
+        cr_assert_eq(lspo_bound_busy(plan, work_ns, &busy_s), LSPO_OK);
+        cr_assert_eq(lspo_fit_plan(plan, &question.machine, &fit), LSPO_OK);
+        cr_expect_leq(busy_s, fit.iteration_s * (1 + 1e-9), "%s", it->policy->name);
+        cr_expect_leq(plan->gpu_static_bytes, fit.gpu_bytes);
+        cr_expect_leq(plan->host_static_bytes, fit.host_bytes);
+        free(work_ns);
+        lspo_plan_destroy(plan);
+    }
+    lspo_search_candidates_release(&candidates);
+}
