@@ -90,8 +90,9 @@ int lspo_projector_gather_cuda(const lspo_cuda_t *on, const lspo_projector_t *p,
 int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair,
                                  const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
 /* One pass over w, no scratch: a panel of P delta is in shared memory, as many rows of it (16, 8, 4, 2 or 1) as a block
- * may have at most.  If d_n is above 256 per KiB of that (16,384 in the 64 KiB of compute capability 7.5), none fits,
- * and the cost is 2 r_m r_n FLOPs per element instead.  In 16 bits w is rounded stochastically.  Bytes: 2 b m n. */
+ * may have at most.  If d_n numbers are more than that (16,384 in fp32 in the 64 KiB of compute capability
+ * 7.5), none fits, and the cost is 2 r_m r_n FLOPs per element instead.  In 16 bits the panel is in bf16, a relative
+ * error of the step of at most 2^-8, and w is rounded stochastically.  Bytes: 2 b m n. */
 int lspo_projector_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
                               const lspo_vector_step_t *step, void *w);
 

@@ -264,10 +264,11 @@ int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pai
 
 /* ---- apply: a block handles ROWS rows of W, or a span of columns of them ----
  *
- * It first computes its rows of P delta in shared memory, in planes of up to four rows with the values of a column side
- * by side: one access reads four, and random columns are spread over all banks.  Then each thread computes COLUMNS
- * columns of W, one word wide, in all rows, so that a warp accesses whole cache lines of a row; it loads them before it
- * sums. */
+ * It first computes its rows of P delta in shared memory, in planes of as many rows as 16 bytes hold, with the
+ * values of a column side by side: one access reads them, and random columns are spread over all banks.  Where W has
+ * 16 bits, so has the panel, in bf16, which has the range of fp32: shared memory is what limits this kernel
+ * (docs/cuda.md), and an access then serves eight rows, not four.  Then each thread computes COLUMNS columns of W,
+ * one word wide, in all rows, so that a warp accesses whole cache lines of a row; it loads them before it sums. */
 enum {
     APPLY_THREADS = 256,
     APPLY_THREADS_LARGE = 512, /* with so much shared memory that there may be one block per multiprocessor */
@@ -276,9 +277,12 @@ enum {
     APPLY_SPAN_MIN = 512 /* the fewest columns that justify a panel */
 };
 
-template <unsigned ROWS> struct panel_t {
-    static constexpr unsigned TOGETHER = ROWS < 4 ? ROWS : 4, PLANES = ROWS / TOGETHER;
-    using column_t = lspo_numbers_t<float, TOGETHER>;
+template <typename T> using panel_number_t = std::conditional_t<sizeof(T) == sizeof(float), float, __nv_bfloat16>;
+
+template <typename T, unsigned ROWS> struct panel_t {
+    static constexpr unsigned MOST = 16 / sizeof(panel_number_t<T>), TOGETHER = ROWS < MOST ? ROWS : MOST,
+                              PLANES = ROWS / TOGETHER;
+    using column_t = lspo_numbers_t<panel_number_t<T>, TOGETHER>;
     column_t *columns;
     uint32_t d;
 };
@@ -302,9 +306,9 @@ static __device__ void make_row(const lspo_projector_t &p, uint32_t row, const f
 }
 
 /* Rows first_row .. of P delta, those that exist.  A thread has four columns, a block's threads apart. */
-template <unsigned ROWS>
+template <typename T, unsigned ROWS>
 static __device__ void make_panel(const lspo_projector_t &p, const float *delta, uint32_t first_row,
-                                  panel_t<ROWS> panel)
+                                  panel_t<T, ROWS> panel)
 {
     constexpr unsigned AT_ONCE = 4, TOGETHER = panel.TOGETHER;
     for (uint32_t c = threadIdx.x; c < panel.d; c += AT_ONCE * blockDim.x) {
@@ -320,9 +324,9 @@ static __device__ void make_panel(const lspo_projector_t &p, const float *delta,
                 make_row(p, first_row + plane * TOGETHER + i, from, panel.d * (uint32_t)sizeof(float), sum[i]);
 #pragma unroll
             for (unsigned k = 0; k < AT_ONCE; k++) {
-                typename panel_t<ROWS>::column_t column;
+                typename panel_t<T, ROWS>::column_t column;
                 for (unsigned i = 0; i < TOGETHER; i++)
-                    column.at[i] = sum[i][k];
+                    lspo_round(sum[i][k], &column.at[i]);
                 if (c + k * blockDim.x < panel.d)
                     panel.columns[plane * panel.d + c + k * blockDim.x] = column;
             }
@@ -331,8 +335,8 @@ static __device__ void make_panel(const lspo_projector_t &p, const float *delta,
 }
 
 /* sum += the panel times N of the entries of Q's row. */
-template <unsigned N, unsigned ROWS>
-static __device__ void add_entries(const uint32_t *index, const float *value, const panel_t<ROWS> &panel,
+template <unsigned N, typename T, unsigned ROWS>
+static __device__ void add_entries(const uint32_t *index, const float *value, const panel_t<T, ROWS> &panel,
                                    float (&sum)[ROWS])
 {
     const lspo_numbers_t<uint32_t, N> indices = lspo_load_numbers(lspo_width_t<N>(), index);
@@ -341,10 +345,10 @@ static __device__ void add_entries(const uint32_t *index, const float *value, co
     for (unsigned e = 0; e < N; e++)
 #pragma unroll
         for (unsigned plane = 0; plane < panel.PLANES; plane++) {
-            const typename panel_t<ROWS>::column_t from = panel.columns[plane * panel.d + indices.at[e]];
+            const typename panel_t<T, ROWS>::column_t from = panel.columns[plane * panel.d + indices.at[e]];
 #pragma unroll
             for (unsigned i = 0; i < panel.TOGETHER; i++)
-                sum[plane * panel.TOGETHER + i] += values.at[e] * from.at[i];
+                sum[plane * panel.TOGETHER + i] += values.at[e] * lspo_to_float(from.at[i]);
         }
 }
 
@@ -406,7 +410,7 @@ template <typename T, unsigned ROWS, unsigned COLUMNS>
 static __global__ void __launch_bounds__(APPLY_THREADS_LARGE, 1)
     apply_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, descent_t step, T *w, uint32_t span)
 {
-    const panel_t<ROWS> panel = {(typename panel_t<ROWS>::column_t *)lspo_shared, q.d};
+    const panel_t<T, ROWS> panel = {(typename panel_t<T, ROWS>::column_t *)lspo_shared, q.d};
     const uint32_t first_row = blockIdx.x * ROWS, count = min(p.rows - first_row, (uint32_t)ROWS);
     const uint32_t first_column = blockIdx.y * span, last_column = min(q.rows - first_column, span) + first_column;
     const bool fours = q.r % 4 == 0 && lspo_aligned(q.index) && lspo_aligned(q.value);
@@ -467,7 +471,7 @@ template <typename T, unsigned ROWS, unsigned COLUMNS> static int launch_apply(c
     const uint32_t splits = wanted < most ? wanted : most;
     const uint32_t span = ((columns - 1) / splits / LSPO_WARP_THREADS + 1) * LSPO_WARP_THREADS; /* whole words */
     const dim3 grid(row_blocks, (columns - 1) / span + 1);
-    const size_t shared_bytes = (size_t)a.q->d * ROWS * sizeof(float);
+    const size_t shared_bytes = (size_t)a.q->d * ROWS * sizeof(panel_number_t<T>);
     return lspo_launch_large(apply_kernel<T, ROWS, COLUMNS>, grid,
                              shared_bytes > APPLY_SHARED_LARGE ? APPLY_THREADS_LARGE : APPLY_THREADS, shared_bytes,
                              a.stream, *a.p, *a.q, a.delta, a.step, (T *)a.w, span);
@@ -479,7 +483,7 @@ template <typename T, unsigned COLUMNS> static int apply_rows(const apply_t &a)
     const int error = lspo_shared_bytes_most(&shared_bytes);
     if (error != cudaSuccess)
         return error;
-    const size_t rows = shared_bytes / (a.q->d * sizeof(float));
+    const size_t rows = shared_bytes / (a.q->d * sizeof(panel_number_t<T>));
     if (rows >= 16)
         return launch_apply<T, 16, COLUMNS>(a);
     if (rows >= 8)
