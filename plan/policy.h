@@ -41,6 +41,7 @@ struct lspo_policy {
     bool stale_by_period;                    /* updates come up to the first period, less one step, late */
     const char *clip_help;                   /* the norm that --clip limits, and its cost */
     bool train_rest_default;
+    uint32_t eigen_most; /* trainings with a subspace of at most this have --adam-basis eigen by default */
     bool dense_sketches; /* unless told otherwise, projectors are used as dense matrices, kernels/sketch.h */
     lspo_gradient_form_t gradient_form;
     lspo_return_form_t return_form;

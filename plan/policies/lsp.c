@@ -239,6 +239,8 @@ const lspo_policy_t lspo_policy_lsp = {
     .clip_help = "norm of the compressed gradients and of those sent uncompressed (the full gradient is never formed); "
                  "a barrier",
     .train_rest_default = false,
+    .eigen_most =
+        256, /* products of d^3 then take a small part of a step on the hosts of machines/, at 512 they do not */
     .gradient_form = LSPO_FORM_SUBSPACE,
     .method = "lsp",
     .return_form = LSPO_RETURN_DELTA,

@@ -3,6 +3,8 @@
 
 #include "plan/adam_basis.h"
 #include "plan/optimizer_state.h"
+#include "plan/policies/lsp.h"
+#include "plan/policy.h"
 
 static double last_layer(const lspo_parameter_context_t *context)
 {
@@ -88,6 +90,12 @@ const lspo_parameter_t lspo_parameter_optimizer_state = {
     .arrays = LSPO_ARRAYS_BY_VALUE,
 };
 
+static double basis_of_training(const lspo_parameter_context_t *context)
+{
+    bool eigen = context->training && lspo_lsp_values_of(context->workload)->subspace <= context->policy->eigen_most;
+    return eigen ? LSPO_ADAM_BASIS_EIGEN : LSPO_ADAM_BASIS_PLAIN;
+}
+
 const lspo_parameter_t lspo_parameter_adam_basis = {
     .key = "adam-basis",
     .value = "plain|fixed|eigen",
@@ -95,7 +103,8 @@ const lspo_parameter_t lspo_parameter_adam_basis = {
             "gradients' running second moments (SOAP, arXiv 2409.11321; lsp: in the whitened subspace)",
     .kind = LSPO_RECORD_NAMED,
     .names = lspo_adam_basis_names,
-    .preset = LSPO_ADAM_BASIS_PLAIN,
+    .preset_of = basis_of_training,
+    .preset_is = "plain; train: eigen under lsp up to --subspace 256",
     .unnamed = "plain",
     .affects = LSPO_AFFECTS_BOTH,
     .arrays = LSPO_ARRAYS_BY_VALUE,

@@ -103,6 +103,31 @@ Test(adam_basis, other_policies_hold_theirs)
     }
 }
 
+/* Trainings by lsp up to d = 256; nothing else. */
+Test(adam_basis, trainings_have_bases_by_default)
+{
+    static const struct {
+        const lspo_policy_t *policy;
+        uint32_t subspace;
+        bool training;
+        lspo_adam_basis_t basis;
+    } cases[] = {{&lspo_policy_lsp, 256, true, LSPO_ADAM_BASIS_EIGEN},
+                 {&lspo_policy_lsp, 257, true, LSPO_ADAM_BASIS_PLAIN},
+                 {&lspo_policy_lsp, 256, false, LSPO_ADAM_BASIS_PLAIN},
+                 {&lspo_policy_lsp_paper, 64, true, LSPO_ADAM_BASIS_PLAIN},
+                 {&lspo_policy_native, 64, true, LSPO_ADAM_BASIS_PLAIN},
+                 {&lspo_policy_lora, 64, true, LSPO_ADAM_BASIS_PLAIN}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lspo_workload_t workload;
+        lspo_workload_default(&workload);
+        lspo_lsp_values_edit(&workload)->subspace = cases[i].subspace;
+        const lspo_parameter_context_t context = {cases[i].policy, NULL, &workload, cases[i].training};
+        uint32_t basis;
+        lspo_parameter_set_default(&lspo_parameter_adam_basis, &context, &basis);
+        cr_expect_eq(basis, cases[i].basis, "case %zu", i);
+    }
+}
+
 Test(adam_basis, bases_need_fp32_moments)
 {
     lspo_model_t model;

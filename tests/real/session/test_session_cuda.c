@@ -471,8 +471,10 @@ Test(session_cuda, bases_of_adam_are_on_the_cpu)
         own_value(policy, &workload, "adam-basis", LSPO_ADAM_BASIS_EIGEN);
         own_value(policy, &workload, "basis-every", 2);
         own_value(policy, &workload, "subspace", 8);
-        if (policy->return_form == LSPO_RETURN_DELTA)
-            compare(&model, policy->name, &workload, 1e-3);
+        for (int narrow = 0; policy->return_form == LSPO_RETURN_DELTA && narrow < 2; narrow++) {
+            workload.precision = workload.transfer = !narrow ? LSPO_FP32 : cuda_has_bf16() ? LSPO_BF16 : LSPO_FP16;
+            compare(&model, policy->name, &workload, narrow ? 5e-3 : 1e-3);
+        }
         if (policy->return_form != LSPO_RETURN_NOTHING) {
             check_peak(policy->name, &workload);
             continue;
