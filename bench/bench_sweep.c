@@ -1,0 +1,92 @@
+/* bench_sweep.c - how many cells `lspo sweep` predicts per second of CPU, by what is wanted of them.
+ *
+ * Required is what makes 10^6 cells of 32 layers take ten minutes on two cores: all columns of a cell in 1.2 ms.  Like in
+ * bench_sim.c the gate is a ratio to the time to sort a number, of which such a core sorts 10 million per second.
+ */
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/measure.h"
+
+enum { CELLS = 3200, REPEATS = 3, SORTED = 12000, SORT_REPEATS = 21 };
+
+static const char grid[] = "[all]\n"
+                           "model = llama-7b\n"
+                           "machine = paper-workstation rtx4090\n"
+                           "policy = lsp zero-layerwise zero native\n"
+                           "batch = 1 2 4 8\n"
+                           "sequence = 128 256 512 1024\n"
+                           "link = log2(1GB/s, 64GB/s, 4)\n";
+
+static int fail(const char *what)
+{
+    fprintf(stderr, "bench_sweep: %s failed\n", what);
+    exit(1);
+}
+
+/* Median seconds to sort a number among SORTED. */
+static double sort_s(void)
+{
+    double times_s[SORT_REPEATS], numbers[SORTED];
+    for (int i = 0; i < SORT_REPEATS; i++) {
+        uint64_t state = 1;
+        for (size_t k = 0; k < SORTED; k++) {
+            state = state * 6364136223846793005U + 1442695040888963407U;
+            numbers[k] = (double)(state >> 11);
+        }
+        double start_s = measure_thread_s();
+        qsort(numbers, SORTED, sizeof *numbers, measure_order);
+        times_s[i] = measure_thread_s() - start_s;
+    }
+    return measure_median(times_s, SORT_REPEATS) / SORTED;
+}
+
+/* CPU seconds of one sweep with one thread. */
+static double sweep_s(const char *columns)
+{
+    struct rusage usage;
+    int state;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        if (!freopen("/dev/null", "w", stdout))
+            _exit(127);
+        execl("./lspo", "lspo", "sweep", "bench-sweep.ini", "-o", "bench-sweep.csv", "-j", "1", "--columns", columns,
+              (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || wait4(child, &state, 0, &usage) != child || !WIFEXITED(state) || WEXITSTATUS(state) != 0)
+        fail("lspo sweep");
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static double bench_columns(const char *what, const char *columns)
+{
+    double times_s[REPEATS];
+    for (int i = 0; i < REPEATS; i++)
+        times_s[i] = sweep_s(columns);
+    double cell_s = measure_median(times_s, REPEATS) / CELLS;
+    printf("%-28s %10.3f %12.0f %22.0f\n", what, 1e3 * cell_s, 1 / cell_s, 1e6 * cell_s / 2);
+    return cell_s;
+}
+
+int main(void)
+{
+    FILE *file = fopen("bench-sweep.ini", "w");
+    if (!file || fputs(grid, file) < 0 || fclose(file) != 0)
+        fail("writing a grid");
+    printf("lspo sweep, %d cells of 32 layers, median of %d\n%-28s %10s %12s %22s\n", CELLS, REPEATS, "wanted",
+           "CPU ms", "cells/s/core", "s per 10^6 on 2 cores");
+    bench_columns("times", "cell,policy,iteration_s,slowdown,error");
+    bench_columns("times and peaks", "cell,policy,iteration_s,slowdown,peak_gpu_bytes,peak_host_bytes,fits,error");
+    double all_s = bench_columns("times, peaks, bounds, words",
+                                 "cell,policy,iteration_s,slowdown,gpu_busy_s,native_fits,peak_gpu_bytes,fits,"
+                                 "peak_gpu_bound_bytes,lower_bound_s,bound,error");
+    measure_gate("all of a cell over as many sorted numbers", all_s / sort_s() / SORTED, 0, 1);
+    remove("bench-sweep.ini");
+    remove("bench-sweep.csv");
+    return measure_missed > 0;
+}
