@@ -1,7 +1,7 @@
 /* bench_sweep.c - how many cells `lspo sweep` predicts per second of CPU, by what is wanted of them.
  *
- * Required is what makes 10^6 cells of 32 layers take ten minutes on two cores: all columns of a cell in 1.2 ms.  Like in
- * bench_sim.c the gate is a ratio to the time to sort a number, of which such a core sorts 10 million per second.
+ * Required is what makes 10^6 cells of 32 layers take ten minutes on two cores: all columns of a cell in 1.2 ms.  Like
+ * in bench_sim.c the gate is a ratio to the time to sort a number, of which such a core sorts 10 million per second.
  */
 #include <stdint.h>
 #include <sys/resource.h>

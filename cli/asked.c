@@ -1,6 +1,9 @@
 /* asked.c - see asked.h. */
 #include "cli/asked.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "cli/command.h"
 #include "cli/request.h"
 
@@ -19,4 +22,15 @@ lspo_status_t lspo_asked_read(int argc, char **argv, lspo_machine_t *machine, ls
         return status;
     *asked_out = (lspo_asked_t){request.model, request.policy, request.workload};
     return LSPO_OK;
+}
+
+lspo_status_t lspo_asked_read_text(const char *flags, lspo_machine_t *machine, lspo_asked_t *asked_out)
+{
+    enum { FLAGS_BYTES = 1024, WORDS_MAX = 128 };
+    char words[FLAGS_BYTES], *argv[WORDS_MAX] = {"run"}, *rest;
+    int argc = 1;
+    snprintf(words, sizeof words, "%s", flags);
+    for (char *word = strtok_r(words, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
+        argv[argc++] = word;
+    return lspo_asked_read(argc, argv, machine, asked_out);
 }

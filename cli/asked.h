@@ -10,4 +10,7 @@
  * Nothing of argv is kept. */
 lspo_status_t lspo_asked_read(int argc, char **argv, lspo_machine_t *machine, lspo_asked_t *asked_out);
 
+/* The same with flags as words with blanks between them: lspo_read_flags_t. */
+lspo_status_t lspo_asked_read_text(const char *flags, lspo_machine_t *machine, lspo_asked_t *asked_out);
+
 #endif

@@ -22,6 +22,7 @@
 #include "sweep/database.h"
 #include "sweep/output.h"
 #include "sweep/play.h"
+#include "validate/grid_cells.h"
 
 enum { SHARDS_MAX = 65535 };
 
@@ -258,6 +259,26 @@ static lspo_status_t start_workers(sweep_t *sweep)
     return lspo_workers_create(sweep->request->jobs, NULL, &sweep->workers);
 }
 
+/* A grid of either form. */
+static lspo_status_t read_grid(const char *path, const lspo_sweep_language_t *language, const lspo_ini_entry_t *given,
+                               lspo_sweep_grid_t *grid_out)
+{
+    lspo_grid_t grid;
+    char *text;
+    if (lspo_grid_is_of_sweeps(path, true))
+        return lspo_sweep_grid_read(path, language, given, grid_out);
+    lspo_status_t status = lspo_grid_read(path, &grid);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_grid_as_sweep(&grid, &text);
+    lspo_grid_release(&grid);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_sweep_grid_read_text(path, text, language, given, grid_out);
+    free(text);
+    return status;
+}
+
 static lspo_status_t open_sweep(sweep_t *sweep)
 {
     const sweep_request_t *request = sweep->request;
@@ -268,8 +289,7 @@ static lspo_status_t open_sweep(sweep_t *sweep)
     lspo_sweep_language_t language = lspo_sweep_words_language(sweep->words);
     const lspo_ini_entry_t machine = {
         .where = "--machine", .section = "all", .key = "machine", .value = request->machine, .note = ""};
-    status =
-        lspo_sweep_grid_read(request->grid_path, &language, request->machine != NULL ? &machine : NULL, &sweep->grid);
+    status = read_grid(request->grid_path, &language, request->machine != NULL ? &machine : NULL, &sweep->grid);
     if (status == LSPO_OK)
         status = start_workers(sweep);
     if (status == LSPO_OK && request->run)

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/published.h"
+#include "cli/sweep_ask.h"
 #include "validate/validate.h"
 
 typedef struct {
@@ -121,18 +122,6 @@ static const lspo_arg_t format_args[] = {
                     offsetof(validate_request_t, published.format)),
 };
 
-/* The request in a cell's flags; see lspo_read_flags_t. */
-static lspo_status_t read_flags(const char *flags, lspo_machine_t *machine, lspo_asked_t *asked_out)
-{
-    enum { FLAGS_BYTES = 1024, WORDS_MAX = 128 };
-    char words[FLAGS_BYTES], *argv[WORDS_MAX] = {"run"}, *rest;
-    int argc = 1;
-    snprintf(words, sizeof words, "%s", flags);
-    for (char *word = strtok_r(words, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
-        argv[argc++] = word;
-    return lspo_asked_read(argc, argv, machine, asked_out);
-}
-
 /* The context of the verdict. */
 typedef struct {
     lspo_progress_t progress;
@@ -209,7 +198,7 @@ static lspo_status_t check_options(const validate_request_t *request)
 static lspo_status_t validate(int argc, char **argv)
 {
     view_t view;
-    validate_request_t request = {.options = {.read_flags = read_flags,
+    validate_request_t request = {.options = {.read_flags = lspo_asked_read_text,
                                               .thresholds = {.tau = -1},
                                               .progress = lspo_progress_update,
                                               .progress_context = &view.progress,
@@ -226,10 +215,17 @@ static lspo_status_t validate(int argc, char **argv)
     if (request.published.path != NULL)
         return lspo_published_run(&request.published);
     set_defaults(&request.options);
+    lspo_sweep_words_t *words;
+    status = lspo_sweep_words_create(&words);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_grid_language_t language = {lspo_sweep_words_language(words), lspo_sweep_cell_holds};
+    request.options.language = &language;
     view.format = lspo_format_resolve(request.published.format);
     lspo_progress_start(&view.progress);
     status = lspo_validate(&request.options);
     lspo_progress_end(&view.progress);
+    lspo_sweep_words_destroy(words);
     return status;
 }
 
@@ -266,6 +262,8 @@ const lspo_command_t lspo_command_validate = {
         "CPU. Either may instead be a rate (4GB/s, 200M/s), or free: not paced.\n\n"
         "POLICY is a name, lsp:D:R, lsp:D:R:N with fits every N steps, or NAME:RANK for a policy with a rank.\n\n"
         "  flags --name VALUE ...   workload flags for all groups below\n\n"
+        "A grid may also have the form of `lspo sweep`, with the keys rates, link-over-gpu and cpu-over-gpu for RATES, "
+        "LINK/GPU and CPU/GPU (docs/sweep.md).\n\n"
         "A file of published steps is CSV with one step a row. Columns are found by name: id, source, kind, framework, "
         "gpu, machine, model, batch, sequence, accumulation, precision, checkpointing, policy, flags, measured_s; and, "
         "if there, address, system, gpus, published, uncertainty, note. kind is native, peft, offload, or micro: "

@@ -5,9 +5,11 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/command_line.h"
+#include "cli/sweep_pace.h"
 #include "plan/precision.h"
 
 enum { WORD_BYTES = 512 };
@@ -119,10 +121,17 @@ lspo_status_t lspo_sweep_ask(const lspo_sweep_cell_t *cell, const char *device, 
 {
     ask->cell = cell;
     ask->complete = false;
+    ask->link_Bps = ask->cpu_pps = 0;
     ask->request = (lspo_request_t){.known_model = resolved_of(cell, "model"), .device_name = device};
     ask->machine = *(const lspo_machine_t *)resolved_of(cell, "machine");
     lspo_status_t status =
         lspo_request_read(read_settings, ask, device != NULL ? LSPO_FP32 : LSPO_PRECISION_COUNT, &ask->request);
+    if (status == LSPO_OK)
+        status = lspo_sweep_pace(cell, &ask->machine, &ask->link_Bps, &ask->cpu_pps);
+    if (ask->link_Bps > 0)
+        ask->request.overrides.link_Bps = ask->link_Bps;
+    if (ask->cpu_pps > 0)
+        ask->request.overrides.cpu_pps = ask->cpu_pps;
     if (status == LSPO_OK)
         status = lspo_request_use_machine(&ask->request, &ask->machine);
     ask->complete = status == LSPO_OK;
@@ -238,6 +247,20 @@ bool lspo_sweep_ask_holds(const lspo_sweep_grid_t *grid, lspo_sweep_ask_t *ask)
     return lspo_where_holds(grid->where, value_of, ask) && lspo_where_holds(ask->cell->group->where, value_of, ask);
 }
 
+bool lspo_sweep_cell_holds(const lspo_sweep_grid_t *grid, const lspo_sweep_cell_t *cell)
+{
+    char error[WORD_BYTES];
+    lspo_sweep_ask_t *ask = calloc(1, sizeof *ask);
+    if (ask == NULL)
+        return false;
+    lspo_messages_keep(error, sizeof error);
+    (void)lspo_sweep_ask(cell, NULL, ask);
+    bool holds = lspo_sweep_ask_holds(grid, ask);
+    lspo_messages_keep(NULL, 0);
+    free(ask);
+    return holds;
+}
+
 /* ---- flags ---- */
 
 static size_t put_flag(const char *name, const char *value, char *text, size_t used, size_t capacity)
@@ -263,6 +286,13 @@ void lspo_sweep_ask_flags(const lspo_sweep_ask_t *ask, char *text, size_t capaci
     }
     if (request->device_name != NULL && find_setting(ask->cell, "precision") == NULL)
         used = put_flag("precision", lspo_precision_name(request->workload.precision), text, used, capacity);
+    char rate[64];
+    snprintf(rate, sizeof rate, "%.0fB/s", ask->link_Bps);
+    if (ask->link_Bps > 0)
+        used = put_flag("link", rate, text, used, capacity);
+    snprintf(rate, sizeof rate, "%.0f/s", ask->cpu_pps);
+    if (ask->cpu_pps > 0)
+        used = put_flag("cpu", rate, text, used, capacity);
     for (uint32_t i = 0; i < request->given.count; i++)
         used = put_flag(request->given.flags[i].parameter->key, request->given.flags[i].text, text, used, capacity);
     for (uint32_t i = 0; i < request->overrides.set_count; i++)

@@ -168,6 +168,14 @@ static lspo_status_t find(void *context, const char *what, const char *key, lspo
     if (strncmp(key, model_prefix, sizeof model_prefix - 1) == 0 &&
         find_model_field(key + sizeof model_prefix - 1, key_out))
         return LSPO_OK;
+    if (strcmp(key, "rates") == 0) {
+        *key_out = (lspo_sweep_key_t){.source = LSPO_SOURCE_PACE};
+        return LSPO_OK;
+    }
+    if (strcmp(key, "link-over-gpu") == 0 || strcmp(key, "cpu-over-gpu") == 0) {
+        *key_out = (lspo_sweep_key_t){.kind = LSPO_SWEEP_QUANTITY, .source = LSPO_SOURCE_PACE};
+        return LSPO_OK;
+    }
     if (find_machine_field(key, key_out) || find_option(words, key, key_out))
         return LSPO_OK;
     return refuse_key(words, what, key);
@@ -283,6 +291,19 @@ static lspo_status_t check_model_field(const char *what, const lspo_record_field
     return status == LSPO_OK ? status : lspo_error(status, "%s: '%s'", what, value);
 }
 
+/* A policy or self, or a share. */
+static lspo_status_t check_pace(const char *what, const lspo_sweep_key_t *key, const char *value)
+{
+    const lspo_policy_t *policy;
+    double share;
+    if (key->kind == LSPO_SWEEP_TEXT)
+        return strcmp(value, "self") == 0 ? LSPO_OK : lspo_policy_find(value, &policy);
+    lspo_status_t status = lspo_parse_quantity_in(what, value, LSPO_UNIT_NONE, "above 0 and at most 1000", &share);
+    if (status == LSPO_OK && !(share > 0 && share <= 1000))
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0 and at most 1000", what, value);
+    return status;
+}
+
 static lspo_status_t check(void *context, const char *what, const lspo_sweep_key_t *key, const char *value,
                            const void **resolved_out)
 {
@@ -298,6 +319,8 @@ static lspo_status_t check(void *context, const char *what, const lspo_sweep_key
         return lspo_sweep_field_value(what, key->meaning, value, 1, &number);
     case LSPO_SOURCE_MODEL:
         return check_model_field(what, key->meaning, value);
+    case LSPO_SOURCE_PACE:
+        return check_pace(what, key, value);
     default:
         return LSPO_OK;
     }

@@ -3,6 +3,7 @@
  *     subspace, batch, link, framework, ...   options without dashes
  *     link.h2d_Bps                            a field of the machine (`lspo show machine`); x2: twice the profile's
  *     model.blocks                            a field of the model, by its key in a model's file
+ *     rates, link-over-gpu, cpu-over-gpu            rates as shares of a policy's GPU time (validate/grid.h)
  *     column.NAME                             a column of your own, on which nothing depends
  */
 #ifndef LSPO_CLI_SWEEP_LANGUAGE_H
@@ -11,8 +12,15 @@
 #include "cli/request.h"
 #include "sweep/grid.h"
 
-/* Which of the four a key is: lspo_sweep_key_t.source.  .meaning is the lspo_arg_t, machine or model field. */
-enum { LSPO_SOURCE_OPTION, LSPO_SOURCE_OWN, LSPO_SOURCE_MACHINE, LSPO_SOURCE_MODEL, LSPO_SOURCE_COLUMN };
+/* What a key is: lspo_sweep_key_t.source.  .meaning is the lspo_arg_t, machine or model field. */
+enum {
+    LSPO_SOURCE_OPTION,
+    LSPO_SOURCE_OWN,
+    LSPO_SOURCE_MACHINE,
+    LSPO_SOURCE_MODEL,
+    LSPO_SOURCE_COLUMN,
+    LSPO_SOURCE_PACE
+};
 
 typedef struct lspo_sweep_words lspo_sweep_words_t;
 

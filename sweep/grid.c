@@ -281,8 +281,9 @@ static void release_reader(reader_t *reader)
     XXH3_freeState(reader->hash);
 }
 
-lspo_status_t lspo_sweep_grid_read(const char *path, const lspo_sweep_language_t *language,
-                                   const lspo_ini_entry_t *given, lspo_sweep_grid_t *grid_out)
+/* `text` NULL: of the file. */
+static lspo_status_t read_grid(const char *path, const char *text, const lspo_sweep_language_t *language,
+                               const lspo_ini_entry_t *given, lspo_sweep_grid_t *grid_out)
 {
     lspo_sweep_grid_t grid = {.path = strdup(path)};
     reader_t reader = {.language = language, .grid = &grid, .hash = XXH3_createState()};
@@ -293,7 +294,8 @@ lspo_status_t lspo_sweep_grid_read(const char *path, const lspo_sweep_language_t
         reader.given = given;
     }
     if (status == LSPO_OK)
-        status = lspo_ini_read(path, take_key, &reader);
+        status =
+            text != NULL ? lspo_ini_read_text(path, text, take_key, &reader) : lspo_ini_read(path, take_key, &reader);
     if (status == LSPO_OK)
         status = make_groups(&reader);
     if (status == LSPO_OK)
@@ -305,6 +307,18 @@ lspo_status_t lspo_sweep_grid_read(const char *path, const lspo_sweep_language_t
     }
     *grid_out = grid;
     return LSPO_OK;
+}
+
+lspo_status_t lspo_sweep_grid_read(const char *path, const lspo_sweep_language_t *language,
+                                   const lspo_ini_entry_t *given, lspo_sweep_grid_t *grid_out)
+{
+    return read_grid(path, NULL, language, given, grid_out);
+}
+
+lspo_status_t lspo_sweep_grid_read_text(const char *path, const char *text, const lspo_sweep_language_t *language,
+                                        const lspo_ini_entry_t *given, lspo_sweep_grid_t *grid_out)
+{
+    return read_grid(path, text, language, given, grid_out);
 }
 
 void lspo_sweep_grid_release(lspo_sweep_grid_t *grid)

@@ -53,6 +53,9 @@ typedef struct {
  * cells. */
 lspo_status_t lspo_sweep_grid_read(const char *path, const lspo_sweep_language_t *language,
                                    const lspo_ini_entry_t *given, lspo_sweep_grid_t *grid_out);
+/* The same for `text` in memory; messages use `path` as the file's name. */
+lspo_status_t lspo_sweep_grid_read_text(const char *path, const char *text, const lspo_sweep_language_t *language,
+                                        const lspo_ini_entry_t *given, lspo_sweep_grid_t *grid_out);
 void lspo_sweep_grid_release(lspo_sweep_grid_t *grid);
 
 typedef struct {

@@ -156,6 +156,37 @@ check "one at a time" 2 "$(status_of "$program" sweep measured.ini -o x.csv --ru
 "$program" sweep measured.ini --machine paper-laptop -o laptop.csv --columns machine > /dev/null 2>&1
 check "another machine" paper-laptop "$(column laptop.csv machine | sort -u | xargs)"
 
+# A grid in the form of lspo validate: the same cells as in this form, their rates as shares of zero's GPU time.
+cat > older <<'GRID'
+flags --seed 3 --nnz 2
+wide gpt-tiny 1 32 zero 1.6 0.3 zero:0.5 lsp:32:4
+free gpt-tiny 1 32 self free 100M/s lsp
+GRID
+cat > newer <<'GRID'
+[all]
+model = gpt-tiny
+batch = 1
+sequence = 32
+seed = 3
+[wide]
+rates = zero
+link-over-gpu = 1.6
+cpu-over-gpu = 0.3
+policy = zero:0.5 lsp:32:4
+[free]
+policy = lsp
+nnz = 2
+cpu = 100M/s
+GRID
+for grid in older newer; do
+    "$program" sweep $grid --machine host-reference -o form.csv > /dev/null 2>&1
+    for name in policy subspace nnz cpu_share link_Bps cpu_pps iteration_s error; do
+        column form.csv $name
+    done > $grid.csv
+done
+check "either form" "" "$(diff older.csv newer.csv 2>&1)"
+check "the policies" "zero lsp lsp" "$(head -n 3 older.csv | xargs)"
+
 # Killed at any moment, it continues, and a torn row is cut.
 cat > long.ini <<'GRID'
 [all]

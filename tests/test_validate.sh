@@ -222,4 +222,27 @@ rm -rf "$folder/out"
 check "no cell with room" 6 "$(status_of validate --budget 3s --interval 50%)"
 check "and why" 1 "$(grep -c 'none of 1 cells fits the device; give it more memory' "$folder/messages")"
 
+# A grid in the form of lspo sweep has the same cells.
+echo 'link gpt-tiny 1 32 zero 1.6 0.3 zero lsp:32:2' > "$folder/older"
+cat > "$folder/newer" <<'GRID'
+[link]
+model = gpt-tiny
+batch = 1
+sequence = 32
+rates = zero
+link-over-gpu = 1.6
+cpu-over-gpu = 0.3
+policy = zero lsp lora
+subspace = 32
+nnz = 2
+where = policy != lora and batch < 2
+GRID
+values() { # values GRID: what its cells are and what is predicted of them
+    status_of "$program" validate --grid "$folder/$1" --out "$folder/out-$1" --budget 1ms > /dev/null
+    for name in group_name policy link_Bps cpu_pps predicted_s flags; do
+        column "$folder/out-$1/cells.csv" $name
+    done
+}
+check "the form of sweeps" "$(values older)" "$(values newer)"
+
 finish validate

@@ -144,6 +144,17 @@ static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
     return append((void **)&reader->grid->cells, &reader->grid->cell_count, &cell, sizeof cell);
 }
 
+lspo_status_t lspo_grid_add_cell(lspo_grid_t *grid, uint32_t line, char *text, uint32_t group)
+{
+    reader_t reader = {.grid = grid, .path = grid->path, .line = line};
+    return read_cell(&reader, text, group);
+}
+
+lspo_status_t lspo_grid_add_group(lspo_grid_t *grid, const lspo_grid_group_t *group)
+{
+    return append((void **)&grid->groups, &grid->group_count, group, sizeof *group);
+}
+
 static lspo_status_t read_fields(reader_t *reader, char *const fields[FIELD_COUNT], lspo_grid_group_t *group)
 {
     int64_t batch, sequence;
@@ -186,7 +197,7 @@ static lspo_status_t read_group(reader_t *reader, char *name)
     lspo_status_t status = read_fields(reader, fields, &group);
     if (status != LSPO_OK)
         return status;
-    status = append((void **)&reader->grid->groups, &reader->grid->group_count, &group, sizeof group);
+    status = lspo_grid_add_group(reader->grid, &group);
     if (status != LSPO_OK)
         return status;
     uint32_t before = reader->grid->cell_count;

@@ -55,4 +55,9 @@ typedef struct {
 lspo_status_t lspo_grid_read(const char *path, lspo_grid_t *grid_out);
 void lspo_grid_release(lspo_grid_t *grid);
 
+/* Add a copy of a group, or a cell "lsp:64:8" of the group with that index, of which `text` is cut into pieces; its
+ * errors name the line. */
+lspo_status_t lspo_grid_add_group(lspo_grid_t *grid, const lspo_grid_group_t *group);
+lspo_status_t lspo_grid_add_cell(lspo_grid_t *grid, uint32_t line, char *text, uint32_t group);
+
 #endif

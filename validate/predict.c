@@ -56,13 +56,11 @@ static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants
     return LSPO_OK;
 }
 
-/* Convert the group's shares to rates at which the gradients of `flags` take that share of its GPU time. */
-static lspo_status_t set_shared_rates(const forecast_t *forecast, const char *flags, lspo_cell_t *cell)
+lspo_status_t lspo_validate_shared_rates(const lspo_variants_t *variants, const char *flags, lspo_rates_t *rates)
 {
-    const lspo_grid_group_t *group = cell->group;
     lspo_plan_t *plan;
     lspo_prediction_t probe;
-    lspo_status_t status = simulate(flags, forecast->variants, &plan, &probe, NULL);
+    lspo_status_t status = simulate(flags, variants, &plan, &probe, NULL);
     if (status != LSPO_OK)
         return status;
     double gpu_s = probe.summary.busy_s[LSPO_LANE_GPU];
@@ -72,11 +70,11 @@ static lspo_status_t set_shared_rates(const forecast_t *forecast, const char *fl
     lspo_plan_destroy(plan);
     if (down == 0 || !(gpu_s > 0))
         return lspo_error(LSPO_ERR_INPUT, "the rates cannot come from a policy that sends no gradients");
-    if (group->link_share > 0)
-        cell->link_Bps =
-            round(fmin((double)(down > up ? down : up) / (group->link_share * gpu_s), forecast->link_most_Bps));
-    if (group->cpu_share > 0)
-        cell->cpu_pps = round(parameters / (group->cpu_share * gpu_s));
+    if (rates->link_share > 0)
+        rates->link_Bps =
+            round(fmin((double)(down > up ? down : up) / (rates->link_share * gpu_s), rates->link_most_Bps));
+    if (rates->cpu_share > 0)
+        rates->cpu_pps = round(parameters / (rates->cpu_share * gpu_s));
     return LSPO_OK;
 }
 
@@ -87,8 +85,17 @@ static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, ls
     const lspo_machine_t *machine = &forecast->variants->machine;
     cell->link_Bps = group->link_Bps > 0 ? group->link_Bps : machine->link.d2h_Bps;
     cell->cpu_pps = group->cpu_pps > 0 ? group->cpu_pps : machine->cpu.adam_pps;
-    bool shared = group->link_share > 0 || group->cpu_share > 0;
-    return shared ? set_shared_rates(forecast, flags, cell) : LSPO_OK;
+    if (!(group->link_share > 0 || group->cpu_share > 0))
+        return LSPO_OK;
+    lspo_rates_t rates = {.link_share = group->link_share,
+                          .cpu_share = group->cpu_share,
+                          .link_most_Bps = forecast->link_most_Bps,
+                          .link_Bps = cell->link_Bps,
+                          .cpu_pps = cell->cpu_pps};
+    lspo_status_t status = lspo_validate_shared_rates(forecast->variants, flags, &rates);
+    cell->link_Bps = rates.link_Bps;
+    cell->cpu_pps = rates.cpu_pps;
+    return status;
 }
 
 lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double speed, lspo_cell_t *cell)

@@ -35,6 +35,16 @@ typedef struct {
     lspo_read_flags_t read_flags;
 } lspo_variants_t;
 
+/* Rates of link and optimizer, from shares of the GPU time (validate/grid.h). */
+typedef struct {
+    double link_share, cpu_share; /* 0: the rate stays as it is */
+    double link_most_Bps;
+    double link_Bps, cpu_pps;
+} lspo_rates_t;
+
+/* Set the rates at which the gradients of `flags`, simulated without pacing, take these shares of its GPU time. */
+lspo_status_t lspo_validate_shared_rates(const lspo_variants_t *variants, const char *flags, lspo_rates_t *rates);
+
 /* A cell and its predictions. */
 typedef struct {
     const lspo_grid_group_t *group;

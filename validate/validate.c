@@ -228,7 +228,7 @@ lspo_status_t lspo_validate(const lspo_validate_options_t *options)
     lspo_cells_t cells;
     lspo_variants_t variants;
     int lock;
-    lspo_status_t status = lspo_grid_read(options->grid, &grid);
+    lspo_status_t status = lspo_grid_read_any(options->grid, options->language, options->machine, &grid);
     if (status != LSPO_OK)
         return status;
     status = read_variants(options, &variants);

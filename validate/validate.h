@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "validate/grid_cells.h"
 #include "validate/predict.h"
 #include "validate/verdict.h"
 
@@ -20,6 +21,7 @@ typedef struct {
     bool resume; /* continue with the visits in the folder */
     bool ablate; /* predict without each part of the model, too */
     lspo_read_flags_t read_flags;
+    const lspo_grid_language_t *language; /* of grids in the form of sweeps */
     void (*progress)(void *context, const char *label, uint32_t done, uint32_t of);
     void *progress_context;
     /* Show the verdict; its files have already been written. */
