@@ -22,6 +22,7 @@
 #include "sweep/database.h"
 #include "sweep/output.h"
 #include "sweep/play.h"
+#include "sweep/ranks.h"
 #include "validate/grid_cells.h"
 
 enum { SHARDS_MAX = 65535 };
@@ -201,6 +202,7 @@ typedef struct {
     lspo_journal_t *journal;
     lspo_sweep_bench_t bench; /* of --run */
     const atomic_int *stop;
+    lspo_ranks_t ranks;           /* one, or those of an MPI job */
     char *final_path, *part_path; /* owned */
     file_format_t format;
 } sweep_t;
@@ -250,7 +252,7 @@ static lspo_status_t open_journal(sweep_t *sweep)
 
 static lspo_status_t start_workers(sweep_t *sweep)
 {
-    if (sweep->request->run)
+    if (sweep->request->run || (sweep->request->jobs == 0 && sweep->ranks.size > 1))
         return LSPO_OK;
     if (sweep->request->jobs == 0) {
         sweep->workers = lspo_workers_of_process();
@@ -332,9 +334,9 @@ static lspo_status_t play(sweep_t *sweep)
                                        .progress = show_progress,
                                        .progress_context = &view};
     lspo_progress_start(&view.line);
-    lspo_status_t status = lspo_sweep_play(&options);
+    lspo_status_t status = sweep->ranks.size > 1 ? lspo_ranks_play(&sweep->ranks, &options) : lspo_sweep_play(&options);
     lspo_progress_end(&view.line);
-    if (status == LSPO_ERR_INTERRUPTED)
+    if (status == LSPO_ERR_INTERRUPTED && sweep->journal != NULL)
         fprintf(stderr, "Interrupted; %" PRIu64 " rows are in %s. To continue: --resume\n",
                 lspo_journal_rows(sweep->journal), sweep->part_path);
     return status;
@@ -358,6 +360,8 @@ static lspo_status_t finish(sweep_t *sweep)
 static lspo_status_t run_sweep(sweep_t *sweep)
 {
     lspo_status_t status = LSPO_OK;
+    if (sweep->ranks.rank > 0) /* rank 0 writes */
+        return play(sweep);
     if (lspo_sweep_is_database(sweep->final_path))
         status = lspo_database_check();
     if (status == LSPO_OK)
@@ -389,7 +393,13 @@ static lspo_status_t sweep_grid(const sweep_request_t *request)
     if (status != LSPO_OK)
         return status;
     sweep.stop = request->explain == NULL ? lspo_interrupt_catch() : NULL;
-    status = request->output != NULL ? name_files(&sweep) : LSPO_OK;
+    status = lspo_ranks_start(&sweep.ranks);
+    if (status != LSPO_OK)
+        return status;
+    if (sweep.ranks.size > 1 && (request->run || request->explain != NULL))
+        status = lspo_error(LSPO_ERR_INPUT, "--%s is not for an MPI job", request->run ? "run" : "explain");
+    if (status == LSPO_OK && request->output != NULL)
+        status = name_files(&sweep);
     if (status == LSPO_OK)
         status = open_sweep(&sweep);
     if (status == LSPO_OK && request->explain != NULL)
@@ -397,6 +407,7 @@ static lspo_status_t sweep_grid(const sweep_request_t *request)
     else if (status == LSPO_OK)
         status = run_sweep(&sweep);
     close_sweep(&sweep);
+    lspo_ranks_end(&sweep.ranks, status);
     return status;
 }
 

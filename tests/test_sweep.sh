@@ -218,6 +218,37 @@ before=$(wc -l < again.csv.shard-1-of-2.part)
 "$program" sweep long.ini -o again.csv -j 1 --shard 1/2 --resume > /dev/null 2>&1
 check "one row more" $((before + 1)) "$(wc -l < again.csv.shard-1-of-2)"
 
+# On ranks of an MPI job: the same file; one that is killed ends the job, which --resume completes.
+plugin=$(dirname "$program")/liblspo-mpi.so
+if command -v mpirun > /dev/null && [ -f "$plugin" ]; then
+    ranks() { timeout 120 mpirun --allow-run-as-root --oversubscribe -np "$@"; }
+    check "4 ranks" 0 "$(status_of ranks 4 "$program" sweep long.ini -o ranks.csv)"
+    check "their file" "" "$(cmp whole.csv ranks.csv 2>&1)"
+    # The last rank ends itself after some rows.
+    cat > killed-rank <<'RANK'
+#!/bin/bash
+if [ "$OMPI_COMM_WORLD_RANK" = 3 ]; then
+    "$@" & victim=$!
+    until [ "$(cat killed-ranks.csv.part 2> /dev/null | wc -l)" -gt 20 ]; do sleep 0.01; done
+    kill -9 $victim
+    wait $victim
+    exit
+fi
+exec "$@"
+RANK
+    chmod +x killed-rank
+    sed 's/, 24)/, 96)/' long.ini > longer.ini
+    code=$(status_of ranks 4 ./killed-rank "$program" sweep longer.ini -o killed-ranks.csv)
+    check "a killed rank ends the job" "no" "$([ "$code" = 0 ] && echo yes || echo no)"
+    check "without a file" "no" "$([ -e killed-ranks.csv ] && echo yes || echo no)"
+    check "completed" 0 "$(status_of ranks 3 "$program" sweep longer.ini -o killed-ranks.csv --resume)"
+    "$program" sweep longer.ini -o longer.csv > /dev/null 2>&1
+    check "the same file" "" "$(cmp longer.csv killed-ranks.csv 2>&1)"
+    check "MPI is not loaded otherwise" "" "$(ldd "$program" | grep -i mpi || true)"
+else
+    echo "no MPI: its tests are skipped"
+fi
+
 # Without --resume nothing is overwritten; another grid is not continued.
 touch killed.csv.part
 check "a journal is there" 2 "$(status_of "$program" sweep long.ini -o killed.csv)"

@@ -1,0 +1,248 @@
+/* ranks.c - see ranks.h. */
+#include "sweep/ranks.h"
+
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+
+/* A chunk takes some tens of milliseconds, and its rows are some tens of kilobytes. */
+enum { CHUNK_CELLS = 64, PAUSE_NS = 200000, NUMBER_BYTES = 24 };
+
+static const char plugin_name[] = "liblspo-mpi.so";
+
+/* ---- starting ---- */
+
+static long number_of(const char *name)
+{
+    const char *text = getenv(name);
+    return text != NULL ? strtol(text, NULL, 10) : 0;
+}
+
+/* Open MPI's mpirun, MPICH's, and srun with either of their interfaces. */
+static bool is_launched(void)
+{
+    return number_of("OMPI_COMM_WORLD_SIZE") > 1 || number_of("PMI_SIZE") > 1 ||
+           (number_of("SLURM_STEP_NUM_TASKS") > 1 && (getenv("PMIX_RANK") != NULL || getenv("PMI_RANK") != NULL));
+}
+
+/* In the build folder beside the program; installed in ../lib/lspo. */
+static void *open_plugin(void)
+{
+    static const char *const places[] = {"", "../lib/lspo/"};
+    char program[PATH_MAX], path[PATH_MAX + 64];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    void *library = NULL;
+    if (length <= 0)
+        return NULL;
+    program[length] = '\0';
+    *(strrchr(program, '/') + 1) = '\0';
+    for (size_t i = 0; library == NULL && i < sizeof places / sizeof places[0]; i++) {
+        snprintf(path, sizeof path, "%s%s%s", program, places[i], plugin_name);
+        /* MPI finds its own parts only if its symbols are global. */
+        library = access(path, F_OK) == 0 ? dlopen(path, RTLD_NOW | RTLD_GLOBAL) : NULL;
+    }
+    return library;
+}
+
+lspo_status_t lspo_ranks_start(lspo_ranks_t *ranks_out)
+{
+    lspo_ranks_t ranks = {.size = 1};
+    const lspo_mpi_t *(*functions)(void) = NULL;
+    if (is_launched()) {
+        void *library = open_plugin(), *symbol = library != NULL ? dlsym(library, LSPO_MPI_SYMBOL) : NULL;
+        if (symbol == NULL)
+            return lspo_error(LSPO_ERR_INPUT,
+                              "an MPI launcher has started this sweep, but %s cannot be opened (%s); "
+                              "--shard needs no MPI",
+                              plugin_name, library == NULL ? "was it built with MPI?" : "it is of another version");
+        memcpy(&functions, &symbol, sizeof symbol);
+        ranks.mpi = functions();
+        if (ranks.mpi->start(&ranks.rank, &ranks.size) != 0)
+            return lspo_error(LSPO_ERR_INTERNAL, "MPI does not start");
+    }
+    *ranks_out = ranks;
+    return LSPO_OK;
+}
+
+void lspo_ranks_end(const lspo_ranks_t *ranks, lspo_status_t status)
+{
+    if (ranks->mpi == NULL)
+        return;
+    if (status != LSPO_OK)
+        ranks->mpi->abort(lspo_status_exit_code(status));
+    (void)ranks->mpi->end();
+}
+
+/* ---- messages ---- */
+
+static lspo_status_t failed(void)
+{
+    return lspo_error(LSPO_ERR_IO, "a message of MPI failed");
+}
+
+/* The next message, of any rank. */
+static lspo_status_t receive(const lspo_ranks_t *ranks, const atomic_int *stop, lspo_buffer_t *message, int *from_out)
+{
+    static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    int count;
+    while (true) {
+        if (atomic_load(stop))
+            return LSPO_ERR_INTERRUPTED;
+        if (ranks->mpi->look(from_out, &count) != 0)
+            return failed();
+        if (*from_out >= 0)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    message->bytes = 0;
+    if ((size_t)count + 1 > message->capacity) {
+        char *text = realloc(message->text, (size_t)count + 1);
+        if (text == NULL)
+            return lspo_no_memory("a message of %d bytes", count);
+        message->text = text;
+        message->capacity = (size_t)count + 1;
+    }
+    if (ranks->mpi->receive(message->text, count, *from_out) != 0)
+        return failed();
+    message->bytes = (size_t)count;
+    message->text[count] = '\0';
+    return LSPO_OK;
+}
+
+/* ---- rank 0 ---- */
+
+typedef struct {
+    const lspo_sweep_play_t *play;
+    uint64_t next, count, done, before; /* places in the shard */
+} master_t;
+
+/* The next cells that the journal does not have. */
+static int next_chunk(master_t *master, uint64_t cells[CHUNK_CELLS])
+{
+    const lspo_sweep_play_t *play = master->play;
+    int count = 0;
+    for (; count < CHUNK_CELLS && master->next < master->count; master->next++) {
+        uint64_t cell = play->shard + master->next * play->shard_count;
+        if (!lspo_journal_has(play->journal, cell))
+            cells[count++] = cell;
+    }
+    master->done = master->next;
+    return count;
+}
+
+static lspo_status_t keep_rows(const lspo_sweep_play_t *play, const lspo_buffer_t *message)
+{
+    lspo_status_t status = LSPO_OK;
+    const char *end = message->text + message->bytes;
+    for (const char *line = message->text; status == LSPO_OK && line < end;) {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+        char *row;
+        uint64_t cell = strtoull(line, &row, 10);
+        if (stop == NULL || *row != ',' || cell >= play->grid->cell_count)
+            return lspo_error(LSPO_ERR_INTERNAL, "a rank has sent rows that are none");
+        row++;
+        status = lspo_journal_append(play->journal, cell, row, (size_t)(stop - row));
+        line = stop + 1;
+    }
+    return status;
+}
+
+static lspo_status_t lead(const lspo_ranks_t *ranks, const lspo_sweep_play_t *play)
+{
+    uint64_t cells = play->grid->cell_count, chunk[CHUNK_CELLS];
+    master_t master = {.play = play,
+                       .count = cells > play->shard ? (cells - play->shard - 1) / play->shard_count + 1 : 0,
+                       .before = lspo_journal_rows(play->journal)};
+    lspo_buffer_t message = {0};
+    lspo_status_t status = LSPO_OK;
+    for (int working = ranks->size - 1; status == LSPO_OK && working > 0;) {
+        int from;
+        status = receive(ranks, play->stop, &message, &from);
+        if (status == LSPO_OK)
+            status = keep_rows(play, &message);
+        if (status != LSPO_OK)
+            break;
+        int count = next_chunk(&master, chunk);
+        if (ranks->mpi->send(chunk, count * (int)sizeof chunk[0], from) != 0)
+            status = failed();
+        working -= count == 0;
+        play->progress(play->progress_context, master.done, master.count, master.before);
+    }
+    free(message.text);
+    lspo_status_t flushed = lspo_journal_flush(play->journal);
+    return status != LSPO_OK ? status : flushed;
+}
+
+/* ---- the others ---- */
+
+typedef struct {
+    const lspo_sweep_play_t *play;
+    const uint64_t *cells;
+    lspo_buffer_t rows;
+    pthread_mutex_t lock;
+    lspo_status_t status; /* the first error */
+} chunk_t;
+
+static lspo_status_t add_row(chunk_t *chunk, uint64_t cell, const char *row, size_t bytes)
+{
+    char number[NUMBER_BYTES];
+    int length = snprintf(number, sizeof number, "%" PRIu64 ",", cell);
+    lspo_status_t status = lspo_buffer_append(&chunk->rows, number, (size_t)length);
+    if (status == LSPO_OK)
+        status = lspo_buffer_append(&chunk->rows, row, bytes);
+    return status == LSPO_OK ? lspo_buffer_append(&chunk->rows, "\n", 1) : status;
+}
+
+static void play_item(void *context, uint32_t worker, size_t item)
+{
+    chunk_t *chunk = context;
+    const lspo_sweep_play_t *play = chunk->play;
+    lspo_sweep_cell_t cell;
+    const char *row = NULL;
+    size_t bytes = 0;
+    if (!lspo_sweep_grid_cell(play->grid, chunk->cells[item], &cell))
+        return;
+    lspo_status_t status = play->row(play->row_context, worker, &cell, &row, &bytes);
+    pthread_mutex_lock(&chunk->lock);
+    if (status == LSPO_OK && row != NULL)
+        status = add_row(chunk, chunk->cells[item], row, bytes);
+    if (chunk->status == LSPO_OK)
+        chunk->status = status;
+    pthread_mutex_unlock(&chunk->lock);
+}
+
+static lspo_status_t follow(const lspo_ranks_t *ranks, const lspo_sweep_play_t *play)
+{
+    chunk_t chunk = {.play = play, .lock = PTHREAD_MUTEX_INITIALIZER};
+    lspo_buffer_t message = {0};
+    lspo_status_t status = LSPO_OK;
+    while (status == LSPO_OK) {
+        int from;
+        if (ranks->mpi->send(chunk.rows.text != NULL ? chunk.rows.text : "", (int)chunk.rows.bytes, 0) != 0)
+            status = failed();
+        else
+            status = receive(ranks, play->stop, &message, &from);
+        if (status != LSPO_OK || message.bytes == 0)
+            break;
+        chunk.rows.bytes = 0;
+        chunk.cells = (const uint64_t *)(const void *)message.text;
+        lspo_workers_run(play->workers, message.bytes / sizeof(uint64_t), play_item, &chunk);
+        status = chunk.status;
+    }
+    free(message.text);
+    free(chunk.rows.text);
+    return status;
+}
+
+lspo_status_t lspo_ranks_play(const lspo_ranks_t *ranks, const lspo_sweep_play_t *play)
+{
+    return ranks->rank == 0 ? lead(ranks, play) : follow(ranks, play);
+}
