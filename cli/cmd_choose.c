@@ -14,11 +14,11 @@
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/sim_report.h"
-#include "plan/policies/lsp.h"
 #include "sim/choose.h"
 #include "sim/fit.h"
 #include "sim/report.h"
 #include "sim/savers.h"
+#include "sim/tune.h"
 
 typedef struct {
     lspo_request_t base; /* first, see cli/request.h */
@@ -248,16 +248,10 @@ static void print_headline(FILE *file, const void *context)
 /* What the machine's profile has decided, for a command that does not name the machine. */
 static lspo_status_t write_products(const answer_t *answer, const lspo_choice_t *choice, size_t text_bytes, char *text)
 {
-    const lspo_parameter_t *parameters[] = {&lspo_parameter_compress_by, &lspo_parameter_apply_by};
     lspo_workload_t asked = answer->options->workload;
     lspo_status_t status = lspo_choose_prepare(answer->options, choice->policy, &asked);
-    for (size_t i = 0; status == LSPO_OK && i < sizeof parameters / sizeof parameters[0]; i++) {
-        const uint32_t *by = lspo_policy_value(choice->policy, &choice->workload, parameters[i]);
-        const uint32_t *was = lspo_policy_value(choice->policy, &asked, parameters[i]);
-        size_t used = strlen(text);
-        if (by != NULL && *by != *was)
-            snprintf(text + used, text_bytes - used, " --%s %s", parameters[i]->key, parameters[i]->names[*by]);
-    }
+    if (status == LSPO_OK)
+        lspo_tune_write_products(choice->policy, &asked, &choice->workload, text_bytes, text);
     return status;
 }
 

@@ -1,7 +1,9 @@
 /* tune.c - choose the transition stage by simulation, and the products of projectors by the profile; see tune.h. */
 #include "sim/tune.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "plan/build.h"
 #include "plan/policies/lsp.h"
@@ -180,6 +182,19 @@ static lspo_status_t tune_transition(const lspo_model_t *model, const lspo_workl
         status = build_best(&search, workload, plan_out);
     release(&search);
     return status;
+}
+
+void lspo_tune_write_products(const lspo_policy_t *policy, const lspo_workload_t *asked, const lspo_workload_t *tuned,
+                              size_t text_bytes, char *text)
+{
+    const lspo_parameter_t *parameters[] = {&lspo_parameter_compress_by, &lspo_parameter_apply_by};
+    for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
+        const uint32_t *by = lspo_policy_value(policy, tuned, parameters[i]);
+        const uint32_t *was = asked != NULL ? lspo_policy_value(policy, asked, parameters[i]) : NULL;
+        size_t used = strlen(text);
+        if (by != NULL && *by != (was != NULL ? *was : (uint32_t)LSPO_PRODUCTS_AUTO))
+            snprintf(text + used, text_bytes - used, " --%s %s", parameters[i]->key, parameters[i]->names[*by]);
+    }
 }
 
 void lspo_tune_products(const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_workload_t *workload)

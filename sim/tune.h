@@ -23,6 +23,11 @@ bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workl
  * d / r of the workload (dense_compress_ratio, dense_apply_ratio).  The rest stays AUTO, which is the policy's way. */
 void lspo_tune_products(const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_workload_t *workload);
 
+/* Append " --compress-by dense" and so on to `text`, for a command that does not know the machine: the products that
+ * are not as in `asked`, or with NULL all that are not AUTO. */
+void lspo_tune_write_products(const lspo_policy_t *policy, const lspo_workload_t *asked, const lspo_workload_t *tuned,
+                              size_t text_bytes, char *text);
+
 /* Build the policy's plan with these products, with the transition stage that simulates fastest, if it is AUTO, and
  * in the order that simulates fastest with LSPO_ORDER_AUTO (sim/order.h). */
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,

@@ -135,6 +135,12 @@ check "the prediction at that speed" "$(column "$folder/sim.csv" iteration_s)" \
     "$(column "$folder/out/cells.csv" predicted_s | head -n 1)"
 check "a predictor of its own" "2" "$(grep -c '^lspo as calibrated,' "$folder/stdout")"
 
+# The profile makes a product dense: what is run names it, since it does not know the machine.
+"$program" show machine host-reference | sed 's/^gather_flops/dense_compress_ratio = 1000\n&/' > "$folder/dense.ini"
+status_of validate --machine "$folder/dense.ini" --resume --budget 1us > /dev/null
+check "a dense product is named" "zero,lsp dense" "$(column "$folder/out/cells.csv" flags |
+    sed 's/.*--policy \([a-z]*\).*--compress-by \([a-z]*\).*/\1 \2/; s/.*--policy \([a-z]*\).*/\1/' | paste -sd ,)"
+
 # Visits of other flags, and broken lines.
 sed 's/--seed 3/--seed 4/' "$folder/visits.csv" > "$folder/out/visits.csv"
 check "measurements of other plans do not count" 6 "$(status_of validate --resume --budget 1us)"

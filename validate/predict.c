@@ -183,6 +183,7 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
         size_t used = strlen(text);
         snprintf(text + used, sizeof text - used, " --transition %d", *transition);
     }
+    lspo_tune_write_products(cell->plan->policy, NULL, &cell->plan->workload, sizeof text, text);
     cell->flags = strdup(text);
     if (cell->flags == NULL)
         return lspo_no_memory("a cell");
