@@ -12,20 +12,38 @@
 #include "cli/command_line.h"
 #include "cli/progress.h"
 #include "cli/request.h"
+#include "cli/tune_curve.h"
 #include "cli/tune_report.h"
 #include "sim/search.h"
 
-enum { RESULTS = 5 };
+enum { RESULTS = 5, CURVES_MOST = 16 };
 
 typedef struct {
     lspo_request_t base; /* first, see cli/request.h */
     bool exact_only, exhaustive;
     int objective;      /* lspo_objective_t */
     uint32_t sequences; /* per step; 0: not given */
+    double loss;        /* 0: not given */
+    const char *curves[CURVES_MOST];
+    uint32_t curve_count;
 } tune_request_t;
 
-static const char *const objective_names[] = {"time", "memory", NULL};
-static const lspo_objective_t objectives[] = {LSPO_OBJECTIVE_TIME, LSPO_OBJECTIVE_MEMORY};
+static lspo_status_t store_curve(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    tune_request_t *request = slot;
+    (void)arg;
+    /* Options are read twice, with the same texts. */
+    for (uint32_t i = 0; i < request->curve_count; i++)
+        if (request->curves[i] == text)
+            return LSPO_OK;
+    if (request->curve_count == CURVES_MOST)
+        return lspo_error(LSPO_ERR_INPUT, "%s is given more than %d times", what, CURVES_MOST);
+    request->curves[request->curve_count++] = text;
+    return LSPO_OK;
+}
+
+static const char *const objective_names[] = {"time", "time-to-loss", "memory", NULL};
+static const lspo_objective_t objectives[] = {LSPO_OBJECTIVE_TIME, LSPO_OBJECTIVE_TIME_TO_LOSS, LSPO_OBJECTIVE_MEMORY};
 
 static const lspo_arg_t tune_args[] = {
     {.name = "model",
@@ -47,8 +65,8 @@ static const lspo_arg_t tune_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(tune_request_t, base.policy_name)},
     {.name = "objective",
-     .value = "time|memory",
-     .help = "what is to be least: the time per step, or the peak of GPU memory (time)",
+     .value = "time|time-to-loss|memory",
+     .help = "what is to be least: the time per step, the time to a held-out loss, or the peak of GPU memory (time)",
      .store = lspo_arg_choice,
      .names = objective_names,
      .offset_bytes = offsetof(tune_request_t, objective)},
@@ -63,6 +81,16 @@ static const lspo_arg_t tune_args[] = {
      .low = 1,
      .high = 65535,
      .offset_bytes = offsetof(tune_request_t, sequences)},
+    {.name = "loss",
+     .value = "NATS",
+     .help = "held-out loss to reach, for time-to-loss",
+     .store = lspo_arg_quantity,
+     .unit = LSPO_UNIT_NONE,
+     .offset_bytes = offsetof(tune_request_t, loss)},
+    {.name = "curve",
+     .value = "FILE",
+     .help = "metrics of a training of this model by lspo train, for time-to-loss; may be repeated",
+     .store = store_curve},
     {.name = "exhaustive",
      .help = "simulate all settings that may fit, also those that a bound excludes; the answer is the same",
      .store = lspo_arg_switch,
@@ -73,15 +101,31 @@ static const lspo_arg_group_t tune_group = LSPO_ARG_GROUP("options", tune_args);
 
 /* ---- what the user holds ---- */
 
+/* A search: all that is asked, or the part with the numbers of one curve. */
+typedef struct {
+    tune_request_t *request;
+    const lspo_tune_curve_t *curve; /* NULL: none */
+    lspo_search_options_t options;
+} part_t;
+
 static lspo_status_t prepare(void *context, const lspo_policy_t *policy, lspo_workload_t *workload)
 {
-    const tune_request_t *request = context;
-    return lspo_request_own_values(&request->base, policy, workload);
+    const part_t *part = context;
+    lspo_status_t status = lspo_request_own_values(&part->request->base, policy, workload);
+    return status == LSPO_OK && part->curve != NULL ? lspo_tune_curve_apply(part->curve, policy, workload) : status;
+}
+
+static double steps(void *context, const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    const part_t *part = context;
+    (void)policy;
+    (void)workload;
+    return part->curve->steps;
 }
 
 static bool holds(void *context, const lspo_parameter_t *parameter)
 {
-    const tune_request_t *request = context;
+    const tune_request_t *request = ((const part_t *)context)->request;
     bool given = false;
     for (uint32_t i = 0; i < request->base.given.count && !given; i++)
         given = request->base.given.flags[i].parameter == parameter;
@@ -108,7 +152,7 @@ static lspo_search_options_t options_of(tune_request_t *request, const lspo_mach
                                      .most = RESULTS,
                                      .prepare = prepare,
                                      .holds = holds,
-                                     .context = request};
+                                     .steps = steps};
     if (options.sequences == 0)
         options.sequences = workload->batch * workload->accumulation;
     if (!request->base.own_iterations)
@@ -159,19 +203,117 @@ static lspo_status_t find_gains(const lspo_search_options_t *options, const lspo
     return status;
 }
 
+/* ---- the parts of a search ---- */
+
+typedef struct {
+    part_t parts[CURVES_MOST];
+    lspo_tune_curve_t curves[CURVES_MOST];
+    uint32_t count;
+    lspo_search_t search;   /* the results of all parts */
+    uint32_t part[RESULTS]; /* of each result */
+} whole_t;
+
+/* The training of a curve: its steps, its policy; in place of an exact one any other that is exact. */
+static void follow(const lspo_tune_curve_t *curve, lspo_search_options_t *options)
+{
+    bool exact = curve->policy->semantics == LSPO_SEMANTICS_EXACT;
+    options->sequences = curve->batch * curve->accumulation;
+    options->exact_only |= exact;
+    options->policy = exact ? options->policy : curve->policy;
+    options->holds_transfer = true;
+}
+
+/* Is a training of this curve's policy asked for? */
+static bool is_asked(const lspo_search_options_t *asked, const lspo_tune_curve_t *curve)
+{
+    bool exact = curve->policy->semantics == LSPO_SEMANTICS_EXACT;
+    if (asked->policy == NULL)
+        return exact || !asked->exact_only;
+    return exact ? asked->policy->semantics == LSPO_SEMANTICS_EXACT : asked->policy == curve->policy;
+}
+
+static lspo_status_t read_curves(tune_request_t *request, const lspo_search_options_t *asked, whole_t *whole)
+{
+    if (request->curve_count == 0 || request->loss <= 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--objective time-to-loss needs --loss NATS and --curve FILE: how many steps a "
+                          "policy needs is taken from recorded trainings only");
+    for (uint32_t i = 0; i < request->curve_count; i++) {
+        lspo_tune_curve_t *curve = &whole->curves[whole->count];
+        lspo_status_t status = lspo_tune_curve_read(request->curves[i], &request->base.model, request->loss, curve);
+        if (status != LSPO_OK)
+            return status;
+        part_t *part = &whole->parts[whole->count++];
+        *part = (part_t){request, curve, *asked};
+        part->options.context = part;
+        follow(curve, &part->options);
+        if (isnan(curve->steps) || !is_asked(asked, curve)) {
+            lspo_tune_curve_close(curve);
+            whole->count--;
+        }
+    }
+    if (whole->count == 0)
+        return lspo_error(LSPO_ERR_INPUT, "no curve of a policy that is asked for reaches a held-out loss of %g",
+                          request->loss);
+    return LSPO_OK;
+}
+
+/* Insert the results of a part, the best first. */
+static void merge(whole_t *whole, uint32_t part, const lspo_search_t *search)
+{
+    lspo_search_t *all = &whole->search;
+    all->candidates += search->candidates;
+    all->unfit += search->unfit;
+    all->simulated += search->simulated;
+    for (uint32_t i = 0; i < search->count; i++) {
+        if (all->count == RESULTS && all->found[RESULTS - 1].objective <= search->found[i].objective)
+            continue;
+        uint32_t at = all->count < RESULTS ? all->count++ : RESULTS - 1;
+        for (; at > 0 && search->found[i].objective < all->found[at - 1].objective; at--) {
+            all->found[at] = all->found[at - 1];
+            whole->part[at] = whole->part[at - 1];
+        }
+        all->found[at] = search->found[i];
+        whole->part[at] = part;
+    }
+}
+
+static lspo_status_t search_parts(whole_t *whole)
+{
+    lspo_progress_t progress;
+    lspo_status_t status = LSPO_OK;
+    whole->search.found = calloc(RESULTS, sizeof *whole->search.found);
+    if (whole->search.found == NULL)
+        return lspo_no_memory("%d results", RESULTS);
+    lspo_progress_start(&progress);
+    for (uint32_t i = 0; i < whole->count && status == LSPO_OK; i++) {
+        lspo_search_t search = {0};
+        lspo_search_options_t options = whole->parts[i].options;
+        options.progress = lspo_progress_update;
+        options.progress_context = &progress;
+        status = lspo_search(&options, &search);
+        if (status == LSPO_OK)
+            merge(whole, i, &search);
+        lspo_search_release(&search);
+    }
+    lspo_progress_end(&progress);
+    return status;
+}
+
 /* ---- the command ---- */
 
-static lspo_status_t answer(tune_request_t *request, lspo_tune_report_t *report, const lspo_search_options_t *options)
+static lspo_status_t answer(const tune_request_t *request, const whole_t *whole, lspo_tune_report_t *report)
 {
-    const lspo_search_t *search = report->search;
+    const lspo_search_t *search = &whole->search;
     lspo_tune_row_t rows[RESULTS];
     lspo_progress_t progress;
     lspo_status_t status = LSPO_OK;
     lspo_progress_start(&progress);
     for (uint32_t i = 0; i < search->count && status == LSPO_OK; i++) {
+        const lspo_search_options_t *options = &whole->parts[whole->part[i]].options;
         lspo_progress_update(&progress, "what more would buy", i, search->count);
         status = lspo_tune_row(report, &search->found[i], &rows[i]);
-        if (status == LSPO_OK && options->policy != NULL && i > 0)
+        if (status == LSPO_OK && i > 0 && report->one_policy)
             memcpy(rows[i].gains, rows[0].gains, sizeof rows[i].gains);
         else if (status == LSPO_OK)
             status = find_gains(options, &search->found[i], rows[i].gains);
@@ -182,32 +324,59 @@ static lspo_status_t answer(tune_request_t *request, lspo_tune_report_t *report,
     return lspo_tune_report_write(report, rows, search->count, lspo_format_resolve(request->base.format));
 }
 
-static lspo_status_t search_and_answer(tune_request_t *request, int argc, char **argv)
+static lspo_status_t usual(void *context, const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    const tune_request_t *request = context;
+    return lspo_request_own_values(&request->base, policy, workload);
+}
+
+static lspo_status_t search_and_answer(tune_request_t *request, const lspo_machine_t *machine,
+                                       const lspo_command_line_t *line, whole_t *whole)
+{
+    lspo_search_options_t asked = options_of(request, machine, line);
+    lspo_status_t status = LSPO_OK;
+    if (asked.objective == LSPO_OBJECTIVE_TIME_TO_LOSS) {
+        status = read_curves(request, &asked, whole);
+    } else {
+        whole->parts[0] = (part_t){request, NULL, asked};
+        whole->parts[0].options.context = &whole->parts[0];
+        whole->count = 1;
+    }
+    if (status == LSPO_OK)
+        status = search_parts(whole);
+    if (status == LSPO_OK && whole->search.count == 0)
+        status = lspo_error(LSPO_ERR_FIT, "none of %u settings fits %s on %s; `lspo choose` says how much is missing",
+                            whole->search.candidates, request->base.model.name, machine->name);
+    lspo_tune_report_t report = {.model = &request->base.model,
+                                 .machine = machine,
+                                 .workload = &request->base.workload,
+                                 .usual = usual,
+                                 .context = request,
+                                 .search = &whole->search,
+                                 .line = line,
+                                 .objective = asked.objective,
+                                 .objective_name = objective_names[request->objective],
+                                 .one_policy = asked.policy != NULL && whole->count == 1};
+    return status == LSPO_OK ? answer(request, whole, &report) : status;
+}
+
+static lspo_status_t find(tune_request_t *request, int argc, char **argv)
 {
     const lspo_command_line_t line = {argc, argv, &tune_group};
     lspo_machine_t machine;
-    lspo_progress_t progress;
-    lspo_search_t search = {0};
     lspo_status_t status = check_budgets(&request->base);
     if (status == LSPO_OK)
         status = lspo_request_machine(&request->base, &machine);
     if (status != LSPO_OK)
         return status;
-    lspo_search_options_t options = options_of(request, &machine, &line);
-    options.progress = lspo_progress_update;
-    options.progress_context = &progress;
-    lspo_progress_start(&progress);
-    status = lspo_search(&options, &search);
-    lspo_progress_end(&progress);
-    options.progress = NULL;
-    if (status == LSPO_OK && search.count == 0)
-        status = lspo_error(LSPO_ERR_FIT, "none of %u settings fits %s on %s; `lspo choose` says how much is missing",
-                            search.candidates, request->base.model.name, machine.name);
-    lspo_tune_report_t report = {
-        .options = &options, .search = &search, .line = &line, .objective = objective_names[request->objective]};
-    if (status == LSPO_OK)
-        status = answer(request, &report, &options);
-    lspo_search_release(&search);
+    whole_t *whole = calloc(1, sizeof *whole);
+    if (whole == NULL)
+        return lspo_no_memory("a search");
+    status = search_and_answer(request, &machine, &line, whole);
+    for (uint32_t i = 0; i < whole->count; i++)
+        lspo_tune_curve_close(&whole->curves[i]);
+    lspo_search_release(&whole->search);
+    free(whole);
     return status;
 }
 
@@ -222,7 +391,7 @@ static lspo_status_t tune(int argc, char **argv)
     if (request.base.machine_name == NULL)
         return lspo_error(LSPO_ERR_INPUT, "--machine NAME|FILE is required; usage: lspo %s %s", self->name,
                           self->usage);
-    return search_and_answer(&request, argc, argv);
+    return find(&request, argc, argv);
 }
 
 const lspo_command_t lspo_command_tune = {
@@ -245,6 +414,10 @@ const lspo_command_t lspo_command_tune = {
         "--rank) are doubled as long as that costs at most 1 % of the time.\n\n"
         "Settings are simulated in the order of a bound, the busy time of the busiest lane or the static memory, and "
         "those whose bound is above what has been found are left out: the answer is that of --exhaustive.\n\n"
+        "--objective time-to-loss takes the number of steps from recorded trainings: each --curve is a file that `lspo "
+        "train --metrics` wrote for this model, beside its record. What decides the numbers is the curve's: sequences, "
+        "and for a policy that is not exact, the policy and its parameters. A curve of an exact policy stands for all "
+        "exact ones. Weights in another precision are taken to need as many steps.\n\n"
         "--gpu-memory and --host-memory are budgets: at most what the machine has. Exit status 4: nothing fits.",
     .groups = (const lspo_arg_group_t *const[]){&tune_group, &lspo_workload_group, &lspo_policy_group,
                                                 &lspo_framework_group, &lspo_override_group, NULL},

@@ -2,6 +2,7 @@
 #include "cli/tune_report.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,9 +49,9 @@ static lspo_status_t describe_settings(const lspo_tune_report_t *report, lspo_tu
 {
     const lspo_policy_t *policy = row->found->policy;
     const lspo_workload_t *workload = &row->found->workload;
-    lspo_workload_t usual = report->options->workload;
+    lspo_workload_t usual = *report->workload;
     char value[64], usual_value[64];
-    lspo_status_t status = report->options->prepare(report->options->context, policy, &usual);
+    lspo_status_t status = report->usual(report->context, policy, &usual);
     if (status != LSPO_OK)
         return status;
     for (size_t i = 0; i < lspo_workload_field_count; i++) {
@@ -73,22 +74,20 @@ static lspo_status_t describe_settings(const lspo_tune_report_t *report, lspo_tu
 
 lspo_status_t lspo_tune_row(const lspo_tune_report_t *report, const lspo_found_t *found, lspo_tune_row_t *row_out)
 {
-    const lspo_search_options_t *options = report->options;
     lspo_tune_row_t row = {.found = found};
     lspo_plan_t *plan = NULL;
-    lspo_status_t status =
-        lspo_tune_transition(options->model, &found->workload, found->policy, options->machine, &plan);
+    lspo_status_t status = lspo_tune_transition(report->model, &found->workload, found->policy, report->machine, &plan);
     if (status != LSPO_OK)
         return status;
-    status = lspo_simulate(plan, options->machine, &row.prediction, NULL);
+    status = lspo_simulate(plan, report->machine, &row.prediction, NULL);
     if (status != LSPO_OK)
         goto destroy;
     free(row.prediction.summary.samples_s);
     free(row.prediction.summary.lane_busy_s);
     row.prediction.summary.samples_s = row.prediction.summary.lane_busy_s = NULL;
-    status = lspo_simulate_bound(plan, options->machine, &row.prediction);
+    status = lspo_simulate_bound(plan, report->machine, &row.prediction);
     if (status == LSPO_OK)
-        status = lspo_expect(plan, options->machine, &row.expect);
+        status = lspo_expect(plan, report->machine, &row.expect);
     if (status == LSPO_OK)
         status = describe_settings(report, &row);
     if (status == LSPO_OK)
@@ -108,7 +107,8 @@ typedef struct {
     char command_text[LSPO_COMMAND_LINE_BYTES + LSPO_TUNE_SETTINGS_BYTES];
     uint64_t rank, staleness_steps, batch, accumulation, sequence, whole_tokens_per_s, peak_gpu_bytes, peak_host_bytes,
         peak_gpu_bound_bytes, peak_host_bound_bytes, candidates, unfit, simulated;
-    double iteration_s, expect_low_s, expect_high_s, tokens_per_s, lower_bound_s, gains[LSPO_TUNE_PARTS];
+    double steps, time_to_loss_s, iteration_s, expect_low_s, expect_high_s, tokens_per_s, lower_bound_s,
+        gains[LSPO_TUNE_PARTS];
 } record_t;
 
 #define FIELD(name, field, kind, unit)                                                                                 \
@@ -134,6 +134,8 @@ static const lspo_field_t fields[] = {
     COUNT("accumulation", accumulation),
     COUNT("sequence", sequence),
     TEXT("settings", settings),
+    REAL("steps", steps, LSPO_UNIT_NONE),
+    REAL("time_to_loss_s", time_to_loss_s, LSPO_UNIT_SECONDS),
     REAL("tokens_per_s", tokens_per_s, LSPO_UNIT_NONE),
     REAL("iteration_s", iteration_s, LSPO_UNIT_SECONDS),
     REAL("expect_low_s", expect_low_s, LSPO_UNIT_SECONDS),
@@ -162,6 +164,12 @@ static const lspo_field_t columns[] = {
     TEXT("step (expected)", step),  TEXT("above bound", above),
     BYTES("GPU", peak_gpu_bytes),   BYTES("host", peak_host_bytes),
     TEXT("limited by", limited_by), TEXT("settings", settings),
+};
+
+static const lspo_field_t loss_columns[] = {
+    TEXT("policy", policy),
+    REAL("time to loss", time_to_loss_s, LSPO_UNIT_SECONDS),
+    REAL("steps", steps, LSPO_UNIT_NONE),
 };
 
 static const lspo_field_t gain_columns[] = {
@@ -213,6 +221,9 @@ static lspo_status_t write_command(const lspo_tune_report_t *report, const lspo_
 static void fill_numbers(const lspo_tune_report_t *report, const lspo_tune_row_t *row, record_t *record)
 {
     const lspo_prediction_t *prediction = &row->prediction;
+    bool to_loss = report->objective == LSPO_OBJECTIVE_TIME_TO_LOSS;
+    record->steps = to_loss ? row->found->steps : (double)NAN;
+    record->time_to_loss_s = to_loss ? row->found->objective : (double)NAN;
     record->tokens_per_s = prediction->tokens_per_s;
     record->whole_tokens_per_s = (uint64_t)(prediction->tokens_per_s + 0.5);
     record->iteration_s = prediction->summary.iteration_s;
@@ -231,14 +242,14 @@ static void fill_numbers(const lspo_tune_report_t *report, const lspo_tune_row_t
 static lspo_status_t fill_record(const lspo_tune_report_t *report, const lspo_tune_row_t *row, record_t *record)
 {
     const lspo_found_t *found = row->found;
-    const lspo_machine_t *machine = report->options->machine;
+    const lspo_machine_t *machine = report->machine;
     *record = (record_t){.policy = found->policy->name,
                          .semantics = lspo_semantics_name(found->policy->semantics),
                          .staleness_steps = lspo_policy_staleness(found->policy, &found->workload),
-                         .model = report->options->model->name,
+                         .model = report->model->name,
                          .machine = machine->name,
                          .framework = lspo_machine_framework(machine),
-                         .objective = report->objective,
+                         .objective = report->objective_name,
                          .batch = found->workload.batch,
                          .accumulation = found->workload.accumulation,
                          .sequence = found->workload.sequence,
@@ -302,9 +313,16 @@ static lspo_status_t write_for_people(const lspo_tune_report_t *report, const ls
     lspo_status_t status = write_table(records, count, columns, sizeof columns / sizeof columns[0], LSPO_FORMAT_TABLE);
     if (status != LSPO_OK)
         return status;
+    if (report->objective == LSPO_OBJECTIVE_TIME_TO_LOSS) {
+        puts("");
+        status =
+            write_table(records, count, loss_columns, sizeof loss_columns / sizeof loss_columns[0], LSPO_FORMAT_TABLE);
+        if (status != LSPO_OK)
+            return status;
+    }
     printf("\nWith twice of one part, and the policy's best settings then, %s improves by\n",
-           report->options->objective == LSPO_OBJECTIVE_MEMORY ? "GPU memory" : "speed");
-    status = write_table(records, report->options->policy != NULL ? 1 : count, gain_columns,
+           report->objective == LSPO_OBJECTIVE_MEMORY ? "GPU memory" : "speed");
+    status = write_table(records, report->one_policy ? 1 : count, gain_columns,
                          sizeof gain_columns / sizeof gain_columns[0], LSPO_FORMAT_TABLE);
     if (status != LSPO_OK)
         return status;

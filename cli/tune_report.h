@@ -25,10 +25,17 @@ typedef enum {
 void lspo_tune_double(lspo_machine_t *machine, lspo_tune_part_t part);
 
 typedef struct {
-    const lspo_search_options_t *options;
+    const lspo_model_t *model;
+    const lspo_machine_t *machine;
+    const lspo_workload_t *workload; /* as asked */
+    /* Sets the policy's values as the command does that is printed, without further flags. */
+    lspo_status_t (*usual)(void *context, const lspo_policy_t *policy, lspo_workload_t *workload);
+    void *context;
     const lspo_search_t *search;
     const lspo_command_line_t *line;
-    const char *objective;
+    lspo_objective_t objective;
+    const char *objective_name;
+    bool one_policy; /* all results are of one */
 } lspo_tune_report_t;
 
 enum { LSPO_TUNE_SETTINGS_BYTES = 512 };
