@@ -17,7 +17,7 @@
  * In directions that no gradient has had yet the basis is arbitrary: rounding decides.
  *
  * FLOPs per weight and step: 2 d_m d_n (2 d_m + 2 d_n) for X and delta, about half of that for L and R; a renewal has
- * two eigendecompositions by LAPACK's dsyevd (about 30 products of their size), and one product per turn of T and two
+ * two eigendecompositions by LAPACK's dsyevd (about 28 products of their size), and one product per turn of T and two
  * of m.  In fp32; the eigenvectors in fp64, so that T stays orthonormal over thousands of renewals.  Results do not
  * depend on the number of workers. */
 #ifndef LSPO_KERNELS_EIGEN_ADAM_H

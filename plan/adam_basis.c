@@ -6,9 +6,9 @@
 
 #include "plan/stage_work.h"
 
-/* All eigenvectors of a symmetric matrix by dsyevd, in sgemm products of its size: on a core with AVX-512, 45 at d =
- * 64, 30 at 128, 16 to 28 at 256, 25 to 34 at 512. */
-enum { EIGEN_PRODUCTS = 32 };
+/* All eigenvectors of a symmetric matrix by dsyevd, in products A B^T of its size: on a core with AVX-512 27 at d = 64,
+ * 24 at 128, 16 to 27 at 256, 27 at 512; other products are faster where d is small, as it is not. */
+enum { EIGEN_PRODUCTS = 28 };
 
 /* kernels/panels.h */
 enum { PANEL = 128 };
@@ -65,34 +65,50 @@ uint64_t lspo_adam_basis_scratch_bytes(lspo_adam_basis_t basis, lspo_gradient_fo
 }
 
 /* `count` products of a shape, whose operands other products have just written. */
-static void add_products(lspo_work_t *work, uint32_t count, uint64_t m, uint64_t n, uint64_t k)
+typedef struct {
+    lspo_layout_t layout;
+    uint32_t count;
+    uint64_t m, n, k;
+} products_t;
+
+static void add_products(lspo_work_t *work, products_t products)
 {
-    lspo_work_append_recent_gemm(work, sizeof(float), LSPO_LAYOUT_NN, m, n, k);
+    lspo_work_append_recent_gemm(work, sizeof(float), products.layout, products.m, products.n, products.k);
     lspo_kernel_t *kernel = &work->kernels[work->kernel_count - 1];
-    kernel->count = count;
-    kernel->flop *= count;
-    kernel->bytes *= count;
+    kernel->count = products.count;
+    kernel->flop *= products.count;
+    kernel->bytes *= products.count;
 }
 
-/* L (d x d) from X, of the other side k. */
-static void add_moment(lspo_work_t *work, uint64_t d, uint64_t k)
+/* Columns of the upper half of a d x d moment, on average over its panels. */
+static uint64_t upper(uint64_t d)
 {
-    add_products(work, 1, d, (d + (d < PANEL ? d : PANEL)) / 2, k);
+    return (d + (d < PANEL ? d : PANEL)) / 2;
 }
 
+/* A side's eigenvectors, and T turned to them. */
+static void add_renewal(lspo_work_t *work, uint64_t d)
+{
+    add_products(work, (products_t){LSPO_LAYOUT_NT, EIGEN_PRODUCTS, d, d, d});
+    add_products(work, (products_t){LSPO_LAYOUT_NN, 1, d, d, d});
+}
+
+/* X = T_m^T G^ T_n and E_m^T m E_n; T_m D T_n^T; X X^T and X^T X. */
 static void add_matrix(lspo_adam_basis_t basis, const lspo_basis_matrix_t *matrix, bool renews, lspo_work_t *work)
 {
     uint64_t m = matrix->rows, n = matrix->cols;
-    uint32_t passes = renews ? 3 : 2; /* gradient, direction; m */
-    add_products(work, passes, m, n, m);
-    add_products(work, passes, m, n, n);
+    uint32_t into = renews ? 2 : 1;
+    add_products(work, (products_t){LSPO_LAYOUT_TN, into, m, n, m});
+    add_products(work, (products_t){LSPO_LAYOUT_NN, into, m, n, n});
+    add_products(work, (products_t){LSPO_LAYOUT_NN, 1, m, n, m});
+    add_products(work, (products_t){LSPO_LAYOUT_NT, 1, m, n, n});
     if (basis == LSPO_ADAM_BASIS_EIGEN || renews) {
-        add_moment(work, m, n);
-        add_moment(work, n, m);
+        add_products(work, (products_t){LSPO_LAYOUT_NT, 1, m, upper(m), n});
+        add_products(work, (products_t){LSPO_LAYOUT_TN, 1, n, upper(n), m});
     }
     if (renews) {
-        add_products(work, EIGEN_PRODUCTS + 1, m, m, m);
-        add_products(work, EIGEN_PRODUCTS + 1, n, n, n);
+        add_renewal(work, m);
+        add_renewal(work, n);
     }
 }
 

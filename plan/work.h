@@ -48,7 +48,7 @@ typedef struct {
     uint64_t far_bytes; /* the bytes not touched recently; GEMM: B, and in dW = X^T dY all but B; EXPAND: the codes */
 } lspo_kernel_t;
 
-enum { LSPO_WORK_KERNELS_MAX = 128 };
+enum { LSPO_WORK_KERNELS_MAX = 192 };
 
 typedef struct {
     uint32_t kernel_count;
