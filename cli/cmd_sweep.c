@@ -499,6 +499,6 @@ const lspo_command_t lspo_command_sweep = {
         "machine, the version of lspo. flags are the options of `lspo sim` that give the same numbers.",
     .groups = (const lspo_arg_group_t *const[]){&sweep_group, NULL},
     .positional_most = 4,
-    .positionals = "GRID",
+    .positionals = "FILE",
     .run = sweep,
 };
