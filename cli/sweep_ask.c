@@ -221,6 +221,17 @@ static void own_value(const lspo_sweep_ask_t *ask, const lspo_parameter_t *param
         *number_out = lspo_parameter_number(parameter, slot);
 }
 
+/* As in a model's file. */
+static void model_value(const lspo_sweep_ask_t *ask, const lspo_record_field_t *field, double *number_out,
+                        const char **text_out)
+{
+    const lspo_model_t *model = ask->complete ? &ask->request.model : ask->request.known_model;
+    if (field->kind == LSPO_RECORD_BOOL)
+        *text_out = *(const bool *)((const char *)model + field->offset_bytes) ? "true" : "false";
+    else
+        field_value(field, model, number_out, text_out);
+}
+
 /* lspo_where_value_t */
 static void value_of(void *context, const lspo_sweep_key_t *key, double *number_out, const char **text_out)
 {
@@ -239,7 +250,7 @@ static void value_of(void *context, const lspo_sweep_key_t *key, double *number_
     else if (key->source == LSPO_SOURCE_MACHINE)
         *number_out = lspo_machine_value(&ask->machine, key->meaning);
     else if (key->source == LSPO_SOURCE_MODEL)
-        field_value(key->meaning, ask->complete ? &ask->request.model : ask->request.known_model, number_out, text_out);
+        model_value(ask, key->meaning, number_out, text_out);
 }
 
 bool lspo_sweep_ask_holds(const lspo_sweep_grid_t *grid, lspo_sweep_ask_t *ask)

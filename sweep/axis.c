@@ -156,6 +156,10 @@ static lspo_status_t read_range(const lspo_axis_t *axis, const char *text, range
         (doubles && (!(range->numbers[0] > 0) || !counts)))
         return lspo_error(LSPO_ERR_INPUT, "%s: %s: %s goes nowhere: FROM is at most TO, %s", axis->where, axis->key,
                           text, doubles ? "above 0, and N is an integer from 1 to 1000" : "and STEP above 0");
+    /* Steps that are lost in the rounding of FROM would go on for ever. */
+    if (!doubles && (range->numbers[1] - range->numbers[0]) / range->numbers[2] >= LSPO_SWEEP_VALUES_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s: %s: %s has more than %d values", axis->where, axis->key, text,
+                          LSPO_SWEEP_VALUES_MAX);
     range->suffix = suffixes[0];
     return LSPO_OK;
 }

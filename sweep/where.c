@@ -162,6 +162,10 @@ static lspo_status_t check_comparison(const parser_t *parser, comparison_t *comp
     if (comparison->operator!= EQUAL && comparison->operator!= UNEQUAL)
         return lspo_error(LSPO_ERR_INPUT, "%s: where: words are compared with = or !=, not with %s", parser->where,
                           operator_words[comparison->operator]);
+    for (int s = 0; s < 2; s++)
+        if (comparison->sides[s].factors[0].is_name && comparison->sides[s].factors[0].key.kind != LSPO_SWEEP_TEXT)
+            return lspo_error(LSPO_ERR_INPUT, "%s: where: %s takes numbers, which are not compared with words",
+                              parser->where, comparison->sides[s].factors[0].text);
     if (comparison->sides[0].count != 1 || comparison->sides[1].count != 1)
         return lspo_error(LSPO_ERR_INPUT, "%s: where: a word cannot be multiplied", parser->where);
     return LSPO_OK;
@@ -270,6 +274,9 @@ bool lspo_where_holds(const lspo_where_t *where, lspo_where_value_t value, void 
         const char *texts[2] = {"", ""};
         if (!value_of(&it->sides[0], value, cell, &numbers[0], &texts[0]) ||
             !value_of(&it->sides[1], value, cell, &numbers[1], &texts[1]))
+            continue;
+        /* What a cell does not say in the form that is compared does not count. */
+        if (it->texts ? texts[0] == NULL || texts[1] == NULL : isnan(numbers[0]) || isnan(numbers[1]))
             continue;
         bool holds = it->texts ? (strcmp(texts[0], texts[1]) == 0) == (it->operator== EQUAL)
                                : compare(it->operator, numbers[0], numbers[1]);

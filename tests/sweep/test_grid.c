@@ -236,6 +236,9 @@ Test(sweep_grid, what_is_wrong_is_refused)
         HEAD "policy = zero\nn = linear(1, 2x)\n",
         HEAD "policy = zero\nword = linear(1, 2)\n",
         HEAD "policy = zero\nn = linear(1, 1000001)\n",
+        HEAD "policy = zero\nq = linear(1GB/s, 2GB/s, 1e-300GB/s)\n",
+        HEAD "policy = zero\nq = linear(1e300B/s, 1.1e300B/s, 1B/s)\n",
+        HEAD "policy = zero\nq = log2(1e-300B/s, 1e300B/s, 1001)\n",
         HEAD "policy = zero\nunknown = 1\n",
         HEAD "policy = zero\nzip = n\n",
         HEAD "policy = zero\nn = 1 2\nm = 1 2 3\nzip = n m\n",
@@ -246,6 +249,8 @@ Test(sweep_grid, what_is_wrong_is_refused)
         HEAD "policy = zero\nwhere = n 3\n",
         HEAD "policy = zero\nwhere = n < 3 or n > 4\n",
         HEAD "policy = zero\nwhere = word < a\n",
+        HEAD "policy = zero\nwhere = n = word\n",
+        HEAD "policy = zero\nwhere = word = n and n = word\n",
         HEAD "policy = zero\nn = linear(1, 100000)\nn2 = linear(1, 100000)\n",
     };
     lspo_sweep_grid_t grid;
