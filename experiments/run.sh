@@ -4,7 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 all="table1 fig2 fig7 bandwidth subspace maps published sim-vs-host memory fig3 convergence fig6a fig6b fig4 fig5"
-all="$all table3"
+all="$all table3 adam-basis"
 figures=
 while [ $# -gt 0 ]; do
     case $1 in

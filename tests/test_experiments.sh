@@ -48,6 +48,24 @@ if command -v gnuplot > /dev/null; then
     check "no name is run as a command" "" "$(find "$folder" -name harm)"
 fi
 
+# adam-basis: of the rates tried with seed 1 at 90 steps the best, of its seeds mean and extremes, against full's mean.
+cat > "$folder/losses.csv" <<'CSV'
+base,steps,method,seed,learning_rate,held_out_before,held_out_after,step_s,peak_gpu_bytes
+b,90,full,1,1e-3,5,4.5,1,100
+b,90,full,1,2e-3,5,4,1,100
+b,90,full,2,2e-3,5,6,1,100
+b,90,lsp,1,5e-3,5,3,1,70
+b,90,lsp,2,5e-3,5,5,1,70
+b,90,lsp,1,1e-2,5,3.5,1,70
+b,90,lsp,2,1e-2,5,1,1,70
+CSV
+check "the best rate as it is written" 5e-3 \
+    "$(with_lib adam-basis/best.awk -v base=b -v method=lsp "$folder/losses.csv")"
+check "a method without rows" 2 "$(status_of with_lib adam-basis/best.awk -v base=b -v method=no "$folder/losses.csv")"
+check "means and extremes against full fine-tuning" \
+    "b,90,lsp,0.005,2,4.00000,3.00000,5.00000,-0.20000,-0.40000,0.00000,70" \
+    "$(with_lib adam-basis/summary.awk "$folder/losses.csv" | grep ,lsp,)"
+
 # Every policy has a style of its own, and a picture of all of them as many styles as series.
 names=$("$program" list policies --format csv | with_lib field.awk -v name=name)
 check "no policy without a style" "" "$(styled=$(sed -n 's/^styled_policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp")

@@ -32,11 +32,6 @@ static double nnz_of_subspace(const lspo_parameter_context_t *context)
     return subspace_given(context) < 8 ? subspace_given(context) : 8;
 }
 
-static double check_every_of_command(const lspo_parameter_context_t *context)
-{
-    return context->training ? 1000 : 0;
-}
-
 static const char *const projectors_names[] = {
     [LSPO_PROJECTORS_WEIGHT] = "weight", [LSPO_PROJECTORS_SHAPE] = "shape", NULL};
 static const char *const projector_values_names[] = {
@@ -104,8 +99,6 @@ const lspo_parameter_t lspo_parameter_check_every = {
     .help = "steps between checks of the projectors' bias; 0: projectors stay random. Checks and fits use single "
             "micro-batches, not the accumulated gradient",
     .kind = LSPO_RECORD_U32,
-    .preset_of = check_every_of_command,
-    .preset_is = "0; train: 1000",
     .affects = LSPO_AFFECTS_BOTH,
     .arrays = LSPO_ARRAYS_BY_USE,
 };
