@@ -59,6 +59,9 @@ END {
     claim("learned projectors end below random ones", after["lsp"], after["lsp-random"])
     claim("lsp ends below lora at equal memory and time", after["lsp"], after["lora"])
     claim("lsp ends below galore at equal memory and time", after["lsp"], after["galore"])
+    claim("lsp in the eigenbasis, random, ends below lora at equal memory and time", after["lsp-eigen"], after["lora"])
+    claim("lsp in the eigenbasis, random, ends below galore at equal memory and time", after["lsp-eigen"],
+        after["galore"])
     finish()
 }
 function share(part, all) { return part == "" ? "   -" : sprintf("%3.0f %%", 100 * part / all) }
