@@ -118,15 +118,24 @@ static int64_t number_of(const char *name, int64_t otherwise)
     return *end == '\0' ? number : otherwise;
 }
 
-/* Task I of an array of N, numbered from MIN in steps of STEP. */
-static void shard_of_slurm(sweep_request_t *request)
+/* Task I of an array of N, numbered from MIN to MAX in steps of STEP.  An array with gaps is none: most often it is the
+ * rest of one, whose N is not known. */
+static lspo_status_t shard_of_slurm(sweep_request_t *request)
 {
     int64_t id = number_of("SLURM_ARRAY_TASK_ID", -1), count = number_of("SLURM_ARRAY_TASK_COUNT", -1);
     int64_t first = number_of("SLURM_ARRAY_TASK_MIN", 0), step = number_of("SLURM_ARRAY_TASK_STEP", 1);
-    if (id < first || count < 2 || count > SHARDS_MAX || step < 1 || (id - first) / step >= count)
-        return;
+    if (id < 0)
+        return LSPO_OK;
+    int64_t last = number_of("SLURM_ARRAY_TASK_MAX", first + (count - 1) * step);
+    if (count < 1 || count > SHARDS_MAX || step < 1 || id < first || id > last || (id - first) % step != 0 ||
+        last - first != (count - 1) * step)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "task %" PRId64 " of Slurm's array of %" PRId64 " from %" PRId64 " to %" PRId64
+                          " is not one of N in equal steps; give --shard I/N, or unset SLURM_ARRAY_TASK_ID",
+                          id, count, first, last);
     request->shard = (uint32_t)((id - first) / step);
     request->shard_count = (uint32_t)count;
+    return LSPO_OK;
 }
 
 static lspo_status_t read_shard(sweep_request_t *request)
@@ -134,10 +143,8 @@ static lspo_status_t read_shard(sweep_request_t *request)
     int64_t shard, count;
     char text[64], *slash;
     request->shard_count = 1;
-    if (request->shard_text == NULL) {
-        shard_of_slurm(request);
-        return LSPO_OK;
-    }
+    if (request->shard_text == NULL)
+        return request->explain == NULL ? shard_of_slurm(request) : LSPO_OK;
     snprintf(text, sizeof text, "%s", request->shard_text);
     slash = strchr(text, '/');
     if (slash == NULL)
@@ -241,6 +248,7 @@ static lspo_status_t open_journal(sweep_t *sweep)
                                                      .grid_hash = sweep->grid.hash,
                                                      .names_hash = lspo_sweep_words_hash(sweep->words),
                                                      .format = format_names[sweep->format],
+                                                     .run = request->run ? sweep->bench.device : "none",
                                                      .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
                                                      .columns = lspo_sweep_cells_names(sweep->cells)},
                                &title);
@@ -294,9 +302,8 @@ static lspo_status_t open_sweep(sweep_t *sweep)
     status = read_grid(request->grid_path, &language, request->machine != NULL ? &machine : NULL, &sweep->grid);
     if (status == LSPO_OK)
         status = start_workers(sweep);
-    if (status == LSPO_OK && request->run)
-        status = lspo_sweep_bench_create(request->device != NULL ? request->device : "host", sweep->part_path,
-                                         sweep->stop, &sweep->bench);
+    sweep->bench =
+        (lspo_sweep_bench_t){.device = request->device != NULL ? request->device : "host", .stop = sweep->stop};
     if (status != LSPO_OK)
         return status;
     return lspo_sweep_cells_create(
@@ -308,14 +315,15 @@ static lspo_status_t open_sweep(sweep_t *sweep)
         &sweep->cells);
 }
 
+/* The files of --run are this process's as long as the journal is open. */
 static void close_sweep(sweep_t *sweep)
 {
+    lspo_sweep_bench_release(&sweep->bench);
     lspo_journal_close(sweep->journal);
     lspo_sweep_cells_destroy(sweep->cells);
     lspo_workers_destroy(sweep->workers);
     lspo_sweep_grid_release(&sweep->grid);
     lspo_sweep_words_destroy(sweep->words);
-    lspo_sweep_bench_release(&sweep->bench);
     free(sweep->final_path);
     free(sweep->part_path);
 }
@@ -368,6 +376,8 @@ static lspo_status_t run_sweep(sweep_t *sweep)
         status = lspo_request_check_output(sweep->final_path);
     if (status == LSPO_OK)
         status = open_journal(sweep);
+    if (status == LSPO_OK && sweep->request->run)
+        status = lspo_sweep_bench_open(sweep->part_path, &sweep->bench);
     if (status == LSPO_OK)
         status = play(sweep);
     return status == LSPO_OK ? finish(sweep) : status;
@@ -384,6 +394,13 @@ static lspo_status_t check_request(const sweep_request_t *request)
     if (!request->run && request->device != NULL)
         return lspo_error(LSPO_ERR_INPUT, "--device %s needs --run", request->device);
     return LSPO_OK;
+}
+
+static lspo_status_t draw(const sweep_request_t *request)
+{
+    return request->picture_path != NULL
+               ? lspo_sweep_plot_draw(&request->picture, request->output, request->picture_path)
+               : LSPO_OK;
 }
 
 static lspo_status_t sweep_grid(const sweep_request_t *request)
@@ -406,9 +423,10 @@ static lspo_status_t sweep_grid(const sweep_request_t *request)
         status = lspo_sweep_explain(&sweep.grid, sweep.cells, sweep.workers, request->explain);
     else if (status == LSPO_OK)
         status = run_sweep(&sweep);
+    bool writes = sweep.ranks.rank == 0;
     close_sweep(&sweep);
     lspo_ranks_end(&sweep.ranks, status);
-    return status;
+    return status == LSPO_OK && writes ? draw(request) : status;
 }
 
 /* Words with "=" are the columns of --plot. */
@@ -433,15 +451,10 @@ static lspo_status_t run_command(sweep_request_t *request)
         return request->output != NULL
                    ? lspo_sweep_merge(request->output)
                    : lspo_error(LSPO_ERR_INPUT, "sweep merge needs -o FILE, whose shards are FILE.shard-I-of-N");
-    lspo_status_t status = LSPO_OK;
-    if (request->grid_path != NULL) {
-        status = read_shard(request);
-        if (status == LSPO_OK)
-            status = sweep_grid(request);
-    }
-    if (status == LSPO_OK && request->picture_path != NULL)
-        status = lspo_sweep_plot_draw(&request->picture, request->output, request->picture_path);
-    return status;
+    if (request->grid_path == NULL)
+        return draw(request);
+    lspo_status_t status = read_shard(request);
+    return status == LSPO_OK ? sweep_grid(request) : status;
 }
 
 static lspo_status_t sweep(int argc, char **argv)

@@ -1,7 +1,6 @@
 /* sweep_ask.c - see sweep_ask.h. */
 #include "cli/sweep_ask.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -167,24 +166,19 @@ static void field_value(const lspo_record_field_t *field, const void *record, do
     }
 }
 
-/* What the grid says of the key. */
-static bool given_value(const lspo_sweep_ask_t *ask, const lspo_sweep_key_t *key, double *number_out,
+/* What the grid says of the key.  A multiple of the profile's value is read from the machine. */
+static bool given_value(const lspo_sweep_ask_t *ask, const char *name, const lspo_sweep_key_t *key, double *number_out,
                         const char **text_out)
 {
-    for (uint32_t i = 0; i < ask->cell->setting_count; i++) {
-        const lspo_sweep_setting_t *setting = &ask->cell->settings[i];
-        const lspo_sweep_key_t *info = &setting->axis->info;
-        if (info->source != key->source || info->meaning != key->meaning || info->parameter != key->parameter ||
-            text_of(setting)[0] == 'x')
-            continue;
-        if (key->kind == LSPO_SWEEP_TEXT)
-            *text_out = text_of(setting);
-        else if (isdigit((unsigned char)text_of(setting)[0]) &&
-                 lspo_parse_quantity("where", text_of(setting), key->unit, number_out) != LSPO_OK)
-            *number_out = NAN;
-        return true;
-    }
-    return false;
+    const lspo_sweep_setting_t *setting = find_setting(ask->cell, name);
+    if (setting == NULL || (key->source == LSPO_SOURCE_MACHINE && text_of(setting)[0] == 'x'))
+        return false;
+    if (key->kind == LSPO_SWEEP_TEXT)
+        *text_out = text_of(setting);
+    else if (strchr("+-.0123456789", text_of(setting)[0]) != NULL &&
+             lspo_parse_quantity("where", text_of(setting), key->unit, number_out) != LSPO_OK)
+        *number_out = NAN;
+    return true;
 }
 
 /* An option that the grid leaves open. */
@@ -233,7 +227,8 @@ static void model_value(const lspo_sweep_ask_t *ask, const lspo_record_field_t *
 }
 
 /* lspo_where_value_t */
-static void value_of(void *context, const lspo_sweep_key_t *key, double *number_out, const char **text_out)
+static void value_of(void *context, const char *name, const lspo_sweep_key_t *key, double *number_out,
+                     const char **text_out)
 {
     const lspo_sweep_ask_t *ask = context;
     const lspo_arg_t *option = key->meaning;
@@ -241,7 +236,7 @@ static void value_of(void *context, const lspo_sweep_key_t *key, double *number_
         *text_out = ask->cell->policy->name;
         return;
     }
-    if (given_value(ask, key, number_out, text_out))
+    if (given_value(ask, name, key, number_out, text_out))
         return;
     if (key->source == LSPO_SOURCE_OPTION)
         option_value(ask, option, number_out, text_out);

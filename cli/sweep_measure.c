@@ -48,21 +48,13 @@ void lspo_sweep_measured_clear(lspo_sweep_measured_t *measured_out)
         (lspo_sweep_measured_t){NAN, NAN, NAN, LSPO_MISSING, LSPO_MISSING, LSPO_MISSING, LSPO_MISSING, NAN, NAN, NAN};
 }
 
-lspo_status_t lspo_sweep_bench_create(const char *device, const char *path, const atomic_int *stop,
-                                      lspo_sweep_bench_t *bench_out)
+lspo_status_t lspo_sweep_bench_open(const char *path, lspo_sweep_bench_t *bench)
 {
-    lspo_sweep_bench_t bench = {.device = device, .stop = stop};
-    if (asprintf(&bench.output, "%s.run.csv", path) < 0)
-        bench.output = NULL;
-    if (asprintf(&bench.log, "%s.run.log", path) < 0)
-        bench.log = NULL;
-    if (bench.output == NULL || bench.log == NULL) {
-        free(bench.output);
-        free(bench.log);
-        return lspo_no_memory("the names of files");
-    }
-    *bench_out = bench;
-    return LSPO_OK;
+    if (asprintf(&bench->output, "%s.run.csv", path) < 0)
+        bench->output = NULL;
+    if (asprintf(&bench->log, "%s.run.log", path) < 0)
+        bench->log = NULL;
+    return bench->output != NULL && bench->log != NULL ? LSPO_OK : lspo_no_memory("the names of files");
 }
 
 void lspo_sweep_bench_release(lspo_sweep_bench_t *bench)

@@ -15,9 +15,8 @@ typedef struct {
     const atomic_int *stop;
 } lspo_sweep_bench_t;
 
-/* Files beside `path`; release removes them. */
-lspo_status_t lspo_sweep_bench_create(const char *device, const char *path, const atomic_int *stop,
-                                      lspo_sweep_bench_t *bench_out);
+/* Name the files, beside `path`, before the first measurement; release removes them.  So the caller must own `path`. */
+lspo_status_t lspo_sweep_bench_open(const char *path, lspo_sweep_bench_t *bench);
 void lspo_sweep_bench_release(lspo_sweep_bench_t *bench);
 
 /* What a run measured, and predicted / measured - 1 of it; NaN and LSPO_MISSING: unknown. */

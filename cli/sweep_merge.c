@@ -22,11 +22,11 @@ char *lspo_sweep_shard_path(const char *output, uint32_t shard, uint32_t shard_c
 lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char *part_path, const char *final_path,
                                 const char *names)
 {
+    lspo_status_t status = shard ? lspo_journal_finish(journal) : lspo_sweep_write(final_path, names, &journal, 1);
+    if (status == LSPO_OK && shard && rename(part_path, final_path) != 0)
+        status = lspo_error(LSPO_ERR_IO, "cannot rename %s: %s", part_path, strerror(errno));
     if (shard)
-        return rename(part_path, final_path) == 0
-                   ? LSPO_OK
-                   : lspo_error(LSPO_ERR_IO, "cannot rename %s: %s", part_path, strerror(errno));
-    lspo_status_t status = lspo_sweep_write(final_path, names, &journal, 1);
+        return status;
     if (status == LSPO_OK && unlink(part_path) != 0)
         return lspo_error(LSPO_ERR_IO, "cannot remove %s: %s", part_path, strerror(errno));
     return status;
@@ -41,7 +41,37 @@ typedef struct {
     lspo_sweep_title_t title;
 } shards_t;
 
-/* How many shards there are: N of the first FILE.shard-I-of-N. */
+/* N of FILE.shard-I-of-N; 0: it is no such name. */
+static unsigned count_of(const char *path, const char *output)
+{
+    unsigned shard, count;
+    int used = 0;
+    const char *end = path + strlen(output);
+    if (sscanf(end, ".shard-%u-of-%u%n", &shard, &count, &used) != 2 || end[used] != '\0')
+        return 0;
+    return count;
+}
+
+/* N of the names; LSPO_ERR_INPUT, with a name of each, if two of them have another. */
+static lspo_status_t agree(const glob_t *found, const char *output, uint32_t *count_out)
+{
+    const char *first = NULL;
+    for (size_t i = 0; i < found->gl_pathc; i++) {
+        const char *path = found->gl_pathv[i];
+        unsigned count = count_of(path, output);
+        if (count == 0 || count > UINT16_MAX)
+            continue;
+        if (first != NULL && count != *count_out)
+            return lspo_error(LSPO_ERR_INPUT,
+                              "there are shards of %u and of %u: %s and %s; remove those that are not wanted",
+                              *count_out, count, first, path);
+        first = path;
+        *count_out = count;
+    }
+    return first != NULL ? LSPO_OK : lspo_error(LSPO_ERR_INPUT, "there is no %s.shard-I-of-N", output);
+}
+
+/* How many shards there are. */
 static lspo_status_t count_shards(const char *output, uint32_t *count_out)
 {
     char *pattern;
@@ -49,17 +79,11 @@ static lspo_status_t count_shards(const char *output, uint32_t *count_out)
     if (asprintf(&pattern, "%s.shard-*-of-*[0-9]", output) < 0)
         return lspo_no_memory("the names of shards");
     int error = glob(pattern, 0, NULL, &found);
-    unsigned count = 0;
-    for (size_t i = 0; error == 0 && count == 0 && i < found.gl_pathc; i++)
-        count = (unsigned)strtoul(strrchr(found.gl_pathv[i], '-') + 1, NULL, 10);
+    lspo_status_t status =
+        error == GLOB_NOSPACE ? lspo_no_memory("the names of shards") : agree(&found, output, count_out);
     globfree(&found);
     free(pattern);
-    if (error == GLOB_NOSPACE)
-        return lspo_no_memory("the names of shards");
-    if (count == 0)
-        return lspo_error(LSPO_ERR_INPUT, "there is no %s.shard-I-of-N", output);
-    *count_out = count;
-    return LSPO_OK;
+    return status;
 }
 
 /* The first line of a shard. */
@@ -83,7 +107,7 @@ static bool same_sweep(const lspo_sweep_title_t *a, const lspo_sweep_title_t *b)
 {
     return a->cell_count == b->cell_count && a->shard_count == b->shard_count && a->grid_hash == b->grid_hash &&
            a->names_hash == b->names_hash && strcmp(a->format, b->format) == 0 && strcmp(a->version, b->version) == 0 &&
-           strcmp(a->columns, b->columns) == 0;
+           strcmp(a->run, b->run) == 0 && strcmp(a->columns, b->columns) == 0;
 }
 
 /* The first shard's title says what the others must be. */
@@ -99,8 +123,8 @@ static lspo_status_t check_title(const char *path, char *text, shards_t *shards)
     }
     if (!same_sweep(&title, &shards->title) || title.shard != shards->opened + 1)
         status = lspo_error(LSPO_ERR_INPUT,
-                            "%s is of another sweep than the first shard: its grid, columns, profiles or version "
-                            "differ",
+                            "%s is of another sweep than the first shard: its grid, columns, profiles, version or "
+                            "--run differ",
                             path);
     return status;
 }

@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char head[] = "lspo-sweep 1";
+static const char head[] = "lspo-sweep 2";
 
 lspo_status_t lspo_sweep_title_write(const lspo_sweep_title_t *title, char **text_out)
 {
     int length = asprintf(text_out,
                           "%s cells=%" PRIu64 " shard=%u/%u grid=%016" PRIx64 " names=%016" PRIx64
-                          " format=%s version=%s columns=%s",
+                          " format=%s run=%s version=%s columns=%s",
                           head, title->cell_count, title->shard, title->shard_count, title->grid_hash,
-                          title->names_hash, title->format, title->version, title->columns);
+                          title->names_hash, title->format, title->run, title->version, title->columns);
     return length >= 0 ? LSPO_OK : lspo_no_memory("the journal's first line");
 }
 
@@ -46,9 +46,10 @@ lspo_status_t lspo_sweep_title_read(const char *path, char *text, lspo_sweep_tit
     /* From the last to the first, since each is cut off. */
     title.columns = right ? piece(text, "columns", NULL) : NULL;
     title.version = right ? piece(text, "version", "columns") : NULL;
-    title.format = right ? piece(text, "format", "version") : NULL;
-    if (title.columns == NULL || title.version == NULL || title.format == NULL || title.cell_count == 0 ||
-        title.shard < 1 || title.shard > title.shard_count)
+    title.run = right ? piece(text, "run", "version") : NULL;
+    title.format = right ? piece(text, "format", "run") : NULL;
+    if (title.columns == NULL || title.version == NULL || title.run == NULL || title.format == NULL ||
+        title.cell_count == 0 || title.shard < 1 || title.shard > title.shard_count)
         return lspo_error(LSPO_ERR_INPUT, "%s is not a shard of a sweep", path);
     *title_out = title;
     return LSPO_OK;

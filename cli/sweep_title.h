@@ -11,6 +11,7 @@ typedef struct {
     uint32_t shard, shard_count;    /* from 1 */
     uint64_t grid_hash, names_hash; /* of the grid's text, and of the models and machines that it names */
     const char *format, *version;
+    const char *run;     /* the device of --run, or "none" */
     const char *columns; /* names, separated by commas */
 } lspo_sweep_title_t;
 

@@ -15,7 +15,7 @@
 #include "base/array.h"
 #include "base/folder_lock.h"
 
-enum { NUMBER_BYTES = 24, READ_BYTES = 1 << 16, FLUSH_NS = 1000000000 };
+enum { NUMBER_BYTES = 24, END_BYTES = 32, READ_BYTES = 1 << 16, FLUSH_NS = 1000000000 };
 
 /* Where the rows of a block of cells are in the file. */
 typedef struct {
@@ -73,6 +73,11 @@ static void note_row(lspo_journal_t *journal, uint64_t cell, uint64_t first, uin
         *region = (region_t){first, end};
     region->first = first < region->first ? first : region->first;
     region->end = end > region->end ? end : region->end;
+}
+
+lspo_status_t lspo_journal_flush(lspo_journal_t *journal)
+{
+    return fdatasync(journal->descriptor) == 0 || errno == EINVAL ? LSPO_OK : failed(journal, "flush");
 }
 
 /* ---- reading ---- */
@@ -294,6 +299,36 @@ lspo_status_t lspo_journal_open(const char *path, const char *title, uint64_t ce
     return LSPO_OK;
 }
 
+/* The last line of a finished journal, with its end. */
+static int write_end(const lspo_journal_t *journal, char text[END_BYTES])
+{
+    return snprintf(text, END_BYTES, "end %" PRIu64 "\n", journal->row_count);
+}
+
+lspo_status_t lspo_journal_finish(lspo_journal_t *journal)
+{
+    char text[END_BYTES];
+    int bytes = write_end(journal, text);
+    lspo_status_t status = append_all(journal, text, (size_t)bytes);
+    return status == LSPO_OK ? lspo_journal_flush(journal) : status;
+}
+
+/* Is that line, and nothing else, behind the rows? */
+static lspo_status_t check_end(const lspo_journal_t *journal)
+{
+    char expected[END_BYTES], text[END_BYTES];
+    ssize_t bytes = write_end(journal, expected);
+    ssize_t got = pread(journal->descriptor, text, sizeof text, (off_t)journal->bytes);
+    if (got < 0)
+        return failed(journal, "read");
+    if (got == bytes && memcmp(text, expected, (size_t)bytes) == 0)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT,
+                      "%s is not whole: %" PRIu64 " rows can be read, and the line 'end %" PRIu64
+                      "' does not follow them; play that shard again",
+                      journal->path, journal->row_count, journal->row_count);
+}
+
 lspo_status_t lspo_journal_open_finished(const char *path, uint64_t cell_count, lspo_journal_t **journal_out,
                                          char **title_out)
 {
@@ -314,7 +349,11 @@ lspo_status_t lspo_journal_open_finished(const char *path, uint64_t cell_count, 
     if (status == LSPO_OK && title == NULL)
         status = lspo_error(LSPO_ERR_INPUT, "%s is not a shard of a sweep", path);
     if (status == LSPO_OK)
+        journal->bytes = strlen(title) + 1;
+    if (status == LSPO_OK)
         status = read_rows(&lines, journal);
+    if (status == LSPO_OK)
+        status = check_end(journal);
     free(lines.buffer);
     if (status != LSPO_OK) {
         free(title);
@@ -341,11 +380,6 @@ void lspo_journal_close(lspo_journal_t *journal)
 }
 
 /* ---- appending ---- */
-
-lspo_status_t lspo_journal_flush(lspo_journal_t *journal)
-{
-    return fdatasync(journal->descriptor) == 0 || errno == EINVAL ? LSPO_OK : failed(journal, "flush");
-}
 
 /* With the lock held.  *due_out: the caller flushes when it has given the lock back. */
 static lspo_status_t append(lspo_journal_t *journal, uint64_t cell, const char *row, size_t bytes, bool *due_out)

@@ -25,7 +25,10 @@ typedef struct lspo_journal lspo_journal_t;
  * LSPO_ERR_INPUT if it exists without `resume`, has another first line, or is in use by another process. */
 lspo_status_t lspo_journal_open(const char *path, const char *title, uint64_t cell_count, bool resume,
                                 lspo_journal_t **journal_out);
-/* Open a finished one to read; *title_out (caller frees) is its first line. */
+/* Mark it as finished: append the line "end ROWS", and flush it.  Opened again with `resume`, it is not finished. */
+lspo_status_t lspo_journal_finish(lspo_journal_t *journal);
+/* Open a finished one to read; *title_out (caller frees) is its first line.  LSPO_ERR_INPUT unless it ends in the line
+ * of lspo_journal_finish() with the rows that it has. */
 lspo_status_t lspo_journal_open_finished(const char *path, uint64_t cell_count, lspo_journal_t **journal_out,
                                          char **title_out);
 /* Accepts NULL. */

@@ -238,7 +238,7 @@ static bool value_of(const side_t *side, lspo_where_value_t value, void *cell, d
         if (factor->is_name) {
             number = NAN;
             text = NULL;
-            value(cell, &factor->key, &number, &text);
+            value(cell, factor->text, &factor->key, &number, &text);
             if (isnan(number) && text == NULL)
                 return false;
         }

@@ -25,8 +25,10 @@ lspo_status_t lspo_where_read(const lspo_sweep_language_t *language, const lspo_
 /* Accepts NULL. */
 void lspo_where_destroy(lspo_where_t *where);
 
-/* The value of a key in a cell: a number, or else a text; neither (NaN, NULL): the cell has no such option. */
-typedef void (*lspo_where_value_t)(void *cell, const lspo_sweep_key_t *key, double *number_out, const char **text_out);
+/* The value of a key, whose text is `name`, in a cell: a number, or else a text; neither (NaN, NULL): the cell has no
+ * such option. */
+typedef void (*lspo_where_value_t)(void *cell, const char *name, const lspo_sweep_key_t *key, double *number_out,
+                                   const char **text_out);
 
 /* Do all comparisons hold?  NULL holds. */
 bool lspo_where_holds(const lspo_where_t *where, lspo_where_value_t value, void *cell);

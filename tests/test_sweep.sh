@@ -87,7 +87,17 @@ check "two threads" "" "$(cmp rows.csv two.csv 2>&1)"
 for shard in 1 2 3; do "$program" sweep grid.ini -o parts.csv --shard $shard/3 > /dev/null 2>&1; done
 "$program" sweep merge -o parts.csv > said
 check "three shards" "" "$(cmp rows.csv parts.csv 2>&1)"
-rm parts.csv.shard-2-of-3
+cp parts.csv.shard-2-of-3 whole-shard
+for cut in 'head -c -5' 'head -n 2' 'head -n -1' 'sed 2d'; do
+    $cut whole-shard > parts.csv.shard-2-of-3
+    check "a shard after $cut" "2 1" "$(status_of "$program" sweep merge -o parts.csv) $(
+        grep -c 'parts.csv.shard-2-of-3 is not whole' messages)"
+done
+cp whole-shard parts.csv.shard-2-of-3
+"$program" sweep grid.ini -o parts.csv --shard 1/2 > /dev/null 2>&1
+check "shards of 2 and of 3" "2 1" "$(status_of "$program" sweep merge -o parts.csv) $(
+    grep -c 'parts.csv.shard-1-of-2 and parts.csv.shard-1-of-3' messages)"
+rm parts.csv.shard-1-of-2 parts.csv.shard-2-of-3
 check "a missing shard" 2 "$(status_of "$program" sweep merge -o parts.csv)"
 check "which one" 1 "$(grep -c 'parts.csv.shard-2-of-3 is missing' messages)"
 for task in 4 6; do
@@ -96,6 +106,15 @@ for task in 4 6; do
 done
 "$program" sweep merge -o slurm.csv > /dev/null
 check "an array of Slurm" "" "$(cmp rows.csv slurm.csv 2>&1)"
+gaps() { # gaps ID MIN MAX COUNT [OPTION...]: a task of an array with gaps
+    SLURM_ARRAY_TASK_ID=$1 SLURM_ARRAY_TASK_COUNT=$4 SLURM_ARRAY_TASK_MIN=$2 SLURM_ARRAY_TASK_MAX=$3 \
+        status_of "$program" sweep grid.ini -o gaps.csv "${@:5}"
+}
+for task in 3 7; do
+    check "task $task of 3,7" "2 1" "$(gaps $task 3 7 2) $(grep -c 'give --shard I/N' messages)"
+done
+check "without a file" "" "$(ls gaps.csv* 2> /dev/null || true)"
+check "told its shard" "0 gaps.csv.shard-3-of-16" "$(gaps 3 3 7 2 --shard 3/16) $(ls gaps.csv*)"
 "$program" sweep grid.ini -o rows.csv.gz > /dev/null 2>&1
 check "compressed" "" "$(gzip -dc rows.csv.gz | cmp rows.csv - 2>&1)"
 "$program" sweep grid.ini -o rows.jsonl --columns cell,note,slowdown,fits,error > /dev/null 2>&1
@@ -152,6 +171,11 @@ get("error") == "" { print abs(get("time_error") - (get("iteration_s") / get("me
 AWK
 check "errors of predictions" "1 1" \
     "$(awk -f "$source_dir/experiments/lib.awk" -f errors.awk measured.csv | xargs)"
+# A second sweep is refused and takes nothing from the first.
+for file in csv log; do echo theirs > busy.csv.part.run.$file; done
+touch busy.csv.part
+check "a sweep is there" 2 "$(status_of "$program" sweep measured.ini -o busy.csv --run)"
+check "its files" "theirs theirs" "$(cat busy.csv.part.run.csv busy.csv.part.run.log | xargs)"
 check "one at a time" 2 "$(status_of "$program" sweep measured.ini -o x.csv --run -j 2)"
 "$program" sweep measured.ini --machine paper-laptop -o laptop.csv --columns machine > /dev/null 2>&1
 check "another machine" paper-laptop "$(column laptop.csv machine | sort -u | xargs)"
@@ -187,6 +211,18 @@ done
 check "either form" "" "$(diff older.csv newer.csv 2>&1)"
 check "the policies" "zero lsp lsp" "$(head -n 3 older.csv | xargs)"
 
+# Constraints on one of several keys of a kind.
+cells_of() { # cells_of LINE...: the cells of a grid with these lines
+    printf '%s\n' '[all]' 'model = gpt2-124m' 'machine = rtx4090' 'policy = zero' "$@" > cells.ini
+    "$program" sweep cells.ini -o cells.csv --columns cell > /dev/null
+    column cells.csv cell | xargs
+}
+check "a constraint on one of two shares" "0 2" \
+    "$(cells_of 'link-over-gpu = 0.2 2' 'cpu-over-gpu = 0.5 0.9' 'where = cpu-over-gpu < 0.6')"
+check "a constraint on one of two columns" "1 3" \
+    "$(cells_of 'column.a = u v' 'column.b = x y' 'where = column.b = y')"
+check "a column that begins with x" "0 2" "$(cells_of 'column.a = u v' 'column.b = x y' 'where = column.b = x')"
+
 # Killed at any moment, it continues, and a torn row is cut.
 cat > long.ini <<'GRID'
 [all]
@@ -213,10 +249,19 @@ check "after $kills kills" "" "$(cmp whole.csv killed.csv 2>&1)"
 "$program" sweep long.ini -o again.csv --shard 1/1 -j 1 > /dev/null 2>&1
 "$program" sweep long.ini -o again.csv -j 1 --shard 1/2 > /dev/null 2>&1
 mv again.csv.shard-1-of-2 again.csv.shard-1-of-2.part
+sed -i '$d' again.csv.shard-1-of-2.part # the line that says that it is whole
 sed -i '$d' again.csv.shard-1-of-2.part
 before=$(wc -l < again.csv.shard-1-of-2.part)
 "$program" sweep long.ini -o again.csv -j 1 --shard 1/2 --resume > /dev/null 2>&1
-check "one row more" $((before + 1)) "$(wc -l < again.csv.shard-1-of-2)"
+check "one row more, and the last line" "$((before + 2)) end $before" \
+    "$(wc -l < again.csv.shard-1-of-2) $(tail -n 1 again.csv.shard-1-of-2)"
+
+# A journal of predictions is not continued with measurements, nor one of a device on another.
+"$program" sweep measured.ini -o device.csv --columns cell --shard 1/2 > /dev/null 2>&1
+mv device.csv.shard-1-of-2 device.csv.shard-1-of-2.part
+check "with --run" "2 1" "$(status_of "$program" sweep measured.ini -o device.csv --columns cell --shard 1/2 --resume \
+    --run) $(grep -c 'run=none.*run=host' messages)"
+check "without it" 0 "$(status_of "$program" sweep measured.ini -o device.csv --columns cell --shard 1/2 --resume)"
 
 # On ranks of an MPI job: the same file; one that is killed ends the job, which --resume completes.
 plugin=$(dirname "$program")/liblspo-mpi.so
@@ -224,6 +269,10 @@ if command -v mpirun > /dev/null && [ -f "$plugin" ]; then
     ranks() { timeout 120 mpirun --allow-run-as-root --oversubscribe -np "$@"; }
     check "4 ranks" 0 "$(status_of ranks 4 "$program" sweep long.ini -o ranks.csv)"
     check "their file" "" "$(cmp whole.csv ranks.csv 2>&1)"
+    if command -v gnuplot > /dev/null; then
+        check "one of them draws" "0 1" "$(status_of ranks 3 "$program" sweep long.ini -o drawn.csv --plot x=link \
+            y=slowdown) $(grep -c drawn.svg stdout)"
+    fi
     # The last rank ends itself after some rows.
     cat > killed-rank <<'RANK'
 #!/bin/bash

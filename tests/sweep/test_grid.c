@@ -171,9 +171,11 @@ Test(sweep_grid, the_hash_is_that_of_keys_and_values)
 }
 
 /* The values of a made-up cell. */
-static void value_of(void *cell, const lspo_sweep_key_t *key, double *number_out, const char **text_out)
+static void value_of(void *cell, const char *name, const lspo_sweep_key_t *key, double *number_out,
+                     const char **text_out)
 {
     (void)cell;
+    cr_expect_str_eq(name, key->meaning);
     if (strcmp(key->meaning, "n3") == 0)
         *number_out = 3;
     else if (strcmp(key->meaning, "q2") == 0)

@@ -135,6 +135,33 @@ Test(journal, several_are_one)
     lspo_journal_close(journals[1]);
 }
 
+/* A finished one is read as it was; without its last bytes or lines, or with more of them, it is refused. */
+Test(journal, only_a_whole_one_is_finished)
+{
+    static const char whole[] = "a title\n1,b\n0,a\nend 2\n", more[] = "end 2\n";
+    lspo_journal_t *journal = open_journal(4, false);
+    append(journal, 1, "b");
+    append(journal, 0, "a");
+    cr_assert_eq(lspo_journal_finish(journal), LSPO_OK);
+    lspo_journal_close(journal);
+    for (size_t bytes = 0; bytes < sizeof whole; bytes++) {
+        char *text = NULL;
+        unlink(path);
+        add_text(whole, bytes);
+        lspo_status_t status = lspo_journal_open_finished(path, 4, &journal, &text);
+        cr_assert_eq(status, bytes == sizeof whole - 1 ? LSPO_OK : LSPO_ERR_INPUT, "%zu", bytes);
+        if (status != LSPO_OK)
+            continue;
+        cr_expect_str_eq(text, title);
+        cr_expect_eq(lspo_journal_rows(journal), 2);
+        lspo_journal_close(journal);
+        free(text);
+    }
+    char *text = NULL;
+    add_text(more, sizeof more - 1);
+    cr_expect_eq(lspo_journal_open_finished(path, 4, &journal, &text), LSPO_ERR_INPUT);
+}
+
 Test(journal, what_is_there_is_not_overwritten)
 {
     lspo_journal_t *journal = NULL, *other = NULL;
