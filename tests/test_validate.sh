@@ -11,7 +11,7 @@ column() { awk -f "$source_dir/experiments/lib.awk" -f "$source_dir/experiments/
 validate() { "$program" validate --grid "$folder/grid" --out "$folder/out" "$@" 2> "$folder/messages"; }
 
 cat > "$folder/grid" <<'GRID'
-flags --seed 3
+flags --seed 3 --adam-basis fixed
 link gpt-tiny 1 32 zero 1.6 0.3 zero lsp:32:2
 GRID
 
@@ -23,6 +23,9 @@ check "cells" "zero lsp" "$(column "$folder/out/cells.csv" policy | xargs)"
 check "the flags that are given" "3 3" \
     "$(column "$folder/out/cells.csv" flags | sed 's/.*--seed \([0-9]*\).*/\1/' | xargs)"
 check "three plans are visited" 3 "$(tail -n +2 "$folder/out/visits.csv" | cut -d, -f5 | sort -u | wc -l)"
+# As in predictions, native is trained by plain Adam.
+check "the yardstick has its own defaults" "2 0" "$(cut -d, -f5 "$folder/out/visits.csv" | sort -u > "$folder/flags"
+    grep -c -- '--adam-basis fixed' "$folder/flags") $(grep 'policy native' "$folder/flags" | grep -c adam-basis)"
 check "samples of a visit" 8 "$(sed -n 's/.*,//; 2p' "$folder/out/visits.csv" | wc -w)"
 
 # Without latencies every op takes less.

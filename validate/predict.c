@@ -193,19 +193,29 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     return status;
 }
 
-/* Take flags of other policies and their values out of `flags`, words with blanks between them. */
-static void drop_foreign(const lspo_policy_t *policy, char *flags)
+/* Is this the first word of a flag that a cell of the policy does not have?  The yardstick, native, has its defaults,
+ * as in a prediction (lspo_policy_workload()), but for the format of the state. */
+static bool is_dropped(const lspo_policy_t *policy, bool yardstick, const char *word)
+{
+    if (!yardstick || strncmp(word, "--", 2) != 0)
+        return lspo_policy_flag_is_foreign(policy, word);
+    const lspo_parameter_use_t *own = lspo_policy_named_use(policy, word + 2, strcspn(word + 2, "= "));
+    return own != NULL ? own->parameter != &lspo_parameter_optimizer_state : lspo_policy_flag_is_foreign(policy, word);
+}
+
+/* Take such flags and their values out of `flags`, words with blanks between them. */
+static void drop_flags(const lspo_policy_t *policy, bool yardstick, char *flags)
 {
     char *to = flags;
     bool drops_value = false;
     for (const char *from = flags; *from != '\0';) {
         size_t blanks = strspn(from, " "), length = strcspn(from + blanks, " ");
-        bool foreign = !drops_value && lspo_policy_flag_is_foreign(policy, from + blanks);
-        if (!foreign && !drops_value) {
+        bool dropped = !drops_value && is_dropped(policy, yardstick, from + blanks);
+        if (!dropped && !drops_value) {
             memmove(to, from, blanks + length);
             to += blanks + length;
         }
-        drops_value = foreign && memchr(from + blanks, '=', length) == NULL;
+        drops_value = dropped && memchr(from + blanks, '=', length) == NULL;
         from += blanks + length;
     }
     *to = '\0';
@@ -216,7 +226,7 @@ static int write_flags(const lspo_grid_group_t *group, const lspo_policy_t *poli
                        char flags[FLAGS_BYTES])
 {
     snprintf(flags, FLAGS_BYTES, "%s", group->flags);
-    drop_foreign(policy, flags);
+    drop_flags(policy, false, flags);
     size_t used = strlen(flags);
     return (int)used + snprintf(flags + used, FLAGS_BYTES - used, " %s", more);
 }
@@ -227,7 +237,8 @@ static lspo_status_t native_flags(const lspo_grid_group_t *group, char flags[FLA
     lspo_status_t status = lspo_policy_find("native", &native);
     if (status != LSPO_OK)
         return status;
-    write_flags(group, native, "--policy native", flags);
+    snprintf(flags, FLAGS_BYTES, "%s --policy native", group->flags);
+    drop_flags(native, true, flags);
     return LSPO_OK;
 }
 
@@ -253,7 +264,7 @@ static lspo_status_t predict_grid_cell(const forecast_t *forecast, const lspo_gr
 }
 
 /* The native cell of the group's workload, or the next free cell, which becomes it.  Groups that differ only in flags
- * that native does not have share it. */
+ * that the yardstick does not have share it. */
 static lspo_status_t find_native(const forecast_t *forecast, uint32_t group_index, lspo_cells_t *cells,
                                  uint32_t *native_out)
 {
