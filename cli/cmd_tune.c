@@ -132,6 +132,17 @@ static bool holds(void *context, const lspo_parameter_t *parameter)
     return given;
 }
 
+/* Does the policy have all that is given, and is it trained by the part's curve? */
+static bool admits(void *context, const lspo_policy_t *policy)
+{
+    const part_t *part = context;
+    const lspo_given_t *given = &part->request->base.given;
+    bool has_all = true;
+    for (uint32_t i = 0; i < given->count && has_all; i++)
+        has_all = lspo_policy_use(policy, given->flags[i].parameter) != NULL;
+    return has_all && (part->curve == NULL || lspo_tune_curve_stands_for(part->curve, policy));
+}
+
 static lspo_search_options_t options_of(tune_request_t *request, const lspo_machine_t *machine,
                                         const lspo_command_line_t *line)
 {
@@ -150,6 +161,7 @@ static lspo_search_options_t options_of(tune_request_t *request, const lspo_mach
                                      .objective = objectives[request->objective],
                                      .exhaustive = request->exhaustive,
                                      .most = RESULTS,
+                                     .admits = admits,
                                      .prepare = prepare,
                                      .holds = holds,
                                      .steps = steps};
@@ -158,6 +170,31 @@ static lspo_search_options_t options_of(tune_request_t *request, const lspo_mach
     if (!request->base.own_iterations)
         options.workload.iterations = 0;
     return options;
+}
+
+/* Options that exclude each other. */
+static lspo_status_t check_asked(const tune_request_t *request, const lspo_search_options_t *asked)
+{
+    if (asked->objective != LSPO_OBJECTIVE_TIME_TO_LOSS && (request->curve_count > 0 || request->loss > 0))
+        return lspo_error(LSPO_ERR_INPUT, "--%s is for --objective time-to-loss, not %s",
+                          request->curve_count > 0 ? "curve" : "loss", objective_names[request->objective]);
+    if (asked->policy == NULL)
+        return LSPO_OK;
+    if (asked->exact_only && asked->policy->semantics != LSPO_SEMANTICS_EXACT)
+        return lspo_error(LSPO_ERR_INPUT, "--exact-only excludes --policy %s, which is not exact but %s",
+                          asked->policy->name, lspo_semantics_name(asked->policy->semantics));
+    return lspo_given_check(&request->base.given, asked->policy, NULL);
+}
+
+/* Nothing was found. */
+static lspo_status_t refuse(const tune_request_t *request, const lspo_machine_t *machine, const lspo_search_t *search)
+{
+    if (search->candidates > 0)
+        return lspo_error(LSPO_ERR_FIT, "none of %u settings fits %s on %s; `lspo choose` says how much is missing",
+                          search->candidates, request->base.model.name, machine->name);
+    return lspo_error(LSPO_ERR_INPUT,
+                      "no %spolicy%s has all options that are given; `lspo help POLICY` lists those of a policy",
+                      request->exact_only ? "exact " : "", request->curve_count > 0 ? " of a --curve" : "");
 }
 
 /* A budget may be less than the machine has, not more: what is found must run there. */
@@ -229,7 +266,9 @@ static bool is_asked(const lspo_search_options_t *asked, const lspo_tune_curve_t
     bool exact = curve->policy->semantics == LSPO_SEMANTICS_EXACT;
     if (asked->policy == NULL)
         return exact || !asked->exact_only;
-    return exact ? asked->policy->semantics == LSPO_SEMANTICS_EXACT : asked->policy == curve->policy;
+    if (!exact)
+        return asked->policy == curve->policy;
+    return asked->policy->semantics == LSPO_SEMANTICS_EXACT && lspo_tune_curve_stands_for(curve, asked->policy);
 }
 
 static lspo_status_t read_curves(tune_request_t *request, const lspo_search_options_t *asked, whole_t *whole)
@@ -334,7 +373,9 @@ static lspo_status_t search_and_answer(tune_request_t *request, const lspo_machi
                                        const lspo_command_line_t *line, whole_t *whole)
 {
     lspo_search_options_t asked = options_of(request, machine, line);
-    lspo_status_t status = LSPO_OK;
+    lspo_status_t status = check_asked(request, &asked);
+    if (status != LSPO_OK)
+        return status;
     if (asked.objective == LSPO_OBJECTIVE_TIME_TO_LOSS) {
         status = read_curves(request, &asked, whole);
     } else {
@@ -345,8 +386,7 @@ static lspo_status_t search_and_answer(tune_request_t *request, const lspo_machi
     if (status == LSPO_OK)
         status = search_parts(whole);
     if (status == LSPO_OK && whole->search.count == 0)
-        status = lspo_error(LSPO_ERR_FIT, "none of %u settings fits %s on %s; `lspo choose` says how much is missing",
-                            whole->search.candidates, request->base.model.name, machine->name);
+        status = refuse(request, machine, &whole->search);
     lspo_tune_report_t report = {.model = &request->base.model,
                                  .machine = machine,
                                  .workload = &request->base.workload,
@@ -408,8 +448,9 @@ const lspo_command_t lspo_command_tune = {
                 "lspo tune --model gpt2-774m --machine paper-laptop --host-memory 16GiB --format json",
     .common = "model machine policy objective exact-only sequences gpu-memory host-memory",
     .details =
-        "Any option that is given is held at its value; the others are tried. The sequences of a step are the same in "
-        "all settings, so that a step trains the same: --batch and --accumulation divide them. Settings that make "
+        "Any option that is given is held at its value, and policies without it are left out; the others are tried. "
+        "The sequences of a step are the same in all settings, so that a step trains the same: --batch and "
+        "--accumulation divide them. Settings that make "
         "training less exact than a policy's default are not tried. Those that make it better (--subspace, --nnz, "
         "--rank) are doubled as long as that costs at most 1 % of the time.\n\n"
         "Settings are simulated in the order of a bound, the busy time of the busiest lane or the static memory, and "
@@ -417,7 +458,8 @@ const lspo_command_t lspo_command_tune = {
         "--objective time-to-loss takes the number of steps from recorded trainings: each --curve is a file that `lspo "
         "train --metrics` wrote for this model, beside its record. What decides the numbers is the curve's: sequences, "
         "and for a policy that is not exact, the policy and its parameters. A curve of an exact policy stands for all "
-        "exact ones. Weights in another precision are taken to need as many steps.\n\n"
+        "exact ones, but not for those without one of its parameters that decides the numbers and is not at its "
+        "default, such as --adam-basis eigen. Weights in another precision are taken to need as many steps.\n\n"
         "--gpu-memory and --host-memory are budgets: at most what the machine has. Exit status 4: nothing fits.",
     .groups = (const lspo_arg_group_t *const[]){&tune_group, &lspo_workload_group, &lspo_policy_group,
                                                 &lspo_framework_group, &lspo_override_group, NULL},

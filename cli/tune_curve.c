@@ -100,6 +100,31 @@ void lspo_tune_curve_close(lspo_tune_curve_t *curve)
     *curve = (lspo_tune_curve_t){0};
 }
 
+static bool is_default(const lspo_tune_curve_t *curve, const lspo_parameter_t *parameter, const char *text)
+{
+    lspo_workload_t workload;
+    lspo_workload_default(&workload);
+    const lspo_parameter_context_t context = {.policy = curve->policy, .workload = &workload};
+    uint64_t trained = 0, usual = 0;
+    lspo_parameter_set_default(parameter, &context, &usual);
+    return lspo_parameter_parse(parameter, parameter->key, text, &trained) == LSPO_OK &&
+           !(lspo_parameter_number(parameter, &trained) < lspo_parameter_number(parameter, &usual)) &&
+           !(lspo_parameter_number(parameter, &trained) > lspo_parameter_number(parameter, &usual));
+}
+
+bool lspo_tune_curve_stands_for(const lspo_tune_curve_t *curve, const lspo_policy_t *policy)
+{
+    const lspo_parameters_t *own = curve->policy->parameters;
+    for (size_t i = 0; own != NULL && i < own->count; i++) {
+        const lspo_parameter_t *parameter = own->uses[i].parameter;
+        const char *text = lspo_origin_value(curve->origin, parameter->key);
+        if (text != NULL && (parameter->affects & LSPO_AFFECTS_NUMBERS) && lspo_policy_use(policy, parameter) == NULL &&
+            !is_default(curve, parameter, text))
+            return false;
+    }
+    return true;
+}
+
 lspo_status_t lspo_tune_curve_apply(const lspo_tune_curve_t *curve, const lspo_policy_t *policy,
                                     lspo_workload_t *workload)
 {

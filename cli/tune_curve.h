@@ -3,6 +3,7 @@
 #ifndef LSPO_CLI_TUNE_CURVE_H
 #define LSPO_CLI_TUNE_CURVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -24,6 +25,10 @@ typedef struct {
 lspo_status_t lspo_tune_curve_read(const char *path, const lspo_model_t *model, double loss,
                                    lspo_tune_curve_t *curve_out);
 void lspo_tune_curve_close(lspo_tune_curve_t *curve);
+
+/* Does the curve of an exact policy stand for `policy`, too?  Not for one that lacks a parameter which decides the
+ * numbers and is not at its default in the curve's training: native --adam-basis eigen is no training of stream. */
+bool lspo_tune_curve_stands_for(const lspo_tune_curve_t *curve, const lspo_policy_t *policy);
 
 /* Set what decides the numbers of the training: its sequence, and the parameters that `policy` has, too. */
 lspo_status_t lspo_tune_curve_apply(const lspo_tune_curve_t *curve, const lspo_policy_t *policy,

@@ -24,6 +24,10 @@ void lspo_tune_double(lspo_machine_t *machine, lspo_tune_part_t part)
         machine->cpu.adam_pps *= 2;
         machine->cpu.adam_cached_pps *= 2;
         machine->cpu.compute_flops *= 2;
+        for (size_t i = 0; i < sizeof machine->cpu.adam_narrow / sizeof machine->cpu.adam_narrow[0]; i++) {
+            machine->cpu.adam_narrow[i].memory_pps *= 2;
+            machine->cpu.adam_narrow[i].cached_pps *= 2;
+        }
         break;
     case LSPO_TUNE_GPU_MEMORY:
         machine->gpu.memory_bytes *= 2;

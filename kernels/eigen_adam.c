@@ -308,22 +308,13 @@ void lspo_eigen_adam(const lspo_eigen_step_t *step)
 
 /* ---- other projectors ---- */
 
-static bool is_finite(const lspo_projector_t *p)
-{
-    for (size_t i = 0; i < (size_t)p->rows * p->r; i++)
-        if (!isfinite(p->value[i]))
-            return false;
-    return true;
-}
-
-/* One side's C into `c`, with its new basis and moment. */
+/* One side's C into `c`, which has T' of lspo_eigen_whiten(), with its new basis and moment. */
 static void carry_side(const lspo_projector_t *from, const lspo_projector_t *to, float *t, float *moment, float *c,
                        void *scratch)
 {
     const size_t d = from->d;
     float *whitened = spare(d, scratch) + d * d, *between = (float *)scratch;
-    if (!lspo_eigen_whiten(to, whitened, scratch))
-        return;
+    memcpy(whitened, c, d * d * sizeof *c);
     lspo_fit_cross(to, from, c);
     lspo_gemm_nn(d, d, d, (float)d / (float)from->rows, c, d, t, d, 0.0F, between, d);
     lspo_gemm_tn(d, d, d, 1.0F, whitened, d, between, d, 0.0F, c, d);
@@ -351,7 +342,8 @@ void lspo_eigen_carry(const lspo_projector_pair_t *from, const lspo_projector_pa
 {
     const lspo_eigen_basis_t *basis = &weight->basis;
     const size_t count = basis->d_m * basis->d_n;
-    if (!is_finite(to->p) || !is_finite(to->q))
+    /* Both before the first change. */
+    if (!lspo_eigen_whiten(to->p, weight->e_m, scratch) || !lspo_eigen_whiten(to->q, weight->e_n, scratch))
         return;
     carry_side(from->p, to->p, basis->t_m, basis->l, weight->e_m, scratch);
     carry_side(from->q, to->q, basis->t_n, basis->r, weight->e_n, scratch);

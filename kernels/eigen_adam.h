@@ -46,7 +46,7 @@ lspo_eigen_basis_t lspo_eigen_basis_in(size_t d_m, size_t d_n, float *memory);
 size_t lspo_eigen_scratch_bytes(size_t d);
 
 /* T = (P^T P)^(-1/2) sqrt(m / d); directions in which P is 0 (eigenvalues below 1e-6 of the largest) stay 0.  False,
- * with t unchanged, if P is not finite. */
+ * with t unchanged, if P^T P is not finite in fp32 or its eigenvectors are not found. */
 bool lspo_eigen_whiten(const lspo_projector_t *p, float *t, void *scratch);
 
 /* One weight in a step. */
@@ -82,7 +82,8 @@ void lspo_eigen_adam(const lspo_eigen_step_t *step);
  * and is then turned to the eigenvectors of C_m L C_m^T, and C_n likewise:
  *     m <- C_m m C_n^T,  v <- C_m^2 v C_n^2^T (squares of elements),  L <- eigenvalues of C_m L C_m^T,  R likewise
  * and both are scaled so that the sum of v stays, as by lspo_fit_carry().  x, y, e_m and e_n of the weight are scratch.
- * Nothing changes if a new projector is not finite. */
+ * Nothing but scratch changes if one of the new projectors cannot be whitened: if P'^T P' is not finite in fp32, or its
+ * eigenvectors are not found. */
 void lspo_eigen_carry(const lspo_projector_pair_t *from, const lspo_projector_pair_t *to,
                       const lspo_eigen_weight_t *weight, void *scratch);
 

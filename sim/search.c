@@ -7,6 +7,7 @@
 #include "sim/bound.h"
 #include "sim/cost.h"
 #include "sim/search_axes.h"
+#include "sim/tune.h"
 
 /* Rounding errors of bounds and times stay below this share. */
 static const double tolerance = 1e-9;
@@ -39,11 +40,13 @@ static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *mach
     return status;
 }
 
-/* Adds the candidate to those that are simulated, unless its static memory alone is too much. */
+/* Adds the candidate to those that are simulated, unless its static memory alone is too much.  The plan has the
+ * products of projectors that lspo_fit_try() takes: other ones may be busy for longer. */
 static lspo_status_t rate(searcher_t *searcher, uint32_t index)
 {
     const lspo_search_options_t *options = searcher->options;
     const lspo_candidate_t *candidate = &searcher->candidates.list[index];
+    lspo_workload_t workload = candidate->workload;
     rated_t rated = {.candidate = index, .steps = 1};
     lspo_plan_t *plan = NULL;
     double busy_s = 0;
@@ -51,7 +54,8 @@ static lspo_status_t rate(searcher_t *searcher, uint32_t index)
         rated.steps = options->steps(options->context, candidate->policy, &candidate->workload);
     if (isnan(rated.steps))
         return LSPO_OK;
-    lspo_status_t status = lspo_plan_build(options->model, &candidate->workload, candidate->policy, &plan);
+    lspo_tune_products(candidate->policy, options->machine, &workload);
+    lspo_status_t status = lspo_plan_build(options->model, &workload, candidate->policy, &plan);
     if (status != LSPO_OK)
         return status;
     bool may_fit = lspo_fits(options->machine, plan->gpu_static_bytes, plan->host_static_bytes);

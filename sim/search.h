@@ -44,8 +44,9 @@ typedef struct {
     uint32_t sequences;          /* per step */
     bool holds_batch, holds_accumulation, holds_checkpointing, holds_transfer, holds_order; /* as in `workload` */
     lspo_objective_t objective;
-    bool exhaustive; /* simulate all that fit */
-    uint32_t most;   /* results that are wanted */
+    bool exhaustive;                                            /* simulate all that fit */
+    uint32_t most;                                              /* results that are wanted */
+    bool (*admits)(void *context, const lspo_policy_t *policy); /* only policies for which it is true; NULL: all */
     /* Sets the policy's own values in the workload, and says which parameters keep them. */
     lspo_status_t (*prepare)(void *context, const lspo_policy_t *policy, lspo_workload_t *workload);
     bool (*holds)(void *context, const lspo_parameter_t *parameter);

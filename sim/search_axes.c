@@ -154,7 +154,8 @@ lspo_status_t lspo_search_candidates(const lspo_search_options_t *options, lspo_
     for (uint32_t i = 0; i < lspo_policy_count() && status == LSPO_OK; i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
         if ((options->policy == NULL || options->policy == policy) &&
-            (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT))
+            (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT) &&
+            (options->admits == NULL || options->admits(options->context, policy)))
             status = vary_policy(options, policy, &candidates);
     }
     if (status == LSPO_OK)

@@ -525,6 +525,39 @@ Test(eigen_adam, carries_its_state_to_other_projectors)
     cr_assert_gt(dot / norm, 0);
 }
 
+/* Finite projectors whose squares overflow, on either side: the other side stays as well. */
+Test(eigen_adam, carries_nothing_to_projectors_that_cannot_be_whitened)
+{
+    lspo_projector_t p, q;
+    float *g = floats(ROWS * COLS), *hat = floats(D_M * D_N);
+    make_pair(3, &p, &q);
+    trained_t trained = trained_in(&p, &q);
+    for (uint32_t step = 0; step < 8; step++) {
+        gradient_of(ROWS, COLS, step, g);
+        project(&p, &q, g, hat);
+        take_step(&trained, hat, step, false);
+    }
+    const size_t basis = lspo_eigen_basis_floats(D_M, D_N);
+    float *state = trained.weight.basis.t_m; /* the whole basis */
+    float *basis_before = floats(basis), *m_before = floats(D_M * D_N), *v_before = floats(D_M * D_N);
+    memcpy(basis_before, state, basis * sizeof *state);
+    memcpy(m_before, trained.weight.m, D_M * D_N * sizeof *m_before);
+    memcpy(v_before, trained.weight.v, D_M * D_N * sizeof *v_before);
+    for (int side = 0; side < 2; side++) {
+        lspo_projector_t p_other, q_other;
+        make_pair(3, &p_other, &q_other);
+        lspo_projector_t *huge = side == 0 ? &p_other : &q_other;
+        for (size_t e = 0; e < (size_t)huge->rows * huge->r; e++)
+            huge->value[e] = e % 2 == 0 ? 1e30F : -1e30F;
+        lspo_projector_refresh(huge);
+        lspo_eigen_carry(&(lspo_projector_pair_t){&p, &q}, &(lspo_projector_pair_t){&p_other, &q_other},
+                         &trained.weight, trained.scratch);
+        cr_expect_eq(memcmp(basis_before, state, basis * sizeof *state), 0, "side %d", side);
+        cr_expect_eq(memcmp(m_before, trained.weight.m, D_M * D_N * sizeof *m_before), 0, "side %d", side);
+        cr_expect_eq(memcmp(v_before, trained.weight.v, D_M * D_N * sizeof *v_before), 0, "side %d", side);
+    }
+}
+
 Test(eigen_adam, a_fixed_basis_stays)
 {
     lspo_projector_t p, q;
