@@ -41,3 +41,21 @@ void lspo_record_format(const lspo_record_field_t *field, const void *record, ch
 {
     lspo_record_format_value(field->kind, field->names, (const char *)record + field->offset_bytes, text, capacity);
 }
+
+size_t lspo_record_bytes(lspo_record_kind_t kind)
+{
+    switch (kind) {
+    case LSPO_RECORD_U64:
+        return sizeof(uint64_t);
+    case LSPO_RECORD_REAL:
+    case LSPO_RECORD_SCALE:
+        return sizeof(double);
+    case LSPO_RECORD_BOOL:
+        return sizeof(bool);
+    case LSPO_RECORD_U32:
+    case LSPO_RECORD_I32:
+    case LSPO_RECORD_NAMED:
+        break;
+    }
+    return sizeof(uint32_t);
+}

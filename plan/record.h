@@ -27,6 +27,9 @@ typedef struct {
     bool hidden;              /* has no flag */
 } lspo_record_field_t;
 
+/* Of a value. */
+size_t lspo_record_bytes(lspo_record_kind_t kind);
+
 /* Format the value at `slot`, or the field's value in `record`; different values have different texts. */
 void lspo_record_format_value(lspo_record_kind_t kind, const char *const *names, const void *slot, char *text,
                               size_t capacity);

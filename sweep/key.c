@@ -32,28 +32,10 @@ static void add_number(hash_t *hash, double number)
     add(hash, &number, sizeof number);
 }
 
-static size_t value_bytes(lspo_record_kind_t kind)
-{
-    switch (kind) {
-    case LSPO_RECORD_U64:
-        return sizeof(uint64_t);
-    case LSPO_RECORD_REAL:
-    case LSPO_RECORD_SCALE:
-        return sizeof(double);
-    case LSPO_RECORD_BOOL:
-        return sizeof(bool);
-    case LSPO_RECORD_U32:
-    case LSPO_RECORD_I32:
-    case LSPO_RECORD_NAMED:
-        break;
-    }
-    return sizeof(uint32_t);
-}
-
 static void add_record(hash_t *hash, const lspo_record_field_t *fields, size_t count, const void *record)
 {
     for (size_t i = 0; i < count; i++)
-        add(hash, (const char *)record + fields[i].offset_bytes, value_bytes(fields[i].kind));
+        add(hash, (const char *)record + fields[i].offset_bytes, lspo_record_bytes(fields[i].kind));
 }
 
 static void add_model(hash_t *hash, const lspo_model_t *model)

@@ -27,24 +27,6 @@ Test(settings, every_flag_of_the_workload_is_a_field_of_the_table)
     }
 }
 
-static size_t field_bytes(const lspo_record_field_t *field)
-{
-    switch (field->kind) {
-    case LSPO_RECORD_U64:
-        return sizeof(uint64_t);
-    case LSPO_RECORD_REAL:
-    case LSPO_RECORD_SCALE:
-        return sizeof(double);
-    case LSPO_RECORD_BOOL:
-        return sizeof(bool);
-    case LSPO_RECORD_U32:
-    case LSPO_RECORD_I32:
-    case LSPO_RECORD_NAMED:
-        break;
-    }
-    return sizeof(uint32_t);
-}
-
 typedef struct {
     size_t offset_bytes, bytes;
 } extent_t;
@@ -72,7 +54,7 @@ static void check_covered(extent_t *extents, size_t count, size_t first, size_t 
 static size_t add_fields(const lspo_record_field_t *fields, size_t count, extent_t *extents)
 {
     for (size_t i = 0; i < count; i++)
-        extents[i] = (extent_t){fields[i].offset_bytes, field_bytes(&fields[i])};
+        extents[i] = (extent_t){fields[i].offset_bytes, lspo_record_bytes(fields[i].kind)};
     return count;
 }
 
@@ -97,7 +79,7 @@ Test(settings, every_value_of_a_policy_is_in_its_table)
         extent_t extents[64];
         for (size_t i = 0; own != NULL && i < own->count; i++) {
             const lspo_record_field_t field = {.kind = own->uses[i].parameter->kind};
-            extents[i] = (extent_t){own->uses[i].offset_bytes, field_bytes(&field)};
+            extents[i] = (extent_t){own->uses[i].offset_bytes, lspo_record_bytes(field.kind)};
         }
         if (own == NULL)
             continue;
