@@ -126,7 +126,7 @@ lspo_status_t lspo_sweep_ask(const lspo_sweep_cell_t *cell, const char *device, 
     lspo_status_t status =
         lspo_request_read(read_settings, ask, device != NULL ? LSPO_FP32 : LSPO_PRECISION_COUNT, &ask->request);
     if (status == LSPO_OK)
-        status = lspo_sweep_pace(cell, &ask->machine, &ask->link_Bps, &ask->cpu_pps);
+        status = lspo_sweep_pace(cell, &ask->request.overrides, &ask->machine, &ask->link_Bps, &ask->cpu_pps);
     if (ask->link_Bps > 0)
         ask->request.overrides.link_Bps = ask->link_Bps;
     if (ask->cpu_pps > 0)
@@ -176,7 +176,7 @@ static bool given_value(const lspo_sweep_ask_t *ask, const char *name, const lsp
     if (key->kind == LSPO_SWEEP_TEXT)
         *text_out = text_of(setting);
     else if (strchr("+-.0123456789", text_of(setting)[0]) != NULL &&
-             lspo_parse_quantity("where", text_of(setting), key->unit, number_out) != LSPO_OK)
+             lspo_where_number("where", text_of(setting), key->unit, number_out) != LSPO_OK)
         *number_out = NAN;
     return true;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/names.h"
 #include "cli/result.h"
@@ -71,23 +72,6 @@ struct lspo_sweep_cells {
 /* Columns that cost more than a prediction, or that no simulation has. */
 static const unsigned beyond = LSPO_NEEDS_ADVICE | LSPO_NEEDS_NOISE | LSPO_NEEDS_RUN | LSPO_NEEDS_MEASURED;
 
-/* The grid's columns, each once. */
-static lspo_status_t find_own(lspo_sweep_cells_t *cells)
-{
-    for (uint32_t a = 0; a < cells->grid->axis_count; a++) {
-        const lspo_axis_t *axis = &cells->grid->axes[a];
-        bool known = axis->info.source != LSPO_SOURCE_COLUMN;
-        for (size_t i = 0; i < cells->own_count; i++)
-            known |= strcmp(cells->own[i], axis->key) == 0;
-        if (known)
-            continue;
-        if (cells->own_count == COLUMNS_MAX)
-            return lspo_error(LSPO_ERR_INPUT, "%s: more than %d columns", axis->where, COLUMNS_MAX);
-        cells->own[cells->own_count++] = axis->key;
-    }
-    return LSPO_OK;
-}
-
 /* The errors of peaks need the peaks. */
 static size_t add_measured(lspo_result_field_t *columns)
 {
@@ -118,6 +102,44 @@ static size_t list_columns(lspo_sweep_cells_t *cells, lspo_result_field_t column
     COLUMN("error", LSPO_FIELD_TEXT, error);
 #undef COLUMN
     return count;
+}
+
+/* Names differ in more than case, which a database does not tell apart. */
+static lspo_status_t check_own(const lspo_sweep_cells_t *cells, const lspo_axis_t *axis,
+                               const lspo_result_field_t *columns, size_t count)
+{
+    const char *name = strchr(axis->key, '.') + 1;
+    for (size_t i = 0; i < count; i++)
+        if (strcasecmp(columns[i].field.name, name) == 0)
+            return lspo_error(LSPO_ERR_INPUT, "%s: %s: each row has a column %s; take another name", axis->where,
+                              axis->key, columns[i].field.name);
+    for (size_t i = 0; i < cells->own_count; i++)
+        if (strcasecmp(cells->own[i], axis->key) == 0)
+            return lspo_error(LSPO_ERR_INPUT, "%s: there are columns %s and %s; take another name", axis->where,
+                              cells->own[i], axis->key);
+    return LSPO_OK;
+}
+
+/* The grid's columns, each once. */
+static lspo_status_t find_own(lspo_sweep_cells_t *cells)
+{
+    lspo_result_field_t columns[FIELDS_MAX];
+    size_t count = list_columns(cells, columns);
+    for (uint32_t a = 0; a < cells->grid->axis_count; a++) {
+        const lspo_axis_t *axis = &cells->grid->axes[a];
+        bool known = axis->info.source != LSPO_SOURCE_COLUMN;
+        for (size_t i = 0; i < cells->own_count; i++)
+            known |= strcmp(cells->own[i], axis->key) == 0;
+        if (known)
+            continue;
+        if (cells->own_count == COLUMNS_MAX)
+            return lspo_error(LSPO_ERR_INPUT, "%s: more than %d columns", axis->where, COLUMNS_MAX);
+        lspo_status_t status = check_own(cells, axis, columns, count);
+        if (status != LSPO_OK)
+            return status;
+        cells->own[cells->own_count++] = axis->key;
+    }
+    return LSPO_OK;
 }
 
 static void take_column(lspo_sweep_cells_t *cells, const lspo_result_field_t *column)

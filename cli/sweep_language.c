@@ -56,20 +56,29 @@ static void add_options(lspo_sweep_words_t *words)
     add_option(words, &machine_option);
 }
 
-/* From the placeholder of its value in help. */
+/* Of the workload's field that an option sets; text if it sets none. */
+static lspo_sweep_kind_t workload_kind(const char *name)
+{
+    for (size_t i = 0; i < lspo_workload_field_count; i++) {
+        const lspo_record_field_t *field = &lspo_workload_fields[i];
+        if (strcmp(field->name, name) != 0)
+            continue;
+        if (field->kind == LSPO_RECORD_REAL)
+            return LSPO_SWEEP_QUANTITY;
+        return field->kind == LSPO_RECORD_U32 || field->kind == LSPO_RECORD_U64 ? LSPO_SWEEP_INTEGER : LSPO_SWEEP_TEXT;
+    }
+    return LSPO_SWEEP_TEXT;
+}
+
 static lspo_sweep_key_t option_key(const lspo_arg_t *option)
 {
-    lspo_sweep_key_t key = {.source = LSPO_SOURCE_OPTION, .meaning = option};
+    lspo_sweep_key_t key = {.kind = workload_kind(option->name), .source = LSPO_SOURCE_OPTION, .meaning = option};
     if (option->store == lspo_arg_quantity) {
         key.kind = LSPO_SWEEP_QUANTITY;
         key.unit = option->unit;
     } else if (option->store == lspo_arg_bytes) {
         key.kind = LSPO_SWEEP_QUANTITY;
         key.unit = LSPO_UNIT_BYTES;
-    } else if (strcmp(option->value, "N") == 0 || strcmp(option->value, "K") == 0) {
-        key.kind = LSPO_SWEEP_INTEGER;
-    } else if (strcmp(option->value, "RATE") == 0 || strcmp(option->value, "NORM") == 0) {
-        key.kind = LSPO_SWEEP_QUANTITY;
     }
     return key;
 }

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ static bool find_operator(const char *word, operator_t *operator_out)
     return false;
 }
 
-/* Names begin with a letter; so do words, which are constants where the other side is a name that takes words. */
+/* Names begin with a letter; so do words, which are constants on the right of a name that takes words. */
 static lspo_status_t read_factor(parser_t *parser, factor_t *factor)
 {
     const char *word = parser->words[parser->at];
@@ -100,7 +101,7 @@ static bool compares_words(const comparison_t *comparison)
     return false;
 }
 
-/* Which words are names.  The left side begins with one, or the right side does. */
+/* What begins with a letter is a name, but not on the right of a name that takes words. */
 static lspo_status_t find_names(const parser_t *parser, comparison_t *comparison)
 {
     bool any_text = false;
@@ -130,6 +131,14 @@ static lspo_unit_t unit_of(const comparison_t *comparison)
     return unit;
 }
 
+lspo_status_t lspo_where_number(const char *what, const char *text, lspo_unit_t unit, double *number_out)
+{
+    lspo_status_t status = lspo_parse_quantity(what, text + (text[0] == '-'), unit, number_out);
+    if (status == LSPO_OK && text[0] == '-')
+        *number_out = -*number_out;
+    return status;
+}
+
 static lspo_status_t read_constants(const parser_t *parser, comparison_t *comparison)
 {
     lspo_unit_t unit = unit_of(comparison);
@@ -141,11 +150,22 @@ static lspo_status_t read_constants(const parser_t *parser, comparison_t *compar
             /* 2 * link: a factor without a unit beside a name. */
             bool plain = factor->text[strspn(factor->text, "0123456789.eE+-")] == '\0';
             lspo_unit_t own = plain && comparison->sides[s].count > 1 ? LSPO_UNIT_NONE : unit;
-            lspo_status_t status = lspo_parse_quantity(parser->where, factor->text, own, &factor->number);
+            lspo_status_t status = lspo_where_number(parser->where, factor->text, own, &factor->number);
             if (status != LSPO_OK)
                 return status;
         }
     return LSPO_OK;
+}
+
+/* Is the word on the other side of a name a value that the name's key takes? */
+static lspo_status_t check_word(const parser_t *parser, const factor_t *name, const factor_t *word)
+{
+    char what[640];
+    const void *unused = NULL;
+    if (!name->is_name || word->is_name)
+        return LSPO_OK;
+    snprintf(what, sizeof what, "%s: where: %s", parser->where, name->text);
+    return parser->language->check(parser->language->context, what, &name->key, word->text, &unused);
 }
 
 static lspo_status_t check_comparison(const parser_t *parser, comparison_t *comparison)
@@ -168,7 +188,10 @@ static lspo_status_t check_comparison(const parser_t *parser, comparison_t *comp
                               parser->where, comparison->sides[s].factors[0].text);
     if (comparison->sides[0].count != 1 || comparison->sides[1].count != 1)
         return lspo_error(LSPO_ERR_INPUT, "%s: where: a word cannot be multiplied", parser->where);
-    return LSPO_OK;
+    lspo_status_t status = check_word(parser, &comparison->sides[0].factors[0], &comparison->sides[1].factors[0]);
+    if (status == LSPO_OK)
+        status = check_word(parser, &comparison->sides[1].factors[0], &comparison->sides[0].factors[0]);
+    return status;
 }
 
 static lspo_status_t read_comparison(parser_t *parser, comparison_t *comparison)

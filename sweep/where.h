@@ -4,8 +4,8 @@
  *
  * Words are separated by blanks.  A comparison has two sides and one of < <= > >= = !=; a side is a name or a constant,
  * or several with * between them.  Names are the keys of a grid.  A constant has the unit of its key (4GiB), and takes
- * it from the other names of the comparison.  Texts are compared with = and !=.  A comparison with an option that the
- * cell's policy does not have holds.
+ * it from the other names of the comparison.  Words are compared with = and !=, and must be values that the key takes.
+ * A comparison with an option that the cell's policy does not have holds.
  */
 #ifndef LSPO_SWEEP_WHERE_H
 #define LSPO_SWEEP_WHERE_H
@@ -29,6 +29,9 @@ void lspo_where_destroy(lspo_where_t *where);
  * such option. */
 typedef void (*lspo_where_value_t)(void *cell, const char *name, const lspo_sweep_key_t *key, double *number_out,
                                    const char **text_out);
+
+/* A number with its unit, as constants and values of cells have it; it may be below 0. */
+lspo_status_t lspo_where_number(const char *what, const char *text, lspo_unit_t unit, double *number_out);
 
 /* Do all comparisons hold?  NULL holds. */
 bool lspo_where_holds(const lspo_where_t *where, lspo_where_value_t value, void *cell);

@@ -221,7 +221,41 @@ check "a constraint on one of two shares" "0 2" \
     "$(cells_of 'link-over-gpu = 0.2 2' 'cpu-over-gpu = 0.5 0.9' 'where = cpu-over-gpu < 0.6')"
 check "a constraint on one of two columns" "1 3" \
     "$(cells_of 'column.a = u v' 'column.b = x y' 'where = column.b = y')"
+check "a value without a digit in front" 0 "$(cells_of 'weight-decay = 0.3 .5' 'where = weight-decay < 0.4')"
+check "either side of a word" "0 2" "$(cells_of 'batch = 1 2' 'precision = fp16 bf16' 'where = precision != bf16')"
 check "a column that begins with x" "0 2" "$(cells_of 'column.a = u v' 'column.b = x y' 'where = column.b = x')"
+
+# Shares on a machine whose fields the grid changes, by a factor or in words with blanks: the rates are those of the
+# same number.
+rates_of() { # rates_of VALUE
+    cells_of 'link-over-gpu = 1' 'cpu-over-gpu = 0.5' "gpu.gemm_fp16_flops = $1" > /dev/null
+    "$program" sweep cells.ini -o cells.csv --columns link_Bps,cpu_pps,error > /dev/null 2>&1
+    tail -n 1 cells.csv
+}
+own=$("$program" show machine rtx4090 | awk '$1 == "gemm_fp16_flops" { print $3 $4 }')
+check "shares of a changed machine" "$(rates_of 80TFLOP/s)" "$(rates_of '"80 TFLOP/s"')"
+check "they are rates" 1 "$(rates_of 80TFLOP/s | grep -cE '^[0-9.e+]+,[0-9.e+]+,$')"
+check "once the profile's" "$(rates_of "$own")" "$(rates_of x1)"
+check "another rate is another" no "$([ "$(rates_of x2)" = "$(rates_of x1)" ] && echo yes || echo no)"
+
+# What an option takes, asked of lspo sim: numbers, if it takes one but neither a word nor "auto".
+takes() { [ "$(status_of "$program" sim --model gpt2-124m --machine rtx4090 --policy zero "--$1" "$2")" != 2 ]; }
+numeric=0
+for option in $("$program" sim --help | grep -oE '^ +--[a-z-]+ ' | sed 's/--//'); do
+    printf '%s\n' '[all]' "$option = 1" > kind.ini
+    status_of "$program" sweep kind.ini --explain 0 > /dev/null
+    ! grep -q 'there is no key' messages || continue
+    number=
+    for value in 8 1 64GiB 1GB/s 1M/s; do
+        [ -n "$number" ] || ! takes "$option" $value || number=$value
+    done
+    printf '%s\n' '[all]' 'model = gpt2-124m' 'machine = rtx4090' 'policy = zero' \
+        "$option = linear($number, $number)" > kind.ini
+    [ -n "$number" ] && ! takes "$option" word && ! takes "$option" auto || continue
+    numeric=$((numeric + 1))
+    check "--$option takes numbers" 0 "$(status_of "$program" sweep kind.ini --explain 0)"
+done
+check "options with numbers" more "$([ $numeric -ge 12 ] && echo more || echo $numeric)"
 
 # Killed at any moment, it continues, and a torn row is cut.
 cat > long.ini <<'GRID'
@@ -365,6 +399,12 @@ wrong "an unknown policy" "wrong.ini:4: policy: 'zeroo'" 'policy = zeroo'
 wrong "zip of unequal lengths" "wrong.ini:7: zip: batch has 2 values, but sequence has 3" 'policy = zero' \
     'batch = 1 2' 'sequence = 8 16 32' 'zip = batch sequence'
 wrong "a constraint of words" "words are compared with = or !=" 'policy = zero' 'where = policy < lsp'
+wrong "a constraint with an unknown word" "wrong.ini:5: where: policy: 'lspp'" 'policy = zero' \
+    'where = policy != lspp'
+wrong "a column of every row" "wrong.ini:5: column.Policy: each row has a column policy" 'policy = zero' \
+    'column.Policy = 1'
+wrong "columns that differ in case" "there are columns column.a and column.A" 'policy = zero' 'column.a = 1' \
+    'column.A = 1'
 wrong "half a constraint" "wrong.ini:5: where: 'the end': expected a name or a value" 'policy = zero' 'where = batch <'
 wrong "no policy" "wrong.ini: the grid has no policy" 'batch = 1'
 wrong "too many cells" "more than 1000000000 cells" 'policy = zero' 'batch = linear(1, 100000)' \

@@ -213,6 +213,9 @@ Test(sweep_grid, constraints)
         "word != no",
         "n3 < 4 and n3 > 2",
         "nothing < 1 and n3 = 3",
+        "n3 > -1",
+        "n3 > .5",
+        "-1 * n3 = -3",
     };
     static const char *const false_ones[] = {
         "n3 < 3",    "n3 > 3",      "n3 != 3",           "q2 > 2GB/s",
@@ -252,6 +255,9 @@ Test(sweep_grid, what_is_wrong_is_refused)
         HEAD "policy = zero\nwhere = n < 3 or n > 4\n",
         HEAD "policy = zero\nwhere = word < a\n",
         HEAD "policy = zero\nwhere = n = word\n",
+        HEAD "policy = zero\nwhere = n > --1\n",
+        HEAD "policy = zero\nwhere = policy != lspp\n",
+        HEAD "policy = zero\nwhere = 4 = policy\n",
         HEAD "policy = zero\nwhere = word = n and n = word\n",
         HEAD "policy = zero\nn = linear(1, 100000)\nn2 = linear(1, 100000)\n",
     };
