@@ -306,13 +306,16 @@ static lspo_status_t open_sweep(sweep_t *sweep)
         (lspo_sweep_bench_t){.device = request->device != NULL ? request->device : "host", .stop = sweep->stop};
     if (status != LSPO_OK)
         return status;
-    return lspo_sweep_cells_create(
+    status = lspo_sweep_cells_create(
         &(lspo_sweep_cells_options_t){.grid = &sweep->grid,
                                       .columns = request->columns,
                                       .format = sweep->format == FORMAT_CSV ? LSPO_FORMAT_CSV : LSPO_FORMAT_JSON,
                                       .workers = lspo_workers_count(sweep->workers),
                                       .bench = request->run ? &sweep->bench : NULL},
         &sweep->cells);
+    if (status == LSPO_OK && request->picture_path != NULL)
+        status = lspo_sweep_plot_check_columns(&request->picture, lspo_sweep_cells_names(sweep->cells));
+    return status;
 }
 
 /* The files of --run are this process's as long as the journal is open. */
@@ -353,14 +356,16 @@ static lspo_status_t play(sweep_t *sweep)
 /* The ordered file, or of a shard its journal under its final name. */
 static lspo_status_t finish(sweep_t *sweep)
 {
-    uint64_t rows = lspo_journal_rows(sweep->journal), errors = lspo_sweep_cells_errors(sweep->cells);
+    uint64_t rows = lspo_journal_rows(sweep->journal), errors = 0;
     lspo_status_t status =
         lspo_sweep_finish(sweep->journal, sweep->request->shard_count > 1, sweep->part_path, sweep->final_path,
-                          sweep->format == FORMAT_CSV ? lspo_sweep_cells_names(sweep->cells) : NULL);
+                          sweep->format == FORMAT_CSV ? lspo_sweep_cells_names(sweep->cells) : NULL, &errors);
     if (status != LSPO_OK)
         return status;
     if (errors > 0)
         lspo_warn("cells with an error: %" PRIu64 "; see the column error", errors);
+    else if ((errors = lspo_sweep_cells_errors(sweep->cells)) > 0) /* the rows do not say it */
+        lspo_warn("cells with an error: %" PRIu64 "; the column error says why", errors);
     printf("%s: %" PRIu64 " rows\n", sweep->final_path, rows);
     return LSPO_OK;
 }
@@ -387,8 +392,15 @@ static lspo_status_t check_request(const sweep_request_t *request)
 {
     if (request->output == NULL && request->explain == NULL)
         return lspo_error(LSPO_ERR_INPUT, "-o FILE is required");
-    if (request->run && request->explain != NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--run does nothing with --explain");
+    if (request->picture_path != NULL && request->explain != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--plot does nothing with --explain");
+    if (request->picture_path != NULL && request->shard_count > 1)
+        return lspo_error(LSPO_ERR_INPUT, "--plot draws all rows, of which shard %u of %u has a part; merge, then draw",
+                          request->shard + 1, request->shard_count);
+    if (request->picture_path != NULL && request->format == FORMAT_JSONL)
+        return lspo_error(LSPO_ERR_INPUT, "--plot draws CSV; leave --format jsonl out");
+    if (request->output != NULL && lspo_sweep_is_database(request->output) && request->format == FORMAT_JSONL)
+        return lspo_error(LSPO_ERR_INPUT, "%s is a database; leave --format jsonl out", request->output);
     if (request->run && request->jobs > 1)
         return lspo_error(LSPO_ERR_INPUT, "--run measures one cell at a time; leave -j %u out", request->jobs);
     if (!request->run && request->device != NULL)
@@ -445,12 +457,33 @@ static lspo_status_t read_words(const lspo_positionals_t *words, sweep_request_t
     return status == LSPO_OK ? lspo_sweep_plot_check(request->output, &request->picture_path) : status;
 }
 
+static bool is_given(const sweep_request_t *request, const lspo_arg_t *option)
+{
+    const void *slot = (const char *)request + option->offset_bytes;
+    if (option->store == lspo_arg_switch)
+        return *(const bool *)slot;
+    if (option->store == lspo_arg_u32)
+        return *(const uint32_t *)slot > 0;
+    if (option->store == lspo_arg_choice)
+        return *(const int *)slot >= 0;
+    return *(const char *const *)slot != NULL;
+}
+
+/* Shards are what they are: all options but -o are of those who made them. */
+static lspo_status_t merge(const sweep_request_t *request)
+{
+    for (size_t i = 0; i < sizeof sweep_args / sizeof sweep_args[0]; i++)
+        if (sweep_args[i].letter != 'o' && is_given(request, &sweep_args[i]))
+            return lspo_error(LSPO_ERR_INPUT, "sweep merge takes no --%s, only -o", sweep_args[i].name);
+    if (request->output == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "sweep merge needs -o FILE, whose shards are FILE.shard-I-of-N");
+    return lspo_sweep_merge(request->output);
+}
+
 static lspo_status_t run_command(sweep_request_t *request)
 {
     if (request->grid_path != NULL && strcmp(request->grid_path, "merge") == 0)
-        return request->output != NULL
-                   ? lspo_sweep_merge(request->output)
-                   : lspo_error(LSPO_ERR_INPUT, "sweep merge needs -o FILE, whose shards are FILE.shard-I-of-N");
+        return merge(request);
     if (request->grid_path == NULL)
         return draw(request);
     lspo_status_t status = read_shard(request);

@@ -43,10 +43,11 @@ static lspo_status_t find_key(const lspo_sweep_grid_t *grid, lspo_sweep_cells_t 
     if (search.status != LSPO_OK)
         return (lspo_status_t)search.status;
     if (search.found == UINT64_MAX)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "no cell of %s has the key %s; keys change with the profiles of machines, the shapes of "
-                          "models and the version of lspo",
-                          grid->path, text);
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "no cell of %s has the key %s; keys change with the profiles of machines, the shapes of "
+            "models and the version of lspo, and rows of --run have those of its device: --run --device NAME",
+            grid->path, text);
     *index_out = search.found;
     return LSPO_OK;
 }

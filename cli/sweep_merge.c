@@ -20,9 +20,12 @@ char *lspo_sweep_shard_path(const char *output, uint32_t shard, uint32_t shard_c
 }
 
 lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char *part_path, const char *final_path,
-                                const char *names)
+                                const char *names, uint64_t *errors_out)
 {
-    lspo_status_t status = shard ? lspo_journal_finish(journal) : lspo_sweep_write(final_path, names, &journal, 1);
+    lspo_status_t status = shard ? lspo_sweep_count_errors(names, &journal, 1, errors_out)
+                                 : lspo_sweep_write(final_path, names, &journal, 1, errors_out);
+    if (status == LSPO_OK && shard)
+        status = lspo_journal_finish(journal);
     if (status == LSPO_OK && shard && rename(part_path, final_path) != 0)
         status = lspo_error(LSPO_ERR_IO, "cannot rename %s: %s", part_path, strerror(errno));
     if (shard)
@@ -151,14 +154,17 @@ static lspo_status_t open_shard(const char *output, shards_t *shards)
 
 static lspo_status_t write_all(const char *output, const shards_t *shards)
 {
-    uint64_t rows = 0;
+    uint64_t rows = 0, errors = 0;
     const char *names = strcmp(shards->title.format, "csv") == 0 ? shards->title.columns : NULL;
     for (uint32_t i = 0; i < shards->count; i++)
         rows += lspo_journal_rows(shards->journals[i]);
-    lspo_status_t status = lspo_sweep_write(output, names, shards->journals, shards->count);
-    if (status == LSPO_OK)
-        printf("%s: %" PRIu64 " rows\n", output, rows);
-    return status;
+    lspo_status_t status = lspo_sweep_write(output, names, shards->journals, shards->count, &errors);
+    if (status != LSPO_OK)
+        return status;
+    if (errors > 0)
+        lspo_warn("cells with an error: %" PRIu64 "; see the column error", errors);
+    printf("%s: %" PRIu64 " rows\n", output, rows);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_sweep_merge(const char *output)

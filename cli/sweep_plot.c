@@ -55,14 +55,41 @@ lspo_status_t lspo_sweep_plot_check(const char *results, char **picture_out)
     return status;
 }
 
+/* Is the column named so, or so without its unit? */
+static bool is_named(const char *column, size_t column_length, const char *name, bool whole)
+{
+    size_t length = strlen(name);
+    if (strncmp(column, name, length) != 0)
+        return false;
+    return whole ? column_length == length : column_length > length && column[length] == '_';
+}
+
+static bool is_among(const char *names, const char *name)
+{
+    for (const char *at = names; *at != '\0'; at += strspn(at, ",")) {
+        size_t length = strcspn(at, ",");
+        if (is_named(at, length, name, true) || is_named(at, length, name, false))
+            return true;
+        at += length;
+    }
+    return false;
+}
+
+lspo_status_t lspo_sweep_plot_check_columns(const lspo_sweep_plot_t *plot, const char *names)
+{
+    const char *wanted[] = {plot->x, plot->y, plot->by};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        if (wanted[i] != NULL && !is_among(names, wanted[i]))
+            return lspo_error(LSPO_ERR_INPUT, "--plot: the results will have no column %s", wanted[i]);
+    return LSPO_OK;
+}
+
 static lspo_status_t find_column(const lspo_csv_t *csv, const char *name, const char *results, size_t *column_out)
 {
-    size_t length = strlen(name), column = lspo_csv_column(csv, name);
-    for (size_t i = 0; column == csv->column_count && i < csv->column_count; i++) {
-        const char *other = csv->cells[i];
-        if (strncmp(other, name, length) == 0 && other[length] == '_')
+    size_t column = lspo_csv_column(csv, name);
+    for (size_t i = 0; column == csv->column_count && i < csv->column_count; i++)
+        if (is_named(csv->cells[i], strlen(csv->cells[i]), name, false))
             column = i;
-    }
     if (column == csv->column_count)
         return lspo_error(LSPO_ERR_INPUT, "--plot: %s has no column %s", results, name);
     *column_out = column;

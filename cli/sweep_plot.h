@@ -18,6 +18,9 @@ lspo_status_t lspo_sweep_plot_read(const char *first, const char *const *others,
 /* The picture of FILE.csv: FILE.svg, malloc'd.  LSPO_ERR_INPUT unless it is CSV and gnuplot is installed. */
 lspo_status_t lspo_sweep_plot_check(const char *results, char **picture_out);
 
+/* LSPO_ERR_INPUT if one of its columns is not among `names`, which are separated by commas. */
+lspo_status_t lspo_sweep_plot_check_columns(const lspo_sweep_plot_t *plot, const char *names);
+
 /* Draw it from the CSV at `results`, and print its name.  Rows without x or y are left out. */
 lspo_status_t lspo_sweep_plot_draw(const lspo_sweep_plot_t *plot, const char *results, const char *picture);
 

@@ -1,6 +1,7 @@
 /* grid.c - see grid.h. */
 #include "sweep/grid.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -8,7 +9,7 @@
 #include "base/array.h"
 #include "base/words.h"
 
-enum { ZIP_WORDS_MAX = 256, KEY_BYTES = 64 };
+enum { ZIP_WORDS_MAX = 256, KEY_BYTES = 64, WHEEL_BYTES = 320 };
 
 /* A section of the file. */
 typedef struct {
@@ -138,14 +139,26 @@ static bool belongs(const lspo_axis_t *known, const section_t *section, const ls
     return axis >= section->first && axis < section->first + section->count;
 }
 
+/* "machine of --machine has 1 value": of the wheel's first axis. */
+static void describe_wheel(const lspo_axis_t *known, const lspo_wheel_t *wheel, char text[WHEEL_BYTES])
+{
+    const lspo_axis_t *axis = &known[wheel->axes[0]];
+    bool given = axis->where[0] == '-'; /* by an option */
+    snprintf(text, WHEEL_BYTES, "%s%s%s has %u value%s", axis->key, given ? " of " : "", given ? axis->where : "",
+             wheel->size, wheel->size == 1 ? "" : "s");
+}
+
 static lspo_status_t join_wheels(const char *where, const lspo_axis_t *known, lspo_sweep_group_t *group,
                                  lspo_wheel_t *into, lspo_wheel_t *from)
 {
     if (into == from)
         return LSPO_OK;
-    if (into->size != from->size)
-        return lspo_error(LSPO_ERR_INPUT, "%s: zip: %s has %u values, but %s has %u", where, known[into->axes[0]].key,
-                          into->size, known[from->axes[0]].key, from->size);
+    if (into->size != from->size) {
+        char texts[2][WHEEL_BYTES];
+        describe_wheel(known, into, texts[0]);
+        describe_wheel(known, from, texts[1]);
+        return lspo_error(LSPO_ERR_INPUT, "%s: zip: %s, but %s", where, texts[0], texts[1]);
+    }
     for (uint32_t i = 0; i < from->axis_count; i++)
         into->axes[into->axis_count++] = from->axes[i];
     uint32_t at = (uint32_t)(from - group->wheels);

@@ -85,8 +85,14 @@ check "nearest column" 1 "$(grep -c "slowdown" messages)"
 "$program" sweep grid.ini -o two.csv -j 2 > /dev/null 2>&1
 check "two threads" "" "$(cmp rows.csv two.csv 2>&1)"
 for shard in 1 2 3; do "$program" sweep grid.ini -o parts.csv --shard $shard/3 > /dev/null 2>&1; done
-"$program" sweep merge -o parts.csv > said
+"$program" sweep merge -o parts.csv > said 2> messages
 check "three shards" "" "$(cmp rows.csv parts.csv 2>&1)"
+check "errors of all shards" "lspo: warning: cells with an error: 2; see the column error" "$(cat messages)"
+for option in '-j 2' --resume --run '--device host' '--machine rtx4090' '--columns cell' '--format csv' '--shard 1/3' \
+    '--explain 0'; do
+    check "merge with $option" "2 1" "$(status_of "$program" sweep merge -o parts.csv $option) $(
+        grep -c 'takes no --.*, only -o' messages)"
+done
 cp parts.csv.shard-2-of-3 whole-shard
 for cut in 'head -c -5' 'head -n 2' 'head -n -1' 'sed 2d'; do
     $cut whole-shard > parts.csv.shard-2-of-3
@@ -121,6 +127,21 @@ check "compressed" "" "$(gzip -dc rows.csv.gz | cmp rows.csv - 2>&1)"
 check "a line per cell" "$(($(wc -l < rows.csv) - 1))" "$(wc -l < rows.jsonl)"
 check "an object" '{"cell":0,"note":null,"slowdown":1.0,"fits":false,"error":null}' "$(head -n 1 rows.jsonl)"
 
+check "a database of objects" "2 1" "$(status_of "$program" sweep grid.ini -o x.db --format jsonl) $(
+    grep -c 'x.db is a database' messages)"
+
+# Errors are those of all rows, also of a session before; of objects and of any order of the columns.
+for form in 'o.csv --columns error,cell' 'o.jsonl' 'o.csv --columns note,flags,error,cell'; do
+    "$program" sweep grid.ini -o $form --shard 1/1 > /dev/null 2> messages
+    check "errors of $form" 1 "$(grep -c 'cells with an error: 2; see' messages)"
+done
+"$program" sweep grid.ini -o before.csv --shard 2/2 > /dev/null 2> messages
+mv before.csv.shard-2-of-2 before.csv.shard-2-of-2.part
+"$program" sweep grid.ini -o before.csv --shard 2/2 --resume > /dev/null 2> messages
+check "errors of a session before" "1 2" "$(sed -n 's/.*an error: \([0-9]*\);.*/1 \1/p' messages)"
+check "errors without their column" 1 "$(status_of "$program" sweep grid.ini -o x.csv --columns cell > /dev/null
+    grep -c 'cells with an error: 2; the column error says why' messages)"
+
 # A database has the same rows, a picture a line per policy.
 code=$(status_of "$program" sweep grid.ini -o rows.db)
 if [ "$code" = 2 ] && grep -q 'built without SQLite' messages; then
@@ -135,6 +156,12 @@ if command -v gnuplot > /dev/null; then
         "$(status_of "$program" sweep -o rows.csv --plot x=link y=slowdown by=policy) $(cat stdout)"
     check "its lines" 1 "$(grep -c '>zero-layerwise<' rows.svg)"
     check "no such column" 2 "$(status_of "$program" sweep -o rows.csv --plot x=lnk y=slowdown)"
+    for words in 'x=lnk y=slowdown' 'x=link y=slowdown by=plicy' 'x=link y=slowdown --columns link_Bps' \
+        'x=link y=slowdown --shard 1/2' 'x=link y=slowdown --format jsonl'; do
+        check "before the sweep: $words" "2 1" \
+            "$(status_of "$program" sweep grid.ini -o early.csv --plot $words) $(grep -c -- '--plot' messages)"
+    done
+    check "nothing is begun" "" "$(ls early.csv* 2> /dev/null || true)"
 fi
 
 # Measured beside simulated.  A cell that does not fit its cap, and one whose run crashes, are rows with an error.
@@ -176,6 +203,8 @@ for file in csv log; do echo theirs > busy.csv.part.run.$file; done
 touch busy.csv.part
 check "a sweep is there" 2 "$(status_of "$program" sweep measured.ini -o busy.csv --run)"
 check "its files" "theirs theirs" "$(cat busy.csv.part.run.csv busy.csv.part.run.log | xargs)"
+check "a measured row by its key" "lspo sim $(column measured.csv flags | head -n 1)" \
+    "$("$program" sweep measured.ini --run --explain "$(column measured.csv key | head -n 1)")"
 check "one at a time" 2 "$(status_of "$program" sweep measured.ini -o x.csv --run -j 2)"
 "$program" sweep measured.ini --machine paper-laptop -o laptop.csv --columns machine > /dev/null 2>&1
 check "another machine" paper-laptop "$(column laptop.csv machine | sort -u | xargs)"
@@ -398,6 +427,11 @@ wrong "an unknown key" "wrong.ini:5: there is no key 'subspce'; did you mean sub
 wrong "an unknown policy" "wrong.ini:4: policy: 'zeroo'" 'policy = zeroo'
 wrong "zip of unequal lengths" "wrong.ini:7: zip: batch has 2 values, but sequence has 3" 'policy = zero' \
     'batch = 1 2' 'sequence = 8 16 32' 'zip = batch sequence'
+check "zip with --machine" "2 1" "$(
+    printf '%s\n' '[all]' 'machine = paper-laptop rtx4090' 'model = gpt2-774m' 'policy = zero' 'batch = 1 2' \
+        'zip = batch machine' > wrong.ini
+    status_of "$program" sweep wrong.ini -o wrong.csv --machine rtx4090) $(
+    grep -c 'zip: machine of --machine has 1 value, but batch has 2 values' messages)"
 wrong "a constraint of words" "words are compared with = or !=" 'policy = zero' 'where = policy < lsp'
 wrong "a constraint with an unknown word" "wrong.ini:5: where: policy: 'lspp'" 'policy = zero' \
     'where = policy != lspp'
