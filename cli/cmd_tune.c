@@ -190,7 +190,9 @@ static lspo_status_t check_asked(const tune_request_t *request, const lspo_searc
 static lspo_status_t refuse(const tune_request_t *request, const lspo_machine_t *machine, const lspo_search_t *search)
 {
     if (search->candidates > 0)
-        return lspo_error(LSPO_ERR_FIT, "none of %u settings fits %s on %s; `lspo choose` says how much is missing",
+        return lspo_error(LSPO_ERR_FIT,
+                          "none of %u settings fits %s on %s; `lspo choose` says how much is missing "
+                          "and what fits in fewer bits",
                           search->candidates, request->base.model.name, machine->name);
     return lspo_error(LSPO_ERR_INPUT,
                       "no %spolicy%s has all options that are given; `lspo help POLICY` lists those of a policy",

@@ -92,14 +92,14 @@ static lspo_status_t find_band(const char *kind, const char *framework, const ch
     return LSPO_OK;
 }
 
-/* 95 of 100 predictions, and how far a single run is from the median of many. */
+/* 95 of 100 predictions, and how far a single run is from the median of many, which is lognormal: both are distances of
+ * logarithms, so however noisy a machine is, the band grows with it. */
 static lspo_expect_t expect_calibrated(const lspo_machine_t *machine)
 {
-    double error = hypot(calibrated_error, normal_95 * machine->noise.run_sigma);
-    error = error < 1 ? error : calibrated_error;
+    double run = normal_95 * machine->noise.run_sigma;
     return (lspo_expect_t){.basis = LSPO_EXPECT_CALIBRATED,
-                           .low = 1 / (1 + error),
-                           .high = 1 / (1 - error),
+                           .low = exp(-hypot(log1p(calibrated_error), run)),
+                           .high = exp(hypot(log1p(-calibrated_error), run)),
                            .rows = CALIBRATED_PLANS,
                            .mean_error = calibrated_error};
 }

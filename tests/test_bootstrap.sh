@@ -33,6 +33,11 @@ check "reach the experiments as they are" "$folder/results/it's \"here\"; touch 
     "$(cat "$folder/results/build/results")"
 check "an absolute folder of results" "built /tmp/x y" \
     "$(build_in absolute 'RESULTS=/tmp/x y') $(cat "$folder/absolute/build/results")"
+check "flags for configure" built "$(build_in flags 'CONFIGURE_FLAGS=--prefix=/x  --y')"
+check "the same again" built "$(build_in flags 'CONFIGURE_FLAGS=--prefix=/x --y')"
+check "none: those that it has" built "$(build_in flags)"
+check "others, which would not be heard" refused "$(build_in flags CONFIGURE_FLAGS=--prefix=/z)"
+check "says which it has" 1 "$(grep -c "configured with CONFIGURE_FLAGS='--prefix=/x --y'" "$folder/out")"
 for name in "it's" 'a"b' 'a$(touch harm)b' 'a`touch harm`b' 'a;touch harm' 'a#b' 'a\b' 'a*b'; do
     check "the name $name" refused "$(build_in "$name")"
     check "says why" 1 "$(grep -c 'cannot handle' "$folder/out")"
