@@ -23,9 +23,12 @@ lspo_build_lane           for policies of several GPUs or machines, of which the
 lspo_build_op_on          likewise
 '
 
+folders='base kernels plan traces sim real validate sweep cli bench'
+
 # Print the functions that headers of the tree at $1 declare and none of its sources uses, sorted.
 unused() {
-    (cd "$1" && find base kernels plan traces sim real validate cli bench \
+    # shellcheck disable=SC2086 # a list
+    (cd "$1" && find $folders \
         -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort |
         xargs awk '
         {
@@ -50,7 +53,7 @@ unused() {
         END { for (name in declared) if (!(name in used)) print name }') | sort
 }
 
-for folder in base kernels plan traces sim real validate cli bench; do mkdir -p "$scratch/$folder"; done
+for folder in $folders; do mkdir -p "$scratch/$folder"; done
 cat > "$scratch/base/x.h" <<'END'
 /* lspo_in_a_comment(
  * int lspo_in_another(void); */
