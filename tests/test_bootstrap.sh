@@ -20,8 +20,8 @@ echo "$0" > configured
 printf 'all:\n\t@:\nexperiments:\n\t@echo "$$RESULTS_FOLDER" > results\n' > Makefile
 CONFIGURE
     chmod +x "$tree/configure"
-    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u RESULTS -u RESULTS_FOLDER make -s -C "$tree" experiments "$@" \
-        > "$folder/out" 2>&1 && echo built || echo refused
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u RESULTS -u RESULTS_FOLDER -u CONFIGURE_FLAGS \
+        make -s -C "$tree" experiments "$@" > "$folder/out" 2>&1 && echo built || echo refused
 }
 
 check "a plain name" built "$(build_in plain)"
