@@ -15,6 +15,7 @@
 #include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "sim/memory.h"
+#include "sim/sim.h"
 
 enum { TOKENS = 9, D_P = 6, D_Q = 5, R = 2 };
 
@@ -165,7 +166,8 @@ Test(sketch, work_by_hand)
 
 typedef struct {
     double losses[6];
-    uint64_t peak_bytes, planned_peak_bytes;
+    uint64_t peak_bytes, planned_peak_bytes; /* of the run, and of its replay in the order in which ops ran */
+    uint64_t simulated_peak_bytes;           /* in the simulator's order, the same in each run             */
 } outcome_t;
 
 static lspo_status_t batch_of_step(void *context, uint32_t number, uint32_t micro, lspo_batch_t *batch)
@@ -176,6 +178,20 @@ static lspo_status_t batch_of_step(void *context, uint32_t number, uint32_t micr
         batch->targets[i] = (batch->tokens[i] + 1) % 32;
     }
     return LSPO_OK;
+}
+
+static uint64_t simulated_peak(const lspo_plan_t *plan)
+{
+    lspo_machine_t machine;
+    lspo_prediction_t prediction;
+    lspo_trace_t *trace = NULL;
+    uint64_t gpu_bytes, host_bytes;
+    cr_assert_eq(lspo_machine_find("host-reference", &machine), LSPO_OK);
+    cr_assert_eq(lspo_simulate(plan, &machine, &prediction, &trace), LSPO_OK);
+    cr_assert_eq(lspo_memory_replay(plan, trace, &gpu_bytes, &host_bytes), LSPO_OK);
+    lspo_trace_destroy(trace);
+    lspo_prediction_release(&prediction);
+    return gpu_bytes;
 }
 
 static outcome_t train(const char *name, lspo_products_by_t compress_by, lspo_products_by_t apply_by)
@@ -201,6 +217,7 @@ static outcome_t train(const char *name, lspo_products_by_t compress_by, lspo_pr
     memcpy(outcome.losses, lspo_session_losses(session), sizeof outcome.losses);
     outcome.peak_bytes = lspo_device_peak_bytes(device);
     cr_assert_eq(lspo_memory_replay(plan, trace, &outcome.planned_peak_bytes, &host_bytes), LSPO_OK);
+    outcome.simulated_peak_bytes = simulated_peak(plan);
     lspo_trace_destroy(trace);
     lspo_session_destroy(session);
     lspo_device_close(device);
@@ -209,7 +226,7 @@ static outcome_t train(const char *name, lspo_products_by_t compress_by, lspo_pr
 }
 
 /* Each of the two products may be dense: lsp with both has lsp-paper's bits, and lsp-paper with none lsp's.  One alone
- * gives the same steps in another order of sums, in the memory that the plan says. */
+ * gives the same steps in another order of sums, in memory of its own. */
 Test(sketch, each_product_is_chosen_apart)
 {
     outcome_t ours = train("lsp", LSPO_PRODUCTS_AUTO, LSPO_PRODUCTS_AUTO);
@@ -218,6 +235,8 @@ Test(sketch, each_product_is_chosen_apart)
     outcome_t none = train("lsp-paper", LSPO_PRODUCTS_SPARSE, LSPO_PRODUCTS_SPARSE);
     cr_expect_arr_eq(both.losses, paper.losses, sizeof paper.losses);
     cr_expect_arr_eq(none.losses, ours.losses, sizeof ours.losses);
+    cr_expect_eq(both.simulated_peak_bytes, paper.simulated_peak_bytes);
+    cr_expect_eq(none.simulated_peak_bytes, ours.simulated_peak_bytes);
     for (int applies = 0; applies < 2; applies++) {
         outcome_t one = train("lsp", applies ? LSPO_PRODUCTS_SPARSE : LSPO_PRODUCTS_DENSE,
                               applies ? LSPO_PRODUCTS_DENSE : LSPO_PRODUCTS_SPARSE);
@@ -225,6 +244,8 @@ Test(sketch, each_product_is_chosen_apart)
             cr_expect_float_eq(one.losses[i], ours.losses[i], 1e-5);
         cr_expect_gt(memcmp(one.losses, ours.losses, sizeof ours.losses) != 0, 0, "the order of sums is another");
         cr_expect_leq(one.peak_bytes, one.planned_peak_bytes);
+        cr_expect_gt(one.simulated_peak_bytes, ours.simulated_peak_bytes);
+        cr_expect_leq(one.simulated_peak_bytes, paper.simulated_peak_bytes);
     }
 }
 
