@@ -72,26 +72,6 @@ static lspo_plan_t *build(const cell_t *cell)
     return plan;
 }
 
-/* Median seconds to sort a number among `count`. */
-static double sort_s(size_t count)
-{
-    double times_s[REPEATS], *numbers = malloc(count * sizeof *numbers);
-    if (!numbers)
-        fail("memory for numbers");
-    for (int i = 0; i < REPEATS; i++) {
-        uint64_t state = 1;
-        for (size_t k = 0; k < count; k++) {
-            state = state * 6364136223846793005U + 1442695040888963407U;
-            numbers[k] = (double)(state >> 11);
-        }
-        double start_s = measure_thread_s();
-        qsort(numbers, count, sizeof *numbers, measure_order);
-        times_s[i] = measure_thread_s() - start_s;
-    }
-    free(numbers);
-    return measure_median(times_s, REPEATS) / (double)count;
-}
-
 /* The engine by size */
 
 static double play_s(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns)
@@ -150,7 +130,7 @@ static void bench_size(const char *policy_name, uint32_t iterations, int repeats
     if (lspo_cost_plan(&cell.machine, plan, &work_ns) != LSPO_OK)
         fail("pricing a plan");
     double ops = plan->op_count, alone_s = replay_s(plan, &cell.machine, work_ns, repeats) / ops;
-    double number_s = gates ? sort_s(plan->op_count) : 0;
+    double number_s = gates ? measure_sort_s(plan->op_count) : 0;
     set_losses(&cell.machine, 0.1);
     double contended_s = replay_s(plan, &cell.machine, work_ns, repeats) / ops;
     printf("%-16s %8.0f %10.2f %10.3f %14.2f %14.2f %18.2f\n", policy_name, ops, 1e3 * fresh.build_s,
@@ -237,7 +217,7 @@ static double time_wide(uint32_t lane_count, const lspo_machine_t *machine)
 static void bench_lanes(void)
 {
     static const uint32_t counts[] = {4, 40, 400, WIDE_LANES};
-    double number_s = sort_s(WIDE_OPS);
+    double number_s = measure_sort_s(WIDE_OPS);
     printf("engine, %d ops, best of %d\n%8s %14s %18s\n", WIDE_OPS, WIDE_REPEATS, "lanes", "M ops/s",
            "M ops/s contended");
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
@@ -298,7 +278,7 @@ static void bench_predictions(void)
 {
     static const char *const policies[] = {"lsp", "zero-layerwise", "zero", "native"};
     static const uint32_t layers[] = {100, 316, 1000}, iterations[] = {80, 800};
-    double number_s = sort_s((size_t)sorted_a_prediction_most);
+    double number_s = measure_sort_s((size_t)sorted_a_prediction_most);
     printf("predictions with the transition, llama-7b on paper-workstation, median of %d\n", REPEATS);
     printf("%-16s %6s %10s %8s %10s %12s %10s %10s\n", "policy", "layers", "iterations", "ops", "tune ms",
            "simulate ms", "ms", "cells/s");

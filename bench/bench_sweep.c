@@ -10,7 +10,7 @@
 
 #include "bench/measure.h"
 
-enum { CELLS = 3200, REPEATS = 3, SORTED = 12000, SORT_REPEATS = 21 };
+enum { CELLS = 3200, REPEATS = 3, SORTED = 12000 };
 
 static const char grid[] = "[all]\n"
                            "model = llama-7b\n"
@@ -24,23 +24,6 @@ static int fail(const char *what)
 {
     fprintf(stderr, "bench_sweep: %s failed\n", what);
     exit(1);
-}
-
-/* Median seconds to sort a number among SORTED. */
-static double sort_s(void)
-{
-    double times_s[SORT_REPEATS], numbers[SORTED];
-    for (int i = 0; i < SORT_REPEATS; i++) {
-        uint64_t state = 1;
-        for (size_t k = 0; k < SORTED; k++) {
-            state = state * 6364136223846793005U + 1442695040888963407U;
-            numbers[k] = (double)(state >> 11);
-        }
-        double start_s = measure_thread_s();
-        qsort(numbers, SORTED, sizeof *numbers, measure_order);
-        times_s[i] = measure_thread_s() - start_s;
-    }
-    return measure_median(times_s, SORT_REPEATS) / SORTED;
 }
 
 /* CPU seconds of one sweep with one thread. */
@@ -85,7 +68,7 @@ int main(void)
     double all_s = bench_columns("times, peaks, bounds, words",
                                  "cell,policy,iteration_s,slowdown,gpu_busy_s,native_fits,peak_gpu_bytes,fits,"
                                  "peak_gpu_bound_bytes,lower_bound_s,bound,error");
-    measure_gate("all of a cell over as many sorted numbers", all_s / sort_s() / SORTED, 0, 1);
+    measure_gate("all of a cell over as many sorted numbers", all_s / measure_sort_s(SORTED) / SORTED, 0, 1);
     remove("bench-sweep.ini");
     remove("bench-sweep.csv");
     return measure_missed > 0;

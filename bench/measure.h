@@ -3,6 +3,7 @@
 #ifndef LSPO_BENCH_MEASURE_H
 #define LSPO_BENCH_MEASURE_H
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -35,6 +36,30 @@ static inline double measure_median(double *values, size_t count)
 {
     qsort(values, count, sizeof *values, measure_order);
     return count % 2 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
+}
+
+/* Median seconds to sort a number among `count`: a yardstick for work on many small records; ends the program when out
+ * of memory. */
+static inline double measure_sort_s(size_t count)
+{
+    enum { REPEATS_OF_SORT = 21 };
+    double times_s[REPEATS_OF_SORT], *numbers = malloc(count * sizeof *numbers);
+    if (!numbers) {
+        fprintf(stderr, "bench: cannot allocate %zu numbers\n", count);
+        exit(1);
+    }
+    for (int i = 0; i < REPEATS_OF_SORT; i++) {
+        uint64_t state = 1;
+        for (size_t k = 0; k < count; k++) {
+            state = state * 6364136223846793005U + 1442695040888963407U;
+            numbers[k] = (double)(state >> 11);
+        }
+        double start_s = measure_thread_s();
+        qsort(numbers, count, sizeof *numbers, measure_order);
+        times_s[i] = measure_thread_s() - start_s;
+    }
+    free(numbers);
+    return measure_median(times_s, REPEATS_OF_SORT) / (double)count;
 }
 
 /* 64-byte aligned and touched, so that no page fault falls into a measurement; ends the program when out of memory. */
