@@ -13,6 +13,7 @@
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/tune_curve.h"
+#include "cli/tune_explain.h"
 #include "cli/tune_report.h"
 #include "sim/search.h"
 
@@ -20,7 +21,7 @@ enum { RESULTS = 5, CURVES_MOST = 16 };
 
 typedef struct {
     lspo_request_t base; /* first, see cli/request.h */
-    bool exact_only, exhaustive;
+    bool exact_only, exhaustive, explain;
     int objective;      /* lspo_objective_t */
     uint32_t sequences; /* per step; 0: not given */
     double loss;        /* 0: not given */
@@ -95,6 +96,10 @@ static const lspo_arg_t tune_args[] = {
      .help = "simulate all settings that may fit, also those that a bound excludes; the answer is the same",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(tune_request_t, exhaustive)},
+    {.name = "explain",
+     .help = "also show the front of time against memory, and the best in numbers to check: bytes, FLOP, rates",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(tune_request_t, explain)},
     LSPO_FORMAT_ARG("result", offsetof(tune_request_t, base.format)),
 };
 static const lspo_arg_group_t tune_group = LSPO_ARG_GROUP("options", tune_args);
@@ -341,6 +346,46 @@ static lspo_status_t search_parts(whole_t *whole)
     return status;
 }
 
+/* ---- explaining ---- */
+
+/* All of `found` behind those of `all`. */
+static lspo_status_t append(const lspo_search_t *search, lspo_search_t *all)
+{
+    const size_t count = (size_t)all->count + search->count;
+    lspo_found_t *found = realloc(all->found, (count + 1) * sizeof *found);
+    if (found == NULL)
+        return lspo_no_memory("%zu results", count);
+    for (uint32_t i = 0; i < search->count; i++)
+        found[all->count + i] = search->found[i];
+    all->found = found;
+    all->count = (uint32_t)count;
+    all->candidates += search->candidates;
+    all->unfit += search->unfit;
+    all->simulated += search->simulated;
+    return LSPO_OK;
+}
+
+/* The front of all parts. */
+static lspo_status_t find_front(const whole_t *whole, lspo_search_t *front)
+{
+    lspo_progress_t progress;
+    lspo_status_t status = LSPO_OK;
+    lspo_progress_start(&progress);
+    for (uint32_t i = 0; i < whole->count && status == LSPO_OK; i++) {
+        lspo_search_t of_part = {0};
+        lspo_search_options_t options = whole->parts[i].options;
+        options.progress = lspo_progress_update;
+        options.progress_context = &progress;
+        status = lspo_search_front(&options, &of_part);
+        if (status == LSPO_OK)
+            status = append(&of_part, front);
+        lspo_search_release(&of_part);
+    }
+    lspo_progress_end(&progress);
+    lspo_search_front_keep(front);
+    return status;
+}
+
 /* ---- the command ---- */
 
 static lspo_status_t answer(const tune_request_t *request, const whole_t *whole, lspo_tune_report_t *report)
@@ -363,6 +408,24 @@ static lspo_status_t answer(const tune_request_t *request, const whole_t *whole,
     if (status != LSPO_OK)
         return status;
     return lspo_tune_report_write(report, rows, search->count, lspo_format_resolve(request->base.format));
+}
+
+static lspo_status_t explain_and_answer(const tune_request_t *request, const whole_t *whole, lspo_tune_report_t *report)
+{
+    lspo_tune_explain_t explain = {0};
+    lspo_status_t status = LSPO_OK;
+    if (!request->explain)
+        return answer(request, whole, report);
+    status = find_front(whole, &explain.front);
+    if (status == LSPO_OK)
+        status = lspo_tune_explain_arithmetic(report, &whole->search.found[0], &explain);
+    report->goes_on = true;
+    if (status == LSPO_OK)
+        status = answer(request, whole, report);
+    if (status == LSPO_OK)
+        status = lspo_tune_explain_write(report, &explain, lspo_format_resolve(request->base.format));
+    lspo_search_release(&explain.front);
+    return status;
 }
 
 static lspo_status_t usual(void *context, const lspo_policy_t *policy, lspo_workload_t *workload)
@@ -399,7 +462,7 @@ static lspo_status_t search_and_answer(tune_request_t *request, const lspo_machi
                                  .objective = asked.objective,
                                  .objective_name = objective_names[request->objective],
                                  .one_policy = asked.policy != NULL && whole->count == 1};
-    return status == LSPO_OK ? answer(request, whole, &report) : status;
+    return status == LSPO_OK ? explain_and_answer(request, whole, &report) : status;
 }
 
 static lspo_status_t find(tune_request_t *request, int argc, char **argv)
@@ -448,7 +511,7 @@ const lspo_command_t lspo_command_tune = {
                 "lspo tune --model gpt2-774m --machine paper-laptop --exact-only\n"
                 "lspo tune --model gpt2-1.3b --machine rtx3060 --policy zero --objective memory\n"
                 "lspo tune --model gpt2-774m --machine paper-laptop --host-memory 16GiB --format json",
-    .common = "model machine policy objective exact-only sequences gpu-memory host-memory",
+    .common = "model machine policy objective exact-only sequences explain gpu-memory host-memory",
     .details =
         "Any option that is given is held at its value, and policies without it are left out; the others are tried. "
         "The sequences of a step are the same in all settings, so that a step trains the same: --batch and "
@@ -462,6 +525,10 @@ const lspo_command_t lspo_command_tune = {
         "and for a policy that is not exact, the policy and its parameters. A curve of an exact policy stands for all "
         "exact ones, but not for those without one of its parameters that decides the numbers and is not at its "
         "default, such as --adam-basis eigen. Weights in another precision are taken to need as many steps.\n\n"
+        "--explain adds the settings that no other one beats in both time and GPU memory, the fastest first; and of "
+        "the best what a step moves and computes, with the rates that divide it. In CSV these are two more tables "
+        "behind "
+        "an empty line each, in JSON the keys `front` and `arithmetic` beside `results`.\n\n"
         "--gpu-memory and --host-memory are budgets: at most what the machine has. Exit status 4: nothing fits.",
     .groups = (const lspo_arg_group_t *const[]){&tune_group, &lspo_workload_group, &lspo_policy_group,
                                                 &lspo_framework_group, &lspo_override_group, NULL},

@@ -42,20 +42,21 @@ void lspo_tune_double(lspo_machine_t *machine, lspo_tune_part_t part)
 
 /* ---- rows ---- */
 
-static void add_flag(const char *name, const char *value, lspo_tune_row_t *row)
+static void add_flag(const char *name, const char *value, char text[LSPO_TUNE_SETTINGS_BYTES])
 {
-    size_t used = strlen(row->settings);
-    snprintf(row->settings + used, sizeof row->settings - used, "%s--%s %s", used > 0 ? " " : "", name, value);
+    size_t used = strlen(text);
+    snprintf(text + used, LSPO_TUNE_SETTINGS_BYTES - used, "%s--%s %s", used > 0 ? " " : "", name, value);
 }
 
-/* The flags by which the result differs from what the command would do without them. */
-static lspo_status_t describe_settings(const lspo_tune_report_t *report, lspo_tune_row_t *row)
+lspo_status_t lspo_tune_settings(const lspo_tune_report_t *report, const lspo_found_t *found,
+                                 char text[LSPO_TUNE_SETTINGS_BYTES])
 {
-    const lspo_policy_t *policy = row->found->policy;
-    const lspo_workload_t *workload = &row->found->workload;
+    const lspo_policy_t *policy = found->policy;
+    const lspo_workload_t *workload = &found->workload;
     lspo_workload_t usual = *report->workload;
     char value[64], usual_value[64];
     lspo_status_t status = report->usual(report->context, policy, &usual);
+    text[0] = '\0';
     if (status != LSPO_OK)
         return status;
     for (size_t i = 0; i < lspo_workload_field_count; i++) {
@@ -64,14 +65,14 @@ static lspo_status_t describe_settings(const lspo_tune_report_t *report, lspo_tu
         lspo_record_format(field, &usual, usual_value, sizeof usual_value);
         if (strcmp(value, usual_value) != 0 && strcmp(field->name, "batch") != 0 &&
             strcmp(field->name, "iterations") != 0)
-            add_flag(field->name, value, row);
+            add_flag(field->name, value, text);
     }
     for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
         const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
         lspo_parameter_format(parameter, lspo_policy_value(policy, workload, parameter), value, sizeof value);
         lspo_parameter_format(parameter, lspo_policy_value(policy, &usual, parameter), usual_value, sizeof usual_value);
         if (strcmp(value, usual_value) != 0)
-            add_flag(parameter->key, value, row);
+            add_flag(parameter->key, value, text);
     }
     return LSPO_OK;
 }
@@ -93,7 +94,7 @@ lspo_status_t lspo_tune_row(const lspo_tune_report_t *report, const lspo_found_t
     if (status == LSPO_OK)
         status = lspo_expect(plan, report->machine, &row.expect);
     if (status == LSPO_OK)
-        status = describe_settings(report, &row);
+        status = lspo_tune_settings(report, found, row.settings);
     if (status == LSPO_OK)
         *row_out = row;
 destroy:
@@ -108,7 +109,7 @@ typedef struct {
         *expect_basis, *step, *above, *command;
     const char *gain_texts[LSPO_TUNE_PARTS];
     char quality_text[64], step_text[64], above_text[16], gain_buffers[LSPO_TUNE_PARTS][16];
-    char command_text[LSPO_COMMAND_LINE_BYTES + LSPO_TUNE_SETTINGS_BYTES];
+    char command_text[LSPO_TUNE_COMMAND_BYTES];
     uint64_t rank, staleness_steps, batch, accumulation, sequence, whole_tokens_per_s, peak_gpu_bytes, peak_host_bytes,
         peak_gpu_bound_bytes, peak_host_bound_bytes, candidates, unfit, simulated;
     double steps, time_to_loss_s, iteration_s, expect_low_s, expect_high_s, tokens_per_s, lower_bound_s,
@@ -184,9 +185,9 @@ static const lspo_field_t gain_columns[] = {
     TEXT("host memory", gain_texts[LSPO_TUNE_HOST_MEMORY]),
 };
 
-/* "exact", "up to 7 steps late", "compressed: subspace 1024 nnz 8": the parameters that a search may raise. */
-static void describe_quality(const lspo_found_t *found, uint32_t late, size_t text_bytes, char *text)
+void lspo_tune_quality(const lspo_found_t *found, size_t text_bytes, char *text)
 {
+    const uint32_t late = lspo_policy_staleness(found->policy, &found->workload);
     const lspo_parameter_t *parameter = lspo_search_raised(found->policy, 0);
     snprintf(text, text_bytes, "%s", lspo_semantics_name(found->policy->semantics));
     if (late > 0)
@@ -210,14 +211,14 @@ static void describe_gains(const lspo_tune_row_t *row, record_t *record)
     }
 }
 
-static lspo_status_t write_command(const lspo_tune_report_t *report, const lspo_tune_row_t *row, const char *command,
-                                   size_t text_bytes, char *text)
+lspo_status_t lspo_tune_command(const lspo_tune_report_t *report, const lspo_found_t *found, const char *settings,
+                                const char *command, char text[LSPO_TUNE_COMMAND_BYTES])
 {
-    lspo_status_t status = lspo_command_line_write(report->line, command, row->found->policy,
-                                                   row->found->workload.batch, text, LSPO_COMMAND_LINE_BYTES);
-    if (status == LSPO_OK && row->settings[0] != '\0') {
+    lspo_status_t status = lspo_command_line_write(report->line, command, found->policy, found->workload.batch, text,
+                                                   LSPO_COMMAND_LINE_BYTES);
+    if (status == LSPO_OK && settings[0] != '\0') {
         size_t used = strlen(text);
-        snprintf(text + used, text_bytes - used, " %s", row->settings);
+        snprintf(text + used, LSPO_TUNE_COMMAND_BYTES - used, " %s", settings);
     }
     return status;
 }
@@ -265,12 +266,12 @@ static lspo_status_t fill_record(const lspo_tune_report_t *report, const lspo_tu
     record->step = record->step_text;
     record->above = record->above_text;
     record->command = record->command_text;
-    describe_quality(found, (uint32_t)record->staleness_steps, sizeof record->quality_text, record->quality_text);
+    lspo_tune_quality(found, sizeof record->quality_text, record->quality_text);
     lspo_format_step(record->iteration_s, &row->expect, sizeof record->step_text, record->step_text);
     snprintf(record->above_text, sizeof record->above_text, "%.1f %%",
              100 * (record->iteration_s / record->lower_bound_s - 1));
     describe_gains(row, record);
-    return write_command(report, row, "sim", sizeof record->command_text, record->command_text);
+    return lspo_tune_command(report, found, row->settings, "sim", record->command_text);
 }
 
 /* ---- for people ---- */
@@ -311,7 +312,7 @@ static lspo_status_t write_for_people(const lspo_tune_report_t *report, const ls
                                       const record_t *records, uint32_t count)
 {
     const people_t people = {report, records, count};
-    char text[LSPO_COMMAND_LINE_BYTES + LSPO_TUNE_SETTINGS_BYTES];
+    char text[LSPO_TUNE_COMMAND_BYTES];
     lspo_wrap_print(stdout, print_headline, &people);
     puts("");
     lspo_status_t status = write_table(records, count, columns, sizeof columns / sizeof columns[0], LSPO_FORMAT_TABLE);
@@ -333,7 +334,7 @@ static lspo_status_t write_for_people(const lspo_tune_report_t *report, const ls
     puts("");
     for (uint32_t i = 0; i < count; i++)
         printf("%" PRIu64 ".  %s\n", records[i].rank, records[i].command);
-    status = write_command(report, &rows[0], "run", sizeof text, text);
+    status = lspo_tune_command(report, rows[0].found, rows[0].settings, "run", text);
     if (status == LSPO_OK)
         printf("measure the first on a GPU:  %s\n", text);
     return status;
@@ -348,6 +349,8 @@ lspo_status_t lspo_tune_report_write(const lspo_tune_report_t *report, const lsp
         status = fill_record(report, &rows[i], &records[i]);
         records[i].rank = i + 1;
     }
+    if (report->goes_on && format == LSPO_FORMAT_JSON)
+        fputs("{\"results\": ", stdout);
     if (status == LSPO_OK && format == LSPO_FORMAT_TABLE)
         status = write_for_people(report, rows, records, count);
     else if (status == LSPO_OK)

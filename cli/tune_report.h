@@ -36,9 +36,10 @@ typedef struct {
     lspo_objective_t objective;
     const char *objective_name;
     bool one_policy; /* all results are of one */
+    bool goes_on;    /* in JSON, begin an object with the key "results" that another writer ends */
 } lspo_tune_report_t;
 
-enum { LSPO_TUNE_SETTINGS_BYTES = 512 };
+enum { LSPO_TUNE_SETTINGS_BYTES = 512, LSPO_TUNE_COMMAND_BYTES = LSPO_COMMAND_LINE_BYTES + LSPO_TUNE_SETTINGS_BYTES };
 
 typedef struct {
     const lspo_found_t *found;
@@ -50,6 +51,15 @@ typedef struct {
 
 /* Predict a result; the gains are left to the caller. */
 lspo_status_t lspo_tune_row(const lspo_tune_report_t *report, const lspo_found_t *found, lspo_tune_row_t *row_out);
+
+/* The flags by which a result differs from what the command would do without them, besides --policy and --batch. */
+lspo_status_t lspo_tune_settings(const lspo_tune_report_t *report, const lspo_found_t *found,
+                                 char text[LSPO_TUNE_SETTINGS_BYTES]);
+/* "exact", "up to 7 steps late", "compressed: subspace 1024 nnz 8": the parameters that a search may raise. */
+void lspo_tune_quality(const lspo_found_t *found, size_t text_bytes, char *text);
+/* "lspo COMMAND" with the settings; `command` is sim or run. */
+lspo_status_t lspo_tune_command(const lspo_tune_report_t *report, const lspo_found_t *found, const char *settings,
+                                const char *command, char text[LSPO_TUNE_COMMAND_BYTES]);
 
 /* Write the rows to standard output. */
 lspo_status_t lspo_tune_report_write(const lspo_tune_report_t *report, const lspo_tune_row_t *rows, uint32_t count,

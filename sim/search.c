@@ -4,14 +4,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "sim/bound.h"
-#include "sim/cost.h"
 #include "sim/search_axes.h"
-#include "sim/tune.h"
+#include "sim/search_parts.h"
 
 /* Rounding errors of bounds and times stay below this share. */
 static const double tolerance = 1e-9;
-static const double raise_most = 1.01, order_least = 0.999;
 
 typedef struct {
     uint32_t candidate;
@@ -30,43 +27,20 @@ typedef struct {
 
 /* Bounds */
 
-static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *machine, double *busy_s_out)
-{
-    uint64_t *work_ns = NULL;
-    lspo_status_t status = lspo_cost_plan(machine, plan, &work_ns);
-    if (status == LSPO_OK)
-        status = lspo_bound_busy(plan, work_ns, busy_s_out);
-    free(work_ns);
-    return status;
-}
-
-/* Adds the candidate to those that are simulated, unless its static memory alone is too much.  The plan has the
- * products of projectors that lspo_fit_try() takes: other ones may be busy for longer. */
+/* Adds the candidate to those that are simulated, unless its static memory alone is too much. */
 static lspo_status_t rate(searcher_t *searcher, uint32_t index)
 {
     const lspo_search_options_t *options = searcher->options;
-    const lspo_candidate_t *candidate = &searcher->candidates.list[index];
-    lspo_workload_t workload = candidate->workload;
-    rated_t rated = {.candidate = index, .steps = 1};
-    lspo_plan_t *plan = NULL;
-    double busy_s = 0;
-    if (options->objective == LSPO_OBJECTIVE_TIME_TO_LOSS)
-        rated.steps = options->steps(options->context, candidate->policy, &candidate->workload);
-    if (isnan(rated.steps))
-        return LSPO_OK;
-    lspo_tune_products(candidate->policy, options->machine, &workload);
-    lspo_status_t status = lspo_plan_build(options->model, &workload, candidate->policy, &plan);
-    if (status != LSPO_OK)
+    const bool times = options->objective != LSPO_OBJECTIVE_MEMORY;
+    lspo_rating_t rating;
+    lspo_status_t status = lspo_search_rate(options, &searcher->candidates.list[index], times, &rating);
+    if (status != LSPO_OK || rating.unknown)
         return status;
-    bool may_fit = lspo_fits(options->machine, plan->gpu_static_bytes, plan->host_static_bytes);
-    if (may_fit && options->objective != LSPO_OBJECTIVE_MEMORY)
-        status = busy_of(plan, options->machine, &busy_s);
-    rated.bound = options->objective == LSPO_OBJECTIVE_MEMORY ? (double)plan->gpu_static_bytes : rated.steps * busy_s;
-    searcher->result.unfit += !may_fit;
-    if (may_fit)
-        searcher->rated[searcher->rated_count++] = rated;
-    lspo_plan_destroy(plan);
-    return status;
+    searcher->result.unfit += !rating.may_fit;
+    if (rating.may_fit)
+        searcher->rated[searcher->rated_count++] =
+            (rated_t){index, rating.steps, times ? rating.steps * rating.busy_s : (double)rating.gpu_static_bytes};
+    return LSPO_OK;
 }
 
 static int compare_rated(const void *left, const void *right)
@@ -78,13 +52,6 @@ static int compare_rated(const void *left, const void *right)
 }
 
 /* Results */
-
-static double objective_of(const lspo_search_options_t *options, const lspo_found_t *found)
-{
-    if (options->objective == LSPO_OBJECTIVE_MEMORY)
-        return (double)found->fit.gpu_bytes;
-    return found->steps * found->fit.iteration_s;
-}
 
 /* Equal ones in the order of time, then of candidates. */
 static bool precedes(const lspo_found_t *a, uint32_t a_number, const lspo_found_t *b, uint32_t b_number)
@@ -150,15 +117,6 @@ static void enter(searcher_t *searcher, const lspo_found_t *found, uint32_t numb
     searcher->number[at] = number;
 }
 
-static lspo_status_t simulate(const lspo_search_options_t *options, lspo_found_t *found)
-{
-    const lspo_fit_question_t question = {options->model, found->workload, found->policy, options->machine};
-    lspo_status_t status = lspo_fit_try(&question, &found->fit);
-    if (status == LSPO_OK)
-        found->objective = objective_of(options, found);
-    return status;
-}
-
 static lspo_status_t search_rated(searcher_t *searcher)
 {
     const lspo_search_options_t *options = searcher->options;
@@ -170,7 +128,7 @@ static lspo_status_t search_rated(searcher_t *searcher)
             continue;
         if (options->progress != NULL)
             options->progress(options->progress_context, candidate->policy->name, i, searcher->rated_count);
-        lspo_status_t status = simulate(options, &found);
+        lspo_status_t status = lspo_search_simulate(options, &found);
         if (status != LSPO_OK)
             return status;
         searcher->result.simulated++;
@@ -183,63 +141,13 @@ static lspo_status_t search_rated(searcher_t *searcher)
 
 /* Refinement */
 
-/* Double the parameter while that takes hardly longer. */
-static lspo_status_t raise_parameter(const lspo_search_options_t *options, const lspo_parameter_t *parameter,
-                                     double objective_most, lspo_found_t *found)
-{
-    lspo_status_t status = LSPO_OK;
-    while (status == LSPO_OK) {
-        lspo_found_t higher = *found;
-        const lspo_candidate_t candidate = {found->policy, found->workload};
-        void *slot = lspo_policy_slot(found->policy, &higher.workload, parameter);
-        double value = 2 * lspo_parameter_number(parameter, slot);
-        if (!lspo_search_allows(options, &candidate, parameter, value))
-            break;
-        lspo_parameter_store(parameter, value, slot);
-        status = simulate(options, &higher);
-        if (status != LSPO_OK || !higher.fit.fits || higher.objective > objective_most)
-            break;
-        *found = higher;
-    }
-    return status;
-}
-
-static lspo_status_t raise_all(const lspo_search_options_t *options, lspo_found_t *found)
-{
-    lspo_status_t status = LSPO_OK;
-    const double objective_most = raise_most * found->objective;
-    const lspo_parameter_t *parameter = lspo_search_raised(found->policy, 0);
-    /* Another parameter of the numbers would need a loss curve of its own. */
-    if (options->objective == LSPO_OBJECTIVE_TIME_TO_LOSS)
-        return LSPO_OK;
-    for (size_t i = 0; parameter != NULL && status == LSPO_OK; parameter = lspo_search_raised(found->policy, ++i))
-        if (options->holds == NULL || !options->holds(options->context, parameter))
-            status = raise_parameter(options, parameter, objective_most, found);
-    return status;
-}
-
-static lspo_status_t try_order(const lspo_search_options_t *options, lspo_found_t *found)
-{
-    lspo_found_t ordered = *found;
-    if (options->holds_order || options->objective == LSPO_OBJECTIVE_MEMORY)
-        return LSPO_OK;
-    ordered.workload.order = LSPO_ORDER_AUTO;
-    lspo_status_t status = simulate(options, &ordered);
-    if (status == LSPO_OK && ordered.fit.fits && ordered.objective < order_least * found->objective)
-        *found = ordered;
-    return status;
-}
-
 /* Each result by itself, then in the order of what they have become. */
 static lspo_status_t refine(searcher_t *searcher)
 {
     lspo_search_t *result = &searcher->result;
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; i < result->count && status == LSPO_OK; i++) {
-        status = raise_all(searcher->options, &result->found[i]);
-        if (status == LSPO_OK)
-            status = try_order(searcher->options, &result->found[i]);
-    }
+    for (uint32_t i = 0; i < result->count && status == LSPO_OK; i++)
+        status = lspo_search_refine(searcher->options, &result->found[i]);
     for (uint32_t i = 1; i < result->count; i++) {
         lspo_found_t found = result->found[i];
         uint32_t number = searcher->number[i], at = i;

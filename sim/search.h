@@ -75,4 +75,12 @@ typedef struct {
 lspo_status_t lspo_search(const lspo_search_options_t *options, lspo_search_t *search_out);
 void lspo_search_release(lspo_search_t *search);
 
+/* The front of time against memory: of the candidates that fit, refined as above, those than which no other one needs
+ * less GPU memory and not more time.  The fastest first; each next one takes longer and needs less memory.  `objective`
+ * is the time, to the loss for LSPO_OBJECTIVE_TIME_TO_LOSS, else of a step.  Candidates whose bounds of time and memory
+ * are above a result are not simulated, except with `exhaustive`. */
+lspo_status_t lspo_search_front(const lspo_search_options_t *options, lspo_search_t *front_out);
+/* Of results in any order, such as those of several searches for the front, the front. */
+void lspo_search_front_keep(lspo_search_t *front);
+
 #endif

@@ -295,3 +295,58 @@ Test(search, only_admitted_policies_are_found)
         cr_expect(has_subspace(NULL, search.found[i].policy), "%s", search.found[i].policy->name);
     lspo_search_release(&search);
 }
+
+/* No other one is as fast with less memory, or as small and faster; naive loops over all candidates. */
+static bool is_beaten(const lspo_fit_t *fits, size_t count, const lspo_fit_t *fit)
+{
+    bool beaten = false;
+    for (size_t i = 0; i < count; i++)
+        beaten =
+            beaten || (fits[i].fits && fits[i].iteration_s <= fit->iteration_s && fits[i].gpu_bytes <= fit->gpu_bytes &&
+                       (fits[i].iteration_s < fit->iteration_s || fits[i].gpu_bytes < fit->gpu_bytes));
+    return beaten;
+}
+
+static void expect_front(const question_t *question, const lspo_search_t *front)
+{
+    lspo_candidates_t all = {0};
+    cr_assert_eq(lspo_search_candidates(&question->options, &all), LSPO_OK);
+    lspo_fit_t *fits = calloc(all.count, sizeof *fits);
+    cr_assert_not_null(fits);
+    for (size_t i = 0; i < all.count; i++) {
+        const lspo_fit_question_t asked = {&question->model, all.list[i].workload, all.list[i].policy,
+                                           &question->machine};
+        cr_assert_eq(lspo_fit_try(&asked, &fits[i]), LSPO_OK);
+    }
+    for (uint32_t i = 0; i < front->count; i++)
+        cr_expect_not(is_beaten(fits, all.count, &front->found[i].fit), "point %u of the front", i);
+    for (size_t i = 0; i < all.count; i++) {
+        bool found = !fits[i].fits || is_beaten(fits, all.count, &fits[i]);
+        for (uint32_t k = 0; k < front->count && !found; k++)
+            found = front->found[k].fit.gpu_bytes == fits[i].gpu_bytes &&
+                    fabs(front->found[k].fit.iteration_s / fits[i].iteration_s - 1) < 1e-12;
+        cr_expect(found, "%s, which none beats, is not on the front", all.list[i].policy->name);
+    }
+    free(fits);
+    lspo_search_candidates_release(&all);
+}
+
+Test(search, the_front_is_what_no_setting_beats)
+{
+    static const char *const policies[] = {"zero", "stream"};
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        question_t question;
+        lspo_search_t front = {0}, whole = {0};
+        ask("gpt2-774m", "paper-laptop", policies[i], 2, &question);
+        question.options.holds_order = true;
+        cr_assert_eq(lspo_search_front(&question.options, &front), LSPO_OK);
+        cr_expect_gt(front.count, 1u);
+        expect_front(&question, &front);
+        question.options.exhaustive = true;
+        cr_assert_eq(lspo_search_front(&question.options, &whole), LSPO_OK);
+        expect_same_results(&front, &whole, policies[i]);
+        cr_expect_leq(front.simulated, whole.simulated);
+        lspo_search_release(&front);
+        lspo_search_release(&whole);
+    }
+}

@@ -1,0 +1,120 @@
+/* search_parts.c - see search_parts.h. */
+#include "sim/search_parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "sim/bound.h"
+#include "sim/cost.h"
+#include "sim/tune.h"
+
+static const double raise_most = 1.01, order_least = 0.999;
+
+static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *machine, double *busy_s_out)
+{
+    uint64_t *work_ns = NULL;
+    lspo_status_t status = lspo_cost_plan(machine, plan, &work_ns);
+    if (status == LSPO_OK)
+        status = lspo_bound_busy(plan, work_ns, busy_s_out);
+    free(work_ns);
+    return status;
+}
+
+/* The plan has the products of projectors that lspo_fit_try() takes: other ones may be busy for longer. */
+lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_candidate_t *candidate, bool times,
+                               lspo_rating_t *rating_out)
+{
+    lspo_workload_t workload = candidate->workload;
+    lspo_rating_t rating = {.steps = 1};
+    lspo_plan_t *plan = NULL;
+    if (options->objective == LSPO_OBJECTIVE_TIME_TO_LOSS)
+        rating.steps = options->steps(options->context, candidate->policy, &candidate->workload);
+    rating.unknown = isnan(rating.steps);
+    if (rating.unknown) {
+        *rating_out = rating;
+        return LSPO_OK;
+    }
+    lspo_tune_products(candidate->policy, options->machine, &workload);
+    lspo_status_t status = lspo_plan_build(options->model, &workload, candidate->policy, &plan);
+    if (status != LSPO_OK)
+        return status;
+    rating.gpu_static_bytes = plan->gpu_static_bytes;
+    rating.may_fit = lspo_fits(options->machine, plan->gpu_static_bytes, plan->host_static_bytes);
+    if (rating.may_fit && times)
+        status = busy_of(plan, options->machine, &rating.busy_s);
+    lspo_plan_destroy(plan);
+    if (status == LSPO_OK)
+        *rating_out = rating;
+    return status;
+}
+
+static double objective_of(const lspo_search_options_t *options, const lspo_found_t *found)
+{
+    if (options->objective == LSPO_OBJECTIVE_MEMORY)
+        return (double)found->fit.gpu_bytes;
+    return found->steps * found->fit.iteration_s;
+}
+
+lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    const lspo_fit_question_t question = {options->model, found->workload, found->policy, options->machine};
+    lspo_status_t status = lspo_fit_try(&question, &found->fit);
+    if (status == LSPO_OK)
+        found->objective = objective_of(options, found);
+    return status;
+}
+
+/* Refinement */
+
+/* Double the parameter while that takes hardly longer. */
+static lspo_status_t raise_parameter(const lspo_search_options_t *options, const lspo_parameter_t *parameter,
+                                     double objective_most, lspo_found_t *found)
+{
+    lspo_status_t status = LSPO_OK;
+    while (status == LSPO_OK) {
+        lspo_found_t higher = *found;
+        const lspo_candidate_t candidate = {found->policy, found->workload};
+        void *slot = lspo_policy_slot(found->policy, &higher.workload, parameter);
+        double value = 2 * lspo_parameter_number(parameter, slot);
+        if (!lspo_search_allows(options, &candidate, parameter, value))
+            break;
+        lspo_parameter_store(parameter, value, slot);
+        status = lspo_search_simulate(options, &higher);
+        if (status != LSPO_OK || !higher.fit.fits || higher.objective > objective_most)
+            break;
+        *found = higher;
+    }
+    return status;
+}
+
+static lspo_status_t raise_all(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    lspo_status_t status = LSPO_OK;
+    const double objective_most = raise_most * found->objective;
+    const lspo_parameter_t *parameter = lspo_search_raised(found->policy, 0);
+    /* Another parameter of the numbers would need a loss curve of its own. */
+    if (options->objective == LSPO_OBJECTIVE_TIME_TO_LOSS)
+        return LSPO_OK;
+    for (size_t i = 0; parameter != NULL && status == LSPO_OK; parameter = lspo_search_raised(found->policy, ++i))
+        if (options->holds == NULL || !options->holds(options->context, parameter))
+            status = raise_parameter(options, parameter, objective_most, found);
+    return status;
+}
+
+static lspo_status_t try_order(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    lspo_found_t ordered = *found;
+    if (options->holds_order || options->objective == LSPO_OBJECTIVE_MEMORY)
+        return LSPO_OK;
+    ordered.workload.order = LSPO_ORDER_AUTO;
+    lspo_status_t status = lspo_search_simulate(options, &ordered);
+    if (status == LSPO_OK && ordered.fit.fits && ordered.objective < order_least * found->objective)
+        *found = ordered;
+    return status;
+}
+
+lspo_status_t lspo_search_refine(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    lspo_status_t status = raise_all(options, found);
+    return status == LSPO_OK ? try_order(options, found) : status;
+}

@@ -1,0 +1,30 @@
+/* search_parts.h - what a search does with one candidate: rate it, simulate it, refine it. */
+#ifndef LSPO_SIM_SEARCH_PARTS_H
+#define LSPO_SIM_SEARCH_PARTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "sim/search.h"
+#include "sim/search_axes.h"
+
+/* What is known at the cost of a plan. */
+typedef struct {
+    bool unknown;              /* nobody knows how many steps it needs: the rest is 0 */
+    bool may_fit;              /* static memory alone is not too much */
+    double steps;              /* as in lspo_found_t */
+    double busy_s;             /* no step is shorter; 0 if times are not asked for, or it cannot fit */
+    uint64_t gpu_static_bytes; /* no peak is lower */
+} lspo_rating_t;
+
+lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_candidate_t *candidate, bool times,
+                               lspo_rating_t *rating_out);
+
+/* Predicts found->policy with found->workload: sets found->fit and found->objective. */
+lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, lspo_found_t *found);
+
+/* Subspace, nnz, rank and order, as search.h says. */
+lspo_status_t lspo_search_refine(const lspo_search_options_t *options, lspo_found_t *found);
+
+#endif
