@@ -6,14 +6,12 @@
 #include "base/output_file.h"
 #include "base/table.h"
 #include "cli/args.h"
+#include "cli/calibration.h"
 #include "cli/command.h"
 #include "cli/gnuplot.h"
-#include "cli/progress.h"
 #include "cli/request.h"
-#include "cli/version.h"
 #include "real/calibrate/calibrate.h"
 #include "real/calibrate/report.h"
-#include "validate/trainings.h"
 
 typedef struct {
     const char *device, *path, *samples, *plot;
@@ -74,21 +72,6 @@ static const lspo_arg_t calibrate_args[] = {
      .offset_bytes = offsetof(calibrate_request_t, format)},
 };
 
-static lspo_status_t write_profile(const lspo_calibration_result_t *result, const calibrate_request_t *request)
-{
-    char comment[1024];
-    lspo_output_t output;
-    snprintf(comment, sizeof comment, "Measured by lspo %s (%s): lspo calibrate --device %s --precision %s%s\n%s",
-             PACKAGE_VERSION, LSPO_GIT_ID, request->device, precision_names[request->precision],
-             request->quick ? " --quick" : "", result->topology);
-    if (request->path == NULL)
-        return lspo_calibration_write_profile(result, comment, stdout);
-    lspo_status_t status = lspo_output_open(request->path, &output);
-    if (status != LSPO_OK)
-        return status;
-    return lspo_output_finish(&output, lspo_calibration_write_profile(result, comment, output.file));
-}
-
 /* machine.ini gives machine.samples.csv; replaces any extension. */
 static void default_samples_path(const char *profile, char *path, size_t path_bytes)
 {
@@ -106,7 +89,8 @@ static lspo_status_t write_samples(const lspo_calibration_result_t *result, cons
     return lspo_output_finish(&output, lspo_calibration_write_samples(result, output.file));
 }
 
-static lspo_status_t write_all(const lspo_calibration_result_t *result, const calibrate_request_t *request)
+static lspo_status_t write_all(const lspo_calibration_result_t *result, const lspo_calibrate_options_t *options,
+                               const calibrate_request_t *request)
 {
     char beside[4096];
     const char *samples = request->samples;
@@ -115,7 +99,7 @@ static lspo_status_t write_all(const lspo_calibration_result_t *result, const ca
         default_samples_path(first, beside, sizeof beside);
         samples = beside;
     }
-    lspo_status_t status = write_profile(result, request);
+    lspo_status_t status = lspo_calibration_write(result, options, request->path);
     if (status != LSPO_OK)
         return status;
     if (samples != NULL)
@@ -131,35 +115,17 @@ static lspo_status_t write_all(const lspo_calibration_result_t *result, const ca
     return status;
 }
 
-/* Also calibrate by trainings, on the host. */
-static lspo_status_t calibrate_all(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result)
-{
-    lspo_status_t status = lspo_calibrate(options, result);
-    if (status != LSPO_OK)
-        return status;
-    if (strcmp(options->device, "host") == 0)
-        status = lspo_calibrate_trainings(options, result);
-    if (status != LSPO_OK)
-        lspo_calibration_release(result);
-    return status;
-}
-
 static lspo_status_t measure(const calibrate_request_t *request)
 {
     lspo_calibration_result_t result;
-    lspo_progress_t progress;
-    lspo_calibrate_options_t options = {.device = request->device,
-                                        .precision = (lspo_precision_t)request->precision,
-                                        .quick = request->quick,
-                                        .cpu_threads = request->cpu_threads,
-                                        .progress = lspo_progress_update,
-                                        .progress_context = &progress};
-    lspo_progress_start(&progress);
-    lspo_status_t status = calibrate_all(&options, &result);
-    lspo_progress_end(&progress);
+    const lspo_calibrate_options_t options = {.device = request->device,
+                                              .precision = (lspo_precision_t)request->precision,
+                                              .quick = request->quick,
+                                              .cpu_threads = request->cpu_threads};
+    lspo_status_t status = lspo_calibration_measure(&options, &result);
     if (status != LSPO_OK)
         return status;
-    status = write_all(&result, request);
+    status = write_all(&result, &options, request);
     lspo_calibration_release(&result);
     return status;
 }
@@ -188,7 +154,7 @@ static lspo_status_t calibrate(int argc, char **argv)
     if (status != LSPO_OK)
         return status;
     if (request.precision < 0)
-        request.precision = strcmp(request.device, "host") == 0 ? LSPO_FP32 : LSPO_BF16;
+        request.precision = lspo_calibration_precision(request.device);
     status = check_outputs(&request);
     if (status != LSPO_OK)
         return status;

@@ -11,6 +11,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
+#include "cli/machine_named.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/sim_report.h"
@@ -43,9 +44,9 @@ static const lspo_arg_t choose_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(choose_request_t, base.model_name)},
     {.name = "machine",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|auto",
      .list = "machines",
-     .help = "machine to predict; help: list machines",
+     .help = "machine to predict; auto: this one, measured once; help: list machines",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(choose_request_t, base.machine_name)},
     {.name = "exact-only",

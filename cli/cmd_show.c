@@ -8,6 +8,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/help.h"
+#include "cli/machine_named.h"
 #include "cli/plan_json.h"
 #include "cli/request.h"
 #include "plan/presets.h"

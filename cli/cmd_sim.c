@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/judge.h"
+#include "cli/machine_named.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/result.h"
@@ -24,9 +25,9 @@ static const lspo_arg_t sim_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_sim_request_t, base.model_name)},
     {.name = "machine",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|auto",
      .list = "machines",
-     .help = "machine to predict (paper-workstation); help: list machines",
+     .help = "machine to predict (paper-workstation); auto: this one, measured once; help: list machines",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_sim_request_t, base.machine_name)},
     {.name = "policy",

@@ -10,6 +10,7 @@
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
+#include "cli/machine_named.h"
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "cli/tune_curve.h"
@@ -54,9 +55,9 @@ static const lspo_arg_t tune_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(tune_request_t, base.model_name)},
     {.name = "machine",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|auto",
      .list = "machines",
-     .help = "machine to predict; help: list machines",
+     .help = "machine to predict; auto: this one, measured once; help: list machines",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(tune_request_t, base.machine_name)},
     {.name = "policy",
@@ -209,7 +210,7 @@ static lspo_status_t check_budgets(const lspo_request_t *base)
 {
     lspo_machine_t machine;
     char text[32];
-    lspo_status_t status = lspo_machine_find(base->machine_name, &machine);
+    lspo_status_t status = lspo_machine_named(base->machine_name, &machine);
     if (status != LSPO_OK)
         return status;
     if ((double)base->overrides.gpu_memory_bytes > machine.gpu.memory_bytes)
@@ -529,6 +530,8 @@ const lspo_command_t lspo_command_tune = {
         "the best what a step moves and computes, with the rates that divide it. In CSV these are two more tables "
         "behind "
         "an empty line each, in JSON the keys `front` and `arithmetic` beside `results`.\n\n"
+        "--machine auto is this machine; without a profile in $XDG_CACHE_HOME/lspo or ~/.cache/lspo it is measured "
+        "first, for half a minute.\n\n"
         "--gpu-memory and --host-memory are budgets: at most what the machine has. Exit status 4: nothing fits.",
     .groups = (const lspo_arg_group_t *const[]){&tune_group, &lspo_workload_group, &lspo_policy_group,
                                                 &lspo_framework_group, &lspo_override_group, NULL},

@@ -485,9 +485,3 @@ lspo_status_t lspo_request_use_machine(lspo_request_t *request, lspo_machine_t *
     request->framework_sums = machine->software.host_sums > 0 ? LSPO_ACCUMULATE_ON_HOST : LSPO_ACCUMULATE_ON_GPU;
     return lspo_request_own_values(request, request->policy, &request->workload);
 }
-
-lspo_status_t lspo_request_machine(lspo_request_t *request, lspo_machine_t *machine_out)
-{
-    lspo_status_t status = lspo_machine_find(request->machine_name, machine_out);
-    return status != LSPO_OK ? status : lspo_request_use_machine(request, machine_out);
-}

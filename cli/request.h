@@ -120,8 +120,6 @@ lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_mac
 /* Apply the overrides to the request's machine, and take what its framework decides about the plan: --transfer and
  * --gradient-buffers where they are not given.  After lspo_request_parse(). */
 lspo_status_t lspo_request_use_machine(lspo_request_t *request, lspo_machine_t *machine);
-/* Find the machine first. */
-lspo_status_t lspo_request_machine(lspo_request_t *request, lspo_machine_t *machine_out);
 /* The same as caps of a device.  LSPO_ERR_INPUT for a --set that cannot be imposed on a device (a GEMM rate). */
 lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps);
 /* These caps, and those that only a device has. */

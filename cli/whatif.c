@@ -9,6 +9,7 @@
 
 #include "base/units.h"
 #include "base/words.h"
+#include "cli/machine_named.h"
 #include "plan/expect.h"
 #include "plan/policies/shared.h"
 #include "sim/fit.h"
