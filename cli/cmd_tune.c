@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/output_file.h"
 #include "cli/args.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
@@ -23,9 +24,10 @@ enum { RESULTS = 5, CURVES_MOST = 16 };
 typedef struct {
     lspo_request_t base; /* first, see cli/request.h */
     bool exact_only, exhaustive, explain;
-    int objective;      /* lspo_objective_t */
-    uint32_t sequences; /* per step; 0: not given */
-    double loss;        /* 0: not given */
+    int objective;                  /* lspo_objective_t */
+    const char *configuration_path; /* NULL: not given */
+    uint32_t sequences;             /* per step; 0: not given */
+    double loss;                    /* 0: not given */
     const char *curves[CURVES_MOST];
     uint32_t curve_count;
 } tune_request_t;
@@ -101,6 +103,11 @@ static const lspo_arg_t tune_args[] = {
      .help = "also show the front of time against memory, and the best in numbers to check: bytes, FLOP, rates",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(tune_request_t, explain)},
+    {.name = "configuration",
+     .value = "FILE",
+     .help = "write the best as a configuration of DeepSpeed, or lines for torchao, where one of them has its policy",
+     .store = lspo_arg_output,
+     .offset_bytes = offsetof(tune_request_t, configuration_path)},
     LSPO_FORMAT_ARG("result", offsetof(tune_request_t, base.format)),
 };
 static const lspo_arg_group_t tune_group = LSPO_ARG_GROUP("options", tune_args);
@@ -389,6 +396,21 @@ static lspo_status_t find_front(const whole_t *whole, lspo_search_t *front)
 
 /* ---- the command ---- */
 
+static lspo_status_t write_configuration(const lspo_tune_row_t *row, const char *path)
+{
+    lspo_output_t output;
+    if (row->configuration.framework == NULL)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--configuration %s: neither DeepSpeed nor torchao has what is best here, %s %s; hold a "
+                          "--policy that `lspo help POLICY` says is elsewhere",
+                          path, row->found->policy->name, row->settings);
+    lspo_status_t status = lspo_output_open(path, &output);
+    if (status != LSPO_OK)
+        return status;
+    fputs(row->configuration.text, output.file);
+    return lspo_output_finish(&output, LSPO_OK);
+}
+
 static lspo_status_t answer(const tune_request_t *request, const whole_t *whole, lspo_tune_report_t *report)
 {
     const lspo_search_t *search = &whole->search;
@@ -406,6 +428,8 @@ static lspo_status_t answer(const tune_request_t *request, const whole_t *whole,
             status = find_gains(options, &search->found[i], rows[i].gains);
     }
     lspo_progress_end(&progress);
+    if (status == LSPO_OK && request->configuration_path != NULL)
+        status = write_configuration(&rows[0], request->configuration_path);
     if (status != LSPO_OK)
         return status;
     return lspo_tune_report_write(report, rows, search->count, lspo_format_resolve(request->base.format));
@@ -530,6 +554,9 @@ const lspo_command_t lspo_command_tune = {
         "the best what a step moves and computes, with the rates that divide it. In CSV these are two more tables "
         "behind "
         "an empty line each, in JSON the keys `front` and `arithmetic` beside `results`.\n\n"
+        "Where DeepSpeed or torchao has what is best, its configuration is printed, too (`lspo help POLICY`: "
+        "elsewhere); "
+        "--configuration writes it to a file.\n\n"
         "--machine auto is this machine; without a profile in $XDG_CACHE_HOME/lspo or ~/.cache/lspo it is measured "
         "first, for half a minute.\n\n"
         "--gpu-memory and --host-memory are budgets: at most what the machine has. Exit status 4: nothing fits.",

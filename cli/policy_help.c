@@ -44,6 +44,8 @@ static void each_fact(const lspo_policy_t *policy, void (*write)(void *to, const
     write(to, "--clip", policy->clip_help);
     if (policy->citation != NULL)
         write(to, "citation", policy->citation);
+    if (policy->elsewhere != LSPO_ELSEWHERE_NOBODY)
+        write(to, "elsewhere", lspo_elsewhere_name(policy->elsewhere));
 }
 
 static void each_option(const lspo_policy_t *policy, void (*write)(void *to, const char *name, const char *text),

@@ -96,6 +96,8 @@ lspo_status_t lspo_tune_row(const lspo_tune_report_t *report, const lspo_found_t
     if (status == LSPO_OK)
         status = lspo_tune_settings(report, found, row.settings);
     if (status == LSPO_OK)
+        status = lspo_tune_configure(report->model, found, &row.configuration);
+    if (status == LSPO_OK)
         *row_out = row;
 destroy:
     lspo_plan_destroy(plan);
@@ -106,10 +108,10 @@ destroy:
 
 typedef struct {
     const char *policy, *semantics, *model, *machine, *framework, *objective, *settings, *quality, *limited_by,
-        *expect_basis, *step, *above, *command;
+        *expect_basis, *step, *above, *command, *configuration_of, *configuration;
     const char *gain_texts[LSPO_TUNE_PARTS];
     char quality_text[64], step_text[64], above_text[16], gain_buffers[LSPO_TUNE_PARTS][16];
-    char command_text[LSPO_TUNE_COMMAND_BYTES];
+    char command_text[LSPO_TUNE_COMMAND_BYTES], configuration_text[LSPO_TUNE_CONFIGURATION_BYTES];
     uint64_t rank, staleness_steps, batch, accumulation, sequence, whole_tokens_per_s, peak_gpu_bytes, peak_host_bytes,
         peak_gpu_bound_bytes, peak_host_bound_bytes, candidates, unfit, simulated;
     double steps, time_to_loss_s, iteration_s, expect_low_s, expect_high_s, tokens_per_s, lower_bound_s,
@@ -160,6 +162,8 @@ static const lspo_field_t fields[] = {
     COUNT("unfit", unfit),
     COUNT("simulated", simulated),
     TEXT("command", command),
+    TEXT("configuration_of", configuration_of),
+    TEXT("configuration", configuration),
 };
 
 /* For people: the columns that fit into a line. */
@@ -244,6 +248,26 @@ static void fill_numbers(const lspo_tune_report_t *report, const lspo_tune_row_t
     record->simulated = report->search->simulated;
 }
 
+/* On one line: JSON does not mind, statements of Python have semicolons between them. */
+static void join_lines(const lspo_tune_configuration_t *configuration, char text[LSPO_TUNE_CONFIGURATION_BYTES])
+{
+    const bool python = strcmp(configuration->framework, "torchao") == 0;
+    size_t used = 0;
+    for (const char *at = configuration->text; *at != '\0' && used + 3 < LSPO_TUNE_CONFIGURATION_BYTES; at++) {
+        if (*at != '\n') {
+            text[used++] = *at;
+            continue;
+        }
+        while (at[1] == ' ')
+            at++;
+        if (python && at[1] != '\0')
+            text[used++] = ';';
+        if (at[1] != '\0')
+            text[used++] = ' ';
+    }
+    text[used] = '\0';
+}
+
 static lspo_status_t fill_record(const lspo_tune_report_t *report, const lspo_tune_row_t *row, record_t *record)
 {
     const lspo_found_t *found = row->found;
@@ -271,6 +295,10 @@ static lspo_status_t fill_record(const lspo_tune_report_t *report, const lspo_tu
     snprintf(record->above_text, sizeof record->above_text, "%.1f %%",
              100 * (record->iteration_s / record->lower_bound_s - 1));
     describe_gains(row, record);
+    record->configuration_of = row->configuration.framework;
+    record->configuration = row->configuration.framework != NULL ? record->configuration_text : NULL;
+    if (record->configuration != NULL)
+        join_lines(&row->configuration, record->configuration_text);
     return lspo_tune_command(report, found, row->settings, "sim", record->command_text);
 }
 
@@ -337,6 +365,9 @@ static lspo_status_t write_for_people(const lspo_tune_report_t *report, const ls
     status = lspo_tune_command(report, rows[0].found, rows[0].settings, "run", text);
     if (status == LSPO_OK)
         printf("measure the first on a GPU:  %s\n", text);
+    if (status == LSPO_OK && rows[0].configuration.framework != NULL)
+        printf("\nThe first in %s, %s: %s\n%s", rows[0].configuration.framework, rows[0].configuration.beside,
+               rows[0].configuration.file, rows[0].configuration.text);
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/table.h"
 #include "cli/command_line.h"
+#include "cli/tune_configuration.h"
 #include "plan/expect.h"
 #include "plan/machine.h"
 #include "sim/search.h"
@@ -45,7 +46,8 @@ typedef struct {
     const lspo_found_t *found;
     lspo_prediction_t prediction; /* with its bound, without its samples */
     lspo_expect_t expect;
-    double gains[LSPO_TUNE_PARTS];           /* how many times better the policy's best is with twice of a part */
+    double gains[LSPO_TUNE_PARTS]; /* how many times better the policy's best is with twice of a part */
+    lspo_tune_configuration_t configuration;
     char settings[LSPO_TUNE_SETTINGS_BYTES]; /* flags, besides --policy and --batch, that differ from the defaults */
 } lspo_tune_row_t;
 

@@ -18,6 +18,16 @@ typedef enum {
     LSPO_SEMANTICS_OTHER       /* another optimizer than Adam on all weights at once    */
 } lspo_semantics_t;
 
+/* Who else has a policy's schedule; `lspo tune` writes the configuration for it (cli/tune_configuration.h). */
+typedef enum {
+    LSPO_ELSEWHERE_NOBODY,
+    LSPO_ELSEWHERE_OPTIMIZERS,    /* plain training: torchao's optimizers have its narrow states             */
+    LSPO_ELSEWHERE_ZERO_OFFLOAD,  /* DeepSpeed: the optimizer on the CPU; torchao's CPUOffloadOptimizer, too */
+    LSPO_ELSEWHERE_ZERO_INFINITY, /* DeepSpeed's ZeRO-3: the parameters on the CPU, too                      */
+    LSPO_ELSEWHERE_ZENFLOW,       /* DeepSpeed's ZenFlow                                                     */
+    LSPO_ELSEWHERE_COUNT
+} lspo_elsewhere_t;
+
 /* Work that is done once in several steps. */
 typedef struct {
     const lspo_parameter_t *parameter; /* U32: how often */
@@ -33,6 +43,7 @@ struct lspo_policy {
     const char *name;
     const char *help;     /* one line */
     const char *citation; /* publication; NULL: none */
+    lspo_elsewhere_t elsewhere;
     lspo_semantics_t semantics;
     uint32_t staleness_steps;                /* with default parameters; see lspo_policy_staleness()  */
     const char *example;                     /* a command, for help */
@@ -116,6 +127,8 @@ uint32_t lspo_policy_warmup(const lspo_policy_t *policy, const lspo_workload_t *
 uint32_t lspo_policy_iterations(const lspo_policy_t *policy, const lspo_workload_t *workload);
 
 const char *lspo_semantics_name(lspo_semantics_t semantics);
+/* Names for people; NULL for LSPO_ELSEWHERE_NOBODY. */
+const char *lspo_elsewhere_name(lspo_elsewhere_t elsewhere);
 /* The meaning of the word, for people. */
 const char *lspo_semantics_help(lspo_semantics_t semantics);
 

@@ -73,6 +73,17 @@ uint32_t lspo_policy_iterations(const lspo_policy_t *policy, const lspo_workload
     return least > usual ? least : usual;
 }
 
+const char *lspo_elsewhere_name(lspo_elsewhere_t elsewhere)
+{
+    static const char *const names[LSPO_ELSEWHERE_COUNT] = {
+        [LSPO_ELSEWHERE_OPTIMIZERS] = "PyTorch; with 16- or 8-bit states torchao's optimizers",
+        [LSPO_ELSEWHERE_ZERO_OFFLOAD] =
+            "DeepSpeed's ZeRO-Offload; with 16- or 8-bit states torchao's CPUOffloadOptimizer",
+        [LSPO_ELSEWHERE_ZERO_INFINITY] = "DeepSpeed's ZeRO-3 with offload_param",
+        [LSPO_ELSEWHERE_ZENFLOW] = "DeepSpeed's ZenFlow"};
+    return names[elsewhere];
+}
+
 const char *lspo_semantics_name(lspo_semantics_t semantics)
 {
     switch (semantics) {

@@ -20,6 +20,7 @@ const lspo_policy_t lspo_policy_native = {
     .name = "native",
     .help = "forward, backward and Adam on the GPU, which holds all weights and optimizer state",
     .citation = "arXiv 2406.10181, Fig. 7",
+    .elsewhere = LSPO_ELSEWHERE_OPTIMIZERS,
     .example = "lspo sim --policy native --model llama-7b --machine a100-80gb-sxm",
     .parameters = &parameters,
     .semantics = LSPO_SEMANTICS_EXACT,

@@ -301,6 +301,7 @@ const lspo_policy_t lspo_policy_stream = {
         "parameters and optimizer state on the CPU; layers are fetched ahead of forward and backward, Adam on the CPU",
     .citation = "Rajbhandari et al., ZeRO-Infinity, arXiv 2104.07857; Sun et al., STRONGHOLD, SC 2022; SlideFormer, "
                 "arXiv 2603.16428; MegaTrain, arXiv 2604.05091",
+    .elsewhere = LSPO_ELSEWHERE_ZERO_INFINITY,
     .example = "lspo sim --policy stream --model llama-7b --machine rtx4090 --update after",
     .parameters = &lspo_stream_parameters,
     .semantics = LSPO_SEMANTICS_EXACT,

@@ -306,6 +306,7 @@ const lspo_policy_t lspo_policy_zenflow = {
     .help = "the GPU updates the most important columns in each step; the CPU updates the others every --update-every "
             "steps, late",
     .citation = "Lan et al., ZenFlow, arXiv 2505.12242",
+    .elsewhere = LSPO_ELSEWHERE_ZENFLOW,
     .example = "lspo sim --policy zenflow --model gpt2-774m --machine rtx4090 --update-every 2",
     .parameters = &lspo_zenflow_parameters,
     .semantics = LSPO_SEMANTICS_STALE,

@@ -90,6 +90,7 @@ const lspo_policy_t lspo_policy_zero = {
     .help =
         "Zero-Offload: gradients go to the CPU, Adam starts there after the last one, parameters return before forward",
     .citation = "Ren et al., USENIX ATC 2021; arXiv 2406.10181, Fig. 3a; --cpu-share: ZeRO-Offload++, Twin-Flow",
+    .elsewhere = LSPO_ELSEWHERE_ZERO_OFFLOAD,
     .example = "lspo sim --policy zero --model llama-7b --machine rtx4090 --cpu-share 0.8",
     .parameters = &lspo_zero_parameters,
     .semantics = LSPO_SEMANTICS_EXACT,
