@@ -133,6 +133,8 @@ static void print_training(FILE *file, const lspo_plan_t *plan)
         snprintf(how, sizeof how, ", one block at a time");
     fprintf(file, "Trains (%s): %s%s", lspo_semantics_name(plan->policy->semantics),
             rest && how[0] == '\0' ? "all weights" : "the linear weights of the blocks", how);
+    if (lspo_plan_native_layers(plan) > 0)
+        fprintf(file, "; the first %u layers natively", lspo_plan_native_layers(plan));
     if (rest && how[0] != '\0')
         fprintf(file, "; embeddings, norms, biases and head too");
     else if (!rest)

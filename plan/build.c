@@ -45,12 +45,15 @@ static bool grow(lspo_builder_t *b, void *array, size_t *capacity, uint32_t coun
     return b->status == LSPO_OK;
 }
 
-/* Blocks differ if some have a window and others have none. */
+/* Blocks differ if some have a window and others have none, and if some are updated on the GPU and others are not. */
 static uint32_t kind_of_stage(const lspo_builder_t *b, uint32_t s)
 {
     const bool window = b->model->full_every > 0 && lspo_model_window(b->model, s) > 0;
+    const bool native = b->stages[s].updated_on_gpu;
     const uint32_t kind = b->stages[s].shape.kind;
-    return kind == LSPO_STAGE_BLOCK && window ? LSPO_STAGE_HEAD + 1 : kind;
+    if (kind != LSPO_STAGE_BLOCK || !(window || native))
+        return kind;
+    return LSPO_STAGE_HEAD + (window ? 1 : 0) + (native ? 2 : 0);
 }
 
 /* Equal kinds of op on equal stages share one work. */

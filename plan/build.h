@@ -90,7 +90,7 @@ typedef struct lspo_builder {
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     size_t op_capacity, dep_capacity, work_capacity;
-    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][4][4]; /* kind, variant, stage kind, tail; + 1 */
+    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][6][4]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
 
 /* Emit one op and return its id; add its dependencies with lspo_build_depend().  Its lane is the one chosen by
@@ -143,6 +143,13 @@ lspo_op_id_t lspo_build_update_in_turn(lspo_builder_t *b, uint32_t iteration, ui
                                        lspo_op_id_t norm);
 /* H2D and APPLY of the result of `update`, also after `wait`: the stage's `returned` and `ready`. */
 void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update, lspo_op_id_t wait);
+/* Is the gradient of the stage sent to the CPU, which updates it, in a policy that does so?  And let the GPU update it
+ * instead: its gradient has no copy in the link's format. */
+bool lspo_build_is_sent(const lspo_builder_t *b, uint32_t stage);
+void lspo_build_keep_on_gpu(lspo_build_stage_t *stage);
+/* After the backward pass of such a policy: NORM, UPD_GPU of all stages that are not sent, and, if any is sent, the D2H
+ * of the norm, for which updates on the CPU must wait; LSPO_NO_OP without --clip. */
+lspo_op_id_t lspo_build_updates_gpu(lspo_builder_t *b, uint32_t iteration);
 /* UPD_GPU of one stage after the last BWD of the step and after `wait`; gives back the gradient.  With a low rank an
  * APPLY follows, which projects Adam's direction back from the subspace. */
 lspo_op_id_t lspo_build_update_gpu(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);

@@ -92,7 +92,7 @@ static uint64_t scratch_elements(const lspo_plan_t *plan, const lspo_projection_
 /* Of the weight that needs most. */
 static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
 {
-    const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
+    const lspo_message_t *message = &b->stages[lspo_plan_first_sent_block(b->plan)].message; /* all others are alike */
     uint64_t tokens = lspo_workload_tokens(b->workload), largest = 0;
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
@@ -106,7 +106,7 @@ static uint64_t projection_scratch_bytes(const lspo_builder_t *b)
 /* A delta in 16 bits is unpacked to fp32, one weight at a time. */
 static uint64_t unpacked_delta_bytes(const lspo_builder_t *b)
 {
-    const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
+    const lspo_message_t *message = &b->stages[lspo_plan_first_sent_block(b->plan)].message; /* all others are alike */
     uint64_t largest = 0;
     for (uint32_t i = 0; i < message->linear_count && b->workload->transfer != LSPO_FP32; i++)
         if (message->linear[i].compressed && message->linear[i].message_elements > largest)

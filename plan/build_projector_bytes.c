@@ -1,14 +1,15 @@
 /* build_projector_bytes.c - the memory and link traffic of lsp's projectors. */
 #include "plan/build_parts.h"
 
-/* Whether a stage's weight has its own pair of projectors.  All blocks are alike, so of shared pairs the first block
- * has one per shape. */
+/* Whether a stage's weight has its own pair of projectors.  All blocks that are sent are alike, so of shared pairs the
+ * first of them has one per shape. */
 static bool owns_pair(const lspo_builder_t *b, uint32_t stage, uint32_t i)
 {
     const lspo_message_t *message = &b->stages[stage].message;
     if (!message->linear[i].compressed)
         return false;
-    return !shares_projectors(b) || (stage == 1 && lspo_message_first_alike(message, i) == i);
+    return !shares_projectors(b) ||
+           (stage == lspo_plan_first_sent_block(b->plan) && lspo_message_first_alike(message, i) == i);
 }
 
 /* Indices and values of a stage's own projectors, row by row. */
@@ -82,7 +83,7 @@ uint64_t lspo_build_projector_host_bytes(const lspo_builder_t *b)
     uint64_t bytes = 0, largest = 0;
     for (uint32_t s = 0; s < b->stage_count; s++)
         bytes += 2 * lspo_build_projector_link_bytes(b, s);
-    const lspo_message_t *message = &b->stages[1].message; /* all blocks are alike */
+    const lspo_message_t *message = &b->stages[lspo_plan_first_sent_block(b->plan)].message; /* all others are alike */
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         uint64_t d_m = w->d_rows, d_n = w->d_cols, elements = d_m * d_m + d_n * d_n + d_m * d_n;

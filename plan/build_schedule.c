@@ -1,11 +1,6 @@
 /* build_schedule.c - complete steps, and the schedules shared by several policies. */
 #include "plan/build_parts.h"
 
-static bool is_sent(const lspo_builder_t *b, uint32_t stage)
-{
-    return b->stages[stage].trained && !b->stages[stage].updated_on_gpu;
-}
-
 /* The gradient; or, before the last micro-batch, its sum so far. */
 static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
 {
@@ -36,14 +31,14 @@ static void backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint
 {
     bool brings = send && micro > 0 && b->sums_on_host, tied_embedding = stage == 0 && tied(b);
     lspo_op_id_t own = LSPO_NO_OP, shared = LSPO_NO_OP;
-    if (brings && is_sent(b, stage) && !tied_embedding)
+    if (brings && lspo_build_is_sent(b, stage) && !tied_embedding)
         own = bring_sum(b, iteration, micro, stage);
-    if (brings && stage == head_of(b) && tied(b) && is_sent(b, 0))
+    if (brings && stage == head_of(b) && tied(b) && lspo_build_is_sent(b, 0))
         shared = bring_sum(b, iteration, micro, 0);
     lspo_build_backward(b, iteration, micro, stage, LSPO_NO_OP);
     lspo_build_depend(b, own);
     lspo_build_depend(b, shared);
-    if (send && is_sent(b, stage) && (b->sums_on_host || micro + 1 == b->workload->accumulation))
+    if (send && lspo_build_is_sent(b, stage) && (b->sums_on_host || micro + 1 == b->workload->accumulation))
         send_gradient(b, iteration, micro, stage);
 }
 
@@ -72,9 +67,9 @@ lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
     b->plan->layerwise = true;
     for (uint32_t i = 0; i < b->workload->iterations; i++) {
         lspo_build_step(b, i, true);
-        lspo_op_id_t norm = lspo_build_norm_to_host(b, i, lspo_build_norm(b, i));
+        lspo_op_id_t norm = lspo_build_updates_gpu(b, i);
         for (uint32_t s = b->stage_count; s-- > 0;)
-            if (b->stages[s].trained)
+            if (lspo_build_is_sent(b, s))
                 lspo_build_return(b, i, s, lspo_build_update(b, i, s, norm), LSPO_NO_OP);
     }
     return b->status;

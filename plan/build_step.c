@@ -124,7 +124,7 @@ void lspo_build_bound_gradients(lspo_builder_t *b, uint32_t micro, uint32_t stag
         return;
     if (b->sums_on_host)
         lspo_build_depend(b, older_sum(b, micro, stage, buffers));
-    else if (b->workload->accumulation == 1 && older < b->stage_count)
+    else if (b->workload->accumulation == 1 && older < b->stage_count && !b->stages[stage].updated_on_gpu)
         lspo_build_depend(b, b->stages[older].sent);
 }
 
@@ -141,7 +141,8 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
 {
     lspo_build_stage_t *st = &b->stages[stage];
     bool block = st->shape.kind == LSPO_STAGE_BLOCK, last = micro + 1 == b->workload->accumulation;
-    bool compress = block && b->compresses && (last || !lspo_plan_keeps_gradients(b->plan, iteration));
+    bool compress =
+        block && b->compresses && !st->updated_on_gpu && (last || !lspo_plan_keeps_gradients(b->plan, iteration));
     if (stage < lowest_trained(b, iteration))
         return b->last_compute;
     if (block && b->workload->checkpointing) {

@@ -19,6 +19,30 @@ lspo_op_id_t lspo_build_norm_to_host(lspo_builder_t *b, uint32_t iteration, lspo
     return scalar;
 }
 
+bool lspo_build_is_sent(const lspo_builder_t *b, uint32_t stage)
+{
+    return b->stages[stage].trained && !b->stages[stage].updated_on_gpu;
+}
+
+void lspo_build_keep_on_gpu(lspo_build_stage_t *stage)
+{
+    stage->updated_on_gpu = true;
+    stage->gradient_bytes -= stage->packed_bytes;
+    stage->packed_bytes = 0;
+}
+
+lspo_op_id_t lspo_build_updates_gpu(lspo_builder_t *b, uint32_t iteration)
+{
+    lspo_op_id_t gradients = b->last_compute, norm = lspo_build_norm(b, iteration);
+    bool any_sent = false;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        if (b->stages[s].updated_on_gpu)
+            lspo_build_update_gpu(b, iteration, s, norm == LSPO_NO_OP ? gradients : norm);
+        any_sent |= lspo_build_is_sent(b, s);
+    }
+    return any_sent ? lspo_build_norm_to_host(b, iteration, norm) : LSPO_NO_OP;
+}
+
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
 {
     bool renews = lspo_plan_renews_adam_basis(b->plan, stage, iteration);

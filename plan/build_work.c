@@ -33,10 +33,10 @@ static void add_tail(const lspo_build_stage_t *stage, uint32_t tail, lspo_work_t
         add_stream(work, stage->gradient_bytes - (tail & TAIL_PACK ? stage->packed_bytes : 0));
 }
 
-/* Whether the backward pass forms the full gradients of linear weights. */
-static bool forms_gradients(const lspo_builder_t *b)
+/* Whether the backward pass of a stage forms the full gradients of linear weights. */
+static bool forms_gradients(const lspo_builder_t *b, uint32_t s)
 {
-    return b->plan->gradient_form == LSPO_FORM_DENSE || lowrank(b) || columns(b);
+    return b->stages[s].updated_on_gpu || b->plan->gradient_form == LSPO_FORM_DENSE || lowrank(b) || columns(b);
 }
 
 /* Whether a BWD computes gradients of trained weights. */
@@ -90,7 +90,7 @@ static void describe_pass(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     else if (kind == LSPO_OP_RECOMPUTE)
         lspo_stage_work_recompute(model, b->workload, s, work);
     else
-        lspo_stage_work_backward(model, b->workload, s, forms_gradients(b) && b->stages[s].trained && forms,
+        lspo_stage_work_backward(model, b->workload, s, forms_gradients(b, s) && b->stages[s].trained && forms,
                                  message->rest_elements > 0 && forms, work);
     if (!adapters(b))
         return;

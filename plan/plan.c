@@ -16,10 +16,22 @@ void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *
     bool rest = plan->workload.train_rest == LSPO_TRAIN_REST_ON;
     lspo_stage_t shape;
     lspo_model_stage(&plan->model, stage, &shape);
-    if (plan->policy->describe_message)
+    if (plan->policy->describe_message && stage >= lspo_plan_native_layers(plan))
         plan->policy->describe_message(&plan->workload, &shape, rest, message_out);
     else
         lspo_message_dense(&shape, rest, message_out);
+}
+
+uint32_t lspo_plan_native_layers(const lspo_plan_t *plan)
+{
+    const uint32_t *layers = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_native_layers);
+    return layers != NULL ? *layers : 0;
+}
+
+uint32_t lspo_plan_first_sent_block(const lspo_plan_t *plan)
+{
+    uint32_t native = lspo_plan_native_layers(plan), head = plan->stage_count - 1;
+    return native < 1 ? 1 : native < head ? native : head;
 }
 
 static bool trains_rest(const lspo_plan_t *plan)

@@ -77,6 +77,11 @@ void lspo_plan_destroy(lspo_plan_t *plan);
  * dynamic allocations balance on GPU and host.  Logs the first violation. */
 lspo_status_t lspo_plan_check(const lspo_plan_t *plan);
 
+/* The number of stages, from the first, whose full gradients and optimizer state stay on the GPU: --native-layers, or 0
+ * if the policy does not have it.  And the first block behind them; the head if there is none. */
+uint32_t lspo_plan_native_layers(const lspo_plan_t *plan);
+uint32_t lspo_plan_first_sent_block(const lspo_plan_t *plan);
+
 /* How the gradient of one stage is laid out under this plan. */
 void lspo_plan_message(const lspo_plan_t *plan, uint32_t stage, lspo_message_t *message_out);
 

@@ -46,6 +46,8 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     stage->gradient_bytes = elements * p + stage->packed_bytes;
     if (b->plan->policy->describe_stage)
         b->plan->policy->describe_stage(b, stage);
+    if (stage->trained && index < lspo_plan_native_layers(b->plan))
+        lspo_build_keep_on_gpu(stage);
     stage->priority_rank = 0;
     stage->ready = stage->backward = stage->sent = stage->projected = LSPO_NO_OP;
 }

@@ -146,8 +146,11 @@ static lspo_status_t refine(searcher_t *searcher)
 {
     lspo_search_t *result = &searcher->result;
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; i < result->count && status == LSPO_OK; i++)
-        status = lspo_search_refine(searcher->options, &result->found[i]);
+    for (uint32_t i = 0; i < result->count && status == LSPO_OK; i++) {
+        status = lspo_search_try_native(searcher->options, &result->found[i]);
+        if (status == LSPO_OK)
+            status = lspo_search_refine(searcher->options, &result->found[i]);
+    }
     for (uint32_t i = 1; i < result->count; i++) {
         lspo_found_t found = result->found[i];
         uint32_t number = searcher->number[i], at = i;

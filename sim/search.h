@@ -15,6 +15,8 @@
  * What has been found is then refined:
  *     subspace, nnz, rank       doubled as long as the step takes at most 1 % longer: a better training for nothing
  *     order                     auto, where that is faster (sim/order.h)
+ *     native-layers             eighths of the blocks, of policies that are not compressed, where that is faster; not
+ *                               for the front, since they take memory
  */
 #ifndef LSPO_SIM_SEARCH_H
 #define LSPO_SIM_SEARCH_H

@@ -4,11 +4,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "plan/policies/shared.h"
 #include "sim/bound.h"
 #include "sim/cost.h"
 #include "sim/tune.h"
 
-static const double raise_most = 1.01, order_least = 0.999;
+static const double raise_most = 1.01, faster_least = 0.999;
+enum { NATIVE_SHARES = 8 };
 
 static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *machine, double *busy_s_out)
 {
@@ -66,6 +68,11 @@ lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, lspo_fo
 
 /* Refinement */
 
+static bool holds(const lspo_search_options_t *options, const lspo_parameter_t *parameter)
+{
+    return options->holds != NULL && options->holds(options->context, parameter);
+}
+
 /* Double the parameter while that takes hardly longer. */
 static lspo_status_t raise_parameter(const lspo_search_options_t *options, const lspo_parameter_t *parameter,
                                      double objective_most, lspo_found_t *found)
@@ -96,8 +103,40 @@ static lspo_status_t raise_all(const lspo_search_options_t *options, lspo_found_
     if (options->objective == LSPO_OBJECTIVE_TIME_TO_LOSS)
         return LSPO_OK;
     for (size_t i = 0; parameter != NULL && status == LSPO_OK; parameter = lspo_search_raised(found->policy, ++i))
-        if (options->holds == NULL || !options->holds(options->context, parameter))
+        if (!holds(options, parameter))
             status = raise_parameter(options, parameter, objective_most, found);
+    return status;
+}
+
+/* The first layers take the place of the last ones, where the search found those worth their memory. */
+static void give_last_layers_to_cpu(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    static const char key[] = "cpu-share";
+    const lspo_parameter_use_t *use = lspo_policy_named_use(found->policy, key, sizeof key - 1);
+    if (use != NULL && !holds(options, use->parameter))
+        lspo_parameter_store(use->parameter, use->parameter->preset,
+                             lspo_policy_slot(found->policy, &found->workload, use->parameter));
+}
+
+/* More and more layers native: what does not fit or is not faster is no end, since a step may get longer before the CPU
+ * has less to do than the GPU.  A loss curve is one of all layers. */
+lspo_status_t lspo_search_try_native(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    const lspo_parameter_t *parameter = &lspo_parameter_native_layers;
+    const lspo_found_t without = *found;
+    lspo_status_t status = LSPO_OK;
+    if (lspo_policy_use(found->policy, parameter) == NULL || found->policy->semantics == LSPO_SEMANTICS_COMPRESSED ||
+        options->objective != LSPO_OBJECTIVE_TIME || holds(options, parameter))
+        return LSPO_OK;
+    for (uint32_t share = 1; share <= NATIVE_SHARES && status == LSPO_OK; share++) {
+        lspo_found_t native = without;
+        give_last_layers_to_cpu(options, &native);
+        uint32_t *layers = lspo_policy_slot(found->policy, &native.workload, parameter);
+        *layers = (uint32_t)((uint64_t)options->model->block_count * share / NATIVE_SHARES);
+        status = lspo_search_simulate(options, &native);
+        if (status == LSPO_OK && native.fit.fits && native.objective < faster_least * found->objective)
+            *found = native;
+    }
     return status;
 }
 
@@ -108,7 +147,7 @@ static lspo_status_t try_order(const lspo_search_options_t *options, lspo_found_
         return LSPO_OK;
     ordered.workload.order = LSPO_ORDER_AUTO;
     lspo_status_t status = lspo_search_simulate(options, &ordered);
-    if (status == LSPO_OK && ordered.fit.fits && ordered.objective < order_least * found->objective)
+    if (status == LSPO_OK && ordered.fit.fits && ordered.objective < faster_least * found->objective)
         *found = ordered;
     return status;
 }

@@ -107,6 +107,8 @@ optimizer-state  native       optimizer-state 8bit
 gradient-buffers zero         same            0
 accumulate-on    zero         same            host
 cpu-share        zero         cpu-share       0.5
+native-layers    zero-layerwise native-layers 2
+native-layers    lsp          native-layers   2
 swap-slots       swap         same            1
 window           stream       same            1
 update           stream       same            after

@@ -194,6 +194,7 @@ static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_adam_basis, offsetof(lspo_lsp_values_t, adam_basis), false, NULL},
     {&lspo_parameter_basis_every, offsetof(lspo_lsp_values_t, basis_every), false, NULL},
     {&lspo_parameter_transition, offsetof(lspo_lsp_values_t, transition), false, NULL},
+    {&lspo_parameter_native_layers, offsetof(lspo_lsp_values_t, native_layers), false, NULL},
 };
 const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_lsp_values_t);
 
@@ -229,8 +230,8 @@ const lspo_policy_t lspo_policy_lsp = {
     .parameters = &lspo_lsp_parameters,
     .semantics = LSPO_SEMANTICS_COMPRESSED,
     .periods = {{&lspo_parameter_check_every, 1, "checks of the projectors"}, LSPO_BASIS_PERIOD},
-    .clip_help = "norm of the compressed gradients and of those sent uncompressed (the full gradient is never formed); "
-                 "a barrier",
+    .clip_help =
+        "norm of the compressed gradients and of uncompressed ones (the full gradient is never formed); a barrier",
     .train_rest_default = false,
     .eigen_most =
         256, /* products of d^3 then take a small part of a step on the hosts of machines/, at 512 they do not */

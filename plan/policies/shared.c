@@ -6,6 +6,11 @@
 #include "plan/policies/lsp.h"
 #include "plan/policy.h"
 
+static double layers_of_model(const lspo_parameter_context_t *context)
+{
+    return lspo_model_stage_count(context->model);
+}
+
 static double last_layer(const lspo_parameter_context_t *context)
 {
     return lspo_model_stage_count(context->model) - 1.0;
@@ -61,6 +66,23 @@ const lspo_parameter_t lspo_parameter_accumulate_on = {
     .names = accumulate_on_names,
     .preset = LSPO_ACCUMULATE_ON_GPU,
     .affects = LSPO_AFFECTS_PLAN,
+};
+
+/* Backward reaches the first layers last, and the next forward needs them first, so that nothing else of a step can
+ * hide their gradients' way to the CPU and back; and their state on the GPU is of no use before the backward pass ends,
+ * so that updates as those of native cost no time that a lane waits for. */
+const lspo_parameter_t lspo_parameter_native_layers = {
+    .key = "native-layers",
+    .value = "N",
+    .unit = "layers",
+    .help = "the first N layers, of which the embedding is the first, have their optimizer state on the GPU, which "
+            "updates them in full, as native",
+    .kind = LSPO_RECORD_U32,
+    .high = LSPO_BLOCKS_MAX + 2,
+    .high_of = layers_of_model,
+    .high_is = "the model's number of layers",
+    .affects = LSPO_AFFECTS_BOTH,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
 };
 
 const lspo_parameter_t lspo_parameter_rank = {
@@ -125,6 +147,7 @@ static const lspo_parameter_use_t offload_uses[] = {
     {&lspo_parameter_gradient_buffers, offsetof(lspo_offload_values_t, gradient_buffers), false, NULL},
     {&lspo_parameter_accumulate_on, offsetof(lspo_offload_values_t, accumulate_on), false, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_offload_values_t, optimizer_state), true, NULL},
+    {&lspo_parameter_native_layers, offsetof(lspo_offload_values_t, native_layers), false, NULL},
 };
 const lspo_parameters_t lspo_offload_parameters = LSPO_PARAMETERS(offload_uses, lspo_offload_values_t);
 
@@ -133,5 +156,6 @@ static const lspo_parameter_use_t layerwise_uses[] = {
     {&lspo_parameter_gradient_buffers, offsetof(lspo_layerwise_values_t, gradient_buffers), false, NULL},
     {&lspo_parameter_accumulate_on, offsetof(lspo_layerwise_values_t, accumulate_on), false, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_layerwise_values_t, optimizer_state), true, NULL},
+    {&lspo_parameter_native_layers, offsetof(lspo_layerwise_values_t, native_layers), false, NULL},
 };
 const lspo_parameters_t lspo_layerwise_parameters = LSPO_PARAMETERS(layerwise_uses, lspo_layerwise_values_t);

@@ -10,6 +10,7 @@ extern const lspo_parameter_t lspo_parameter_transition;       /* zero-layerwise
 extern const lspo_parameter_t lspo_parameter_gradient_buffers; /* policies that send full gradients to the CPU */
 extern const lspo_parameter_t lspo_parameter_accumulate_on;    /* the same except stream                      */
 extern const lspo_parameter_t lspo_parameter_rank;             /* lora, galore                                 */
+extern const lspo_parameter_t lspo_parameter_native_layers;    /* zero, zero-delayed, and layer-wise policies  */
 
 extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper                               */
 
@@ -36,6 +37,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
     uint32_t accumulate_on;    /* lspo_accumulate_on_t */
     uint32_t optimizer_state;  /* lspo_optimizer_state_t */
+    uint32_t native_layers;    /* stages, from the first, that are updated on the GPU */
 } lspo_offload_values_t;
 extern const lspo_parameters_t lspo_offload_parameters;
 LSPO_VALUES(offload);
@@ -46,6 +48,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t gradient_buffers;
     uint32_t accumulate_on;   /* lspo_accumulate_on_t */
     uint32_t optimizer_state; /* lspo_optimizer_state_t */
+    uint32_t native_layers;
 } lspo_layerwise_values_t;
 extern const lspo_parameters_t lspo_layerwise_parameters;
 LSPO_VALUES(layerwise);

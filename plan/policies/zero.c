@@ -8,39 +8,26 @@
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
-/* Set updated_on_gpu of the stages, from the first one beyond the share; returns whether the CPU updates any. */
-static bool share_out(lspo_builder_t *b)
+/* Set updated_on_gpu of the stages, from the first one beyond the share. */
+static void share_out(lspo_builder_t *b)
 {
     double all = 0, before = 0, share = lspo_zero_values_of(b->workload)->cpu_share;
-    bool any_on_cpu = false;
     for (uint32_t s = 0; s < b->stage_count; s++)
         all += (double)b->stages[s].message.element_count;
     for (uint32_t s = 0; s < b->stage_count; s++) {
         lspo_build_stage_t *stage = &b->stages[s];
         double elements = (double)stage->message.element_count;
-        stage->updated_on_gpu = stage->trained && before + elements / 2 > share * all;
-        any_on_cpu |= stage->trained && !stage->updated_on_gpu;
+        if (stage->trained && before + elements / 2 > share * all)
+            lspo_build_keep_on_gpu(stage);
         before += elements;
-        if (!stage->updated_on_gpu)
-            continue;
-        stage->gradient_bytes -= stage->packed_bytes; /* no copy for the link */
-        stage->packed_bytes = 0;
     }
-    return any_on_cpu;
-}
-
-static void update_on_gpu(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t wait)
-{
-    for (uint32_t s = 0; s < b->stage_count; s++)
-        if (b->stages[s].updated_on_gpu)
-            lspo_build_update_gpu(b, iteration, s, wait);
 }
 
 static void update_on_cpu(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm)
 {
     lspo_op_id_t update = LSPO_NO_OP;
     for (uint32_t s = 0; s < b->stage_count; s++) {
-        if (!b->stages[s].trained || b->stages[s].updated_on_gpu)
+        if (!lspo_build_is_sent(b, s))
             continue;
         update = lspo_build_update_in_turn(b, iteration, s, update, norm);
         lspo_build_return(b, iteration, s, update, LSPO_NO_OP);
@@ -49,15 +36,12 @@ static void update_on_cpu(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t no
 
 static lspo_status_t build(lspo_builder_t *b)
 {
-    bool any_on_cpu = share_out(b);
+    share_out(b);
     lspo_build_offloaded_memory(b, 1);
     b->forward_waits_all = true;
     for (uint32_t i = 0; i < b->workload->iterations; i++) {
         lspo_build_step(b, i, true);
-        lspo_op_id_t gradients = b->last_compute, norm = lspo_build_norm(b, i);
-        update_on_gpu(b, i, norm == LSPO_NO_OP ? gradients : norm);
-        if (any_on_cpu)
-            update_on_cpu(b, i, lspo_build_norm_to_host(b, i, norm));
+        update_on_cpu(b, i, lspo_build_updates_gpu(b, i));
     }
     return b->status;
 }
@@ -80,6 +64,7 @@ static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_accumulate_on, offsetof(lspo_zero_values_t, accumulate_on), false, NULL},
     {&cpu_share, offsetof(lspo_zero_values_t, cpu_share), true, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_zero_values_t, optimizer_state), true, NULL},
+    {&lspo_parameter_native_layers, offsetof(lspo_zero_values_t, native_layers), false, NULL},
     {&lspo_parameter_adam_basis, offsetof(lspo_zero_values_t, adam_basis), false, NULL},
     {&lspo_parameter_basis_every, offsetof(lspo_zero_values_t, basis_every), false, NULL},
 };

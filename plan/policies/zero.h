@@ -9,6 +9,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
     uint32_t accumulate_on;    /* lspo_accumulate_on_t */
     uint32_t optimizer_state;  /* lspo_optimizer_state_t */
+    uint32_t native_layers;    /* stages, from the first, that are updated on the GPU */
     uint32_t adam_basis;       /* lspo_adam_basis_t */
     uint32_t basis_every;      /* steps between renewals of a stage's eigenbases */
 } lspo_zero_values_t;

@@ -3,7 +3,8 @@
  * pass of iteration i is done.  The first step updates nothing, and the last gradient is drained at the end.  UPD, H2D
  * and APPLY carry the iteration of their gradient.  In a segment of a longer training (plan/workload.h) the first step
  * updates with the gradient that the previous segment left (variant PENDING); a segment with an open end leaves its
- * last gradient to the next one. */
+ * last gradient to the next one.  With --native-layers the GPU updates the first layers after each backward pass, so
+ * that only the others are late. */
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
 
@@ -13,7 +14,7 @@ static void update_all(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm,
 {
     lspo_op_id_t previous = LSPO_NO_OP;
     for (uint32_t s = 0; s < b->stage_count; s++) {
-        if (!b->stages[s].trained)
+        if (!lspo_build_is_sent(b, s))
             continue;
         previous = updates[s] = lspo_build_update_in_turn(b, iteration, s, previous, norm);
     }
@@ -23,7 +24,7 @@ static void update_all(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm,
 static void return_all(lspo_builder_t *b, uint32_t iteration, const lspo_op_id_t *updates)
 {
     for (uint32_t s = b->stage_count; s-- > 0;)
-        if (b->stages[s].trained)
+        if (lspo_build_is_sent(b, s))
             lspo_build_return(b, iteration, s, updates[s], b->stages[s].backward);
 }
 
@@ -42,7 +43,7 @@ static lspo_status_t build(lspo_builder_t *b)
         if (i > 0 || pending)
             update_all(b, of, norm, updates);
         lspo_build_step(b, i, true);
-        norm = lspo_build_norm_to_host(b, i, lspo_build_norm(b, i));
+        norm = lspo_build_updates_gpu(b, i);
         if (i > 0 || pending)
             return_all(b, of, updates);
     }

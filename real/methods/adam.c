@@ -116,42 +116,16 @@ static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const f
     return lspo_gpu_adam_write_master(session, &own->gpu, 0, stage->message.element_count, weights);
 }
 
-/* In eigenbases the matrices step along their directions; the rest follows in the state's order. */
-static void update_gpu_in_bases(lspo_session_t *session, const lspo_op_t *op)
-{
-    lspo_session_stage_t *stage = &session->stages[op->layer];
-    const adam_stage_t *own = stage_of(session, op->layer);
-    void *gradient = stage->gradient[lspo_session_parity(session, op)];
-    lspo_adam_t adam = lspo_gpu_adam_of(session, op);
-    size_t first = lspo_eigen_update_device(session, op, &own->gpu, &own->eigen, &((adam_t *)session->own)->device);
-    const lspo_vector_step_t along = {.keep = lspo_session_kept(session, adam.learning_rate),
-                                      .rate = adam.learning_rate};
-    const lspo_adam_state_t rest =
-        lspo_gpu_adam_at(session, op, &own->gpu, first, stage->message.element_count - first);
-    lspo_compute_step_along(session->compute, first, &along, LSPO_NUMBER_FP32, gradient, stage->weights);
-    lspo_compute_adam_parameters(session->compute, &adam, &rest, lspo_session_at(session, gradient, first),
-                                 lspo_session_at(session, stage->weights, first));
-}
-
 static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer];
     const adam_stage_t *own = stage_of(session, op->layer);
     const lspo_swap_use_t *optimizer = lspo_session_swap_of(session, op, op->layer, LSPO_VARIANT_OPTIMIZER);
     const lspo_swap_use_t *weights = lspo_session_swap_of(session, op, op->layer, LSPO_VARIANT_PARAMETERS);
-    void **gradient = &stage->gradient[lspo_session_parity(session, op)];
     lspo_gpu_adam_t gpu = own->gpu;
     if (optimizer)
         gpu.moments.memory = optimizer->memory;
-    lspo_adam_t adam = lspo_gpu_adam_of(session, op);
-    const lspo_adam_state_t state = lspo_gpu_adam_at(session, op, &gpu, 0, stage->message.element_count);
-    bool skips = lspo_session_skips_step(session, op, &session->norms);
-    if (!skips && own->eigen.device)
-        update_gpu_in_bases(session, op);
-    else if (!skips)
-        lspo_compute_adam_parameters(session->compute, &adam, &state, *gradient,
-                                     weights ? weights->memory : stage->weights);
-    lspo_session_give_back(session, gradient);
+    lspo_eigen_update_stage(session, op, &gpu, &own->eigen, &((adam_t *)session->own)->device,
+                            weights ? weights->memory : session->stages[op->layer].weights);
     return LSPO_OK;
 }
 

@@ -269,6 +269,37 @@ size_t lspo_eigen_update_device(lspo_session_t *session, const lspo_op_t *op, co
     return elements_of(&matrices);
 }
 
+/* The matrices step along their directions; the rest follows in the state's order. */
+static void update_stage_in_bases(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,
+                                  const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch, void *weights)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    void *gradient = stage->gradient[lspo_session_parity(session, op)];
+    lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    size_t first = lspo_eigen_update_device(session, op, gpu, eigen, scratch);
+    const lspo_vector_step_t along = {.keep = lspo_session_kept(session, adam.learning_rate),
+                                      .rate = adam.learning_rate};
+    const lspo_adam_state_t rest = lspo_gpu_adam_at(session, op, gpu, first, stage->message.element_count - first);
+    lspo_compute_step_along(session->compute, first, &along, LSPO_NUMBER_FP32, gradient, weights);
+    lspo_compute_adam_parameters(session->compute, &adam, &rest, lspo_session_at(session, gradient, first),
+                                 lspo_session_at(session, weights, first));
+}
+
+void lspo_eigen_update_stage(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,
+                             const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch, void *weights)
+{
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    void **gradient = &stage->gradient[lspo_session_parity(session, op)];
+    lspo_adam_t adam = lspo_gpu_adam_of(session, op);
+    const lspo_adam_state_t state = lspo_gpu_adam_at(session, op, gpu, 0, stage->message.element_count);
+    bool skips = lspo_session_skips_step(session, op, &session->norms);
+    if (!skips && eigen->device)
+        update_stage_in_bases(session, op, gpu, eigen, scratch, weights);
+    else if (!skips)
+        lspo_compute_adam_parameters(session->compute, &adam, &state, *gradient, weights);
+    lspo_session_give_back(session, gradient);
+}
+
 void lspo_eigen_visit(const lspo_session_t *session, uint32_t s, const lspo_eigen_t *eigen, const char *name,
                       lspo_state_walk_t *walk)
 {

@@ -52,6 +52,11 @@ uint64_t lspo_eigen_update_host(lspo_session_t *session, const lspo_op_t *op, co
 size_t lspo_eigen_update_device(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,
                                 const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch);
 
+/* UPD_GPU of a stage whose whole gradient is on the device, with bases or without: `weights` step, and the gradient's
+ * memory is given back.  A skipped step changes nothing. */
+void lspo_eigen_update_stage(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,
+                             const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch, void *weights);
+
 /* Visit the array NAME.bases. */
 void lspo_eigen_visit(const lspo_session_t *session, uint32_t stage, const lspo_eigen_t *eigen, const char *name,
                       lspo_state_walk_t *walk);

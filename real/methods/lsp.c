@@ -2,7 +2,8 @@
  *     COMPRESS  g^ = P^T X^T dY Q       UPD    direction = adam(g^), on the CPU
  *     PROJECT   checks (P, Q)           APPLY  w <- w - eta P direction Q^T
  * Weights whose gradients are sent uncompressed: w <- w - eta direction.  There are no master weights: 16-bit weights
- * are rounded stochastically. */
+ * are rounded stochastically.
+ *     UPD_GPU   the stages of --native-layers, with full gradients and Adam's state and masters on the GPU */
 #include <inttypes.h>
 
 #include "kernels/sketch.h"
@@ -12,8 +13,10 @@
 
 static void describe(lspo_session_t *session)
 {
-    for (uint32_t s = 0; s < session->stage_count; s++)
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_gpu_adam_describe(session, &session->stages[s], true, &lspo_pairs_of(session, s)->gpu);
         lspo_host_adam_describe(session, &session->stages[s], &lspo_pairs_of(session, s)->host);
+    }
     lspo_eigen_describe(session);
 }
 
@@ -29,6 +32,16 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
     if (status != LSPO_OK)
         return status;
     return lspo_host_adam_take_outgoing(session, s, host, false, count);
+}
+
+static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
+{
+    lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
+    lspo_status_t status = lspo_pairs_make(session, s);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_gpu_adam_take(session, &session->stages[s], &own->gpu);
+    return status == LSPO_OK ? lspo_eigen_take_device(session, s, &own->eigen) : status;
 }
 
 static size_t projection_scratch(const lspo_session_t *session, const lspo_projector_t *p, const lspo_projector_t *q)
@@ -66,6 +79,9 @@ static lspo_status_t create(lspo_session_t *session)
     status = lspo_eigen_take_host_scratch(session, &pairs->eigen);
     if (status != LSPO_OK)
         return status;
+    status = lspo_eigen_take_device_scratch(session, &pairs->gpu_eigen);
+    if (status != LSPO_OK)
+        return status;
     if (scratch)
         status = lspo_session_take(session, scratch * session->number_bytes, &pairs->scratch);
     if (status != LSPO_OK)
@@ -77,8 +93,10 @@ static lspo_status_t create(lspo_session_t *session)
 
 static lspo_status_t reset(lspo_session_t *session)
 {
-    for (uint32_t s = 0; s < session->stage_count; s++)
+    for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_host_adam_clear(&lspo_pairs_of(session, s)->host);
+        lspo_gpu_adam_clear(session, &lspo_pairs_of(session, s)->gpu);
+    }
     lspo_status_t status = lspo_pairs_reset(session);
     return status == LSPO_OK ? lspo_pairs_begin_bases(session) : status;
 }
@@ -97,8 +115,9 @@ static void release(lspo_session_t *session)
     lspo_session_give_back(session, &pairs->scratch);
     lspo_device_host_free(session->device, pairs->carry_scratch);
     lspo_pairs_release(session);
-    lspo_eigen_give_back_scratch(session, &pairs->eigen, &(lspo_eigen_scratch_t){0});
+    lspo_eigen_give_back_scratch(session, &pairs->eigen, &pairs->gpu_eigen);
     for (uint32_t s = 0; s < session->stage_count; s++) {
+        lspo_gpu_adam_give_back(session, &lspo_pairs_of(session, s)->gpu);
         lspo_host_adam_give_back(session, &lspo_pairs_of(session, s)->host);
         lspo_eigen_give_back(session, &lspo_pairs_of(session, s)->eigen);
     }
@@ -107,8 +126,8 @@ static void release(lspo_session_t *session)
 /* COMPRESS computes the gradient from its factors, and PROJECT uses them. */
 static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
 {
-    (void)session;
-    (void)op;
+    if (session->stages[op->layer].updated_on_gpu)
+        return LSPO_OK;
     backward->sink.linear = NULL;
     backward->more_follows = true;
     return LSPO_OK;
@@ -166,6 +185,20 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
+static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_pairs_stage_t *own = lspo_pairs_of(session, op->layer);
+    lspo_eigen_update_stage(session, op, &own->gpu, &own->eigen, &((lspo_pairs_t *)session->own)->gpu_eigen,
+                            session->stages[op->layer].weights);
+    return LSPO_OK;
+}
+
+static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const float *weights)
+{
+    return lspo_gpu_adam_write_master(session, &lspo_pairs_of(session, s)->gpu, 0,
+                                      session->stages[s].message.element_count, weights);
+}
+
 /* The delta of a compressed weight in fp32: in place, or unpacked. */
 static const float *delta_of(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
 {
@@ -220,6 +253,7 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
 {
     const lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
     lspo_host_adam_visit(&own->host, name, walk);
+    lspo_gpu_adam_visit(&own->gpu, name, walk);
     lspo_eigen_visit(session, s, &own->eigen, name, walk);
     for (uint32_t i = 0; i < session->stages[s].message.linear_count; i++)
         if (lspo_pairs_owns(session, s, i)) {
@@ -268,7 +302,7 @@ const lspo_method_t lspo_method_lsp = {
     .stage_bytes = sizeof(lspo_pairs_stage_t),
     .describe = describe,
     .take_host = take_host,
-    .take_device = lspo_pairs_make,
+    .take_device = take_device,
     .create = create,
     .reset = reset,
     .drop = drop,
@@ -277,10 +311,12 @@ const lspo_method_t lspo_method_lsp = {
             [LSPO_OP_PROJECT] = project,
             [LSPO_OP_D2H] = send,
             [LSPO_OP_UPD] = update,
+            [LSPO_OP_UPD_GPU] = update_gpu,
             [LSPO_OP_APPLY] = apply},
     .skips = lspo_pairs_skip_calibration,
     .load_batch = lspo_pairs_load_calibration,
     .begin_backward = begin_backward,
+    .weights_stored = weights_stored,
     .visit_stage = visit_stage,
     .written = written,
 };

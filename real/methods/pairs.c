@@ -163,12 +163,12 @@ static lspo_status_t make_known(lspo_session_t *session, lspo_pair_t *pair)
 }
 
 /* The pair of weight i is that of weight *first_out of the returned stage: itself, or the first of its shape in the
- * first block. */
+ * first block that has projectors. */
 static uint32_t owner_of(const lspo_session_t *session, uint32_t s, uint32_t i, uint32_t *first_out)
 {
     bool shared = lspo_lsp_values_of(&session->plan->workload)->projectors == LSPO_PROJECTORS_SHAPE;
     *first_out = shared ? lspo_message_first_alike(&session->stages[s].message, i) : i;
-    return shared ? 1 : s;
+    return shared ? lspo_plan_first_sent_block(session->plan) : s;
 }
 
 static lspo_status_t join_pair(lspo_session_t *session, uint32_t s, uint32_t i)
@@ -285,7 +285,7 @@ lspo_status_t lspo_pairs_begin_bases(lspo_session_t *session)
     uint32_t count = lspo_workers_count(workers);
     begin_t begin = {.session = session, .scratch_bytes = session->method_scratch_count * sizeof(float)};
     lspo_status_t status = lspo_blas_reserve(count + 1);
-    begin.scratch = status == LSPO_OK ? malloc(count * begin.scratch_bytes) : NULL;
+    begin.scratch = status == LSPO_OK ? malloc(count * begin.scratch_bytes + 1) : NULL;
     if (begin.scratch)
         lspo_workers_run(workers, session->stage_count, begin_stage, &begin);
     else if (status == LSPO_OK)

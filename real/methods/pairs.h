@@ -34,6 +34,7 @@ typedef struct {
 /* The state of a stage. */
 typedef struct {
     lspo_host_adam_t host;                                   /* of the message                     */
+    lspo_gpu_adam_t gpu;                                     /* of a stage that is updated there   */
     lspo_eigen_t eigen;                                      /* of its linear weights              */
     lspo_pair_t own_pairs[LSPO_LINEAR_MAX];                  /* of weights that are the first ones */
     lspo_pair_t *pair[LSPO_LINEAR_MAX];                      /* current; NULL: not projected       */
@@ -45,7 +46,7 @@ typedef struct {
     void *scratch;        /* device: for COMPRESS and APPLY, which never run at the same time            */
     float *unpacked;      /* device: a compressed weight's delta in fp32, if the link has 16 bits        */
     float *carry_scratch; /* host: for moments transformed to new projectors, unless they are in a basis  */
-    lspo_eigen_scratch_t eigen;
+    lspo_eigen_scratch_t eigen, gpu_eigen;
     bool fits; /* some bias of this calibration pass was above the threshold                  */
 } lspo_pairs_t;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plan/policies/lsp.h"
+#include "plan/policies/shared.h"
 #include "plan/policies/zero.h"
 #include "plan/policy.h"
 #include "sim/bound.h"
@@ -109,6 +110,12 @@ Test(search, finds_what_simulating_all_finds)
     cr_expect_lt(simulated, all / 2, "%u of %u", simulated, all);
 }
 
+static bool holds_native_layers(void *context, const lspo_parameter_t *parameter)
+{
+    (void)context;
+    return parameter == &lspo_parameter_native_layers;
+}
+
 /* All settings of zero, each simulated here. */
 Test(search, is_the_best_of_a_loop_over_all_settings)
 {
@@ -118,6 +125,7 @@ Test(search, is_the_best_of_a_loop_over_all_settings)
     double best_s = INFINITY;
     ask("gpt2-774m", "paper-laptop", "zero", 4, &question);
     question.options.holds_order = true;
+    question.options.holds = holds_native_layers;
     for (uint32_t batch = 1; batch <= 4; batch *= 2) {
         for (uint32_t i = 0; i < 2 * 9 * 4; i++) {
             lspo_fit_question_t asked = {&question.model, question.options.workload, question.options.policy,
@@ -140,6 +148,37 @@ Test(search, is_the_best_of_a_loop_over_all_settings)
     cr_assert_gt(search.count, 0u);
     cr_expect_float_eq(search.found[0].objective, best_s, 0);
     lspo_search_release(&search);
+}
+
+/* Layers become native where they fit and help, and only then: never those of lsp, none where the GPU is full. */
+Test(search, gives_the_first_layers_to_the_gpu)
+{
+    static const struct {
+        const char *model, *machine, *policy;
+        bool gains;
+    } cases[] = {{"llama-3b", "paper-workstation", "zero-layerwise", true},
+                 {"llama-3b", "paper-workstation", "zero", true},
+                 {"llama-3b", "paper-workstation", "lsp", false},
+                 {"gpt2-774m", "paper-laptop", "zero", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        question_t question;
+        ask(cases[i].model, cases[i].machine, cases[i].policy, 4, &question);
+        question.options.most = 1;
+        question.options.holds_order = true;
+        lspo_search_t with = answer(&question);
+        question.options.holds = holds_native_layers;
+        lspo_search_t without = answer(&question);
+        cr_assert(with.count == 1 && without.count == 1);
+        const uint32_t *layers =
+            lspo_policy_value(with.found[0].policy, &with.found[0].workload, &lspo_parameter_native_layers);
+        cr_expect_eq(*layers > 0, cases[i].gains, "%s of %s: %u", cases[i].policy, cases[i].model, *layers);
+        if (cases[i].gains)
+            cr_expect_lt(with.found[0].objective, 0.99 * without.found[0].objective);
+        else
+            cr_expect_float_eq(with.found[0].objective, without.found[0].objective, 0);
+        lspo_search_release(&without);
+        lspo_search_release(&with);
+    }
 }
 
 static double default_s(const question_t *question, const char *policy, uint32_t batch, bool *fits_out)

@@ -139,6 +139,22 @@ Test(segments, segments_are_one_training_of_every_policy_in_bases)
     }
 }
 
+/* Some layers are native, and lsp's projectors are fitted meanwhile. */
+Test(segments, segments_are_one_training_with_native_layers)
+{
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        lspo_workload_t workload = checking_workload();
+        if (lspo_policy_use(policy, &lspo_parameter_native_layers) == NULL)
+            continue;
+        own_value(policy, &workload, "native-layers", 2);
+        own_value(policy, &workload, "adam-basis", LSPO_ADAM_BASIS_EIGEN);
+        workload.clip_norm = 0.05;
+        workload.transfer = LSPO_BF16;
+        check_segments(policy->name, &workload);
+    }
+}
+
 /* A plan that leaves its update and has no other: one step, then the rest. */
 Test(segments, a_segment_may_be_one_step_without_an_update)
 {

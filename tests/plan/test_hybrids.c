@@ -1,0 +1,193 @@
+/* --native-layers: timelines, traffic and memory of plans of which some layers are native, worked out by hand; see
+ * tests/timeline.h.  Layer 0 is the embedding, which is not trained there, so 2 native layers are block 1. */
+#include "tests/timeline.h"
+
+static const char *const policies[] = {"zero", "zero-delayed", "zero-layerwise", "backward-update", "lsp", "lsp-paper"};
+enum { POLICIES = sizeof policies / sizeof policies[0] };
+
+static lspo_plan_t *build_native(const char *name, uint32_t layers, lspo_workload_t *w)
+{
+    const lspo_policy_t *policy = NULL;
+    cr_assert_eq(lspo_policy_find(name, &policy), LSPO_OK);
+    own_value(policy, w, "native-layers", layers);
+    return build(name, w);
+}
+
+/* D2H3 10-13, D2H2 14-17; BWD1 14-18, UPD_GPU1 18-19.  The CPU begins when D2H2 has ended, 4 earlier than with D2H1 of
+ * zero: UPD2 17-25, UPD3 25-33, H2D3 33-36, APPLY3 36-37.  The next forward waits for all. */
+Test(native_layers, zero)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build_native("zero", 2, &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_BWD, 1, 0, 14, 18);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 18, 19);
+    expect(t, LSPO_OP_D2H, 2, 0, 14, 17);
+    expect(t, LSPO_OP_UPD, 2, 0, 17, 25);
+    expect(t, LSPO_OP_UPD, 3, 0, 25, 33);
+    expect(t, LSPO_OP_APPLY, 3, 0, 36, 37);
+    expect(t, LSPO_OP_FWD, 1, 1, 37, 39);
+    cr_expect_null(find_variant(t, LSPO_OP_D2H, 1, 0, LSPO_VARIANT_NONE));
+    cr_expect_null(find_variant(t, LSPO_OP_UPD, 1, 0, LSPO_VARIANT_NONE));
+    done(t, p);
+}
+
+/* The next forward begins while the CPU has two blocks to do: FWD1 19-21.  UPD3 13-21, UPD2 21-29, H2D2 29-32; APPLY3
+ * 24-25, APPLY2 32-33, FWD2 33-35, FWD3 35-37. */
+Test(native_layers, zero_layerwise)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build_native("zero-layerwise", 2, &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 18, 19);
+    expect(t, LSPO_OP_FWD, 1, 1, 19, 21);
+    expect(t, LSPO_OP_UPD, 3, 0, 13, 21);
+    expect(t, LSPO_OP_UPD, 2, 0, 21, 29);
+    expect(t, LSPO_OP_APPLY, 3, 0, 24, 25);
+    expect(t, LSPO_OP_APPLY, 2, 0, 32, 33);
+    expect(t, LSPO_OP_FWD, 3, 1, 35, 37);
+    done(t, p);
+}
+
+/* The norm is of all gradients: NORM 18-19, UPD_GPU1 19-20; its scalar 19-22, then UPD2 22-30, UPD3 30-38,
+ * last in, first out. */
+Test(native_layers, clipping)
+{
+    lspo_workload_t w = small_workload(2);
+    w.clip_norm = 1;
+    lspo_plan_t *p = build_native("zero-layerwise", 2, &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 19, 20);
+    expect(t, LSPO_OP_UPD, 2, 0, 22, 30);
+    expect(t, LSPO_OP_UPD, 3, 0, 30, 38);
+    expect(t, LSPO_OP_FWD, 1, 1, 20, 22);
+    done(t, p);
+}
+
+/* The native block is updated in its own step, the others one step late: UPD2 17-25, UPD3 25-33, and H2D3 waits for it,
+ * H2D2 for BWD2 of the next step 29-33.  UPD_GPU1 18-19 is before FWD1 19-21; that of the next step, whose BWD1 is
+ * 33-37, comes behind APPLY3 37-38. */
+Test(native_layers, zero_delayed)
+{
+    lspo_workload_t w = small_workload(3);
+    lspo_plan_t *p = build_native("zero-delayed", 2, &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 18, 19);
+    expect(t, LSPO_OP_FWD, 1, 1, 19, 21);
+    expect(t, LSPO_OP_UPD, 2, 0, 17, 25);
+    expect(t, LSPO_OP_UPD, 3, 0, 25, 33);
+    expect(t, LSPO_OP_BWD, 2, 1, 29, 33);
+    expect(t, LSPO_OP_H2D, 3, 0, 33, 36);
+    expect(t, LSPO_OP_H2D, 2, 0, 36, 39);
+    expect(t, LSPO_OP_APPLY, 3, 0, 37, 38);
+    expect(t, LSPO_OP_UPD_GPU, 1, 1, 38, 39);
+    done(t, p);
+}
+
+/* COMPRESS3 10-11, D2H3 11-14, UPD3 14-22; BWD2 11-15, COMPRESS2 15-16, D2H2 16-19, UPD2 22-30; BWD1 16-20 forms the
+ * full gradient, UPD_GPU1 20-21, FWD1 21-23; H2D2 30-33, APPLY2 33-34. */
+Test(native_layers, lsp)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_plan_t *p = build_native("lsp", 2, &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_COMPRESS, 2, 0, 15, 16);
+    expect(t, LSPO_OP_BWD, 1, 0, 16, 20);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 20, 21);
+    expect(t, LSPO_OP_FWD, 1, 1, 21, 23);
+    expect(t, LSPO_OP_UPD, 2, 0, 22, 30);
+    expect(t, LSPO_OP_APPLY, 2, 0, 33, 34);
+    cr_expect_null(find_variant(t, LSPO_OP_COMPRESS, 1, 0, LSPO_VARIANT_NONE));
+    done(t, p);
+}
+
+/* All layers are native: its ops, at its times, on its memory. */
+Test(native_layers, all_are_native)
+{
+    for (int i = 0; i < POLICIES; i++)
+        for (int variant = 0; variant < 8; variant++) {
+            lspo_workload_t w = small_workload(3);
+            w.clip_norm = variant & 1;
+            w.accumulation = variant & 2 ? 2 : 1;
+            w.train_rest = variant & 4 ? LSPO_TRAIN_REST_ON : LSPO_TRAIN_REST_OFF;
+            w.precision = w.transfer = variant & 4 ? LSPO_BF16 : LSPO_FP32;
+            lspo_plan_t *p = build_native(policies[i], 5, &w), *native = build("native", &w);
+            lspo_trace_t *t = play(p, &usual), *on_gpu = play(native, &usual);
+            cr_assert_eq(t->row_count, on_gpu->row_count, "%s, variant %d", policies[i], variant);
+            for (uint32_t r = 0; r < t->row_count; r++)
+                cr_assert(t->rows[r].kind == on_gpu->rows[r].kind && t->rows[r].layer == on_gpu->rows[r].layer &&
+                              t->rows[r].start_ns == on_gpu->rows[r].start_ns,
+                          "%s, variant %d, row %u", policies[i], variant, r);
+            for (uint32_t o = 0; o < p->op_count; o++) {
+                const lspo_work_t *work = &p->works[p->ops[o].work], *alike = &native->works[native->ops[o].work];
+                cr_assert_eq(work->kernel_count, alike->kernel_count, "%s, variant %d, op %u", policies[i], variant, o);
+                cr_assert_arr_eq(work->kernels, alike->kernels, work->kernel_count * sizeof *work->kernels);
+                cr_assert_eq(p->ops[o].gpu_alloc_bytes, native->ops[o].gpu_alloc_bytes);
+                cr_assert_eq(p->ops[o].gpu_free_bytes, native->ops[o].gpu_free_bytes);
+            }
+            cr_assert_eq(p->gpu_static_bytes, native->gpu_static_bytes, "%s, variant %d", policies[i], variant);
+            cr_assert_eq(p->host_static_bytes, 0u);
+            done(on_gpu, native);
+            done(t, p);
+        }
+}
+
+/* Block 1 has its m, v and master on the GPU, and a gradient of 2 bytes without a copy for the link; the others have
+ * m, v, master and a message of 4 bytes on the host.  A block has 12 x 16^2 weights. */
+Test(native_layers, memory_and_traffic)
+{
+    enum { BLOCK = 12 * 256 };
+    lspo_workload_t w = small_workload(1);
+    w.precision = LSPO_BF16;
+    lspo_plan_t *p = build_native("zero-layerwise", 2, &w);
+    const lspo_footprint_t *f = &p->footprint;
+    uint64_t sent_bytes = 0, kept_bytes = 0;
+    cr_expect_eq(f->gpu_optimizer_bytes, 12u * BLOCK);
+    cr_expect_eq(f->host_optimizer_bytes, 2u * 8 * BLOCK);
+    cr_expect_eq(f->host_master_bytes, 2u * 4 * BLOCK);
+    cr_expect_eq(f->host_gradients_bytes, 2u * 4 * BLOCK);
+    for (uint32_t i = 0; i < p->op_count; i++) {
+        if (lspo_op_kind_lane(p->ops[i].kind) == LSPO_LANE_D2H)
+            sent_bytes += lspo_work_link_bytes(&p->works[p->ops[i].work]);
+        if (p->ops[i].kind == LSPO_OP_UPD_GPU)
+            kept_bytes += p->ops[i].gpu_free_bytes;
+    }
+    cr_expect_eq(sent_bytes, 2u * 4 * BLOCK);
+    cr_expect_eq(kept_bytes, 2u * BLOCK);
+    lspo_plan_destroy(p);
+}
+
+/* The first layers beside the last ones: the CPU has block 2 alone. */
+Test(native_layers, beside_cpu_share)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_zero_values_edit(&w)->cpu_share = 0.5;
+    lspo_plan_t *p = build_native("zero", 2, &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect(t, LSPO_OP_UPD_GPU, 1, 0, 18, 19);
+    expect(t, LSPO_OP_UPD_GPU, 3, 0, 19, 20);
+    expect(t, LSPO_OP_UPD, 2, 0, 17, 25);
+    expect(t, LSPO_OP_FWD, 1, 1, 29, 31);
+    done(t, p);
+}
+
+/* With checks every block but the first has projectors: its activations go with its BWD, a shared pair is block 2's. */
+Test(native_layers, checks_of_projectors)
+{
+    for (int shape = 0; shape < 2; shape++) {
+        lspo_workload_t w = small_workload(2);
+        lspo_lsp_values_t *lsp = lspo_lsp_values_edit(&w);
+        lsp->check_every = 1;
+        lsp->projectors = shape ? LSPO_PROJECTORS_SHAPE : LSPO_PROJECTORS_WEIGHT;
+        lspo_plan_t *p = build_native("lsp", 2, &w);
+        uint32_t projects = 0, sends = 0;
+        for (uint32_t i = 0; i < p->op_count; i++) {
+            projects += p->ops[i].kind == LSPO_OP_PROJECT;
+            sends += p->ops[i].kind == LSPO_OP_D2H && p->ops[i].variant == LSPO_VARIANT_PROJECTORS;
+            cr_expect(p->ops[i].kind != LSPO_OP_PROJECT || p->ops[i].layer > 1);
+        }
+        cr_expect_eq(projects, 2u * 8 * 2); /* steps, micro-batches, blocks */
+        cr_expect_eq(sends, shape ? 2u : 4u);
+        lspo_plan_destroy(p);
+    }
+}
