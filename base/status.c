@@ -49,7 +49,7 @@ const lspo_exit_code_t lspo_exit_codes[] = {
     {1, "failed: reading or writing, memory, a loss that became NaN, a failed check"},
     {2, "a flag, name, file or value is wrong"},
     {3, "there is no such device here"},
-    {4, "a run does not fit the memory of the device or of this machine, or a cap"},
+    {4, "a run does not fit the memory of the device or of this machine, or a cap; tune: no setting fits"},
     {5, "validate: the predictions are outside the thresholds; sim --measured: the step is outside the band"},
     {6, "validate: too few cells could be measured undisturbed to judge"},
     {130, "train, sweep and validate: interrupted by Ctrl-C, SIGTERM or SIGHUP; other commands end by the signal"},

@@ -290,6 +290,18 @@ static lspo_status_t print_savers(const answer_t *answer)
     return LSPO_OK;
 }
 
+static lspo_status_t print_measure(const answer_t *answer, const lspo_choice_t *choice)
+{
+    const char *place = lspo_command_line_place(answer->machine, &choice->workload);
+    char label[64];
+    if (place == NULL) {
+        lspo_command_line_say_fp32(stdout);
+        return LSPO_OK;
+    }
+    snprintf(label, sizeof label, "measure the fastest %s:", place);
+    return print_command(answer, label, "run", choice, choice->workload.batch);
+}
+
 /* One command per class, and one to measure the fastest of all. */
 static lspo_status_t print_commands(const answer_t *answer)
 {
@@ -312,8 +324,7 @@ static lspo_status_t print_commands(const answer_t *answer)
     }
     if (!answer->choices[0].prediction.fits)
         return print_savers(answer);
-    return print_command(answer, "measure the fastest on a GPU:", "run", &answer->choices[0],
-                         answer->choices[0].workload.batch);
+    return print_measure(answer, &answer->choices[0]);
 }
 
 /* ---- the command ---- */
@@ -366,10 +377,11 @@ static lspo_status_t simulate_all(choose_request_t *request, int argc, char **ar
     lspo_machine_t machine;
     lspo_progress_t progress;
     lspo_choice_t *choices;
-    answer_t answer = {.request = request, .machine = &machine, .line = {argc, argv, &choose_group}};
+    answer_t answer = {.request = request, .machine = &machine, .line = {argc, argv, &choose_group, NULL}};
     lspo_status_t status = lspo_request_machine(base, &machine);
     if (status != LSPO_OK)
         return status;
+    answer.line.device = lspo_command_line_device(&machine);
     lspo_choose_options_t options = {.model = &base->model,
                                      .machine = &machine,
                                      .workload = base->workload,

@@ -492,7 +492,7 @@ static lspo_status_t search_and_answer(tune_request_t *request, const lspo_machi
 
 static lspo_status_t find(tune_request_t *request, int argc, char **argv)
 {
-    const lspo_command_line_t line = {argc, argv, &tune_group};
+    lspo_command_line_t line = {argc, argv, &tune_group, NULL};
     lspo_machine_t machine;
     lspo_status_t status = check_budgets(&request->base);
     if (status == LSPO_OK)
@@ -502,6 +502,7 @@ static lspo_status_t find(tune_request_t *request, int argc, char **argv)
     whole_t *whole = calloc(1, sizeof *whole);
     if (whole == NULL)
         return lspo_no_memory("a search");
+    line.device = lspo_command_line_device(&machine);
     status = search_and_answer(request, &machine, &line, whole);
     for (uint32_t i = 0; i < whole->count; i++)
         lspo_tune_curve_close(&whole->curves[i]);

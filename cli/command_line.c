@@ -64,6 +64,23 @@ bool lspo_command_line_has(const lspo_command_line_t *line, const char *name)
     return found;
 }
 
+const char *lspo_command_line_device(const lspo_machine_t *machine)
+{
+    return lspo_machine_is_host(machine) ? "host" : "cuda";
+}
+
+const char *lspo_command_line_place(const lspo_machine_t *machine, const lspo_workload_t *workload)
+{
+    if (!lspo_machine_is_host(machine))
+        return "on a GPU";
+    return workload->precision == LSPO_FP32 && workload->transfer == LSPO_FP32 ? "here" : NULL;
+}
+
+void lspo_command_line_say_fp32(FILE *file)
+{
+    fputs("to measure it here, begin with --precision fp32: the host computes in nothing else\n", file);
+}
+
 /* 0: keep; else how many words of argv to leave out. */
 static int words_left_out(const lspo_command_line_t *line, const char *text, const lspo_policy_t *policy, bool runs)
 {
@@ -91,7 +108,7 @@ lspo_status_t lspo_command_line_write(const lspo_command_line_t *line, const cha
     put_word(&writer, command);
     if (runs) {
         put_word(&writer, "--device");
-        put_word(&writer, "cuda");
+        put_word(&writer, line->device);
     }
     for (int i = 1; i < line->argc;) {
         int left_out = words_left_out(line, line->argv[i], policy, runs);

@@ -95,7 +95,7 @@ lspo_status_t lspo_tune_row(const lspo_tune_report_t *report, const lspo_found_t
         status = lspo_expect(plan, report->machine, &row.expect);
     if (status == LSPO_OK)
         status = lspo_tune_settings(report, found, row.settings);
-    if (status == LSPO_OK)
+    if (status == LSPO_OK && !lspo_machine_is_host(report->machine)) /* others need a GPU */
         status = lspo_tune_configure(report->model, found, &row.configuration);
     if (status == LSPO_OK)
         *row_out = row;
@@ -107,10 +107,10 @@ destroy:
 /* ---- tables ---- */
 
 typedef struct {
-    const char *policy, *semantics, *model, *machine, *framework, *objective, *settings, *quality, *limited_by,
-        *expect_basis, *step, *above, *command, *configuration_of, *configuration;
+    const char *policy, *also, *policies, *semantics, *model, *machine, *framework, *objective, *settings, *quality,
+        *limited_by, *expect_basis, *step, *above, *command, *configuration_of, *configuration;
     const char *gain_texts[LSPO_TUNE_PARTS];
-    char quality_text[64], step_text[64], above_text[16], gain_buffers[LSPO_TUNE_PARTS][16];
+    char policies_text[160], quality_text[64], step_text[64], above_text[16], gain_buffers[LSPO_TUNE_PARTS][16];
     char command_text[LSPO_TUNE_COMMAND_BYTES], configuration_text[LSPO_TUNE_CONFIGURATION_BYTES];
     uint64_t rank, staleness_steps, batch, accumulation, sequence, whole_tokens_per_s, peak_gpu_bytes, peak_host_bytes,
         peak_gpu_bound_bytes, peak_host_bound_bytes, candidates, unfit, simulated;
@@ -164,11 +164,12 @@ static const lspo_field_t fields[] = {
     TEXT("command", command),
     TEXT("configuration_of", configuration_of),
     TEXT("configuration", configuration),
+    TEXT("also", also),
 };
 
 /* For people: the columns that fit into a line. */
 static const lspo_field_t columns[] = {
-    TEXT("policy", policy),         TEXT("quality", quality),
+    TEXT("policy", policies),       TEXT("quality", quality),
     COUNT("batch", batch),          COUNT("tokens/s", whole_tokens_per_s),
     TEXT("step (expected)", step),  TEXT("above bound", above),
     BYTES("GPU", peak_gpu_bytes),   BYTES("host", peak_host_bytes),
@@ -268,6 +269,18 @@ static void join_lines(const lspo_tune_configuration_t *configuration, char text
     text[used] = '\0';
 }
 
+/* "zero-layerwise, backward-update"; returns the part behind the first, NULL if there is none. */
+static const char *describe_policies(const lspo_found_t *found, size_t text_bytes, char *text)
+{
+    const size_t first = strlen(found->policy->name);
+    snprintf(text, text_bytes, "%s", found->policy->name);
+    for (uint32_t i = 0; i < LSPO_ALSO_MAX && found->also[i] != NULL; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, text_bytes - used, ", %s", found->also[i]->name);
+    }
+    return text[first] != '\0' ? text + first + strlen(", ") : NULL;
+}
+
 static lspo_status_t fill_record(const lspo_tune_report_t *report, const lspo_tune_row_t *row, record_t *record)
 {
     const lspo_found_t *found = row->found;
@@ -286,6 +299,8 @@ static lspo_status_t fill_record(const lspo_tune_report_t *report, const lspo_tu
                          .expect_basis = lspo_expect_basis_names[row->expect.basis],
                          .limited_by = lspo_report_lane_title(row->prediction.bound_lane)};
     fill_numbers(report, row, record);
+    record->policies = record->policies_text;
+    record->also = describe_policies(found, sizeof record->policies_text, record->policies_text);
     record->quality = record->quality_text;
     record->step = record->step_text;
     record->above = record->above_text;
@@ -336,11 +351,24 @@ static lspo_status_t write_table(const record_t *records, uint32_t count, const 
     return lspo_table_write(&table, format, stdout);
 }
 
+static lspo_status_t print_measure(const lspo_tune_report_t *report, const lspo_tune_row_t *row)
+{
+    char text[LSPO_TUNE_COMMAND_BYTES];
+    const char *place = lspo_command_line_place(report->machine, &row->found->workload);
+    if (place == NULL) {
+        lspo_command_line_say_fp32(stdout);
+        return LSPO_OK;
+    }
+    lspo_status_t status = lspo_tune_command(report, row->found, row->settings, "run", text);
+    if (status == LSPO_OK)
+        printf("measure the first %s:  %s\n", place, text);
+    return status;
+}
+
 static lspo_status_t write_for_people(const lspo_tune_report_t *report, const lspo_tune_row_t *rows,
                                       const record_t *records, uint32_t count)
 {
     const people_t people = {report, records, count};
-    char text[LSPO_TUNE_COMMAND_BYTES];
     lspo_wrap_print(stdout, print_headline, &people);
     puts("");
     lspo_status_t status = write_table(records, count, columns, sizeof columns / sizeof columns[0], LSPO_FORMAT_TABLE);
@@ -362,9 +390,7 @@ static lspo_status_t write_for_people(const lspo_tune_report_t *report, const ls
     puts("");
     for (uint32_t i = 0; i < count; i++)
         printf("%" PRIu64 ".  %s\n", records[i].rank, records[i].command);
-    status = lspo_tune_command(report, rows[0].found, rows[0].settings, "run", text);
-    if (status == LSPO_OK)
-        printf("measure the first on a GPU:  %s\n", text);
+    status = print_measure(report, &rows[0]);
     if (status == LSPO_OK && rows[0].configuration.framework != NULL)
         printf("\nThe first in %s, %s: %s\n%s", rows[0].configuration.framework, rows[0].configuration.beside,
                rows[0].configuration.file, rows[0].configuration.text);

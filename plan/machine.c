@@ -190,6 +190,11 @@ const size_t lspo_machine_field_count = sizeof lspo_machine_fields / sizeof lspo
 _Static_assert(sizeof lspo_machine_fields / sizeof lspo_machine_fields[0] <= LSPO_MACHINE_FIELDS_MAX,
                "raise LSPO_MACHINE_FIELDS_MAX");
 
+bool lspo_machine_is_host(const lspo_machine_t *machine)
+{
+    return !(machine->gpu.context_bytes > 0) && !(machine->link.pcie_lanes > 0);
+}
+
 double lspo_machine_value(const lspo_machine_t *machine, const lspo_machine_field_t *field)
 {
     double value;

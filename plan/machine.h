@@ -15,6 +15,7 @@
 #ifndef LSPO_PLAN_MACHINE_H
 #define LSPO_PLAN_MACHINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -162,6 +163,10 @@ extern const lspo_machine_field_t lspo_machine_fields[];
 extern const size_t lspo_machine_field_count;
 
 enum { LSPO_MACHINE_FIELDS_MAX = 144 };
+
+/* Is it the host as a device, which `lspo run --device host` measures?  There no driver takes memory, and there is no
+ * slot. */
+bool lspo_machine_is_host(const lspo_machine_t *machine);
 
 /* The field's value in `machine`. */
 double lspo_machine_value(const lspo_machine_t *machine, const lspo_machine_field_t *field);

@@ -23,6 +23,7 @@ typedef struct {
     uint32_t rated_count;
     uint32_t *number; /* of the candidate of each result */
     lspo_search_t result;
+    uint32_t room; /* for results: those that are wanted, others like them, and one more */
 } searcher_t;
 
 /* Bounds */
@@ -73,6 +74,36 @@ static uint32_t place_of(const searcher_t *searcher, const lspo_policy_t *policy
     return at;
 }
 
+/* The same time, memory and training, by whatever settings. */
+static bool are_alike(const lspo_found_t *a, const lspo_found_t *b)
+{
+    bool trains_alike = a->policy == b->policy ||
+                        (a->policy->semantics == LSPO_SEMANTICS_EXACT && b->policy->semantics == LSPO_SEMANTICS_EXACT);
+    return trains_alike && a->workload.batch == b->workload.batch &&
+           a->workload.checkpointing == b->workload.checkpointing && a->workload.transfer == b->workload.transfer &&
+           a->workload.order == b->workload.order && a->fit.gpu_bytes == b->fit.gpu_bytes &&
+           a->fit.host_bytes == b->fit.host_bytes && !(a->fit.iteration_s < b->fit.iteration_s) &&
+           !(a->fit.iteration_s > b->fit.iteration_s) && !(a->steps < b->steps) && !(a->steps > b->steps);
+}
+
+/* The first result that is like the one at this place. */
+static uint32_t first_alike(const lspo_search_t *result, uint32_t at)
+{
+    uint32_t first = 0;
+    while (first < at && !are_alike(&result->found[first], &result->found[at]))
+        first++;
+    return first;
+}
+
+/* Results that are not like one before them. */
+static uint32_t count_different(const lspo_search_t *result)
+{
+    uint32_t different = 0;
+    for (uint32_t i = 0; i < result->count; i++)
+        different += first_alike(result, i) == i;
+    return different;
+}
+
 /* Can a candidate of this policy with this bound still be among the results? */
 static bool may_enter(const searcher_t *searcher, const lspo_policy_t *policy, double bound)
 {
@@ -81,7 +112,7 @@ static bool may_enter(const searcher_t *searcher, const lspo_policy_t *policy, d
     double most = INFINITY;
     if (own < result->count)
         most = result->found[own].objective;
-    else if (result->count == searcher->options->most)
+    else if (count_different(result) == searcher->options->most)
         most = result->found[result->count - 1].objective;
     return bound <= most * (1 + tolerance);
 }
@@ -103,11 +134,6 @@ static void enter(searcher_t *searcher, const lspo_found_t *found, uint32_t numb
             return;
         drop(searcher, own);
     }
-    if (result->count == searcher->options->most) {
-        if (!precedes(found, number, &result->found[result->count - 1], searcher->number[result->count - 1]))
-            return;
-        drop(searcher, result->count - 1);
-    }
     uint32_t at = result->count++;
     for (; at > 0 && precedes(found, number, &result->found[at - 1], searcher->number[at - 1]); at--) {
         result->found[at] = result->found[at - 1];
@@ -115,6 +141,8 @@ static void enter(searcher_t *searcher, const lspo_found_t *found, uint32_t numb
     }
     result->found[at] = *found;
     searcher->number[at] = number;
+    while (count_different(result) > searcher->options->most || result->count == searcher->room)
+        drop(searcher, result->count - 1);
 }
 
 static lspo_status_t search_rated(searcher_t *searcher)
@@ -164,6 +192,28 @@ static lspo_status_t refine(searcher_t *searcher)
     return status;
 }
 
+/* One result of those that are alike, which names the policies of the others. */
+static void join_alike(lspo_search_t *result)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < result->count; i++) {
+        const lspo_found_t found = result->found[i];
+        uint32_t first = 0, also = 0;
+        while (first < kept && !are_alike(&result->found[first], &found))
+            first++;
+        if (first == kept) {
+            result->found[kept++] = found;
+            continue;
+        }
+        lspo_found_t *joined = &result->found[first];
+        while (also < LSPO_ALSO_MAX && joined->also[also] != NULL && joined->also[also] != found.policy)
+            also++;
+        if (also < LSPO_ALSO_MAX && joined->policy != found.policy)
+            joined->also[also] = found.policy;
+    }
+    result->count = kept;
+}
+
 /* The search */
 
 static lspo_status_t check(const lspo_search_options_t *options)
@@ -189,8 +239,9 @@ static lspo_status_t create(searcher_t *searcher)
         return status;
     searcher->result.candidates = (uint32_t)searcher->candidates.count;
     searcher->rated = malloc((searcher->candidates.count + 1) * sizeof *searcher->rated);
-    searcher->number = malloc(((size_t)searcher->options->most + 1) * sizeof *searcher->number);
-    searcher->result.found = malloc(((size_t)searcher->options->most + 1) * sizeof *searcher->result.found);
+    searcher->room = 4 * searcher->options->most + lspo_policy_count() + 1;
+    searcher->number = malloc(searcher->room * sizeof *searcher->number);
+    searcher->result.found = malloc(searcher->room * sizeof *searcher->result.found);
     if (!searcher->rated || !searcher->number || !searcher->result.found)
         return lspo_no_memory("%zu candidates", searcher->candidates.count);
     return LSPO_OK;
@@ -208,6 +259,7 @@ lspo_status_t lspo_search(const lspo_search_options_t *options, lspo_search_t *s
     }
     if (status == LSPO_OK)
         status = refine(&searcher);
+    join_alike(&searcher.result);
     if (status == LSPO_OK)
         *search_out = searcher.result;
     else

@@ -59,16 +59,20 @@ typedef struct {
     void *progress_context;
 } lspo_search_options_t;
 
+enum { LSPO_ALSO_MAX = 4 };
+
 typedef struct {
     const lspo_policy_t *policy;
     lspo_workload_t workload;
     lspo_fit_t fit;
-    double steps;     /* 1, or those to the wanted loss */
-    double objective; /* seconds, or bytes */
+    double steps;                             /* 1, or those to the wanted loss */
+    double objective;                         /* seconds, or bytes */
+    const lspo_policy_t *also[LSPO_ALSO_MAX]; /* exact policies that have the same numbers; NULL after the last */
 } lspo_found_t;
 
 typedef struct {
-    lspo_found_t *found; /* owned: at most `most`, the best first; of each policy the best, or of one policy several */
+    lspo_found_t *found; /* owned: at most `most`, the best first; of each policy the best, or of one policy several; of
+                            those with the same time, memory and training only the first candidate */
     uint32_t count;
     uint32_t candidates, unfit, simulated; /* unfit: known from static memory alone, or simulated */
 } lspo_search_t;
