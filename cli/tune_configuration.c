@@ -19,9 +19,26 @@ static uint32_t named_value(const lspo_found_t *found, const lspo_parameter_t *p
     return value != NULL ? *value : 0;
 }
 
-static double cpu_share_of(const lspo_found_t *found)
+/* The share of the parameters in the first stages, which the GPU updates. */
+static double native_share_of(const lspo_model_t *model, const lspo_found_t *found)
 {
-    return strcmp(found->policy->name, "zero") == 0 ? lspo_zero_values_of(&found->workload)->cpu_share : 1;
+    const uint32_t layers = named_value(found, &lspo_parameter_native_layers);
+    double before = 0, all = 0;
+    for (uint32_t s = 0; s < lspo_model_stage_count(model); s++) {
+        lspo_stage_t stage;
+        lspo_model_stage(model, s, &stage);
+        all += (double)stage.element_count;
+        before += s < layers ? (double)stage.element_count : 0;
+    }
+    return before / all;
+}
+
+/* The share of the parameters that the CPU updates: neither the first nor the last stages. */
+static double cpu_share_of(const lspo_model_t *model, const lspo_found_t *found)
+{
+    double share = strcmp(found->policy->name, "zero") == 0 ? lspo_zero_values_of(&found->workload)->cpu_share : 1;
+    share -= native_share_of(model, found);
+    return share > 0 ? share : 0;
 }
 
 static uint64_t parameters_of_block(const lspo_model_t *model)
@@ -66,7 +83,7 @@ static void write_offload(double share, FILE *file)
 {
     char ratio[48] = "";
     if (share < 1)
-        snprintf(ratio, sizeof ratio, ", \"ratio\": %g", share);
+        snprintf(ratio, sizeof ratio, ", \"ratio\": %.3g", share);
     if (share > 0)
         fprintf(file, ",\n    \"offload_optimizer\": {\"device\": \"cpu\", \"pin_memory\": true%s}", ratio);
 }
@@ -74,7 +91,7 @@ static void write_offload(double share, FILE *file)
 static void write_zero(const lspo_model_t *model, const lspo_found_t *found, FILE *file)
 {
     const bool streams = found->policy->elsewhere == LSPO_ELSEWHERE_ZERO_INFINITY;
-    const double share = cpu_share_of(found);
+    const double share = cpu_share_of(model, found);
     fprintf(file,
             "  \"zero_optimization\": {\n    \"stage\": %d,\n    \"overlap_comm\": %s,\n"
             "    \"contiguous_gradients\": true,\n    \"reduce_bucket_size\": %" PRIu64,
@@ -138,7 +155,7 @@ static bool is_deepspeed(const lspo_found_t *found)
 }
 
 /* torchao has the states that are narrow, in full 16-bit training. */
-static bool is_torchao(const lspo_found_t *found)
+static bool is_torchao(const lspo_model_t *model, const lspo_found_t *found)
 {
     const lspo_optimizer_state_t state = (lspo_optimizer_state_t)named_value(found, &lspo_parameter_optimizer_state);
     const bool offloads = found->policy->elsewhere == LSPO_ELSEWHERE_ZERO_OFFLOAD;
@@ -146,7 +163,7 @@ static bool is_torchao(const lspo_found_t *found)
         return false;
     if (state == LSPO_OPTIMIZER_STATE_BF16 && found->workload.precision != LSPO_BF16)
         return false;
-    return !offloads || (cpu_share_of(found) >= 1 && !(found->workload.clip_norm > 0));
+    return !offloads || (cpu_share_of(model, found) >= 1 && !(found->workload.clip_norm > 0));
 }
 
 static const char *beside(const lspo_found_t *found)
@@ -168,7 +185,7 @@ lspo_status_t lspo_tune_configure(const lspo_model_t *model, const lspo_found_t 
                        !(found->workload.adam_root_epsilon > 0);
     const bool elsewhere = plain && found->policy->elsewhere != LSPO_ELSEWHERE_NOBODY;
     *configuration_out = (lspo_tune_configuration_t){0};
-    if (!elsewhere || !(is_deepspeed(found) || is_torchao(found)))
+    if (!elsewhere || !(is_deepspeed(found) || is_torchao(model, found)))
         return LSPO_OK;
     FILE *file = fmemopen(configuration_out->text, sizeof configuration_out->text, "w");
     if (file == NULL)

@@ -4,7 +4,8 @@
  * Keys and defaults are those of DeepSpeed's documentation (config-json, tutorials zero-offload and zenflow) and of its
  * runtime/zero/config.py, offload_config.py and zenflow_config.py; those of torchao of its torchao/optim/README.md:
  *     zero                       ZeRO stage 2, offload_optimizer on the CPU
- *     zero --cpu-share R < 1     stage 3 with the ratio R: only stage 3 knows it (Twin-Flow)
+ *     zero --cpu-share R < 1     stage 3 with the ratio R: only stage 3 knows it (Twin-Flow); less the share of
+ *                                --native-layers, though DeepSpeed does not choose the first layers
  *     stream                     stage 3, offload_param and offload_optimizer on the CPU; window in parameters
  *     zenflow                    stage 2, offload_optimizer, zenflow
  *     native, zero with 16- or 8-bit states   torchao; CPUOffloadOptimizer clips no gradients, and with
