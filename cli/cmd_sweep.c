@@ -356,16 +356,13 @@ static lspo_status_t play(sweep_t *sweep)
 /* The ordered file, or of a shard its journal under its final name. */
 static lspo_status_t finish(sweep_t *sweep)
 {
-    uint64_t rows = lspo_journal_rows(sweep->journal), errors = 0;
-    lspo_status_t status =
-        lspo_sweep_finish(sweep->journal, sweep->request->shard_count > 1, sweep->part_path, sweep->final_path,
-                          sweep->format == FORMAT_CSV ? lspo_sweep_cells_names(sweep->cells) : NULL, &errors);
+    const char *names = lspo_sweep_cells_names(sweep->cells);
+    uint64_t rows = lspo_journal_rows(sweep->journal);
+    lspo_status_t status = lspo_sweep_finish(sweep->journal, sweep->request->shard_count > 1, sweep->part_path,
+                                             sweep->final_path, sweep->format == FORMAT_CSV ? names : NULL);
     if (status != LSPO_OK)
         return status;
-    if (errors > 0)
-        lspo_warn("cells with an error: %" PRIu64 "; see the column error", errors);
-    else if ((errors = lspo_sweep_cells_errors(sweep->cells)) > 0) /* the rows do not say it */
-        lspo_warn("cells with an error: %" PRIu64 "; the column error says why", errors);
+    lspo_sweep_warn(lspo_journal_errors(sweep->journal), names);
     printf("%s: %" PRIu64 " rows\n", sweep->final_path, rows);
     return LSPO_OK;
 }

@@ -232,10 +232,6 @@ static void value_of(void *context, const char *name, const lspo_sweep_key_t *ke
 {
     const lspo_sweep_ask_t *ask = context;
     const lspo_arg_t *option = key->meaning;
-    if (key->source == LSPO_SOURCE_OPTION && strcmp(option->name, "policy") == 0) {
-        *text_out = ask->cell->policy->name;
-        return;
-    }
     if (given_value(ask, name, key, number_out, text_out))
         return;
     if (key->source == LSPO_SOURCE_OPTION)

@@ -49,7 +49,6 @@ typedef struct {
     char advice[LSPO_ADVICE_BYTES];
     lspo_prediction_t prediction;
     lspo_plan_t *plan;
-    uint64_t errors; /* rows with one */
 } worker_t;
 
 struct lspo_sweep_cells {
@@ -257,14 +256,6 @@ const char *lspo_sweep_cells_names(const lspo_sweep_cells_t *cells)
     return cells->names;
 }
 
-uint64_t lspo_sweep_cells_errors(const lspo_sweep_cells_t *cells)
-{
-    uint64_t errors = 0;
-    for (uint32_t i = 0; i < cells->worker_count; i++)
-        errors += cells->workers[i]->errors;
-    return errors;
-}
-
 /* ---- predicting ---- */
 
 static const char *device_of(const lspo_sweep_cells_t *cells)
@@ -392,8 +383,7 @@ static bool is_of_cell(lspo_status_t status)
     return status != LSPO_ERR_MEMORY && status != LSPO_ERR_IO && status != LSPO_ERR_INTERRUPTED;
 }
 
-static lspo_status_t write_row(const lspo_sweep_cells_t *cells, worker_t *worker, const char **row_out,
-                               size_t *bytes_out)
+static lspo_status_t write_row(const lspo_sweep_cells_t *cells, worker_t *worker, lspo_row_t *row_out)
 {
     lspo_table_t table = {.fields = cells->fields,
                           .field_count = cells->field_count,
@@ -407,8 +397,7 @@ static lspo_status_t write_row(const lspo_sweep_cells_t *cells, worker_t *worker
     if (fflush(worker->stream) != 0)
         return lspo_no_memory("a row");
     long bytes = ftell(worker->stream);
-    *row_out = worker->text;
-    *bytes_out = bytes > 0 ? (size_t)bytes : 0;
+    *row_out = (lspo_row_t){worker->text, bytes > 0 ? (size_t)bytes : 0, worker->error[0] != '\0'};
     return LSPO_OK;
 }
 
@@ -430,7 +419,6 @@ static void name_cell(const lspo_sweep_cells_t *cells, const lspo_sweep_cell_t *
 static void clear_result(worker_t *worker, const lspo_sweep_cell_t *cell)
 {
     lspo_result_t *result = &worker->row.result;
-    worker->errors++;
     lspo_result_clear(result);
     result->model = lspo_sweep_cell_value(cell, "model");
     result->machine = lspo_sweep_cell_value(cell, "machine");
@@ -451,8 +439,7 @@ static lspo_status_t fill_row(const lspo_sweep_cells_t *cells, worker_t *worker,
     return status;
 }
 
-lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_sweep_cell_t *cell, const char **row_out,
-                                   size_t *bytes_out)
+lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_sweep_cell_t *cell, lspo_row_t *row_out)
 {
     lspo_sweep_cells_t *cells = context;
     worker_t *worker = cells->workers[index];
@@ -461,7 +448,7 @@ lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_swe
     worker->prediction = (lspo_prediction_t){0};
     worker->advice[0] = '\0';
     lspo_sweep_measured_clear(&worker->row.measured);
-    *row_out = NULL;
+    *row_out = (lspo_row_t){0};
     lspo_status_t status = fill_row(cells, worker, cell, &held);
     if (status == LSPO_ERR_INTERRUPTED)
         goto cleanup;
@@ -478,7 +465,7 @@ lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_swe
     else
         worker->error[0] = '\0';
     name_cell(cells, cell, worker);
-    status = write_row(cells, worker, row_out, bytes_out);
+    status = write_row(cells, worker, row_out);
 cleanup:
     lspo_prediction_release(&worker->prediction);
     lspo_plan_destroy(worker->plan);

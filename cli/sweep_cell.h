@@ -20,6 +20,7 @@
 #include "base/table.h"
 #include "cli/sweep_measure.h"
 #include "sweep/grid.h"
+#include "sweep/journal.h"
 
 typedef struct lspo_sweep_cells lspo_sweep_cells_t;
 
@@ -38,12 +39,8 @@ void lspo_sweep_cells_destroy(lspo_sweep_cells_t *cells);
 /* The names of the columns, separated by commas; lives as long as the cells. */
 const char *lspo_sweep_cells_names(const lspo_sweep_cells_t *cells);
 
-/* How many rows of this session have an error. */
-uint64_t lspo_sweep_cells_errors(const lspo_sweep_cells_t *cells);
-
 /* The row of a cell: lspo_sweep_cell_row_t of sweep/play.h, `context` is the lspo_sweep_cells_t. */
-lspo_status_t lspo_sweep_cells_row(void *context, uint32_t worker, const lspo_sweep_cell_t *cell, const char **row_out,
-                                   size_t *bytes_out);
+lspo_status_t lspo_sweep_cells_row(void *context, uint32_t worker, const lspo_sweep_cell_t *cell, lspo_row_t *row_out);
 
 /* The key of a cell and its flags, without predicting it; *key_out 0: a constraint leaves it out, or it is wrong. */
 lspo_status_t lspo_sweep_cells_key(lspo_sweep_cells_t *cells, uint32_t worker, const lspo_sweep_cell_t *cell,

@@ -72,7 +72,10 @@ static lspo_sweep_kind_t workload_kind(const char *name)
 
 static lspo_sweep_key_t option_key(const lspo_arg_t *option)
 {
-    lspo_sweep_key_t key = {.kind = workload_kind(option->name), .source = LSPO_SOURCE_OPTION, .meaning = option};
+    lspo_sweep_key_t key = {.kind = workload_kind(option->name),
+                            .has_colons = strcmp(option->name, "policy") == 0,
+                            .source = LSPO_SOURCE_OPTION,
+                            .meaning = option};
     if (option->store == lspo_arg_quantity) {
         key.kind = LSPO_SWEEP_QUANTITY;
         key.unit = option->unit;

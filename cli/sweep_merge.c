@@ -20,12 +20,9 @@ char *lspo_sweep_shard_path(const char *output, uint32_t shard, uint32_t shard_c
 }
 
 lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char *part_path, const char *final_path,
-                                const char *names, uint64_t *errors_out)
+                                const char *names)
 {
-    lspo_status_t status = shard ? lspo_sweep_count_errors(names, &journal, 1, errors_out)
-                                 : lspo_sweep_write(final_path, names, &journal, 1, errors_out);
-    if (status == LSPO_OK && shard)
-        status = lspo_journal_finish(journal);
+    lspo_status_t status = shard ? lspo_journal_finish(journal) : lspo_sweep_write(final_path, names, &journal, 1);
     if (status == LSPO_OK && shard && rename(part_path, final_path) != 0)
         status = lspo_error(LSPO_ERR_IO, "cannot rename %s: %s", part_path, strerror(errno));
     if (shard)
@@ -33,6 +30,19 @@ lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char 
     if (status == LSPO_OK && unlink(part_path) != 0)
         return lspo_error(LSPO_ERR_IO, "cannot remove %s: %s", part_path, strerror(errno));
     return status;
+}
+
+void lspo_sweep_warn(uint64_t errors, const char *columns)
+{
+    static const char name[] = "error";
+    bool there = false;
+    for (const char *at = strstr(columns, name); at != NULL && !there; at = strstr(at + 1, name)) {
+        char after = at[sizeof name - 1];
+        there = (at == columns || at[-1] == ',') && (after == '\0' || after == ',');
+    }
+    if (errors > 0)
+        lspo_warn("cells with an error: %" PRIu64 "; %s", errors,
+                  there ? "see the column error" : "the column error says why");
 }
 
 /* The shards that are open. */
@@ -156,13 +166,14 @@ static lspo_status_t write_all(const char *output, const shards_t *shards)
 {
     uint64_t rows = 0, errors = 0;
     const char *names = strcmp(shards->title.format, "csv") == 0 ? shards->title.columns : NULL;
-    for (uint32_t i = 0; i < shards->count; i++)
+    for (uint32_t i = 0; i < shards->count; i++) {
         rows += lspo_journal_rows(shards->journals[i]);
-    lspo_status_t status = lspo_sweep_write(output, names, shards->journals, shards->count, &errors);
+        errors += lspo_journal_errors(shards->journals[i]);
+    }
+    lspo_status_t status = lspo_sweep_write(output, names, shards->journals, shards->count);
     if (status != LSPO_OK)
         return status;
-    if (errors > 0)
-        lspo_warn("cells with an error: %" PRIu64 "; see the column error", errors);
+    lspo_sweep_warn(errors, shards->title.columns);
     printf("%s: %" PRIu64 " rows\n", output, rows);
     return LSPO_OK;
 }

@@ -12,10 +12,12 @@
 char *lspo_sweep_shard_path(const char *output, uint32_t shard, uint32_t shard_count);
 
 /* The journal at part_path is complete.  Write the ordered file and remove the journal; `names` is its first line
- * (NULL: none).  A shard is only marked as finished and renamed: its journal is what is merged.
- * *errors_out: rows with something in the column `error`. */
+ * (NULL: none).  A shard is only marked as finished and renamed: its journal is what is merged. */
 lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char *part_path, const char *final_path,
-                                const char *names, uint64_t *errors_out);
+                                const char *names);
+
+/* Warn of cells with an error, if there are any; `columns` are the names of the rows' columns. */
+void lspo_sweep_warn(uint64_t errors, const char *columns);
 
 /* Put the shards of `output` together, and say how many rows and errors there are.  They stay.  LSPO_ERR_INPUT if there
  * are none, one is missing or not whole, or they are of different sweeps. */

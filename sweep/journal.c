@@ -15,7 +15,7 @@
 #include "base/array.h"
 #include "base/folder_lock.h"
 
-enum { NUMBER_BYTES = 24, END_BYTES = 32, READ_BYTES = 1 << 16, FLUSH_NS = 1000000000 };
+enum { END_BYTES = 32, READ_BYTES = 1 << 16, FLUSH_NS = 1000000000 };
 
 /* Where the rows of a block of cells are in the file. */
 typedef struct {
@@ -25,7 +25,7 @@ typedef struct {
 struct lspo_journal {
     char *path;
     int descriptor;
-    uint64_t cell_count, row_count, bytes;
+    uint64_t cell_count, row_count, error_count, bytes;
     _Atomic uint64_t *seen; /* a bit per cell; set with the lock held */
     region_t *regions;      /* by block */
     pthread_mutex_t lock;
@@ -62,12 +62,19 @@ uint64_t lspo_journal_rows(const lspo_journal_t *journal)
     return journal->row_count;
 }
 
+uint64_t lspo_journal_errors(const lspo_journal_t *journal)
+{
+    return journal->error_count;
+}
+
 /* A row of `cell` is at [first, end). */
-static void note_row(lspo_journal_t *journal, uint64_t cell, uint64_t first, uint64_t end)
+static void note_row(lspo_journal_t *journal, uint64_t cell, bool error, uint64_t first, uint64_t end)
 {
     region_t *region = &journal->regions[cell / LSPO_JOURNAL_BLOCK];
-    if (!lspo_journal_has(journal, cell))
+    if (!lspo_journal_has(journal, cell)) {
         journal->row_count++;
+        journal->error_count += error;
+    }
     atomic_fetch_or_explicit(&journal->seen[cell / 64], UINT64_C(1) << cell % 64, memory_order_relaxed);
     if (region->first == region->end)
         *region = (region_t){first, end};
@@ -136,18 +143,30 @@ static lspo_status_t next_line(lines_t *lines, const char **line_out, size_t *le
     }
 }
 
-/* "17,..." with a line end; returns where the row begins, or NULL if it is no such line. */
-static const char *parse_line(const lspo_journal_t *journal, const char *line, size_t length, uint64_t *cell_out)
+size_t lspo_row_prefix(uint64_t cell, const lspo_row_t *row, char text_out[LSPO_ROW_PREFIX_BYTES])
+{
+    return (size_t)snprintf(text_out, LSPO_ROW_PREFIX_BYTES, "%" PRIu64 "%c", cell, row->error ? '!' : ',');
+}
+
+lspo_row_t lspo_row_of_line(const char *line, size_t bytes, uint64_t *cell_out)
 {
     uint64_t cell = 0;
     size_t digits = 0;
-    for (; digits < length && digits < NUMBER_BYTES && line[digits] >= '0' && line[digits] <= '9'; digits++)
+    for (; digits < bytes && digits < LSPO_ROW_PREFIX_BYTES && line[digits] >= '0' && line[digits] <= '9'; digits++)
         cell = 10 * cell + (uint64_t)(line[digits] - '0');
-    if (digits == 0 || digits > 19 || digits == length || line[digits] != ',' || cell >= journal->cell_count ||
-        memchr(line, '\0', length) != NULL)
-        return NULL;
+    if (digits == 0 || digits > 19 || digits == bytes || (line[digits] != ',' && line[digits] != '!'))
+        return (lspo_row_t){0};
     *cell_out = cell;
-    return line + digits + 1;
+    return (lspo_row_t){line + digits + 1, bytes - digits - 1, line[digits] == '!'};
+}
+
+/* The row of a line with its end; text is NULL if it is no such line. */
+static lspo_row_t parse_line(const lspo_journal_t *journal, const char *line, size_t length, uint64_t *cell_out)
+{
+    lspo_row_t row = lspo_row_of_line(line, length - 1, cell_out);
+    if (row.text == NULL || *cell_out >= journal->cell_count || memchr(line, '\0', length) != NULL)
+        return (lspo_row_t){0};
+    return row;
 }
 
 /* The first line; *title_out is malloc'd, NULL if there is no whole one. */
@@ -169,14 +188,15 @@ static lspo_status_t read_rows(lines_t *lines, lspo_journal_t *journal)
     const char *line;
     size_t length;
     while (true) {
-        uint64_t cell;
+        uint64_t cell = 0;
         lspo_status_t status = next_line(lines, &line, &length);
-        if (status != LSPO_OK)
+        if (status != LSPO_OK || length == 0)
             return status;
-        if (length == 0 || parse_line(journal, line, length, &cell) == NULL)
+        const lspo_row_t row = parse_line(journal, line, length, &cell);
+        if (row.text == NULL)
             return LSPO_OK;
         journal->bytes = lines->line_at + length;
-        note_row(journal, cell, lines->line_at, journal->bytes);
+        note_row(journal, cell, row.error, lines->line_at, journal->bytes);
     }
 }
 
@@ -382,20 +402,20 @@ void lspo_journal_close(lspo_journal_t *journal)
 /* ---- appending ---- */
 
 /* With the lock held.  *due_out: the caller flushes when it has given the lock back. */
-static lspo_status_t append(lspo_journal_t *journal, uint64_t cell, const char *row, size_t bytes, bool *due_out)
+static lspo_status_t append(lspo_journal_t *journal, uint64_t cell, const lspo_row_t *row, bool *due_out)
 {
-    lspo_status_t status =
-        lspo_array_grow(&journal->line, &journal->line_capacity, bytes + NUMBER_BYTES, 1, "bytes of a row");
+    lspo_status_t status = lspo_array_grow(&journal->line, &journal->line_capacity, row->bytes + LSPO_ROW_PREFIX_BYTES,
+                                           1, "bytes of a row");
     if (status != LSPO_OK)
         return status;
-    int prefix = snprintf(journal->line, NUMBER_BYTES, "%" PRIu64 ",", cell);
-    memcpy(journal->line + prefix, row, bytes);
-    journal->line[(size_t)prefix + bytes] = '\n';
+    size_t prefix = lspo_row_prefix(cell, row, journal->line);
+    memcpy(journal->line + prefix, row->text, row->bytes);
+    journal->line[prefix + row->bytes] = '\n';
     uint64_t first = journal->bytes;
-    status = append_all(journal, journal->line, (size_t)prefix + bytes + 1);
+    status = append_all(journal, journal->line, prefix + row->bytes + 1);
     if (status != LSPO_OK)
         return status;
-    note_row(journal, cell, first, journal->bytes);
+    note_row(journal, cell, row->error, first, journal->bytes);
     uint64_t now = now_ns();
     *due_out = journal->dirty && now - journal->flushed_ns >= FLUSH_NS;
     if (*due_out) {
@@ -405,11 +425,11 @@ static lspo_status_t append(lspo_journal_t *journal, uint64_t cell, const char *
     return LSPO_OK;
 }
 
-lspo_status_t lspo_journal_append(lspo_journal_t *journal, uint64_t cell, const char *row, size_t bytes)
+lspo_status_t lspo_journal_append(lspo_journal_t *journal, uint64_t cell, const lspo_row_t *row)
 {
     bool due = false;
     pthread_mutex_lock(&journal->lock);
-    lspo_status_t status = journal->broken ? LSPO_ERR_IO : append(journal, cell, row, bytes, &due);
+    lspo_status_t status = journal->broken ? LSPO_ERR_IO : append(journal, cell, row, &due);
     journal->broken |= status != LSPO_OK;
     pthread_mutex_unlock(&journal->lock);
     return status == LSPO_OK && due ? lspo_journal_flush(journal) : status;
@@ -432,11 +452,11 @@ static lspo_status_t find_rows(const lspo_journal_t *journal, uint16_t number, b
     size_t length = 0;
     lspo_status_t status = LSPO_OK;
     while (region->first < region->end) {
-        uint64_t cell;
+        uint64_t cell = 0;
         status = next_line(&lines, &line, &length);
         if (status != LSPO_OK || length == 0)
             break;
-        if (parse_line(journal, line, length, &cell) == NULL || cell < block->first_cell ||
+        if (parse_line(journal, line, length, &cell).text == NULL || cell < block->first_cell ||
             cell - block->first_cell >= LSPO_JOURNAL_BLOCK || block->at[cell - block->first_cell] != UINT64_MAX)
             continue;
         block->at[cell - block->first_cell] = lines.line_at;
@@ -474,10 +494,10 @@ static lspo_status_t give_rows(lspo_journal_t *const *journals, lines_t *readers
         lspo_status_t status = next_line(lines, &line, &length);
         if (status != LSPO_OK)
             return status;
-        const char *row = length > 0 ? parse_line(journal, line, length, &cell) : NULL;
-        if (row == NULL)
+        const lspo_row_t row = length > 0 ? parse_line(journal, line, length, &cell) : (lspo_row_t){0};
+        if (row.text == NULL)
             return lspo_error(LSPO_ERR_IO, "%s has changed while it was read", journal->path);
-        status = each(context, row, length - (size_t)(row - line) - 1);
+        status = each(context, row.text, row.bytes);
         if (status != LSPO_OK)
             return status;
     }

@@ -2,6 +2,8 @@
 #ifndef LSPO_SWEEP_LANGUAGE_H
 #define LSPO_SWEEP_LANGUAGE_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "base/units.h"
 #include "plan/parameter.h"
@@ -12,6 +14,7 @@ typedef enum { LSPO_SWEEP_TEXT, LSPO_SWEEP_INTEGER, LSPO_SWEEP_QUANTITY } lspo_s
 typedef struct {
     lspo_sweep_kind_t kind;
     lspo_unit_t unit;                  /* of a quantity */
+    bool has_colons;                   /* a text may have values behind colons: lsp:64:8 is also lsp */
     const lspo_parameter_t *parameter; /* of a policy's own option; NULL: it is none */
     int source;                        /* these two are the owner's of the table */
     const void *meaning;

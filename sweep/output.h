@@ -15,12 +15,7 @@
 /* Is it the name of a database? */
 bool lspo_sweep_is_database(const char *path);
 
-/* Write the rows of all journals.  `names` is the line above them; NULL: none, since each row is a JSON object.
- * *errors_out: how many rows have something in the column `error`. */
-lspo_status_t lspo_sweep_write(const char *path, const char *names, lspo_journal_t *const *journals, uint32_t count,
-                               uint64_t *errors_out);
-/* Only count them. */
-lspo_status_t lspo_sweep_count_errors(const char *names, lspo_journal_t *const *journals, uint32_t count,
-                                      uint64_t *errors_out);
+/* Write the rows of all journals.  `names` is the line above them; NULL: none, since each row is a JSON object. */
+lspo_status_t lspo_sweep_write(const char *path, const char *names, lspo_journal_t *const *journals, uint32_t count);
 
 #endif

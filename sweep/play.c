@@ -27,12 +27,11 @@ static lspo_status_t play_cell(run_t *run, uint32_t worker, uint64_t index)
 {
     const lspo_sweep_play_t *play = run->play;
     lspo_sweep_cell_t cell;
-    const char *row = NULL;
-    size_t bytes = 0;
+    lspo_row_t row = {0};
     if (!lspo_sweep_grid_cell(play->grid, index, &cell))
         return LSPO_OK;
-    lspo_status_t status = play->row(play->row_context, worker, &cell, &row, &bytes);
-    return status == LSPO_OK && row != NULL ? lspo_journal_append(play->journal, index, row, bytes) : status;
+    lspo_status_t status = play->row(play->row_context, worker, &cell, &row);
+    return status == LSPO_OK && row.text != NULL ? lspo_journal_append(play->journal, index, &row) : status;
 }
 
 /* An item is the place of a cell in the shard. */

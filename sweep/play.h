@@ -11,10 +11,10 @@
 #include "sweep/grid.h"
 #include "sweep/journal.h"
 
-/* Predict or measure a cell.  *row_out is its row without line ends, valid until the worker's next call; NULL: a
- * constraint leaves the cell out.  What is wrong with a cell is part of its row; an error returned ends the sweep. */
+/* Predict or measure a cell.  Its row is valid until the worker's next call; without a text: a constraint leaves the
+ * cell out.  What is wrong with a cell is part of its row; an error returned ends the sweep. */
 typedef lspo_status_t (*lspo_sweep_cell_row_t)(void *context, uint32_t worker, const lspo_sweep_cell_t *cell,
-                                               const char **row_out, size_t *bytes_out);
+                                               lspo_row_t *row_out);
 
 typedef struct {
     const lspo_sweep_grid_t *grid;

@@ -14,7 +14,7 @@
 #include "base/buffer.h"
 
 /* A chunk takes some tens of milliseconds, and its rows are some tens of kilobytes. */
-enum { CHUNK_CELLS = 64, PAUSE_NS = 200000, NUMBER_BYTES = 24 };
+enum { CHUNK_CELLS = 64, PAUSE_NS = 200000 };
 
 static const char plugin_name[] = "liblspo-mpi.so";
 
@@ -144,12 +144,11 @@ static lspo_status_t keep_rows(const lspo_sweep_play_t *play, const lspo_buffer_
     const char *end = message->text + message->bytes;
     for (const char *line = message->text; status == LSPO_OK && line < end;) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
-        char *row;
-        uint64_t cell = strtoull(line, &row, 10);
-        if (stop == NULL || *row != ',' || cell >= play->grid->cell_count)
+        uint64_t cell = 0;
+        const lspo_row_t row = stop != NULL ? lspo_row_of_line(line, (size_t)(stop - line), &cell) : (lspo_row_t){0};
+        if (row.text == NULL || cell >= play->grid->cell_count)
             return lspo_error(LSPO_ERR_INTERNAL, "a rank has sent rows that are none");
-        row++;
-        status = lspo_journal_append(play->journal, cell, row, (size_t)(stop - row));
+        status = lspo_journal_append(play->journal, cell, &row);
         line = stop + 1;
     }
     return status;
@@ -191,13 +190,12 @@ typedef struct {
     lspo_status_t status; /* the first error */
 } chunk_t;
 
-static lspo_status_t add_row(chunk_t *chunk, uint64_t cell, const char *row, size_t bytes)
+static lspo_status_t add_row(chunk_t *chunk, uint64_t cell, const lspo_row_t *row)
 {
-    char number[NUMBER_BYTES];
-    int length = snprintf(number, sizeof number, "%" PRIu64 ",", cell);
-    lspo_status_t status = lspo_buffer_append(&chunk->rows, number, (size_t)length);
+    char prefix[LSPO_ROW_PREFIX_BYTES];
+    lspo_status_t status = lspo_buffer_append(&chunk->rows, prefix, lspo_row_prefix(cell, row, prefix));
     if (status == LSPO_OK)
-        status = lspo_buffer_append(&chunk->rows, row, bytes);
+        status = lspo_buffer_append(&chunk->rows, row->text, row->bytes);
     return status == LSPO_OK ? lspo_buffer_append(&chunk->rows, "\n", 1) : status;
 }
 
@@ -206,14 +204,13 @@ static void play_item(void *context, uint32_t worker, size_t item)
     chunk_t *chunk = context;
     const lspo_sweep_play_t *play = chunk->play;
     lspo_sweep_cell_t cell;
-    const char *row = NULL;
-    size_t bytes = 0;
+    lspo_row_t row = {0};
     if (!lspo_sweep_grid_cell(play->grid, chunk->cells[item], &cell))
         return;
-    lspo_status_t status = play->row(play->row_context, worker, &cell, &row, &bytes);
+    lspo_status_t status = play->row(play->row_context, worker, &cell, &row);
     pthread_mutex_lock(&chunk->lock);
-    if (status == LSPO_OK && row != NULL)
-        status = add_row(chunk, chunk->cells[item], row, bytes);
+    if (status == LSPO_OK && row.text != NULL)
+        status = add_row(chunk, chunk->cells[item], &row);
     if (chunk->status == LSPO_OK)
         chunk->status = status;
     pthread_mutex_unlock(&chunk->lock);

@@ -271,6 +271,19 @@ static bool value_of(const side_t *side, lspo_where_value_t value, void *cell, d
     return true;
 }
 
+/* A constant without colons stands for all values that begin with it. */
+static bool same_text(const comparison_t *comparison, const char *const texts[2])
+{
+    for (int s = 0; s < 2; s++) {
+        const factor_t *name = &comparison->sides[s].factors[0], *constant = &comparison->sides[1 - s].factors[0];
+        const size_t length = strlen(constant->text);
+        if (name->is_name && name->key.has_colons && !constant->is_name && strchr(constant->text, ':') == NULL)
+            return strncmp(texts[s], constant->text, length) == 0 &&
+                   (texts[s][length] == '\0' || texts[s][length] == ':');
+    }
+    return strcmp(texts[0], texts[1]) == 0;
+}
+
 static bool compare(operator_t operator, double a, double b)
 {
     switch (operator) {
@@ -301,8 +314,8 @@ bool lspo_where_holds(const lspo_where_t *where, lspo_where_value_t value, void 
         /* What a cell does not say in the form that is compared does not count. */
         if (it->texts ? texts[0] == NULL || texts[1] == NULL : isnan(numbers[0]) || isnan(numbers[1]))
             continue;
-        bool holds = it->texts ? (strcmp(texts[0], texts[1]) == 0) == (it->operator== EQUAL)
-                               : compare(it->operator, numbers[0], numbers[1]);
+        bool holds =
+            it->texts ? same_text(it, texts) == (it->operator== EQUAL) : compare(it->operator, numbers[0], numbers[1]);
         if (!holds)
             return false;
     }

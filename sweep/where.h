@@ -4,7 +4,8 @@
  *
  * Words are separated by blanks.  A comparison has two sides and one of < <= > >= = !=; a side is a name or a constant,
  * or several with * between them.  Names are the keys of a grid.  A constant has the unit of its key (4GiB), and takes
- * it from the other names of the comparison.  Words are compared with = and !=, and must be values that the key takes.
+ * it from the other names of the comparison.  Words are compared with = and !=, and must be values that the key takes;
+ * policy = lsp holds for lsp:64:8, too, policy = lsp:64:8 only for what the grid writes so.
  * A comparison with an option that the cell's policy does not have holds.
  */
 #ifndef LSPO_SWEEP_WHERE_H

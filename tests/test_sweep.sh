@@ -69,6 +69,15 @@ check "explained by its number" "lspo sim $(sed -n '2s/^[0-9]* //p' some)" \
     "$("$program" sweep grid.ini --explain "$(sed -n '2s/ .*//p' some)")"
 key=$(column rows.csv key | sed -n 11p)
 check "explained by its key" "lspo sim $(sed -n '2s/^[0-9]* //p' some)" "$("$program" sweep grid.ini --explain "$key")"
+# As docs/sweep.md has it.
+sed 's/^GRID$//' grid.ini > bandwidth.ini
+cp rows.csv bandwidth.csv
+lspo() { "$program" "$@"; }
+sed -n 's/^    \(.*--explain.*\|key=.*\)/\1/p' "$source_dir/docs/sweep.md" | sed 's/   *#.*//' > commands
+check "commands of docs/sweep.md" 3 "$(wc -l < commands)"
+check "a cell, and the key of the seventh row" "0 2" \
+    "$(. ./commands > explained; echo $? $(grep -c '^lspo sim ' explained))"
+check "the seventh row" "lspo sim $(column rows.csv flags | sed -n 7p)" "$(tail -n 1 explained)"
 check "no such key" 2 "$(status_of "$program" sweep grid.ini --explain 0123456789abcdef)"
 
 # Only times, and times with peaks: the same numbers, from shorter plays.
@@ -139,6 +148,15 @@ done
 mv before.csv.shard-2-of-2 before.csv.shard-2-of-2.part
 "$program" sweep grid.ini -o before.csv --shard 2/2 --resume > /dev/null 2> messages
 check "errors of a session before" "1 2" "$(sed -n 's/.*an error: \([0-9]*\);.*/1 \1/p' messages)"
+"$program" sweep grid.ini -o before.csv --shard 1/2 --columns cell > /dev/null 2>&1
+rm before.csv.shard-2-of-2
+"$program" sweep grid.ini -o before.csv --shard 2/2 --columns cell > /dev/null 2>&1
+"$program" sweep merge -o before.csv > /dev/null 2> messages
+check "errors of shards without their column" 1 \
+    "$(grep -c 'cells with an error: 2; the column error says why' messages)"
+mv before.csv.shard-2-of-2 before.csv.shard-2-of-2.part
+"$program" sweep grid.ini -o before.csv --shard 2/2 --columns cell --resume > /dev/null 2> messages
+check "errors of a session before without it" "1 2" "$(sed -n 's/.*an error: \([0-9]*\); the.*/1 \1/p' messages)"
 check "errors without their column" 1 "$(status_of "$program" sweep grid.ini -o x.csv --columns cell > /dev/null
     grep -c 'cells with an error: 2; the column error says why' messages)"
 
@@ -251,6 +269,12 @@ check "a constraint on one of two shares" "0 2" \
 check "a constraint on one of two columns" "1 3" \
     "$(cells_of 'column.a = u v' 'column.b = x y' 'where = column.b = y')"
 check "a value without a digit in front" 0 "$(cells_of 'weight-decay = 0.3 .5' 'where = weight-decay < 0.4')"
+check "a policy with its values" 0 \
+    "$(cells_of '[own]' 'policy = lsp:64:8 lsp:128:8 zero' 'where = policy = lsp:64:8')"
+check "a policy with any values" "0 1" \
+    "$(cells_of '[own]' 'policy = lsp:64:8 lsp:128:8 zero' 'where = policy = lsp')"
+check "not this policy" "1 2" \
+    "$(cells_of '[own]' 'policy = lsp:64:8 lsp:128:8 zero' 'where = policy != lsp:64:8')"
 check "either side of a word" "0 2" "$(cells_of 'batch = 1 2' 'precision = fp16 bf16' 'where = precision != bf16')"
 check "a column that begins with x" "0 2" "$(cells_of 'column.a = u v' 'column.b = x y' 'where = column.b = x')"
 
@@ -415,6 +439,9 @@ wrong() { # wrong NAME MESSAGE LINE...
     check "$name" "2 1" "$(status_of "$program" sweep wrong.ini -o wrong.csv) $(grep -cF -- "$message" messages)"
     [ "$(grep -cF -- "$message" messages)" = 1 ] || cat messages >&2
 }
+printf 'model = gpt2-774m\npolicy = zero\n' > wrong.ini
+check "no section" "2 1" "$(status_of "$program" sweep wrong.ini -o wrong.csv) $(
+    grep -cF "wrong.ini:1: 'model' comes before the first [section]" messages)"
 wrong "an axis without values" "wrong.ini:5: batch has no values" 'policy = zero' 'batch ='
 wrong "a range of words" "wrong.ini:4: policy: log2(1,8) is a range of numbers, but policy takes words" \
     'policy = log2(1, 8)'

@@ -20,7 +20,9 @@ bool lspo_grid_is_of_sweeps(const char *path, bool otherwise)
         const char *text = line + strspn(line, " \t\r\n\xef\xbb\xbf");
         if (*text == '\0' || *text == ';' || *text == '#')
             continue;
-        found = *text == '[';
+        /* "KEY = VALUE" above all sections is a mistake that only the reader of sweeps can name. */
+        const char *behind = text + strcspn(text, "= \t\r\n");
+        found = *text == '[' || behind[strspn(behind, " \t")] == '=';
         break;
     }
     if (file != NULL)

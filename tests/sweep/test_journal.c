@@ -26,9 +26,11 @@ static lspo_journal_t *open_journal(uint64_t cells, bool resume)
     return journal;
 }
 
+/* Rows that begin with an e are of cells with an error. */
 static void append(lspo_journal_t *journal, uint64_t cell, const char *row)
 {
-    cr_assert_eq(lspo_journal_append(journal, cell, row, strlen(row)), LSPO_OK);
+    const lspo_row_t appended = {.text = row, .bytes = strlen(row), .error = row[0] == 'e'};
+    cr_assert_eq(lspo_journal_append(journal, cell, &appended), LSPO_OK);
 }
 
 static void add_text(const char *text, size_t bytes)
@@ -56,8 +58,27 @@ Test(journal, rows_come_in_the_order_of_cells)
     append(journal, 1, "");
     cr_expect(lspo_journal_has(journal, 3) && !lspo_journal_has(journal, 2));
     cr_expect_eq(lspo_journal_rows(journal), 4);
+    cr_expect_eq(lspo_journal_errors(journal), 1);
     cr_assert_eq(lspo_journals_order(&journal, 1, take_row, rows), LSPO_OK);
     cr_expect_str_eq(rows, "a;;d;e,f;");
+    lspo_journal_close(journal);
+}
+
+/* Errors of a session before count, each once. */
+Test(journal, errors_are_those_of_all_rows)
+{
+    char rows[64] = "";
+    lspo_journal_t *journal = open_journal(5, false);
+    append(journal, 3, "e3");
+    append(journal, 1, "a");
+    lspo_journal_close(journal);
+    journal = open_journal(5, true);
+    append(journal, 0, "e0");
+    append(journal, 3, "e3");
+    cr_expect_eq(lspo_journal_errors(journal), 2);
+    cr_expect_eq(lspo_journal_rows(journal), 3);
+    cr_assert_eq(lspo_journals_order(&journal, 1, take_row, rows), LSPO_OK);
+    cr_expect_str_eq(rows, "e0;a;e3;");
     lspo_journal_close(journal);
 }
 
