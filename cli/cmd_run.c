@@ -165,6 +165,7 @@ static lspo_status_t execute(lspo_request_t *request)
     status = lspo_overrides_machine(&request->overrides, &machine);
     if (status != LSPO_OK)
         return status;
+    lspo_request_settle(request);
     status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;

@@ -12,6 +12,7 @@
 #include "cli/host_room.h"
 #include "cli/request.h"
 #include "cli/train_data.h"
+#include "cli/train_lane.h"
 #include "cli/train_paths.h"
 #include "cli/train_sample.h"
 #include "cli/train_view.h"
@@ -477,7 +478,10 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     lspo_train_options_t options;
     lspo_train_result_t trained;
     const lspo_request_t *base = &request->base;
-    lspo_status_t status = tune(&request->base, &predicted_step_s);
+    lspo_status_t status = lspo_train_settle_lane(&request->base, request->resume ? request->output : NULL);
+    if (status != LSPO_OK)
+        return status;
+    status = tune(&request->base, &predicted_step_s);
     if (status != LSPO_OK)
         return status;
     status = lspo_host_room_check(base->device_name, &base->model, &base->workload, base->policy, 0);

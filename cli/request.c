@@ -9,6 +9,7 @@
 
 #include "base/names.h"
 #include "base/output_file.h"
+#include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "real/formats/hf_folder.h"
 #include "real/formats/hf_model.h"
@@ -322,6 +323,13 @@ static void set_asked(const lspo_policy_t *policy, const lspo_parameter_t *param
     void *slot = lspo_policy_slot(policy, workload, parameter);
     if (slot != NULL && value > 0)
         lspo_parameter_store(parameter, value, slot);
+}
+
+void lspo_request_settle(lspo_request_t *request)
+{
+    uint32_t *lane = lspo_policy_slot(request->policy, &request->workload, &lspo_parameter_basis_lane);
+    if (request->machine_name == NULL && lane != NULL && *lane == LSPO_BASIS_LANE_AUTO)
+        *lane = LSPO_BASIS_LANE_CPU;
 }
 
 lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_policy_t *policy,

@@ -112,6 +112,9 @@ lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_
 /* The default workload of a model, see above, without the policies' own values. */
 void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_out);
 
+/* Without --machine there is nothing to simulate: what is left to simulation (--basis-lane auto) gets its value. */
+void lspo_request_settle(lspo_request_t *request);
+
 /* Is it a --set of the model, "model.KEY=VALUE"? */
 bool lspo_request_sets_model(const char *assignment);
 

@@ -28,6 +28,13 @@
        const void *a, cudaDataType a_type, int lda, const void *b, cudaDataType b_type, int ldb, const void *beta,     \
        void *c, cudaDataType c_type, int ldc, cublasComputeType_t compute, cublasGemmAlgo_t algorithm),                \
       (handle, op_a, op_b, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, compute, algorithm))  \
+    F(cublas, cublasGemmStridedBatchedEx,                                                                              \
+      (cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k, const void *alpha,  \
+       const void *a, cudaDataType a_type, int lda, long long a_step, const void *b, cudaDataType b_type, int ldb,     \
+       long long b_step, const void *beta, void *c, cudaDataType c_type, int ldc, long long c_step, int count,         \
+       cublasComputeType_t compute, cublasGemmAlgo_t algorithm),                                                       \
+      (handle, op_a, op_b, m, n, k, alpha, a, a_type, lda, a_step, b, b_type, ldb, b_step, beta, c, c_type, ldc,       \
+       c_step, count, compute, algorithm))                                                                             \
     F(lt, cublasLtMatmulDescInit_internal,                                                                             \
       (cublasLtMatmulDesc_t product, size_t size, cublasComputeType_t compute, cudaDataType_t scale),                  \
       (product, size, compute, scale))                                                                                 \

@@ -34,6 +34,7 @@
 #include "kernels/number.h"
 #include "kernels/projector.h"
 #include "kernels/rotary.h"
+#include "kernels/turn.h"
 #include "kernels/vector.h"
 
 #ifdef __cplusplus
@@ -201,6 +202,9 @@ int lspo_gemm_nt_cuda(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float
                       const void *b, size_t b_stride, float beta, void *c, size_t c_stride);
 int lspo_gemm_tn_cuda(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
                       const void *b, size_t b_stride, float beta, void *c, size_t c_stride);
+/* turn.h; numbers of the device's format. */
+int lspo_turn_in_cuda(const lspo_cuda_t *on, const lspo_turn_t *turn, void *g, void *y);
+int lspo_turn_back_cuda(const lspo_cuda_t *on, const lspo_turn_t *turn, void *d, void *y);
 int lspo_adapter_forward_cuda(const lspo_cuda_t *on, const lspo_adapter_t *adapter, const void *x, void *y,
                               void *scratch);
 int lspo_adapter_backward_cuda(const lspo_cuda_t *on, const lspo_adapter_t *adapter, const void *x, const void *dy,

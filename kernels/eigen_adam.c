@@ -236,31 +236,57 @@ static size_t blocks_of(const lspo_eigen_weight_t *w)
     return (w->basis.d_m * w->basis.d_n + ADAM_BLOCK - 1) / ADAM_BLOCK;
 }
 
+/* A block of a weight. */
+typedef struct {
+    const lspo_eigen_weight_t *weight;
+    size_t at, count;
+} block_t;
+
+static block_t block_of(const lspo_eigen_step_t *step, size_t item)
+{
+    const lspo_eigen_weight_t *w = step->weights;
+    while (item >= blocks_of(w))
+        item -= blocks_of(w++);
+    size_t at = item * ADAM_BLOCK, left = w->basis.d_m * w->basis.d_n - at;
+    return (block_t){w, at, left < ADAM_BLOCK ? left : ADAM_BLOCK};
+}
+
+/* Where the GPU has turned the gradient. */
+static void scale_item(void *context, uint32_t worker, size_t item)
+{
+    const lspo_eigen_step_t *step = context;
+    const block_t block = block_of(step, item);
+    const float *from = block.weight->gradient + block.at, scale = step->adam.gradient_scale;
+    float *x = block.weight->x + block.at;
+    (void)worker;
+    for (size_t i = 0; i < block.count; i++)
+        x[i] = scale * from[i];
+}
+
 static void adam_item(void *context, uint32_t worker, size_t item)
 {
     const lspo_eigen_step_t *step = context;
-    const lspo_eigen_weight_t *w = step->weights;
+    const block_t block = block_of(step, item);
+    const lspo_eigen_weight_t *w = block.weight;
     (void)worker;
-    while (item >= blocks_of(w))
-        item -= blocks_of(w++);
-    size_t at = item * ADAM_BLOCK, count = w->basis.d_m * w->basis.d_n - at;
-    count = count < ADAM_BLOCK ? count : ADAM_BLOCK;
+    size_t at = block.at, count = block.count;
     lspo_adam_state_t state = {.count = count, .m = w->m + at, .v = w->v + at};
+    float *direction = (step->turned ? w->delta : w->x) + at;
     lspo_adam_t adam = step->adam;
     adam.step = adam.step > 2 ? adam.step - 1 : 1;
     adam.gradient_scale = 1; /* X is scaled */
     if (w->begins)
-        memset(w->x + at, 0, count * sizeof *w->x);
+        memset(direction, 0, count * sizeof *direction);
     else
-        lspo_adam_direction(&adam, &state, w->x + at, w->x + at);
+        lspo_adam_direction(&adam, &state, w->x + at, direction);
 }
 
-static void run_adam(const lspo_eigen_step_t *step)
+static void run_blocks(const lspo_eigen_step_t *step, void (*item)(void *context, uint32_t worker, size_t item))
 {
     size_t items = 0;
     for (size_t i = 0; i < step->count; i++)
         items += blocks_of(&step->weights[i]);
-    lspo_workers_run(step->workers, items, adam_item, (void *)step);
+    lspo_workers_run(step->workers, items, item, (void *)step);
 }
 
 static void turn_item(void *context, uint32_t worker, size_t item)
@@ -293,17 +319,30 @@ void lspo_eigen_adam(const lspo_eigen_step_t *step)
         step->weights[i].begins = has_no_gradient_yet(&step->weights[i].basis);
         any_begins |= step->weights[i].begins;
     }
-    multiply(step, gradient_left);
-    multiply(step, gradient_right);
+    if (step->turned) {
+        run_blocks(step, scale_item);
+    } else {
+        multiply(step, gradient_left);
+        multiply(step, gradient_right);
+    }
     if (any_begins || step->renewal != LSPO_EIGEN_FIXED) {
         multiply(step, moment_left);
         multiply(step, moment_right);
     }
-    run_adam(step);
-    multiply(step, delta_left);
-    multiply(step, delta_right);
-    if (any_begins || step->renewal == LSPO_EIGEN_RENEW)
+    run_blocks(step, adam_item);
+    if (!step->turned) {
+        multiply(step, delta_left);
+        multiply(step, delta_right);
+    }
+    if (step->renewal == LSPO_EIGEN_RENEW || (any_begins && step->renewal != LSPO_EIGEN_LATER))
         renew(step);
+}
+
+void lspo_eigen_renew(const lspo_eigen_step_t *step)
+{
+    for (size_t i = 0; i < step->count; i++)
+        step->weights[i].begins = !has_no_gradient_yet(&step->weights[i].basis);
+    renew(step);
 }
 
 /* ---- other projectors ---- */

@@ -62,12 +62,14 @@ typedef struct {
 
 enum { LSPO_EIGEN_WEIGHTS_MAX = 16 };
 
-/* A basis that is fixed is made from the first gradient, and L and R stay. */
-typedef enum { LSPO_EIGEN_FIXED, LSPO_EIGEN_KEEP, LSPO_EIGEN_RENEW } lspo_eigen_renewal_t;
+/* A basis that is fixed is made from the first gradient, and L and R stay.  LATER: as RENEW, but lspo_eigen_renew()
+ * follows before the next step; nothing of this step depends on it. */
+typedef enum { LSPO_EIGEN_FIXED, LSPO_EIGEN_KEEP, LSPO_EIGEN_RENEW, LSPO_EIGEN_LATER } lspo_eigen_renewal_t;
 
 typedef struct {
     lspo_workers_t *workers; /* NULL: only the calling thread */
     lspo_adam_t adam;        /* its step is that of the training */
+    bool turned;             /* gradient is X and delta becomes D: kernels/turn.h does the rest */
     lspo_eigen_renewal_t renewal;
     lspo_eigen_weight_t *weights;
     size_t count;
@@ -77,6 +79,9 @@ typedef struct {
 
 /* Do a step of all weights.  A basis whose moments are not finite is not renewed. */
 void lspo_eigen_adam(const lspo_eigen_step_t *step);
+
+/* The renewal of all weights that have had a gradient; of a weight basis, m and scratch are used. */
+void lspo_eigen_renew(const lspo_eigen_step_t *step);
 
 /* Take the state of a weight to another pair of projectors.  With C_m = (d / m) T'^T P'^T P T_m, where T' whitens P'
  * and is then turned to the eigenvectors of C_m L C_m^T, and C_n likewise:

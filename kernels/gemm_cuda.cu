@@ -35,6 +35,57 @@ static int product(const lspo_cuda_t *on, cublasOperation_t op_a, cublasOperatio
     return cudaSuccess;
 }
 
+/* `count` products of one shape, whose operands are `_step` numbers apart. */
+struct batch_t {
+    cublasOperation_t op_a, op_b;
+    size_t m, n, k;
+    const void *a;
+    size_t a_step;
+    const void *b;
+    size_t b_step;
+    void *c;
+    size_t count;
+};
+
+static int products(const lspo_cuda_t *on, const batch_t *batch)
+{
+    cublasHandle_t handle = (cublasHandle_t)on->cublas;
+    const cudaDataType_t type = lspo_cublas_type(on->number);
+    const float alpha = 1.0f, beta = 0.0f;
+    const int m = (int)batch->m, n = (int)batch->n, k = (int)batch->k;
+    const int a_stride = batch->op_a == CUBLAS_OP_N ? k : m, b_stride = batch->op_b == CUBLAS_OP_N ? n : k;
+    if (!on_stream(handle, (cudaStream_t)on->stream) || !in_fp32(handle) ||
+        cublasGemmStridedBatchedEx(handle, batch->op_b, batch->op_a, n, m, k, &alpha, batch->b, type, b_stride,
+                                   (long long)batch->b_step, batch->a, type, a_stride, (long long)batch->a_step, &beta,
+                                   batch->c, type, n, (long long)(batch->m * batch->n), (int)batch->count,
+                                   CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
+        return cudaErrorUnknown;
+    return cudaSuccess;
+}
+
+/* With op_t on the left T_m, on the right T_n from the other side: into the basis T_m^T A T_n, back T_m A T_n^T. */
+static int turn_matrices(const lspo_cuda_t *on, const lspo_turn_t *turn, bool into, void *matrices, void *y)
+{
+    const size_t m = turn->m, n = turn->n, basis = m * m + n * n;
+    const char *t_m = (const char *)turn->bases, *t_n = t_m + m * m * lspo_number_bytes(on->number);
+    const batch_t left = {
+        into ? CUBLAS_OP_T : CUBLAS_OP_N, CUBLAS_OP_N, m, n, m, t_m, basis, matrices, m * n, y, turn->count};
+    const batch_t right = {CUBLAS_OP_N, into ? CUBLAS_OP_N : CUBLAS_OP_T, m, n, n, y, m * n, t_n, basis, matrices,
+                           turn->count};
+    const int error = products(on, &left);
+    return error == cudaSuccess ? products(on, &right) : error;
+}
+
+int lspo_turn_in_cuda(const lspo_cuda_t *on, const lspo_turn_t *turn, void *g, void *y)
+{
+    return turn_matrices(on, turn, true, g, y);
+}
+
+int lspo_turn_back_cuda(const lspo_cuda_t *on, const lspo_turn_t *turn, void *d, void *y)
+{
+    return turn_matrices(on, turn, false, d, y);
+}
+
 int lspo_gemm_nn_cuda(const lspo_cuda_t *on, size_t m, size_t n, size_t k, float alpha, const void *a, size_t a_stride,
                       const void *b, size_t b_stride, float beta, void *c, size_t c_stride)
 {

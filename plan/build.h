@@ -29,7 +29,7 @@
  *     BWD, probe         takes and gives back the stage's message; of the activations gives back only what RECOMPUTE
  *                        took
  *     D2H                gives the message back; without a link, UPD_GPU does (low rank: APPLY)
- *     H2D                takes a landing buffer (message elements x q); APPLY gives it back
+ *     H2D                takes a landing buffer (message elements x q); APPLY gives it back; of bases, none
  *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
  *     SWAP_IN, sum       takes a gradient as BWD of the first micro-batch does; SWAP_OUT, sum gives it back
  */
@@ -60,6 +60,7 @@ typedef struct {
     uint64_t packed_bytes;    /* its copy in the link's format; 0: none, or COMPRESS makes the message */
     uint64_t sent_bytes;      /* the message on the link to the CPU                          */
     uint64_t link_bytes;      /* the message back to the GPU                                 */
+    uint64_t turn_bytes;      /* T of its bases on the GPU and on the link; 0: the GPU turns nothing */
     uint64_t kept_bytes;      /* the part of the gradient that stays on the GPU if COMPRESS splits it */
     uint32_t priority_rank;   /* 0 is served first within an iteration          */
     bool updated_on_gpu;      /* its gradient stays there, in a policy that sends others to the CPU */
@@ -67,8 +68,10 @@ typedef struct {
     lspo_op_id_t ready;     /* op after which the weights are those of the next iteration; LSPO_NO_OP: they are */
     lspo_op_id_t backward;  /* latest BWD or COMPRESS                                                     */
     lspo_op_id_t sent;      /* latest D2H of the gradient                                                 */
+    lspo_op_id_t updated;   /* latest UPD of lspo_build_update()                                            */
     lspo_op_id_t returned;  /* latest H2D of an update's result                                            */
     lspo_op_id_t projected; /* D2H of new projectors in this step; LSPO_NO_OP: none                        */
+    lspo_op_id_t turned;    /* H2D of new T that the next step's COMPRESS needs; LSPO_NO_OP: none          */
 } lspo_build_stage_t;
 
 typedef struct lspo_builder {
@@ -90,7 +93,7 @@ typedef struct lspo_builder {
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     size_t op_capacity, dep_capacity, work_capacity;
-    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][6][4]; /* kind, variant, stage kind, tail; + 1 */
+    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][6][8]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
 
 /* Emit one op and return its id; add its dependencies with lspo_build_depend().  Its lane is the one chosen by

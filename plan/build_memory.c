@@ -114,6 +114,16 @@ static uint64_t unpacked_delta_bytes(const lspo_builder_t *b)
     return largest * sizeof(float);
 }
 
+static uint64_t turn_scratch_bytes(const lspo_builder_t *b)
+{
+    const lspo_message_t *message = &b->stages[lspo_plan_first_sent_block(b->plan)].message; /* all others are alike */
+    uint64_t p = lspo_precision_bytes(b->workload->precision);
+    if (!lspo_plan_has_bases_on_gpu(b->plan))
+        return 0;
+    return lspo_adam_basis_turn_scratch_bytes(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, message, p,
+                                              b->workload->transfer != b->workload->precision);
+}
+
 /* Room for the message and, if sums are on the host, for a sum in the GPU's format. */
 static uint64_t landing_bytes(const lspo_builder_t *b, const lspo_build_stage_t *stage)
 {
@@ -139,7 +149,9 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
             continue;
         }
         f->gpu_projectors_bytes += lspo_build_projector_bytes(b, s);
+        f->gpu_optimizer_bytes += st->turn_bytes;
         f->host_optimizer_bytes += st->moments_bytes;
+        f->host_outgoing_bytes += st->turn_bytes;
         f->host_gradients_bytes += landing_bytes(b, st) * gradient_slots;
         if (!sends_master)
             f->host_outgoing_bytes += st->link_bytes * gradient_slots;
@@ -147,7 +159,7 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
             f->host_master_bytes += elements * lspo_precision_bytes(master);
     }
     if (b->plan->gradient_form == LSPO_FORM_SUBSPACE)
-        f->gpu_workspace_bytes += projection_scratch_bytes(b) + unpacked_delta_bytes(b);
+        f->gpu_workspace_bytes += projection_scratch_bytes(b) + unpacked_delta_bytes(b) + turn_scratch_bytes(b);
     if (b->plan->gradient_form == LSPO_FORM_SUBSPACE && lspo_lsp_values_of(b->workload)->check_every > 0)
         f->host_projectors_bytes = lspo_build_projector_host_bytes(b);
 }

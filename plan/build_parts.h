@@ -5,8 +5,9 @@
 #include "plan/build.h"
 #include "plan/policies/lsp.h"
 
-/* Which extra kernels the last op before the link runs: bits of the fourth index of work_ids. */
-enum { TAIL_PACK = 1, TAIL_SQUARES = 2 };
+/* Which extra kernels the last op before the link runs: bits of the fourth index of work_ids.  TAIL_TURN: COMPRESS and
+ * APPLY turn (plan/adam_basis.h), and UPD does not; UPD with RENEW is only the renewal. */
+enum { TAIL_PACK = 1, TAIL_SQUARES = 2, TAIL_TURN = 4 };
 
 /* An op as it is emitted. */
 typedef struct {
@@ -32,6 +33,9 @@ lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant,
 /* build_step.c: let the op emitted last wait until at most --gradient-buffers gradients are on the GPU. */
 void lspo_build_bound_gradients(lspo_builder_t *b, uint32_t micro, uint32_t stage);
 
+/* build_turn.c: after the updates of a step the renewals of bases with which the GPU turns, and the copies of T. */
+void lspo_build_renew(lspo_builder_t *b, uint32_t iteration);
+
 /* Device memory of a stage's check, and of a new pair in addition to the current one. */
 uint64_t lspo_build_check_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_candidate_bytes(const lspo_builder_t *b, uint32_t stage);
@@ -42,6 +46,12 @@ uint64_t lspo_build_projector_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_projector_link_bytes(const lspo_builder_t *b, uint32_t stage);
 uint64_t lspo_build_projector_host_bytes(const lspo_builder_t *b);
 void lspo_build_calibrate(lspo_builder_t *b, uint32_t iteration);
+
+/* TAIL_TURN where the GPU turns the stage's gradient in this iteration, or 0. */
+static inline uint32_t turn_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    return b->stages[stage].turn_bytes > 0 && lspo_plan_turns_on_gpu(b->plan, iteration) ? TAIL_TURN : 0;
+}
 
 /* Whether the stage's gradient is formed in this iteration. */
 static inline bool trains(const lspo_builder_t *b, uint32_t stage, uint32_t iteration)

@@ -71,6 +71,7 @@ lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
         for (uint32_t s = b->stage_count; s-- > 0;)
             if (lspo_build_is_sent(b, s))
                 lspo_build_return(b, i, s, lspo_build_update(b, i, s, norm), LSPO_NO_OP);
+        lspo_build_renew(b, i);
     }
     return b->status;
 }

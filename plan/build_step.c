@@ -181,6 +181,7 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
             b, &(lspo_new_op_t){
                    .kind = LSPO_OP_COMPRESS, .stage = stage, .iteration = iteration, .micro = micro, .tail = tail});
         lspo_build_depend(b, gradients);
+        lspo_build_depend(b, tail & TAIL_TURN ? st->turned : LSPO_NO_OP);
         lspo_build_gpu_memory(
             b, 0, b->activations.saved_bytes + b->activations.input_bytes + (lowrank(b) ? linear_bytes(b, stage) : 0));
     }

@@ -45,12 +45,16 @@ lspo_op_id_t lspo_build_updates_gpu(lspo_builder_t *b, uint32_t iteration)
 
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
 {
-    bool renews = lspo_plan_renews_adam_basis(b->plan, stage, iteration);
-    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_UPD, renews ? LSPO_VARIANT_RENEW : b->update_variant, stage, iteration);
+    bool renews = lspo_plan_renews_adam_basis(b->plan, stage, iteration) && b->stages[stage].turn_bytes == 0;
+    lspo_op_id_t id = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_UPD,
+                                                          .variant = renews ? LSPO_VARIANT_RENEW : b->update_variant,
+                                                          .stage = stage,
+                                                          .iteration = iteration,
+                                                          .tail = turn_tail(b, iteration, stage)});
     lspo_build_depend(b, b->stages[stage].sent);
     lspo_build_depend(b, b->stages[stage].projected);
     lspo_build_depend(b, wait);
-    return id;
+    return b->stages[stage].updated = id;
 }
 
 lspo_op_id_t lspo_build_update_in_turn(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t previous,
@@ -69,7 +73,11 @@ void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, ls
     lspo_build_depend(b, update);
     lspo_build_depend(b, wait);
     lspo_build_gpu_memory(b, st->link_bytes, 0);
-    st->ready = lspo_build_op(b, LSPO_OP_APPLY, b->update_variant, stage, iteration);
+    st->ready = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_APPLY,
+                                                    .variant = b->update_variant,
+                                                    .stage = stage,
+                                                    .iteration = iteration,
+                                                    .tail = turn_tail(b, iteration, stage)});
     lspo_build_depend(b, st->returned);
     lspo_build_gpu_memory(b, 0, st->link_bytes);
 }

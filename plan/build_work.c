@@ -14,7 +14,7 @@ uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t s
     uint32_t tail = b->workload->clip_norm > 0 && !b->norm_known ? TAIL_SQUARES : 0;
     if (b->stages[stage].packed_bytes > 0)
         tail |= TAIL_PACK;
-    return tail;
+    return tail | turn_tail(b, iteration, stage);
 }
 
 /* Adds a kernel that streams this many bytes. */
@@ -25,12 +25,20 @@ static void add_stream(lspo_work_t *work, uint64_t bytes)
     lspo_work_append(work, &one.kernels[0]);
 }
 
+/* The squares of what is turned are summed before and after: the norm and whether there was an overflow. */
 static void add_tail(const lspo_build_stage_t *stage, uint32_t tail, lspo_work_t *work)
 {
+    uint32_t times = tail & TAIL_TURN ? 2 : 1;
     if (tail & TAIL_PACK)
         add_stream(work, stage->gradient_bytes);
-    if (tail & TAIL_SQUARES)
+    for (uint32_t i = 0; tail & TAIL_SQUARES && i < times; i++)
         add_stream(work, stage->gradient_bytes - (tail & TAIL_PACK ? stage->packed_bytes : 0));
+}
+
+static void add_turn(const lspo_builder_t *b, lspo_basis_part_t part, const lspo_message_t *message, lspo_work_t *work)
+{
+    lspo_adam_basis_add_part(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, message, part,
+                             lspo_precision_bytes(b->workload->precision), work);
 }
 
 /* Whether the backward pass of a stage forms the full gradients of linear weights. */
@@ -103,14 +111,23 @@ static void describe_pass(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_message_work_add_expansion(b->workload, message, skips_last, work);
 }
 
-static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *stage, bool renews, lspo_work_t *work)
+/* Where the GPU turns, a renewal is an op of its own. */
+static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *stage, bool renews, bool turned,
+                            lspo_work_t *work)
 {
     uint64_t elements = stage->message.element_count;
+    if (turned && renews) {
+        add_turn(b, LSPO_BASIS_RENEWAL, &stage->message, work);
+        return;
+    }
     if (b->plan->optimizer == LSPO_OPTIMIZER_SGD) /* read g, read and write w */
         lspo_work_stream(3 * elements * lspo_precision_bytes(b->workload->precision), work);
     else
         lspo_work_adam_in(lspo_plan_optimizer_state(b->plan), b->workload->precision, elements, work);
-    lspo_adam_basis_add_work(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message, renews, work);
+    if (turned)
+        add_turn(b, LSPO_BASIS_MOMENTS, &stage->message, work);
+    else
+        lspo_adam_basis_add_work(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message, renews, work);
 }
 
 /* The bytes on a link: a message, or what is swapped, read or written. */
@@ -122,7 +139,7 @@ static void describe_copy(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     if (variant == LSPO_VARIANT_SUM)
         bytes = stage->gradient_bytes - stage->packed_bytes;
     else if (kind == LSPO_OP_H2D)
-        bytes = stage->link_bytes;
+        bytes = variant == LSPO_VARIANT_RENEW ? stage->turn_bytes : stage->link_bytes;
     else if (kind == LSPO_OP_D2H && variant == LSPO_VARIANT_PROJECTORS)
         bytes = lspo_build_projector_link_bytes(b, s);
     else if (kind == LSPO_OP_D2H)
@@ -131,7 +148,7 @@ static void describe_copy(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
 }
 
 static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
-                              lspo_work_t *work)
+                              uint32_t tail, lspo_work_t *work)
 {
     const lspo_build_stage_t *stage = &b->stages[s];
     switch (kind) {
@@ -142,6 +159,8 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
         break;
     case LSPO_OP_COMPRESS:
         describe_compress(b, &stage->message, work);
+        if (tail & TAIL_TURN)
+            add_turn(b, LSPO_BASIS_TURN_IN, &stage->message, work);
         break;
     case LSPO_OP_NORM:
         lspo_work_stream(b->stage_count * sizeof(double), work);
@@ -157,10 +176,12 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
         break;
     case LSPO_OP_UPD:
     case LSPO_OP_UPD_GPU:
-        describe_update(b, stage, variant == LSPO_VARIANT_RENEW, work);
+        describe_update(b, stage, variant == LSPO_VARIANT_RENEW, tail & TAIL_TURN, work);
         break;
     case LSPO_OP_APPLY:
         describe_apply(b, stage, work);
+        if (tail & TAIL_TURN)
+            add_turn(b, LSPO_BASIS_TURN_BACK, &stage->message, work);
         break;
     case LSPO_OP_SEND: /* a stage's output, or the gradient with respect to it */
         lspo_work_copy(b->activations.input_bytes, work);
@@ -183,6 +204,6 @@ void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_v
     const lspo_policy_t *policy = b->plan->policy;
     if (policy->describe_work && policy->describe_work(b, kind, variant, s, work))
         return;
-    describe_by_forms(b, kind, variant, s, work);
+    describe_by_forms(b, kind, variant, s, tail, work);
     add_tail(&b->stages[s], tail, work);
 }

@@ -124,6 +124,17 @@ bool lspo_plan_renews_adam_basis(const lspo_plan_t *plan, uint32_t stage, uint32
     return basis == LSPO_ADAM_BASIS_EIGEN && (step + stage) % *every == 0;
 }
 
+bool lspo_plan_has_bases_on_gpu(const lspo_plan_t *plan)
+{
+    const uint32_t *lane = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_basis_lane);
+    return lane != NULL && *lane == LSPO_BASIS_LANE_GPU && lspo_plan_adam_basis(plan) != LSPO_ADAM_BASIS_PLAIN;
+}
+
+bool lspo_plan_turns_on_gpu(const lspo_plan_t *plan, uint32_t iteration)
+{
+    return lspo_plan_has_bases_on_gpu(plan) && !lspo_plan_checks_projectors(plan, iteration);
+}
+
 uint32_t lspo_plan_rank(const lspo_plan_t *plan)
 {
     const uint32_t *rank = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_rank);

@@ -38,6 +38,9 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     stage->moments_bytes = lspo_optimizer_state_bytes(state, elements - rest, rest);
     stage->moments_bytes +=
         lspo_adam_basis_bytes(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message);
+    if (lspo_plan_has_bases_on_gpu(b->plan) && index >= lspo_plan_native_layers(b->plan))
+        stage->turn_bytes =
+            lspo_adam_basis_turn_bytes(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message, p);
     stage->optimizer_bytes = stage->moments_bytes + (master ? elements * sizeof(float) : 0);
     if (b->plan->optimizer == LSPO_OPTIMIZER_SGD)
         stage->optimizer_bytes = 0;
@@ -49,7 +52,7 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     if (stage->trained && index < lspo_plan_native_layers(b->plan))
         lspo_build_keep_on_gpu(stage);
     stage->priority_rank = 0;
-    stage->ready = stage->backward = stage->sent = stage->projected = LSPO_NO_OP;
+    stage->ready = stage->backward = stage->sent = stage->projected = stage->updated = stage->turned = LSPO_NO_OP;
 }
 
 static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
@@ -95,6 +98,9 @@ static void resolve(lspo_plan_t *plan)
     int32_t *transition = lspo_policy_slot(plan->policy, w, &lspo_parameter_transition);
     if (transition != NULL && *transition == LSPO_TRANSITION_AUTO)
         *transition = (int32_t)plan->stage_count - 1;
+    uint32_t *lane = lspo_policy_slot(plan->policy, w, &lspo_parameter_basis_lane);
+    if (lane != NULL && *lane == LSPO_BASIS_LANE_AUTO)
+        *lane = LSPO_BASIS_LANE_CPU;
 }
 
 lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,

@@ -86,6 +86,9 @@ lspo_status_t lspo_fit_largest_batch(const lspo_fit_question_t *question, uint32
     uint32_t most = lspo_workload_batch_most(&question->workload, question->model);
     search_t search = {.question = *question};
     lspo_tune_products(question->policy, question->machine, &search.question.workload);
+    search.status = lspo_tune_lane(question->model, question->policy, question->machine, &search.question.workload);
+    if (search.status != LSPO_OK)
+        return search.status;
     /* Choosing the transition takes many times longer than checking whether one plan fits, so it is done only near the
      * answer. */
     find_edge(&search, most, question->workload.batch);

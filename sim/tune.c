@@ -1,6 +1,7 @@
 /* tune.c - choose the transition stage by simulation, and the products of projectors by the profile; see tune.h. */
 #include "sim/tune.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "sim/cost.h"
+#include "sim/fit.h"
 #include "sim/order.h"
 #include "sim/pace.h"
 
@@ -187,13 +189,19 @@ static lspo_status_t tune_transition(const lspo_model_t *model, const lspo_workl
 void lspo_tune_write_products(const lspo_policy_t *policy, const lspo_workload_t *asked, const lspo_workload_t *tuned,
                               size_t text_bytes, char *text)
 {
-    const lspo_parameter_t *parameters[] = {&lspo_parameter_compress_by, &lspo_parameter_apply_by};
-    for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
-        const uint32_t *by = lspo_policy_value(policy, tuned, parameters[i]);
-        const uint32_t *was = asked != NULL ? lspo_policy_value(policy, asked, parameters[i]) : NULL;
+    const struct {
+        const lspo_parameter_t *parameter;
+        uint32_t unknown; /* what is taken where the machine is not known */
+    } choices[] = {{&lspo_parameter_compress_by, LSPO_PRODUCTS_AUTO},
+                   {&lspo_parameter_apply_by, LSPO_PRODUCTS_AUTO},
+                   {&lspo_parameter_basis_lane, LSPO_BASIS_LANE_CPU}};
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        const lspo_parameter_t *parameter = choices[i].parameter;
+        const uint32_t *by = lspo_policy_value(policy, tuned, parameter);
+        const uint32_t *was = asked != NULL ? lspo_policy_value(policy, asked, parameter) : NULL;
         size_t used = strlen(text);
-        if (by != NULL && *by != (was != NULL ? *was : (uint32_t)LSPO_PRODUCTS_AUTO))
-            snprintf(text + used, text_bytes - used, " --%s %s", parameters[i]->key, parameters[i]->names[*by]);
+        if (by != NULL && *by != (was != NULL && *was != 0 ? *was : choices[i].unknown))
+            snprintf(text + used, text_bytes - used, " --%s %s", parameter->key, parameter->names[*by]);
     }
 }
 
@@ -214,13 +222,55 @@ void lspo_tune_products(const lspo_policy_t *policy, const lspo_machine_t *machi
     }
 }
 
+/* The time per iteration with this lane; infinite if the machine has no room for its static memory. */
+static lspo_status_t time_lane(const lspo_model_t *model, const lspo_policy_t *policy, const lspo_machine_t *machine,
+                               const lspo_workload_t *workload, double *iteration_s_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = lspo_plan_build(model, workload, policy, &plan);
+    if (status != LSPO_OK)
+        return status;
+    *iteration_s_out = INFINITY;
+    if (lspo_fits(machine, plan->gpu_static_bytes, plan->host_static_bytes))
+        status = lspo_pace_of(plan, machine, iteration_s_out);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+lspo_status_t lspo_tune_lane(const lspo_model_t *model, const lspo_policy_t *policy, const lspo_machine_t *machine,
+                             lspo_workload_t *workload)
+{
+    uint32_t *lane = lspo_policy_slot(policy, workload, &lspo_parameter_basis_lane);
+    const uint32_t *basis = lspo_policy_value(policy, workload, &lspo_parameter_adam_basis);
+    if (lane == NULL || *lane != LSPO_BASIS_LANE_AUTO)
+        return LSPO_OK;
+    *lane = LSPO_BASIS_LANE_CPU;
+    if (*basis == LSPO_ADAM_BASIS_PLAIN || lspo_lsp_values_of(workload)->check_every > 0)
+        return LSPO_OK;
+    lspo_workload_t trial = *workload;
+    double time_s[2] = {0, 0};
+    trial.iterations = lspo_policy_iterations(policy, workload);
+    for (int gpu = 0; gpu < 2; gpu++) {
+        *(uint32_t *)lspo_policy_slot(policy, &trial, &lspo_parameter_basis_lane) =
+            gpu ? LSPO_BASIS_LANE_GPU : LSPO_BASIS_LANE_CPU;
+        lspo_status_t status = time_lane(model, policy, machine, &trial, &time_s[gpu]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (time_s[1] < time_s[0])
+        *lane = LSPO_BASIS_LANE_GPU;
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
 {
     lspo_plan_t *plan = NULL;
     lspo_workload_t resolved = *workload;
     lspo_tune_products(policy, machine, &resolved);
-    lspo_status_t status = tune_transition(model, &resolved, policy, machine, &plan);
+    lspo_status_t status = lspo_tune_lane(model, policy, machine, &resolved);
+    if (status == LSPO_OK)
+        status = tune_transition(model, &resolved, policy, machine, &plan);
     if (status == LSPO_OK && workload->order == LSPO_ORDER_AUTO)
         status = lspo_order_plan(plan, machine);
     if (status == LSPO_OK)

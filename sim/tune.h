@@ -1,4 +1,5 @@
-/* tune.h - choose the transition stage by simulation, and the products of projectors by the profile.
+/* tune.h - choose the transition stage and the lane of Adam's bases by simulation, and the products of projectors by
+ * the profile.
  *
  * Layer-wise policies serve stages above the transition stage first in, first out, the others last in, first out.
  * Every stage is tried on a plan of 8 iterations, and the one with the shortest time per iteration is taken, or the
@@ -23,13 +24,19 @@ bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workl
  * d / r of the workload (dense_compress_ratio, dense_apply_ratio).  The rest stays AUTO, which is the policy's way. */
 void lspo_tune_products(const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_workload_t *workload);
 
-/* Append " --compress-by dense" and so on to `text`, for a command that does not know the machine: the products that
- * are not as in `asked`, or with NULL all that are not AUTO. */
+/* Give --basis-lane, if it is AUTO, the lane that simulates faster, or the CPU's if both are alike, or if the GPU has
+ * no room for what it would hold; with the highest transition stage where that is AUTO.  Where projectors are checked
+ * the CPU's.  Call lspo_tune_products() before. */
+lspo_status_t lspo_tune_lane(const lspo_model_t *model, const lspo_policy_t *policy, const lspo_machine_t *machine,
+                             lspo_workload_t *workload);
+
+/* Append " --compress-by dense" and so on to `text`, for a command that does not know the machine: the products and the
+ * lane that are not as in `asked`, or with NULL all that are not what such a command takes. */
 void lspo_tune_write_products(const lspo_policy_t *policy, const lspo_workload_t *asked, const lspo_workload_t *tuned,
                               size_t text_bytes, char *text);
 
-/* Build the policy's plan with these products, with the transition stage that simulates fastest, if it is AUTO, and
- * in the order that simulates fastest with LSPO_ORDER_AUTO (sim/order.h). */
+/* Build the policy's plan with these products and this lane, with the transition stage that simulates fastest, if it is
+ * AUTO, and in the order that simulates fastest with LSPO_ORDER_AUTO (sim/order.h). */
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out);
 

@@ -35,6 +35,7 @@ own() {
     case $1 in
     lsp) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 --adam-basis plain ;;
     lsp-eigen) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 --adam-basis eigen --basis-every 7 ;;
+    lsp-turned-eigen) echo --subspace 32 --nnz 4 --check-every 12 --fit-steps 5 --basis-every 7 --basis-lane gpu ;;
     lora) echo --rank 4 ;;
     lora-nf4) echo --rank 4 --base-weights nf4 ;;
     native) echo --optimizer-state 8bit ;;
@@ -49,7 +50,7 @@ become() {
     # shellcheck disable=SC2046
     exec "$program" train --model model.ini --data text.txt --steps "$steps" --batch 2 --sequence 64 --iterations 4 \
         $(own "$1") --warmup-steps 5 --eval-every 15 --clip 1 --weight-decay 0.01 --learning-rate 3e-3 \
-        --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "${policy%-eigen}" "${@:3}"
+        --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "${policy%%-*eigen}" "${@:3}"
 }
 train() {
     (become "$@")
@@ -61,7 +62,7 @@ numbers() {
 }
 
 steps=60
-for policy in zero zero-delayed lsp lsp-eigen lora lora-nf4 native native-eigen backward-update; do
+for policy in zero zero-delayed lsp lsp-eigen lsp-turned-eigen lora lora-nf4 native native-eigen backward-update; do
     start=$(date +%s%N)
     train $policy whole-$policy >whole.out || fail "$policy: the training left alone"
     whole_ms=$((($(date +%s%N) - start) / 1000000))
@@ -97,6 +98,16 @@ done
 # A test that cannot fail is none: another seed gives another state.
 train zero other-seed --seed 2 >/dev/null || fail "another seed"
 cmp -s whole-zero/$last/state.safetensors other-seed/$last/state.safetensors && fail "the seed changes nothing"
+
+# The lane of Adam's bases, which would be the CPU's, is that of the checkpoint.
+lanes() {
+    "$program" train --model model.ini --data text.txt --batch 2 --sequence 64 --policy lsp --subspace 32 \
+        --output lanes --steps "$@" >/dev/null 2>lanes.err
+}
+lanes 3 --basis-lane gpu || fail "--basis-lane gpu: $(cat lanes.err)"
+lanes 5 --basis-lane cpu --resume && fail "another lane continues"
+grep -q 'basis-lane gpu, not cpu' lanes.err || fail "another lane: $(cat lanes.err)"
+lanes 5 --resume || fail "no lane is named: $(cat lanes.err)"
 
 # Ctrl-C, once a training has written rows of metrics.
 interrupt() { # interrupt ROWS [ARGUMENT...]

@@ -79,6 +79,7 @@ apply-by         lsp          apply-by        dense
 adam-basis       lsp          adam-basis      fixed
 adam-basis       native       adam-basis      eigen
 basis-every      lsp          basis-every     3
+basis-lane       lsp          basis-lane      gpu
 check-every      lsp          check-every     4
 first-check      lsp          first-check     4
 bias-threshold   lsp          bias-threshold  0.9

@@ -176,6 +176,22 @@ static const lspo_parameter_t projector_values = {
     .affects = LSPO_AFFECTS_NUMBERS,
 };
 
+static const char *const basis_lane_names[] = {
+    [LSPO_BASIS_LANE_AUTO] = "auto", [LSPO_BASIS_LANE_CPU] = "cpu", [LSPO_BASIS_LANE_GPU] = "gpu", NULL};
+
+const lspo_parameter_t lspo_parameter_basis_lane = {
+    .key = "basis-lane",
+    .value = "auto|cpu|gpu",
+    .help =
+        "with --adam-basis fixed or eigen: the lane that turns gradients into the basis and steps out of it, in fp32 "
+        "without --clip with the same result; auto: the faster one by simulation where a machine is named, or cpu",
+    .kind = LSPO_RECORD_NAMED,
+    .names = basis_lane_names,
+    .preset = LSPO_BASIS_LANE_AUTO,
+    .unnamed = "cpu",
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
 static const lspo_parameter_use_t uses[] = {
     {&subspace, offsetof(lspo_lsp_values_t, subspace), true, NULL},
     {&nnz, offsetof(lspo_lsp_values_t, nnz), true, NULL},
@@ -193,6 +209,7 @@ static const lspo_parameter_use_t uses[] = {
     {&projector_values, offsetof(lspo_lsp_values_t, projector_values), false, NULL},
     {&lspo_parameter_adam_basis, offsetof(lspo_lsp_values_t, adam_basis), false, NULL},
     {&lspo_parameter_basis_every, offsetof(lspo_lsp_values_t, basis_every), false, NULL},
+    {&lspo_parameter_basis_lane, offsetof(lspo_lsp_values_t, basis_lane), false, NULL},
     {&lspo_parameter_transition, offsetof(lspo_lsp_values_t, transition), false, NULL},
     {&lspo_parameter_native_layers, offsetof(lspo_lsp_values_t, native_layers), false, NULL},
 };

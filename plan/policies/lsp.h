@@ -38,10 +38,11 @@ typedef struct LSPO_VALUES_BLOCK {
     lspo_projector_values_t projector_values; /* initial values of projectors */
     uint32_t adam_basis;                      /* lspo_adam_basis_t */
     uint32_t basis_every;                     /* steps between renewals of a stage's eigenbases */
+    uint32_t basis_lane;                      /* lspo_basis_lane_t */
     uint32_t native_layers;                   /* stages, from the first, that are updated in full on the GPU */
 } lspo_lsp_values_t;
 extern const lspo_parameters_t lspo_lsp_parameters;
-extern const lspo_parameter_t lspo_parameter_compress_by, lspo_parameter_apply_by;
+extern const lspo_parameter_t lspo_parameter_compress_by, lspo_parameter_apply_by, lspo_parameter_basis_lane;
 LSPO_VALUES(lsp);
 
 #endif

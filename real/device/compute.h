@@ -32,6 +32,7 @@
 #include "kernels/number.h"
 #include "kernels/projector.h"
 #include "kernels/rotary.h"
+#include "kernels/turn.h"
 #include "kernels/vector.h"
 #include "plan/workload.h"
 
@@ -138,6 +139,10 @@ void lspo_compute_lowrank_compress(lspo_compute_t *c, const lspo_lowrank_t *lowr
                                    void *r_out);
 void lspo_compute_lowrank_apply(lspo_compute_t *c, const lspo_lowrank_t *lowrank, const void *direction, float rate,
                                 void *w);
+
+/* ---- turn.h: matrices, bases and scratch in the device's format ---- */
+void lspo_compute_turn_in(lspo_compute_t *c, const lspo_turn_t *turn, void *g, void *y);
+void lspo_compute_turn_back(lspo_compute_t *c, const lspo_turn_t *turn, void *d, void *y);
 
 /* ---- nf4.h: the parts in device memory, out in the device's format ---- */
 void lspo_compute_nf4_expand(lspo_compute_t *c, const lspo_nf4_t *from, void *out);

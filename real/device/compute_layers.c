@@ -154,6 +154,18 @@ void lspo_compute_linear_gelu_backward(lspo_compute_t *c, const lspo_linear_t *l
             lspo_linear_gelu_backward_cuda(&c->on, layer, dy, pre, gradients));
 }
 
+/* ---- turn.h ---- */
+
+void lspo_compute_turn_in(lspo_compute_t *c, const lspo_turn_t *turn, void *g, void *y)
+{
+    LSPO_ON(c, lspo_turn_in(turn, g, y), lspo_turn_in_cuda(&c->on, turn, g, y));
+}
+
+void lspo_compute_turn_back(lspo_compute_t *c, const lspo_turn_t *turn, void *d, void *y)
+{
+    LSPO_ON(c, lspo_turn_back(turn, d, y), lspo_turn_back_cuda(&c->on, turn, d, y));
+}
+
 /* ---- adapter.h, lowrank.h ---- */
 
 void lspo_compute_adapter_forward(lspo_compute_t *c, const lspo_adapter_t *adapter, const void *x, void *y,

@@ -168,24 +168,45 @@ typedef struct {
     float *m, *v, *delta;
 } arrays_t;
 
-static void step_matrices(const lspo_session_t *session, const lspo_op_t *op, const lspo_eigen_t *eigen,
-                          const lspo_eigen_scratch_t *scratch, const arrays_t *arrays, lspo_eigen_step_t *step)
+static lspo_eigen_renewal_t renewal_of(const lspo_session_t *session, const lspo_op_t *op)
 {
-    const matrices_t matrices = matrices_of(session, op->layer);
-    lspo_eigen_weight_t weights[LSPO_BASIS_MATRICES_MAX];
-    bool fixed = lspo_plan_adam_basis(session->plan) == LSPO_ADAM_BASIS_FIXED;
+    const lspo_plan_t *plan = session->plan;
+    if (op->kind == LSPO_OP_UPD && lspo_plan_has_bases_on_gpu(plan) &&
+        lspo_plan_renews_adam_basis(plan, op->layer, op->iteration))
+        return LSPO_EIGEN_LATER;
+    if (lspo_plan_adam_basis(plan) == LSPO_ADAM_BASIS_FIXED)
+        return LSPO_EIGEN_FIXED;
+    return op->variant == LSPO_VARIANT_RENEW ? LSPO_EIGEN_RENEW : LSPO_EIGEN_KEEP;
+}
+
+static void place_matrices(const lspo_session_t *session, uint32_t s, const lspo_eigen_t *eigen,
+                           const lspo_eigen_scratch_t *scratch, const arrays_t *arrays, lspo_eigen_step_t *step)
+{
+    const matrices_t matrices = matrices_of(session, s);
     for (uint32_t i = 0; i < matrices.count; i++) {
         size_t at = matrices.of[i].offset_elements;
-        weights[i] = lspo_eigen_weight(session, op->layer, i, eigen, scratch);
-        weights[i].gradient = arrays->gradient + at;
-        weights[i].m = arrays->m + at;
-        weights[i].v = arrays->v + at;
-        weights[i].delta = arrays->delta + at;
+        step->weights[i] = lspo_eigen_weight(session, s, i, eigen, scratch);
+        step->weights[i].gradient = arrays->gradient + at;
+        step->weights[i].m = arrays->m + at;
+        step->weights[i].v = arrays->v + at;
+        step->weights[i].delta = arrays->delta + at;
     }
-    step->weights = weights;
     step->count = matrices.count;
-    step->renewal = fixed ? LSPO_EIGEN_FIXED : op->variant == LSPO_VARIANT_RENEW ? LSPO_EIGEN_RENEW : LSPO_EIGEN_KEEP;
+}
+
+/* Returns true if one of them had its first gradient, and its basis was made of it. */
+static bool step_matrices(const lspo_session_t *session, const lspo_op_t *op, const lspo_eigen_t *eigen,
+                          const lspo_eigen_scratch_t *scratch, const arrays_t *arrays, lspo_eigen_step_t *step)
+{
+    lspo_eigen_weight_t weights[LSPO_BASIS_MATRICES_MAX];
+    bool begins = false;
+    step->weights = weights;
+    step->renewal = renewal_of(session, op);
+    place_matrices(session, op->layer, eigen, scratch, arrays, step);
     lspo_eigen_adam(step);
+    for (size_t i = 0; step->renewal != LSPO_EIGEN_LATER && i < step->count; i++)
+        begins |= weights[i].begins;
+    return begins;
 }
 
 /* Between the link's format and fp32, shared by the workers block by block. */
@@ -216,8 +237,8 @@ static void convert(lspo_session_t *session, float *numbers, void *message, size
     lspo_workers_run(session->workers, (count + LSPO_UPDATE_BLOCK - 1) / LSPO_UPDATE_BLOCK, convert_block, &all);
 }
 
-/* The matrices of a step that is not skipped. */
-static void update_matrices(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
+/* The matrices of a step that is not skipped; true as step_matrices(). */
+static bool update_matrices(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
                             const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
@@ -228,31 +249,49 @@ static void update_matrices(lspo_session_t *session, const lspo_op_t *op, const 
     arrays_t arrays = {.gradient = gradient, .m = m, .v = m + host->moments.places, .delta = stage->outgoing[slot]};
     lspo_eigen_step_t step = {.workers = session->workers,
                               .adam = lspo_host_adam_of(session, op),
+                              .turned = lspo_plan_turns_on_gpu(session->plan, op->iteration),
                               .scratch = session->method_scratch,
                               .scratch_bytes = session->method_scratch_count * sizeof(float)};
     if (packs)
         convert(session, gradient, stage->landing[slot], elements_of(&matrices), false);
     if (packs || host->master)
         arrays.delta = gradient;
-    step_matrices(session, op, eigen, scratch, &arrays, &step);
+    bool begins = step_matrices(session, op, eigen, scratch, &arrays, &step);
     if (host->master)
         lspo_host_adam_step_along(session, op, host, arrays.delta, elements_of(&matrices));
     else if (packs)
         convert(session, arrays.delta, stage->outgoing[slot], elements_of(&matrices), true);
+    return begins;
 }
 
 uint64_t lspo_eigen_update_host(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
-                                const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
+                                const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch, bool *begins_out)
 {
     const matrices_t matrices = matrices_of(session, op->layer);
     bool skips = lspo_session_skips_step(session, op, session->host_norms);
     uint64_t start_ns = lspo_now_ns(), took_ns;
-    if (!skips)
-        update_matrices(session, op, host, eigen, scratch);
+    *begins_out = !skips && update_matrices(session, op, host, eigen, scratch);
     took_ns = lspo_now_ns() - start_ns;
     size_t first = skips ? 0 : elements_of(&matrices); /* a skipped step may send its master */
     lspo_host_adam_update_part(session, op, host, first, host->count - first);
     return took_ns;
+}
+
+void lspo_eigen_renew_host(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
+                           const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
+{
+    lspo_eigen_weight_t weights[LSPO_BASIS_MATRICES_MAX];
+    float *m = host->moments.memory;
+    const arrays_t arrays = {.gradient = m, .m = m, .v = m + host->moments.places, .delta = m}; /* m and v are used */
+    lspo_eigen_step_t step = {.workers = session->workers,
+                              .renewal = LSPO_EIGEN_LATER,
+                              .weights = weights,
+                              .scratch = session->method_scratch,
+                              .scratch_bytes = session->method_scratch_count * sizeof(float)};
+    if (lspo_session_skips_step(session, op, session->host_norms))
+        return;
+    place_matrices(session, op->layer, eigen, scratch, &arrays, &step);
+    lspo_eigen_renew(&step);
 }
 
 size_t lspo_eigen_update_device(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,

@@ -44,9 +44,12 @@ lspo_eigen_weight_t lspo_eigen_weight(const lspo_session_t *session, uint32_t st
                                       const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch);
 
 /* UPD of a stage with bases, shared among the workers: as lspo_host_adam_update().  Returns the nanoseconds that the
- * matrices took. */
+ * matrices took.  Where the GPU turns (plan/adam_basis.h) of X and to D; renew_host() is then the renewal, and
+ * *begins_out says that this UPD has made bases of a first gradient, without one. */
 uint64_t lspo_eigen_update_host(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
-                                const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch);
+                                const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch, bool *begins_out);
+void lspo_eigen_renew_host(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
+                           const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch);
 /* UPD_GPU: the directions of the matrices replace their gradients.  Returns the number of their elements; the caller
  * updates what follows them. */
 size_t lspo_eigen_update_device(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,

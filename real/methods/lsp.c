@@ -31,6 +31,9 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
     status = lspo_eigen_take_host(session, s, &lspo_pairs_of(session, s)->eigen, count);
     if (status != LSPO_OK)
         return status;
+    status = lspo_gpu_bases_take_host(session, s, &lspo_pairs_of(session, s)->gpu_bases, count);
+    if (status != LSPO_OK)
+        return status;
     return lspo_host_adam_take_outgoing(session, s, host, false, count);
 }
 
@@ -41,7 +44,9 @@ static lspo_status_t take_device(lspo_session_t *session, uint32_t s)
     if (status != LSPO_OK)
         return status;
     status = lspo_gpu_adam_take(session, &session->stages[s], &own->gpu);
-    return status == LSPO_OK ? lspo_eigen_take_device(session, s, &own->eigen) : status;
+    if (status == LSPO_OK)
+        status = lspo_eigen_take_device(session, s, &own->eigen);
+    return status == LSPO_OK ? lspo_gpu_bases_take_device(session, s, &own->gpu_bases) : status;
 }
 
 static size_t projection_scratch(const lspo_session_t *session, const lspo_projector_t *p, const lspo_projector_t *q)
@@ -82,12 +87,25 @@ static lspo_status_t create(lspo_session_t *session)
     status = lspo_eigen_take_device_scratch(session, &pairs->gpu_eigen);
     if (status != LSPO_OK)
         return status;
+    status = lspo_gpu_bases_take_scratch(session, &pairs->gpu_bases);
+    if (status != LSPO_OK)
+        return status;
     if (scratch)
         status = lspo_session_take(session, scratch * session->number_bytes, &pairs->scratch);
     if (status != LSPO_OK)
         return status;
     if (unpacked && lspo_session_packs(session))
         status = lspo_session_take(session, unpacked * sizeof(float), (void **)&pairs->unpacked);
+    return status;
+}
+
+static lspo_status_t write_bases(lspo_session_t *session)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++) {
+        lspo_pairs_stage_t *own = lspo_pairs_of(session, s);
+        status = lspo_gpu_bases_write(session, s, &own->eigen, &own->gpu_bases);
+    }
     return status;
 }
 
@@ -98,7 +116,9 @@ static lspo_status_t reset(lspo_session_t *session)
         lspo_gpu_adam_clear(session, &lspo_pairs_of(session, s)->gpu);
     }
     lspo_status_t status = lspo_pairs_reset(session);
-    return status == LSPO_OK ? lspo_pairs_begin_bases(session) : status;
+    if (status == LSPO_OK)
+        status = lspo_pairs_begin_bases(session);
+    return status == LSPO_OK ? write_bases(session) : status;
 }
 
 static void drop(lspo_session_t *session)
@@ -116,10 +136,12 @@ static void release(lspo_session_t *session)
     lspo_device_host_free(session->device, pairs->carry_scratch);
     lspo_pairs_release(session);
     lspo_eigen_give_back_scratch(session, &pairs->eigen, &pairs->gpu_eigen);
+    lspo_gpu_bases_give_back_scratch(session, &pairs->gpu_bases);
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_gpu_adam_give_back(session, &lspo_pairs_of(session, s)->gpu);
         lspo_host_adam_give_back(session, &lspo_pairs_of(session, s)->host);
         lspo_eigen_give_back(session, &lspo_pairs_of(session, s)->eigen);
+        lspo_gpu_bases_give_back(session, &lspo_pairs_of(session, s)->gpu_bases);
     }
 }
 
@@ -171,14 +193,48 @@ static lspo_status_t send(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
+static void turn(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_pairs_t *pairs = session->own;
+    lspo_gpu_bases_turn_gradient(session, op, &lspo_pairs_of(session, op->layer)->gpu_bases, &pairs->gpu_bases);
+}
+
+/* New bases, with those of a first gradient that came late with the message of its step: its D is 0. */
+static lspo_status_t bring(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_gpu_bases_t *bases = &lspo_pairs_of(session, op->layer)->gpu_bases;
+    if (op->variant == LSPO_VARIANT_RENEW || bases->unsent)
+        lspo_gpu_bases_send(session, op->layer, bases);
+    return op->variant == LSPO_VARIANT_RENEW ? LSPO_OK : lspo_session_return(session, op);
+}
+
+/* Returns the nanoseconds that the matrices took. */
+static uint64_t update_in_basis(lspo_session_t *session, const lspo_op_t *op)
+{
+    lspo_pairs_stage_t *own = lspo_pairs_of(session, op->layer);
+    const lspo_pairs_t *pairs = session->own;
+    bool begins;
+    uint64_t took_ns = lspo_eigen_update_host(session, op, &own->host, &own->eigen, &pairs->eigen, &begins);
+    if (!own->gpu_bases.device)
+        return took_ns;
+    own->gpu_bases.unsent |= begins;
+    if (begins || !lspo_plan_turns_on_gpu(session->plan, op->iteration)) /* a pair may be new */
+        lspo_gpu_bases_pack(session, op->layer, &own->eigen, &own->gpu_bases);
+    return took_ns;
+}
+
 static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
     const lspo_pairs_stage_t *own = lspo_pairs_of(session, op->layer);
+    if (own->gpu_bases.device && op->variant == LSPO_VARIANT_RENEW) {
+        lspo_eigen_renew_host(session, op, &own->host, &own->eigen, &((lspo_pairs_t *)session->own)->eigen);
+        lspo_gpu_bases_pack(session, op->layer, &own->eigen, &own->gpu_bases);
+        return LSPO_OK;
+    }
     lspo_pairs_carry_moments(session, op);
     if (own->eigen.host) /* a cap is one of Adam alone */
-        start_ns +=
-            lspo_eigen_update_host(session, op, &own->host, &own->eigen, &((lspo_pairs_t *)session->own)->eigen);
+        start_ns += update_in_basis(session, op);
     else
         lspo_host_adam_update(session, op, &own->host);
     lspo_session_pace_update(session, start_ns, session->stages[op->layer].message.element_count);
@@ -199,16 +255,34 @@ static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const f
                                       session->stages[s].message.element_count, weights);
 }
 
-/* The delta of a compressed weight in fp32: in place, or unpacked. */
-static const float *delta_of(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step, uint32_t i)
+/* The delta of a compressed weight in fp32: in place, or unpacked; from turned directions into the place of a message
+ * that is itself in fp32. */
+static const float *delta_of(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step,
+                             const lspo_step_t *linear, uint32_t i)
 {
     const lspo_pairs_t *pairs = session->own;
-    const void *part = lspo_step_linear(session, op, step, i);
-    if (!lspo_session_packs(session))
+    const void *part = lspo_step_linear(session, op, linear, i);
+    float *room = pairs->unpacked;
+    if (linear->format == LSPO_NUMBER_FP32)
         return part;
-    lspo_compute_convert(session->compute, session->stages[op->layer].message.linear[i].message_elements, session->link,
-                         part, LSPO_NUMBER_FP32, pairs->unpacked);
-    return pairs->unpacked;
+    if (!lspo_session_packs(session))
+        room = (float *)lspo_step_linear(session, op, step, i);
+    lspo_compute_convert(session->compute, session->stages[op->layer].message.linear[i].message_elements,
+                         linear->format, part, LSPO_NUMBER_FP32, room);
+    return room;
+}
+
+/* The step of the linear weights, whose directions the GPU may have to turn. */
+static lspo_step_t linear_step(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step)
+{
+    const lspo_gpu_bases_t *bases = &lspo_pairs_of(session, op->layer)->gpu_bases;
+    lspo_step_t linear = *step;
+    if (!bases->device || !lspo_plan_turns_on_gpu(session->plan, op->iteration))
+        return linear;
+    linear.direction = lspo_gpu_bases_turn_directions(session, op, bases, &((lspo_pairs_t *)session->own)->gpu_bases,
+                                                      (void *)step->direction);
+    linear.format = session->number;
+    return linear;
 }
 
 static void add_delta(lspo_session_t *session, const lspo_op_t *op, const lspo_step_t *step)
@@ -216,16 +290,17 @@ static void add_delta(lspo_session_t *session, const lspo_op_t *op, const lspo_s
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_pairs_stage_t *own = stage->own;
     const lspo_pairs_t *pairs = session->own;
+    const lspo_step_t linear = linear_step(session, op, step);
     float decay = (float)session->plan->workload.weight_decay;
     for (uint32_t i = 0; i < stage->message.linear_count; i++) {
         if (!stage->message.linear[i].compressed) {
-            lspo_step_dense(session, op, step, i);
+            lspo_step_dense(session, op, &linear, i);
             continue;
         }
         const lspo_vector_step_t along = lspo_vector_step(step->rate, decay, lspo_session_op_seed(session, op, i));
         (session->plan->dense_apply ? lspo_compute_sketch_apply : lspo_compute_projector_apply)(
-            session->compute, &(lspo_projector_pair_t){&own->p[i], &own->q[i]}, delta_of(session, op, step, i), &along,
-            lspo_session_linear_weight(session, stage, i), pairs->scratch);
+            session->compute, &(lspo_projector_pair_t){&own->p[i], &own->q[i]}, delta_of(session, op, step, &linear, i),
+            &along, lspo_session_linear_weight(session, stage, i), pairs->scratch);
     }
     lspo_step_rest(session, op, step);
 }
@@ -293,7 +368,7 @@ static lspo_status_t written(lspo_session_t *session)
                 return status;
         }
     lspo_pairs_learn(session);
-    return LSPO_OK;
+    return write_bases(session);
 }
 
 const lspo_method_t lspo_method_lsp = {
@@ -312,11 +387,13 @@ const lspo_method_t lspo_method_lsp = {
             [LSPO_OP_D2H] = send,
             [LSPO_OP_UPD] = update,
             [LSPO_OP_UPD_GPU] = update_gpu,
+            [LSPO_OP_H2D] = bring,
             [LSPO_OP_APPLY] = apply},
     .skips = lspo_pairs_skip_calibration,
     .load_batch = lspo_pairs_load_calibration,
     .begin_backward = begin_backward,
     .weights_stored = weights_stored,
+    .turn = turn,
     .visit_stage = visit_stage,
     .written = written,
 };

@@ -7,7 +7,7 @@
 
 #include "kernels/fit.h"
 #include "kernels/projector.h"
-#include "real/methods/eigen.h"
+#include "real/methods/gpu_bases.h"
 
 /* One pair, with the state of its checks and fits.  The host does the fits; if it cannot see device memory, it keeps a
  * mirror of the pair. */
@@ -36,6 +36,7 @@ typedef struct {
     lspo_host_adam_t host;                                   /* of the message                     */
     lspo_gpu_adam_t gpu;                                     /* of a stage that is updated there   */
     lspo_eigen_t eigen;                                      /* of its linear weights              */
+    lspo_gpu_bases_t gpu_bases;                              /* the same on the GPU                */
     lspo_pair_t own_pairs[LSPO_LINEAR_MAX];                  /* of weights that are the first ones */
     lspo_pair_t *pair[LSPO_LINEAR_MAX];                      /* current; NULL: not projected       */
     lspo_projector_t p[LSPO_LINEAR_MAX], q[LSPO_LINEAR_MAX]; /* the pair's                         */
@@ -47,6 +48,7 @@ typedef struct {
     float *unpacked;      /* device: a compressed weight's delta in fp32, if the link has 16 bits        */
     float *carry_scratch; /* host: for moments transformed to new projectors, unless they are in a basis  */
     lspo_eigen_scratch_t eigen, gpu_eigen;
+    lspo_gpu_bases_scratch_t gpu_bases;
     bool fits; /* some bias of this calibration pass was above the threshold                  */
 } lspo_pairs_t;
 

@@ -84,6 +84,9 @@ struct lspo_method {
     /* Before a block's BWD. */
     lspo_status_t (*begin_backward)(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward);
 
+    /* Turn the gradient of the op's stage, which is complete, into Adam's basis (plan/adam_basis.h). */
+    void (*turn)(lspo_session_t *session, const lspo_op_t *op);
+
     /* ---- weights ---- */
 
     /* The stage's weights were set from `weights` (element_count floats): update masters. */

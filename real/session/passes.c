@@ -146,6 +146,14 @@ static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op,
     return lspo_session_take_gradient(session, op, s);
 }
 
+static void sum_squares(lspo_session_t *session, const lspo_op_t *op, uint32_t place)
+{
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_compute_sum_of_squares(session->compute, stage->gradient_count,
+                                stage->gradient[lspo_session_parity(session, op)],
+                                &session->squares[place * session->stage_count + op->layer]);
+}
+
 /* After the op that completes the stage's gradient for this step. */
 void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op)
 {
@@ -155,10 +163,14 @@ void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op)
         return;
     uint32_t parity = lspo_session_parity(session, op);
     size_t n = stage->gradient_count;
-    bool probe = op->variant == LSPO_VARIANT_PROBE;
-    if (workload->clip_norm > 0 && probe == session->probes)
-        lspo_compute_sum_of_squares(session->compute, n, stage->gradient[parity],
-                                    &session->squares[parity * session->stage_count + op->layer]);
+    bool probe = op->variant == LSPO_VARIANT_PROBE, sums = workload->clip_norm > 0 && probe == session->probes;
+    if (sums)
+        sum_squares(session, op, parity);
+    if (lspo_session_turns(session, op, op->layer)) {
+        session->method->turn(session, op);
+        if (sums)
+            sum_squares(session, op, 2 + parity);
+    }
     if (stage->packed[parity])
         lspo_compute_convert(session->compute, n, session->number, stage->gradient[parity], session->link,
                              stage->packed[parity]);

@@ -72,21 +72,35 @@ static void follow_norm(lspo_session_scaling_t *scaling, bool overflowed)
     }
 }
 
+static lspo_status_t read_squares(lspo_session_t *session, uint32_t place)
+{
+    return lspo_device_read(session->device, session->squares_read, session->squares + place * session->stage_count,
+                            session->stage_count * sizeof *session->squares_read);
+}
+
+/* Adam's basis does not change the norm that clips, but a number in it may overflow where none did before: then the sum
+ * is not finite. */
+static lspo_status_t check_turned(lspo_session_t *session, const lspo_op_t *op, double *sum)
+{
+    lspo_status_t status = read_squares(session, 2 + lspo_session_parity(session, op));
+    for (uint32_t s = 0; status == LSPO_OK && s < session->stage_count; s++)
+        if (lspo_session_turns(session, op, s) && !isfinite(session->squares_read[s]))
+            *sum = INFINITY;
+    return status;
+}
+
 /* Stages are summed in a fixed order, independent of the schedule, so clipping is the same under all schedules. */
 static lspo_status_t sum_squares(lspo_session_t *session, const lspo_op_t *op, double *sum_out)
 {
-    uint32_t parity = lspo_session_parity(session, op);
     double sum = 0;
-    lspo_status_t status =
-        lspo_device_read(session->device, session->squares_read, session->squares + parity * session->stage_count,
-                         session->stage_count * sizeof *session->squares_read);
+    lspo_status_t status = read_squares(session, lspo_session_parity(session, op));
     if (status != LSPO_OK)
         return status;
     for (uint32_t s = 0; s < session->stage_count; s++)
         if (lspo_session_forms_gradient(session, op, s))
             sum += session->squares_read[s];
     *sum_out = sum;
-    return LSPO_OK;
+    return lspo_plan_turns_on_gpu(session->plan, op->iteration) ? check_turned(session, op, sum_out) : LSPO_OK;
 }
 
 lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op)

@@ -180,7 +180,8 @@ static void give_back_report(lspo_session_t *session, void *memory)
 /* Results that the GPU reports to the host besides messages: losses, and squares and norms of gradients. */
 static lspo_status_t make_reports(lspo_session_t *session)
 {
-    size_t squares_bytes = 2 * (size_t)session->stage_count * sizeof(double);
+    size_t squares_bytes =
+        (lspo_plan_has_bases_on_gpu(session->plan) ? 4 : 2) * (size_t)session->stage_count * sizeof(double);
     lspo_status_t status = take_host(session, session->stage_count * sizeof(double), (void **)&session->squares_read);
     if (status != LSPO_OK)
         return status;

@@ -103,7 +103,8 @@ struct lspo_session {
     float *method_scratch; /* host: the method's, method_scratch_count floats per worker */
     size_t method_scratch_count;
     bool workers_multiply; /* matrices, by OpenBLAS */
-    double *squares;       /* device: [parity][stage], sums of the squares of the stage's message */
+    double *squares;       /* device: [parity][stage], sums of the squares of the stage's message; if the GPU turns it
+                              (lspo_plan_turns_on_gpu()), once more behind them of what it then is */
     double *squares_read;  /* host: of one parity */
     double *gpu_loss;      /* device: sum over the targets of the latest FWD of the head */
     double *loss_read;     /* host: where it is read to */
@@ -180,6 +181,14 @@ static inline void *lspo_session_linear_weight(const lspo_session_t *session, co
                                                uint32_t i)
 {
     return lspo_session_at(session, stage->weights, stage->shape.tensors[i].offset_elements);
+}
+
+/* Does the GPU turn the gradient of stage `s` in this op's step? */
+static inline bool lspo_session_turns(const lspo_session_t *session, const lspo_op_t *op, uint32_t s)
+{
+    const lspo_session_stage_t *stage = &session->stages[s];
+    return stage->updated_on_host && stage->message.linear_count > 0 &&
+           lspo_plan_turns_on_gpu(session->plan, op->iteration);
 }
 
 /* Does the op belong to the last micro-batch of its step? */
@@ -283,8 +292,8 @@ lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *o
 lspo_status_t lspo_session_backward(lspo_session_t *session, const lspo_op_t *op);
 /* Release activations that backward has read for the last time. */
 void lspo_session_release_activations(lspo_session_t *session, const lspo_op_t *op);
-/* After the op that completes the stage's gradient for this step: compute its squares, and its copy in the link's
- * format. */
+/* After the op that completes the stage's gradient for this step: compute its squares, turn it, and compute its copy in
+ * the link's format. */
 void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op);
 /* Check the loss of the head's FWD. */
 lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *op);

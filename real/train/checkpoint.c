@@ -363,3 +363,26 @@ lspo_status_t lspo_checkpoint_resume(const char *folder, const lspo_checkpoint_t
     *found_out = count > 0;
     return LSPO_OK;
 }
+
+lspo_status_t lspo_checkpoint_setting(const char *folder, const char *key, char value_out[LSPO_SETTING_BYTES],
+                                      bool *found_out)
+{
+    struct dirent **entries = NULL;
+    int count = 0;
+    char path[PATH_BYTES];
+    *found_out = false;
+    if (access(folder, F_OK) != 0)
+        return LSPO_OK;
+    lspo_status_t status = list(folder, is_checkpoint, &entries, &count);
+    for (int i = count; status == LSPO_OK && !*found_out && i-- > 0;) {
+        int length = snprintf(path, sizeof path, "%s/%s/" STATE_FILE, folder, entries[i]->d_name);
+        if (length >= PATH_BYTES || access(path, R_OK) != 0)
+            continue;
+        status = lspo_checkpoint_read_setting(path, key, value_out);
+        *found_out = status == LSPO_OK;
+        if (status == LSPO_ERR_CHECK) /* damaged: lspo_checkpoint_resume() sets it aside */
+            status = LSPO_OK;
+    }
+    free_names(entries, count);
+    return status;
+}

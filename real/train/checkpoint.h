@@ -18,10 +18,12 @@
 #include "base/status.h"
 #include "real/session/session.h"
 
+enum { LSPO_SETTING_BYTES = 128 };
+
 /* One setting that a training must not change when it resumes: a flag and its value. */
 typedef struct {
     char key[40]; /* the name of the flag, without dashes */
-    char value[128];
+    char value[LSPO_SETTING_BYTES];
     bool tolerated;      /* another value only causes a warning: it changes rounding */
     bool preset;         /* the value is what a checkpoint means that does not name the flag */
     const char *unnamed; /* that value, if it is not the default; static */
@@ -78,5 +80,10 @@ lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t 
  * checkpoint is complete; the arrays are then undefined. */
 lspo_status_t lspo_checkpoint_resume(const char *folder, const lspo_checkpoint_t *checkpoint, bool undrained,
                                      bool *found_out);
+
+/* The value of a setting in the newest checkpoint whose settings can be read, or "" if that does not name it;
+ * *found_out is false, and value_out unchanged, if there is none. */
+lspo_status_t lspo_checkpoint_setting(const char *folder, const char *key, char value_out[LSPO_SETTING_BYTES],
+                                      bool *found_out);
 
 #endif

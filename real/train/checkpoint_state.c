@@ -302,3 +302,15 @@ cleanup:
     json_decref(object);
     return status;
 }
+
+lspo_status_t lspo_checkpoint_read_setting(const char *path, const char *key, char value_out[LSPO_SETTING_BYTES])
+{
+    json_t *object;
+    lspo_status_t status = load_object(path, &object);
+    if (status != LSPO_OK)
+        return status;
+    const char *value = json_string_value(json_object_get(json_object_get(object, "settings"), key));
+    snprintf(value_out, LSPO_SETTING_BYTES, "%s", value ? value : "");
+    json_decref(object);
+    return LSPO_OK;
+}

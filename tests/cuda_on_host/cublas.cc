@@ -118,3 +118,24 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cubla
     });
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
+
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m,
+                                          int n, int k, const void *alpha, const void *a, cudaDataType_t a_type,
+                                          int lda, long long a_step, const void *b, cudaDataType_t b_type, int ldb,
+                                          long long b_step, const void *beta, void *c, cudaDataType_t c_type, int ldc,
+                                          long long c_step, int count, cublasComputeType_t compute,
+                                          cublasGemmAlgo_t algorithm)
+{
+    const long long bytes = a_type == CUDA_R_32F ? 4 : 2;
+    if (c_type != a_type || count < 0)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    for (int i = 0; i < count; i++) {
+        const cublasStatus_t status =
+            cublasGemmEx(handle, op_a, op_b, m, n, k, alpha, (const char *)a + i * a_step * bytes, a_type, lda,
+                         (const char *)b + i * b_step * bytes, b_type, ldb, beta, (char *)c + i * c_step * bytes,
+                         c_type, ldc, compute, algorithm);
+        if (status != CUBLAS_STATUS_SUCCESS)
+            return status;
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}

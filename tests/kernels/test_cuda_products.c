@@ -396,6 +396,48 @@ Test(cuda_products, lowrank)
     }
 }
 
+/* Matrices of one shape and their bases: the host's products, held to sums in double; the GPU's from the host's. */
+static void check_turn(lspo_number_t number, size_t count, size_t m, size_t n)
+{
+    const size_t basis = m * m + n * n, all = count * m * n;
+    float *g = random_numbers_of(number, 1, 1, all), *t = random_numbers_of(number, 2, 1, count * basis);
+    float *x = copy_floats(g, all), *delta = copy_floats(g, all), *y = floats(all);
+    const lspo_turn_t turn = {count, m, n, t};
+    lspo_turn_in(&turn, x, y);
+    lspo_turn_back(&turn, delta, y);
+    const double close = 1e-5 * (double)(m * n);
+    for (size_t e = 0; e < all; e++) {
+        const size_t i = e % (m * n) / n, j = e % n;
+        const float *t_m = t + e / (m * n) * basis, *t_n = t_m + m * m, *from = g + e / (m * n) * m * n;
+        double in = 0, back = 0;
+        for (size_t k = 0; k < m; k++)
+            for (size_t l = 0; l < n; l++) {
+                in += (double)t_m[k * m + i] * (double)from[k * n + l] * (double)t_n[l * n + j];
+                back += (double)t_m[i * m + k] * (double)from[k * n + l] * (double)t_n[j * n + l];
+            }
+        cr_assert_float_eq(x[e], in, close);
+        cr_assert_float_eq(delta[e], back, close);
+    }
+    for (order_t order = {0}; next_order(&order);) {
+        void *t_ = device_numbers(number, t, count * basis), *y_ = empty_numbers(number, all);
+        void *g_ = device_numbers(number, g, all), *d_ = device_numbers(number, g, all);
+        const lspo_turn_t on_device = {count, m, n, t_};
+        DEVICE_OK(lspo_turn_in_cuda(ON(number), &on_device, g_, y_));
+        DEVICE_OK(lspo_turn_back_cuda(ON(number), &on_device, d_, y_));
+        expect_numbers(&order, "x", g_, x, all, (near_t){number, (double)n, close, 1e-5});
+        expect_numbers(&order, "delta", d_, delta, all, (near_t){number, (double)n, close, 1e-5});
+    }
+    free(g), free(t), free(x), free(delta), free(y);
+}
+
+Test(cuda_products, turns)
+{
+    for (size_t f = 0; f < COUNT(all_numbers); f++) {
+        check_turn(all_numbers[f], 1, 7, 12);
+        check_turn(all_numbers[f], 3, 12, 5);
+    }
+}
+
 /* ---- linear layers ---- */
 
 typedef struct {

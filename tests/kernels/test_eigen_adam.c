@@ -9,6 +9,7 @@
 
 #include "kernels/blas.h"
 #include "kernels/random.h"
+#include "kernels/turn.h"
 
 enum { STEPS = 20, EVERY = 3, TURNS = 2 };
 
@@ -227,18 +228,23 @@ static trained_t trained_in(const lspo_projector_t *p, const lspo_projector_t *q
     return made;
 }
 
-static void take_step(trained_t *trained, const float *gradient, uint32_t step, bool fixed)
+static lspo_eigen_step_t step_of(trained_t *trained, const float *gradient, uint32_t step, bool fixed)
 {
     trained->weight.gradient = gradient;
-    const lspo_eigen_step_t taken = {.workers = trained->workers,
-                                     .adam = lspo_adam_default(1e-3F, step + 1),
-                                     .renewal = fixed               ? LSPO_EIGEN_FIXED
-                                                : step % EVERY == 0 ? LSPO_EIGEN_RENEW
-                                                                    : LSPO_EIGEN_KEEP,
-                                     .weights = &trained->weight,
-                                     .count = 1,
-                                     .scratch = trained->scratch,
-                                     .scratch_bytes = trained->scratch_bytes};
+    return (lspo_eigen_step_t){.workers = trained->workers,
+                               .adam = lspo_adam_default(1e-3F, step + 1),
+                               .renewal = fixed               ? LSPO_EIGEN_FIXED
+                                          : step % EVERY == 0 ? LSPO_EIGEN_RENEW
+                                                              : LSPO_EIGEN_KEEP,
+                               .weights = &trained->weight,
+                               .count = 1,
+                               .scratch = trained->scratch,
+                               .scratch_bytes = trained->scratch_bytes};
+}
+
+static void take_step(trained_t *trained, const float *gradient, uint32_t step, bool fixed)
+{
+    const lspo_eigen_step_t taken = step_of(trained, gradient, step, fixed);
     lspo_eigen_adam(&taken);
 }
 
@@ -605,4 +611,31 @@ Test(eigen_adam, does_not_depend_on_the_number_of_workers)
         cr_assert_arr_eq(alone.weight.delta, shared.weight.delta, M * N * sizeof(float));
     }
     lspo_workers_destroy(shared.workers);
+}
+
+/* X and D of a step whose products with T another lane computes, and renewals that follow: the same bits. */
+Test(eigen_adam, gradients_may_be_turned_elsewhere)
+{
+    enum { M = 150, N = 70 };
+    float *g = floats(M * N), *x = floats(M * N), *bases = floats(M * M + N * N);
+    lspo_projector_t p, q;
+    cr_assert(lspo_projector_identity(M, &p) && lspo_projector_identity(N, &q));
+    trained_t whole = trained_in(&p, &q), parts = trained_in(&p, &q);
+    for (uint32_t step = 0; step < 8; step++) {
+        const lspo_turn_t turn = {1, M, N, bases};
+        lspo_eigen_step_t later = step_of(&parts, x, step, false);
+        gradient_of(M, N, step, g);
+        take_step(&whole, g, step, false);
+        memcpy(bases, parts.weight.basis.t_m, M * M * sizeof *bases);
+        memcpy(bases + M * M, parts.weight.basis.t_n, N * N * sizeof *bases);
+        memcpy(x, g, M * N * sizeof *x);
+        lspo_turn_in(&turn, x, parts.weight.y);
+        later.turned = true;
+        later.renewal = later.renewal == LSPO_EIGEN_RENEW ? LSPO_EIGEN_LATER : later.renewal;
+        lspo_eigen_adam(&later);
+        if (later.renewal == LSPO_EIGEN_LATER)
+            lspo_eigen_renew(&later);
+        lspo_turn_back(&turn, parts.weight.delta, parts.weight.y);
+        cr_assert_arr_eq(parts.weight.delta, whole.weight.delta, M * N * sizeof *g, "step %u", step);
+    }
 }

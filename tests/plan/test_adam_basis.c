@@ -8,7 +8,7 @@
 
 enum { BLOCKS = 32, WEIGHTS = 7, D = 512 }; /* of llama-7b */
 
-static lspo_plan_t *build(lspo_adam_basis_t basis, uint32_t first_step, uint32_t iterations)
+static lspo_plan_t *build_on(lspo_basis_lane_t lane, lspo_adam_basis_t basis, uint32_t first_step, uint32_t iterations)
 {
     lspo_model_t model;
     lspo_workload_t workload;
@@ -19,23 +19,35 @@ static lspo_plan_t *build(lspo_adam_basis_t basis, uint32_t first_step, uint32_t
     workload.iterations = iterations;
     lspo_lsp_values_edit(&workload)->subspace = D;
     lspo_lsp_values_edit(&workload)->adam_basis = basis;
+    lspo_lsp_values_edit(&workload)->basis_lane = lane;
     cr_assert_eq(lspo_plan_build(&model, &workload, &lspo_policy_lsp, &plan), LSPO_OK);
     return plan;
 }
 
-static double flop_of(const lspo_plan_t *plan, lspo_op_variant_t variant)
+static lspo_plan_t *build(lspo_adam_basis_t basis, uint32_t first_step, uint32_t iterations)
+{
+    return build_on(LSPO_BASIS_LANE_AUTO, basis, first_step, iterations);
+}
+
+/* Of the products of an op of the first block; -1: there is none. */
+static double flop_in(const lspo_plan_t *plan, lspo_op_kind_t kind, lspo_op_variant_t variant)
 {
     for (uint32_t id = 0; id < plan->op_count; id++) {
         const lspo_op_t *op = &plan->ops[id];
         const lspo_work_t *work = &plan->works[op->work];
         double flop = 0;
-        if (op->kind != LSPO_OP_UPD || op->variant != variant || op->layer != 1)
+        if (op->kind != kind || op->variant != variant || op->layer != 1)
             continue;
         for (uint32_t k = 0; k < work->kernel_count; k++)
             flop += work->kernels[k].kernel_class == LSPO_KERNEL_GEMM ? work->kernels[k].flop : 0;
         return flop;
     }
     return -1;
+}
+
+static double flop_of(const lspo_plan_t *plan, lspo_op_variant_t variant)
+{
+    return flop_in(plan, LSPO_OP_UPD, variant);
 }
 
 /* m and v take 8 bytes per element of D x D, T_m, L, T_n and R 16. */
@@ -70,6 +82,32 @@ Test(adam_basis, updates_have_its_products)
     cr_expect_eq(flop_of(plan, LSPO_VARIANT_NONE), 0);
     cr_expect_eq(flop_of(plan, LSPO_VARIANT_RENEW), -1);
     lspo_plan_destroy(plan);
+}
+
+/* Two products each for COMPRESS and APPLY, batched over all weights; what is left to the CPU.  T_m and T_n are on the
+ * GPU in fp16, beside a scratch as large as the message, and on the host once more for the link. */
+Test(adam_basis, the_gpu_lane_takes_its_share)
+{
+    const double product = 2.0 * D * D * D;
+    const uint64_t elements = (uint64_t)WEIGHTS * D * D;
+    lspo_plan_t *cpu = build_on(LSPO_BASIS_LANE_CPU, LSPO_ADAM_BASIS_EIGEN, 0, 2),
+                *gpu = build_on(LSPO_BASIS_LANE_GPU, LSPO_ADAM_BASIS_EIGEN, 0, 2),
+                *fixed = build_on(LSPO_BASIS_LANE_GPU, LSPO_ADAM_BASIS_FIXED, 0, 2);
+    static const lspo_op_kind_t kinds[] = {LSPO_OP_COMPRESS, LSPO_OP_APPLY};
+    for (size_t i = 0; i < 2; i++)
+        cr_expect_eq(flop_in(gpu, kinds[i], LSPO_VARIANT_NONE) - flop_in(cpu, kinds[i], LSPO_VARIANT_NONE),
+                     WEIGHTS * product * 2);
+    cr_expect_eq(flop_of(gpu, LSPO_VARIANT_NONE), WEIGHTS * product * 2 * 0.625);
+    cr_expect_eq(flop_of(gpu, LSPO_VARIANT_RENEW), WEIGHTS * product * (2 + 2 + 56));
+    cr_expect_eq(flop_of(fixed, LSPO_VARIANT_NONE), 0);
+    cr_expect_eq(flop_of(fixed, LSPO_VARIANT_RENEW), WEIGHTS * product * (2 * 0.625 + 2 + 2 + 56));
+    cr_expect_eq(gpu->footprint.gpu_optimizer_bytes, BLOCKS * elements * 2 * 2);
+    cr_expect_eq(gpu->footprint.gpu_workspace_bytes - cpu->footprint.gpu_workspace_bytes, elements * 2);
+    cr_expect_eq(gpu->footprint.host_optimizer_bytes, cpu->footprint.host_optimizer_bytes);
+    cr_expect_eq(gpu->footprint.host_outgoing_bytes - cpu->footprint.host_outgoing_bytes, BLOCKS * elements * 2 * 2);
+    lspo_plan_destroy(cpu);
+    lspo_plan_destroy(gpu);
+    lspo_plan_destroy(fixed);
 }
 
 /* llama-7b has 4 weights of 4096 x 4096, 2 of 4096 x 11008, 1 of 11008 x 4096: T, L, T, R of the whole gradient, of

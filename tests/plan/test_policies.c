@@ -507,3 +507,66 @@ Test(policies, swap)
     expect(t, LSPO_OP_SWAP_OUT, 1, 0, 33, 36);
     done(t, p);
 }
+
+/* ---- lsp, --adam-basis eigen, --basis-lane gpu ----
+ * Renewals of step 0 follow its last UPD, deepest first; T goes up behind each; COMPRESS1 of step 1 waits for its own.
+ *     GPU  FWD 0-6 BWD3 6-10 C3 10-11 BWD2 11-15 C2 15-16 BWD1 16-20 C1 20-21 A3 25-26 A2 33-34 A1 41-42
+ *          FWD 42-48 BWD3 48-52 C3 52-53 BWD2 53-57 C2 57-58 BWD1 58-62 C1 65-66
+ *     D2H  3 11-14  2 16-19  1 21-24                             3 53-56  2 58-61  1 66-69
+ *     CPU  3 14-22  2 22-30  1 30-38  renew: 3 38-46 2 46-54 1 54-62     2 62-70  1 70-78  3 78-86
+ *     H2D  3 22-25  2 30-33  1 38-41      T: 3 46-49 2 54-57 1 62-65 */
+Test(policies, lsp_turns_on_the_gpu)
+{
+    lspo_workload_t w = small_workload(2);
+    lspo_lsp_values_edit(&w)->adam_basis = LSPO_ADAM_BASIS_EIGEN;
+    lspo_lsp_values_edit(&w)->basis_lane = LSPO_BASIS_LANE_GPU;
+    lspo_plan_t *plan = build("lsp", &w);
+    lspo_trace_t *t = play(plan, &usual);
+    static const uint64_t updated[2][4] = {{0, 30, 22, 14}, {0, 70, 62, 78}},
+                          compressed[2][4] = {{0, 20, 15, 10}, {0, 65, 57, 52}};
+    static const uint64_t renewed[] = {0, 54, 46, 38}, sent[] = {0, 62, 54, 46};
+    for (uint32_t block = 1; block <= 3; block++) {
+        for (uint32_t i = 0; i < 2; i++) {
+            const lspo_trace_row_t *update = find_variant(t, LSPO_OP_UPD, block, i, LSPO_VARIANT_NONE);
+            cr_expect_eq(update->start_ns, updated[i][block], "UPD%u of step %u at %lu", block, i,
+                         (unsigned long)update->start_ns);
+            expect(t, LSPO_OP_COMPRESS, block, i, compressed[i][block], compressed[i][block] + 1);
+        }
+        const lspo_trace_row_t *renewal = find_variant(t, LSPO_OP_UPD, block, 0, LSPO_VARIANT_RENEW);
+        const lspo_trace_row_t *copy = find_variant(t, LSPO_OP_H2D, block, 0, LSPO_VARIANT_RENEW);
+        cr_expect_eq(renewal->start_ns, renewed[block], "renewal %u at %lu", block, (unsigned long)renewal->start_ns);
+        cr_expect_eq(copy->start_ns, sent[block], "T of block %u at %lu", block, (unsigned long)copy->start_ns);
+        cr_expect_eq(copy->bytes, 4 * 2 * 8 * 8 * sizeof(float));
+        cr_expect_null(find_variant(t, LSPO_OP_UPD, block, 1, LSPO_VARIANT_RENEW));
+        cr_expect_null(find_variant(t, LSPO_OP_H2D, block, 1, LSPO_VARIANT_RENEW));
+    }
+    done(t, plan);
+}
+
+/* A step that checks projectors is the CPU's, and its T goes up, be it renewed or not. */
+Test(policies, lsp_that_checks_projectors_turns_on_the_cpu)
+{
+    lspo_workload_t w = small_workload(6);
+    lspo_lsp_values_t *lsp = lspo_lsp_values_edit(&w);
+    lsp->adam_basis = LSPO_ADAM_BASIS_EIGEN;
+    lsp->basis_lane = LSPO_BASIS_LANE_GPU;
+    lsp->check_every = 4;
+    lsp->bias_threshold = 0;
+    lspo_plan_t *plan = build("lsp", &w);
+    lspo_trace_t *t = play(plan, &usual);
+    double flop[2] = {0, 0};
+    for (uint32_t id = 0; id < plan->op_count; id++) {
+        const lspo_op_t *op = &plan->ops[id];
+        if (op->kind == LSPO_OP_UPD && op->variant == LSPO_VARIANT_NONE && op->layer == 1 && op->iteration >= 4)
+            flop[op->iteration - 4] = lspo_work_flop(&plan->works[op->work]);
+    }
+    cr_expect(lspo_plan_checks_projectors(plan, 4) && !lspo_plan_checks_projectors(plan, 5));
+    /* Four products more of 2 x 8 x 8 x 8 for each of four weights. */
+    cr_expect_eq(flop[0] - flop[1], 4 * 4 * 2 * 8 * 8 * 8);
+    for (uint32_t block = 1; block <= 3; block++) {
+        cr_expect_null(find_variant(t, LSPO_OP_UPD, block, 4, LSPO_VARIANT_RENEW));
+        cr_expect_not_null(find_variant(t, LSPO_OP_H2D, block, 4, LSPO_VARIANT_RENEW));
+        cr_expect_null(find_variant(t, LSPO_OP_H2D, block, 5, LSPO_VARIANT_RENEW));
+    }
+    done(t, plan);
+}

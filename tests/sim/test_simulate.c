@@ -472,3 +472,45 @@ Test(simulate, a_profile_makes_products_of_projectors_dense)
         lspo_plan_destroy(plan);
     }
 }
+
+/* On a slow CPU the GPU turns gradients into Adam's basis, on a slow GPU the CPU does, and where the GPU has no room or
+ * projectors are checked; nobody where there is no basis. */
+Test(simulate, the_faster_lane_turns)
+{
+    lspo_model_t model;
+    lspo_machine_t machine;
+    lspo_workload_t workload;
+    small_case(&model, &workload, &machine);
+    const double gpu_flops = machine.gpu.gemm_flops[workload.precision], cpu_flops = machine.cpu.compute_flops;
+    const double memory_bytes = machine.gpu.memory_bytes;
+    static const struct {
+        double gpu, cpu;
+        lspo_adam_basis_t basis;
+        uint32_t check_every;
+        bool full;
+        lspo_basis_lane_t asked, chosen;
+    } cases[] = {{1, 1e-2, LSPO_ADAM_BASIS_EIGEN, 0, false, LSPO_BASIS_LANE_AUTO, LSPO_BASIS_LANE_GPU},
+                 {1, 1e-2, LSPO_ADAM_BASIS_EIGEN, 0, false, LSPO_BASIS_LANE_CPU, LSPO_BASIS_LANE_CPU},
+                 {1, 1e-2, LSPO_ADAM_BASIS_EIGEN, 0, true, LSPO_BASIS_LANE_AUTO, LSPO_BASIS_LANE_CPU},
+                 {1, 1e-2, LSPO_ADAM_BASIS_EIGEN, 4, false, LSPO_BASIS_LANE_AUTO, LSPO_BASIS_LANE_CPU},
+                 {1, 1e-2, LSPO_ADAM_BASIS_PLAIN, 0, false, LSPO_BASIS_LANE_AUTO, LSPO_BASIS_LANE_CPU},
+                 {1e-2, 1, LSPO_ADAM_BASIS_EIGEN, 0, false, LSPO_BASIS_LANE_AUTO, LSPO_BASIS_LANE_CPU},
+                 {1e-2, 1, LSPO_ADAM_BASIS_EIGEN, 0, false, LSPO_BASIS_LANE_GPU, LSPO_BASIS_LANE_GPU}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lspo_lsp_values_t *lsp = lspo_lsp_values_edit(&workload);
+        lsp->adam_basis = cases[i].basis;
+        lsp->check_every = cases[i].check_every;
+        lsp->basis_lane = LSPO_BASIS_LANE_CPU;
+        machine.gpu.gemm_flops[workload.precision] = gpu_flops * cases[i].gpu;
+        machine.cpu.compute_flops = cpu_flops * cases[i].cpu;
+        machine.gpu.memory_bytes = memory_bytes;
+        lspo_plan_t *plan = tuned_plan(&model, &workload, find("lsp"), &machine);
+        if (cases[i].full) /* for one lane's static memory, not for the other's */
+            machine.gpu.memory_bytes = (double)plan->gpu_static_bytes + 1;
+        lspo_plan_destroy(plan);
+        lsp->basis_lane = cases[i].asked;
+        plan = tuned_plan(&model, &workload, find("lsp"), &machine);
+        cr_expect_eq(lspo_lsp_values_of(&plan->workload)->basis_lane, cases[i].chosen, "case %zu", i);
+        lspo_plan_destroy(plan);
+    }
+}

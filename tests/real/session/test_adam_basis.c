@@ -94,12 +94,73 @@ Test(adam_basis, lsp_with_identity_projectors_is_native)
     outcome_release(&lsp);
 }
 
+/* The GPU lane turns as the CPU does: the same bits in fp32 without --clip, also where projectors change.  Otherwise X
+ * is rounded or scaled in place of G^. */
+Test(adam_basis, either_lane_turns)
+{
+    for (int variant = 0; variant < 16; variant++) {
+        const char *policy = variant & 1 ? "lsp-paper" : "lsp";
+        lspo_workload_t workload = workload_of(variant & 2 ? LSPO_ADAM_BASIS_FIXED : LSPO_ADAM_BASIS_EIGEN, false);
+        lspo_lsp_values_t *lsp = lspo_lsp_values_edit(&workload);
+        outcome_t cpu, gpu;
+        workload.accumulation = variant & 4 ? 2 : 1;
+        lsp->native_layers = variant & 4 ? 0 : 2;
+        lsp->check_every = variant & 4 ? 5 : 0;
+        lsp->bias_threshold = 0;
+        lsp->fit_steps = 4;
+        workload.clip_norm = variant & 8 ? 0.05 : 0;
+        workload.transfer = variant & 8 ? LSPO_BF16 : LSPO_FP32;
+        lsp->basis_lane = LSPO_BASIS_LANE_CPU;
+        train(policy, &workload, &cpu);
+        lsp->basis_lane = LSPO_BASIS_LANE_GPU;
+        train(policy, &workload, &gpu);
+        if (!(variant & 8))
+            assert_identical(policy, &workload, &cpu, &gpu);
+        for (uint32_t i = 0; i < workload.iterations; i++)
+            cr_expect_float_eq(gpu.losses[i], cpu.losses[i], 1e-2, "variant %d, step %u: %.9g, not %.9g", variant, i,
+                               gpu.losses[i], cpu.losses[i]);
+        outcome_release(&cpu);
+        outcome_release(&gpu);
+    }
+}
+
+/* No target counts in the first steps. */
+static lspo_status_t late_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    const lspo_workload_t *workload = context;
+    lspo_status_t status = made_up_batch(context, step, micro, batch);
+    for (uint32_t i = 0; step < 2 && i < workload->batch * workload->sequence; i++)
+        batch->targets[i] = LSPO_TARGET_IGNORED;
+    return status;
+}
+
+/* Bases of a first gradient in a step that renews none reach the GPU, too: of blocks 1 and 3, and 2 is renewed. */
+Test(adam_basis, either_lane_turns_gradients_that_begin_late)
+{
+    for (lspo_adam_basis_t basis = LSPO_ADAM_BASIS_FIXED; basis <= LSPO_ADAM_BASIS_EIGEN; basis++) {
+        lspo_workload_t workload = workload_of(basis, false);
+        double losses[2][STEPS];
+        training_t trainings[2];
+        for (int gpu = 0; gpu < 2; gpu++) {
+            lspo_lsp_values_edit(&workload)->basis_lane = gpu ? LSPO_BASIS_LANE_GPU : LSPO_BASIS_LANE_CPU;
+            training_begin("lsp", &workload, &trainings[gpu]);
+            lspo_session_set_batches(trainings[gpu].session, late_batch, &trainings[gpu].workload);
+            training_run(&trainings[gpu], losses[gpu]);
+        }
+        cr_expect_lt(losses[0][11], losses[0][2]);
+        assert_equal_weights("both lanes", "lsp", &trainings[0], &trainings[1]);
+        training_end(&trainings[0]);
+        training_end(&trainings[1]);
+    }
+}
+
 /* One thread and three. */
 Test(adam_basis, threads_change_nothing)
 {
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < 5; variant++) {
         const char *policy = variant & 2 ? "zero" : "lsp";
         lspo_workload_t workload = workload_of(LSPO_ADAM_BASIS_EIGEN, variant & 1);
+        lspo_lsp_values_edit(&workload)->basis_lane = variant & 4 ? LSPO_BASIS_LANE_GPU : LSPO_BASIS_LANE_CPU;
         lspo_workers_t *workers = NULL;
         training_t one, three;
         double expected[STEPS], got[STEPS];
@@ -127,6 +188,7 @@ Test(adam_basis, a_reset_begins_anew)
             continue;
         lspo_lsp_values_edit(&workload)->check_every = 5;
         lspo_lsp_values_edit(&workload)->bias_threshold = 0;
+        lspo_lsp_values_edit(&workload)->basis_lane = LSPO_BASIS_LANE_GPU;
         training_begin(lspo_policy_at(i)->name, &workload, &training);
         training_run(&training, first);
         cr_assert_eq(lspo_session_reset(training.session), LSPO_OK);
@@ -136,23 +198,37 @@ Test(adam_basis, a_reset_begins_anew)
     }
 }
 
+static void check_host_memory(const char *policy, const lspo_workload_t *workload)
+{
+    lspo_host_count_t count = {{0}};
+    training_t training;
+    training_begin(policy, workload, &training);
+    for (uint32_t s = 0; s < training.plan->stage_count; s++)
+        cr_assert_eq(lspo_session_make_host_state(training.session, s, &count), LSPO_OK);
+    const lspo_footprint_t *f = &training.plan->footprint;
+    const uint64_t planned[] = {f->host_optimizer_bytes, f->host_outgoing_bytes},
+                   taken[] = {count.bytes[LSPO_HOST_OPTIMIZERS], count.bytes[LSPO_HOST_OUTGOING]};
+    for (size_t i = 0; i < 2; i++)
+        cr_expect(taken[i] >= planned[i] && taken[i] < planned[i] + 2 * 64 * STAGES_MAX,
+                  "%s: %" PRIu64 " bytes, planned %" PRIu64, policy, taken[i], planned[i]);
+    training_end(&training);
+}
+
 Test(adam_basis, memory_is_what_the_plan_says)
 {
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i);
         lspo_workload_t workload = workload_of(LSPO_ADAM_BASIS_EIGEN, i % 2);
-        lspo_host_count_t count = {{0}};
-        training_t training;
-        if (!has_bases(lspo_policy_at(i)))
+        if (!has_bases(policy))
             continue;
         workload.iterations = 3;
         lspo_zero_values_edit(&workload)->cpu_share = 0.5;
-        assert_planned_memory(lspo_policy_at(i)->name, &workload);
-        training_begin(lspo_policy_at(i)->name, &workload, &training);
-        for (uint32_t s = 0; s < training.plan->stage_count; s++)
-            cr_assert_eq(lspo_session_make_host_state(training.session, s, &count), LSPO_OK);
-        uint64_t planned = training.plan->footprint.host_optimizer_bytes, taken = count.bytes[LSPO_HOST_OPTIMIZERS];
-        cr_expect(taken >= planned && taken < planned + 2 * 64 * STAGES_MAX, "%" PRIu64 " bytes, planned %" PRIu64,
-                  taken, planned);
-        training_end(&training);
+        for (uint32_t lane = LSPO_BASIS_LANE_CPU; lane <= LSPO_BASIS_LANE_GPU; lane++) {
+            if (lane == LSPO_BASIS_LANE_GPU && lspo_policy_use(policy, &lspo_parameter_basis_lane) == NULL)
+                continue;
+            own_value(policy, &workload, "basis-lane", lane);
+            assert_planned_memory(policy->name, &workload);
+            check_host_memory(policy->name, &workload);
+        }
     }
 }

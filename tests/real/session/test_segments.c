@@ -108,10 +108,11 @@ Test(segments, segments_are_one_training_in_every_format_of_the_state)
 Test(segments, segments_are_one_training_in_every_basis_of_adam)
 {
     for (uint32_t basis = LSPO_ADAM_BASIS_FIXED; basis < LSPO_ADAM_BASIS_COUNT; basis++)
-        for (int variant = 0; variant < 4; variant++) {
+        for (int variant = 0; variant < 6; variant++) {
             lspo_workload_t workload = segment_workload();
             lspo_lsp_values_t *lsp = lspo_lsp_values_edit(&workload);
             lsp->adam_basis = basis;
+            lsp->basis_lane = variant & 4 ? LSPO_BASIS_LANE_GPU : LSPO_BASIS_LANE_CPU;
             lsp->basis_every = 3;
             lsp->check_every = variant & 1 ? 4 : 0;
             lsp->bias_threshold = 0;

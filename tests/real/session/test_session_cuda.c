@@ -456,8 +456,9 @@ Test(session_cuda, stream_is_zero_in_every_format_of_the_state)
 
 /* ---- Adam in eigenbases ---- */
 
-/* On the CPU they are the host's; policies that update on the GPU do not have them there.  A gradient of full rank has
- * one eigenbasis on both devices: of G^ (8 x 8) from 32 tokens, but not of zero's. */
+/* On the CPU they are the host's, and lsp's GPU may turn gradients into them; policies that update on the GPU do not
+ * have them there.  A gradient of full rank has one eigenbasis on both devices: of G^ (8 x 8) from 32 tokens, but not
+ * of zero's. */
 Test(session_cuda, bases_of_adam_are_on_the_cpu)
 {
     lspo_model_t model = gpt();
@@ -471,9 +472,13 @@ Test(session_cuda, bases_of_adam_are_on_the_cpu)
         own_value(policy, &workload, "adam-basis", LSPO_ADAM_BASIS_EIGEN);
         own_value(policy, &workload, "basis-every", 2);
         own_value(policy, &workload, "subspace", 8);
-        for (int narrow = 0; policy->return_form == LSPO_RETURN_DELTA && narrow < 2; narrow++) {
-            workload.precision = workload.transfer = !narrow ? LSPO_FP32 : cuda_has_bf16() ? LSPO_BF16 : LSPO_FP16;
-            compare(&model, policy->name, &workload, narrow ? 5e-3 : 1e-3);
+        bool delta = policy->return_form == LSPO_RETURN_DELTA;
+        for (int variant = 0; delta && variant < (policy->dense_sketches ? 3 : 6); variant++) {
+            lspo_precision_t half = cuda_has_bf16() ? LSPO_BF16 : LSPO_FP16;
+            workload.precision = variant & 1 ? half : LSPO_FP32;
+            workload.transfer = variant == 4 ? half : variant == 5 ? LSPO_FP32 : workload.precision;
+            own_value(policy, &workload, "basis-lane", variant < 2 ? LSPO_BASIS_LANE_CPU : LSPO_BASIS_LANE_GPU);
+            compare(&model, policy->name, &workload, variant & 1 || variant == 4 ? 5e-3 : 1e-3);
         }
         if (policy->return_form != LSPO_RETURN_NOTHING) {
             check_peak(policy->name, &workload);
