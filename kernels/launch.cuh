@@ -61,14 +61,6 @@ static int lspo_launch_over(size_t n, void (*kernel)(Parameters...), void *strea
                   : lspo_launch(kernel, lspo_grid_blocks(n), LSPO_BLOCK_THREADS, 0, stream, arguments...);
 }
 
-/* Launch a kernel with one block per row; does nothing without rows. */
-template <typename... Parameters, typename... Arguments>
-static int lspo_launch_rows(size_t rows, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
-{
-    return rows == 0 ? (int)cudaSuccess
-                     : lspo_launch(kernel, (unsigned)rows, LSPO_BLOCK_THREADS, 0, stream, arguments...);
-}
-
 __device__ inline size_t lspo_grid_first()
 {
     return (size_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -92,7 +84,7 @@ template <typename T> __device__ T lspo_warp_sum(T value)
     return lspo_warp_reduce(value, [](T a, T b) { return a + b; });
 }
 
-/* Combine one value per thread over a block of LSPO_BLOCK_THREADS; every thread gets the result. */
+/* Combine one value per thread over a block of whole warps, at most LSPO_BLOCK_THREADS; every thread gets the result. */
 template <typename T, typename Combine> __device__ T lspo_block_reduce(T value, Combine combine)
 {
     __shared__ T parts[LSPO_BLOCK_THREADS / LSPO_WARP_THREADS];
@@ -102,8 +94,9 @@ template <typename T, typename Combine> __device__ T lspo_block_reduce(T value, 
         parts[threadIdx.x / LSPO_WARP_THREADS] = value;
     __syncthreads();
     value = parts[0];
-    for (int warp = 1; warp < LSPO_BLOCK_THREADS / LSPO_WARP_THREADS; warp++)
-        value = combine(value, parts[warp]);
+    for (unsigned warp = 1; warp < LSPO_BLOCK_THREADS / LSPO_WARP_THREADS; warp++)
+        if (warp < blockDim.x / LSPO_WARP_THREADS)
+            value = combine(value, parts[warp]);
     return value;
 }
 

@@ -76,8 +76,8 @@ int lspo_cross_entropy_forward_cuda(const lspo_cuda_t *on, const lspo_cross_entr
 {
     const int error = lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(loss->rows, cross_entropy_forward_kernel<T>, on->stream, loss->vocabulary, loss->stride,
-                                loss->targets, (T *)logits, row_losses);
+        return lspo_launch_rows<T>(loss->rows, loss->vocabulary, cross_entropy_forward_kernel<T>, on->stream,
+                                   loss->vocabulary, loss->stride, loss->targets, (T *)logits, row_losses);
     });
     return error != cudaSuccess ? error : lspo_sum_cuda(loss->rows, row_losses, loss_sum_out, on->stream);
 }
@@ -87,7 +87,8 @@ int lspo_cross_entropy_backward_cuda(const lspo_cuda_t *on, const lspo_cross_ent
 {
     return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(loss->rows, cross_entropy_backward_kernel<T>, on->stream, loss->vocabulary,
-                                loss->stride, loss->targets, (const T *)probabilities, scale, (T *)dlogits);
+        return lspo_launch_rows<T>(loss->rows, loss->vocabulary, cross_entropy_backward_kernel<T>, on->stream,
+                                   loss->vocabulary, loss->stride, loss->targets, (const T *)probabilities, scale,
+                                   (T *)dlogits);
     });
 }

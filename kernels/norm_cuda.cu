@@ -119,9 +119,9 @@ static int forward(const lspo_cuda_t *on, const lspo_norm_t *norm, const void *x
 {
     return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(norm->rows, forward_kernel<CENTRED, T>, on->stream, norm->width, norm->epsilon,
-                                (const T *)x, (const T *)norm->gain, (const T *)norm->bias, (T *)out, mean_out,
-                                rstd_out);
+        return lspo_launch_rows<T>(norm->rows, norm->width, forward_kernel<CENTRED, T>, on->stream, norm->width,
+                                   norm->epsilon, (const T *)x, (const T *)norm->gain, (const T *)norm->bias, (T *)out,
+                                   mean_out, rstd_out);
     });
 }
 
@@ -135,9 +135,9 @@ static int backward(const lspo_cuda_t *on, const lspo_norm_t *norm, const lspo_n
         const int error = to->dgain ? parameter_gradients<CENTRED, T>(on, norm, from, to) : (int)cudaSuccess;
         if (error != cudaSuccess)
             return error;
-        return lspo_launch_rows(norm->rows, backward_kernel<CENTRED, T>, on->stream, norm->width, (const T *)from->dout,
-                                (const T *)from->x, from->mean, from->rstd, (const T *)norm->gain,
-                                (const T *)from->residual, (T *)to->dx);
+        return lspo_launch_rows<T>(norm->rows, norm->width, backward_kernel<CENTRED, T>, on->stream, norm->width,
+                                   (const T *)from->dout, (const T *)from->x, from->mean, from->rstd,
+                                   (const T *)norm->gain, (const T *)from->residual, (T *)to->dx);
     });
 }
 

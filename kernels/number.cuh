@@ -140,6 +140,18 @@ template <typename T, typename Body> __device__ void lspo_each_of_row(size_t n, 
     lspo_share<T>(threadIdx.x, blockDim.x, n, aligned, body);
 }
 
+/* Launch a kernel with one block per row of n numbers, as many warps as there are groups for; does nothing without
+ * rows. */
+template <typename T, typename... Parameters, typename... Arguments>
+static int lspo_launch_rows(size_t rows, size_t n, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
+{
+    const size_t warps = (n + LSPO_GROUP<T> * LSPO_WARP_THREADS - 1) / (LSPO_GROUP<T> * LSPO_WARP_THREADS);
+    const size_t threads = warps * LSPO_WARP_THREADS, most = LSPO_BLOCK_THREADS;
+    return rows == 0 ? (int)cudaSuccess
+                     : lspo_launch(kernel, (unsigned)rows, (unsigned)(threads < most ? threads : most), 0, stream,
+                                   arguments...);
+}
+
 template <typename T, typename... Parameters, typename... Arguments>
 static int lspo_launch_each(size_t n, void (*kernel)(Parameters...), void *stream, Arguments... arguments)
 {

@@ -19,7 +19,8 @@ static int write_out(const lspo_cuda_t *on, const lspo_projector_t *p, void *den
 {
     return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
-        return lspo_launch_rows(p->rows, write_out_kernel<T>, on->stream, *p, (T *)dense);
+        const size_t groups = p->d; /* a thread writes numbers, not groups */
+        return lspo_launch_rows<T>(p->rows, groups * LSPO_GROUP<T>, write_out_kernel<T>, on->stream, *p, (T *)dense);
     });
 }
 
