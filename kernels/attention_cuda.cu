@@ -63,13 +63,14 @@ static __device__ void multiply(const lspo_attention_t &a, const float *own, con
     }
 }
 
-/* sum[i][k] += the lanes' weights of own row i times column lane + 32 k of the buffer's rows. */
+/* sum[i][k] += the lanes' weights of own row i times column lane + 32 k of the buffer's rows, of which `left` exist. */
 template <unsigned ROWS, unsigned PARTS>
 static __device__ void add_weighted(const lspo_attention_t &a, const float (&weight)[ROWS], const float *buffer,
-                                    float (&sum)[ROWS][PARTS])
+                                    size_t left, float (&sum)[ROWS][PARTS])
 {
     const unsigned width = row_floats(a.head_width), lane = threadIdx.x % LSPO_WARP_THREADS;
-    for (unsigned row = 0; row < TILE; row++) {
+    const unsigned rows = (unsigned)min(left, (size_t)TILE);
+    for (unsigned row = 0; row < rows; row++) {
         float y[PARTS];
 #pragma unroll
         for (unsigned k = 0; k < PARTS; k++)
@@ -140,7 +141,7 @@ static __global__ void forward_kernel(lspo_attention_t a, float scale, const T *
                 sum[i][part] *= keep;
         }
         pass_by(a, v + p.kv, a.kv_stride, key, buffer);
-        add_weighted(a, score, buffer, sum);
+        add_weighted(a, score, buffer, p.keys - key, sum);
     }
     for (unsigned i = 0; i < FORWARD_ROWS; i++) {
         if (lane == 0 && first + i < a.sequence)
@@ -199,7 +200,7 @@ static __global__ void query_gradient_kernel(lspo_attention_t a, float scale, co
                            ? expf(scale * score[i] - log_sums[row]) * (of_p[i] - row_dots[row])
                            : 0.0f;
         }
-        add_weighted(a, score, buffer, sum);
+        add_weighted(a, score, buffer, p.keys - key, sum);
     }
     for (unsigned i = 0; i < BACKWARD_ROWS; i++)
         scales[i] = scale;
@@ -233,13 +234,13 @@ static __global__ void key_gradient_kernel(lspo_attention_t a, float scale, cons
             for (unsigned i = 0; i < BACKWARD_ROWS; i++)
                 weight[i] = sees(a, p, query + lane, first + i) ? expf(scale * weight[i] - log_sum) : 0.0f;
             pass_by(a, dout + p.out, out_stride, query, buffer);
-            add_weighted(a, weight, buffer, of_v);
+            add_weighted(a, weight, buffer, a.sequence - query, of_v);
             multiply(a, values + own_at, buffer, of_p);
 #pragma unroll
             for (unsigned i = 0; i < BACKWARD_ROWS; i++)
                 weight[i] *= of_p[i] - dot;
             pass_by(a, q + p.q, a.q_stride, query, buffer);
-            add_weighted(a, weight, buffer, of_k);
+            add_weighted(a, weight, buffer, a.sequence - query, of_k);
         }
     }
     for (unsigned i = 0; i < BACKWARD_ROWS; i++) {

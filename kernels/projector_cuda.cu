@@ -191,6 +191,7 @@ static __global__ void __launch_bounds__(GATHER_THREADS, 1)
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, own_column = threadIdx.x - lane;
     const size_t first_token = (size_t)blockIdx.y * GATHER_TOKENS;
     const uint32_t panel = blockIdx.x * GATHER_COLUMNS, column = panel + threadIdx.x;
+    const bool has_columns = panel + own_column < p.d; /* the warp; all of them copy */
     factor_t<T> from = {x + first_token * x_stride, x_stride, tokens - first_token, p.rows, false};
     from.in_words = (uintptr_t)x % sizeof(uint32_t) == 0 && x_stride % A_WORD<T> == 0;
     list_t own = {0, 0};
@@ -207,11 +208,12 @@ static __global__ void __launch_bounds__(GATHER_THREADS, 1)
             from.rows = p.rows - row - chunk::ROWS;
             start_chunk<T, BYTES>(from, tiles + (number + 1) % 2 * chunk::NUMBERS, copies);
         }
-        if (number % GATHER_CHUNKS == 0)
+        if (has_columns && number % GATHER_CHUNKS == 0)
             find_chunks(p, row, chunk::ROWS, own, first);
         const uint32_t row_0 = number % 2 * chunk::NUMBERS + lane * chunk::STRIDE - row;
-        add_chunk<T, chunk::STRIDE>(p, (const firsts_t *)&first[number % GATHER_CHUNKS][own_column],
-                                    row_0 * (uint32_t)sizeof(T), sum);
+        if (has_columns)
+            add_chunk<T, chunk::STRIDE>(p, (const firsts_t *)&first[number % GATHER_CHUNKS][own_column],
+                                        row_0 * (uint32_t)sizeof(T), sum);
         if (p.rows - row <= chunk::ROWS)
             break; /* rows near 2^32 */
     }

@@ -58,21 +58,37 @@ struct fiber_t {
     context_t context;
     bounds_t stack;
     uint3 index;
-    wait_t wait;
     const char *file; /* where it waits */
     int line;
-    unsigned mask, source, ballot;
-    uint64_t given, received;
+    bool left;
+};
+
+/* An exchange of a warp that some of its lanes wait at.  Lanes of one mask are at one exchange at a time, so a warp has
+ * at most one for each lane. */
+struct exchange_t {
+    unsigned mask, arrived; /* lanes; none: free */
+    const char *file;
+    int line;
+};
+
+/* The lanes side by side: an exchange touches all of them. */
+struct warp_t {
+    uint64_t given[LANES], received[LANES];
+    unsigned source[LANES];
+    unsigned open; /* exchanges that are not free */
+    exchange_t exchanges[LANES];
 };
 
 /* What runs the kernels of a stream, whose thread's it is, one at a time. */
 struct multiprocessor_t {
     fiber_t fibers[BLOCK_THREADS_MAX], launcher;
-    unsigned ranked[BLOCK_THREADS_MAX];               /* threads, the one that goes first first */
-    unsigned rank_of[BLOCK_THREADS_MAX], first_ready; /* ranks before it wait or have left */
+    warp_t warps[BLOCK_THREADS_MAX / LANES];
+    uint8_t waits[BLOCK_THREADS_MAX];   /* a wait_t */
+    uint16_t ranked[BLOCK_THREADS_MAX]; /* threads, the one that goes first first */
+    uint16_t rank_of[BLOCK_THREADS_MAX];
+    unsigned first_ready; /* ranks before it wait or have left */
     unsigned current, thread_count, at_barrier;
-    unsigned awaited[BLOCK_THREADS_MAX / LANES]; /* of each warp, the lane that was last found missing at an exchange */
-    unsigned seed, told;                         /* the last call of cuda_on_host_order() that it has heard of */
+    unsigned seed, told; /* the last call of cuda_on_host_order() that it has heard of */
     uint64_t random_state;
     const std::function<void()> *body;
     bool failed;
@@ -129,7 +145,7 @@ void rank_threads()
 
 void make_ready(unsigned thread)
 {
-    sm->fibers[thread].wait = RUNS;
+    sm->waits[thread] = RUNS;
     if (sm->rank_of[thread] < sm->first_ready)
         sm->first_ready = sm->rank_of[thread];
 }
@@ -137,7 +153,7 @@ void make_ready(unsigned thread)
 void switch_to(fiber_t *from, fiber_t *to)
 {
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_start_switch_fiber(from->wait == LEFT ? nullptr : &from->stack.fake, to->stack.bottom, to->stack.size);
+    __sanitizer_start_switch_fiber(from->left ? nullptr : &from->stack.fake, to->stack.bottom, to->stack.size);
 #endif
     context_switch(&from->context, &to->context);
 #ifdef __SANITIZE_ADDRESS__
@@ -161,11 +177,11 @@ void fail_apart()
 {
     static const char *const doing[] = {"runs", "waits at the barrier", "waits for its warp", "has left"};
     unsigned other = 0;
-    while (other + 1 < sm->thread_count && sm->fibers[other].wait == sm->fibers[0].wait &&
+    while (other + 1 < sm->thread_count && sm->waits[other] == sm->waits[0] &&
            sm->fibers[other].line == sm->fibers[0].line)
         other++;
-    fail("thread 0 %s (%s:%d), thread %u %s (%s:%d)", doing[sm->fibers[0].wait], sm->fibers[0].file, sm->fibers[0].line,
-         other, doing[sm->fibers[other].wait], sm->fibers[other].file, sm->fibers[other].line);
+    fail("thread 0 %s (%s:%d), thread %u %s (%s:%d)", doing[sm->waits[0]], sm->fibers[0].file, sm->fibers[0].line,
+         other, doing[sm->waits[other]], sm->fibers[other].file, sm->fibers[other].line);
 }
 
 void place_thread(unsigned thread)
@@ -178,7 +194,7 @@ void place_thread(unsigned thread)
 void run_next()
 {
     fiber_t *const from = &sm->fibers[sm->current];
-    while (sm->first_ready < sm->thread_count && sm->fibers[sm->ranked[sm->first_ready]].wait != RUNS)
+    while (sm->first_ready < sm->thread_count && sm->waits[sm->ranked[sm->first_ready]] != RUNS)
         sm->first_ready++;
     if (!sm->failed && sm->first_ready < sm->thread_count) {
         place_thread(sm->ranked[sm->first_ready]);
@@ -201,7 +217,8 @@ void fiber_main()
     }
 #endif
     (*sm->body)();
-    sm->fibers[sm->current].wait = LEFT;
+    sm->waits[sm->current] = LEFT;
+    sm->fibers[sm->current].left = true;
     run_next();
     abort(); /* nobody goes back to a thread that has left */
 }
@@ -214,9 +231,10 @@ void prepare_fiber(unsigned thread, char *stack)
     context_prepare(&f->context, stack + PAGE_BYTES, size, fiber_main);
     f->stack = {stack + PAGE_BYTES, size, nullptr};
     f->index = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
-    f->wait = RUNS;
+    f->left = false;
     f->file = "its end";
     f->line = 0;
+    sm->waits[thread] = RUNS;
 }
 
 char *map_stacks()
@@ -294,13 +312,18 @@ void run_block(const cudaLaunchConfig_t &config, unsigned index)
     blockIdx.z = index / gridDim.x / gridDim.y;
     for (unsigned thread = 0; thread < sm->thread_count; thread++)
         prepare_fiber(thread, sm->stacks + (size_t)thread * STACK_BYTES);
+    for (unsigned warp = 0; warp * LANES < sm->thread_count; warp++) {
+        sm->warps[warp].open = 0;
+        for (exchange_t &exchange : sm->warps[warp].exchanges)
+            exchange.arrived = 0;
+    }
     rank_threads();
     sm->at_barrier = 0;
     place_thread(sm->ranked[0]);
     switch_to(&sm->launcher, &sm->fibers[sm->current]);
     ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
     for (unsigned thread = 0; thread < sm->thread_count && !sm->failed; thread++)
-        if (sm->fibers[thread].wait != LEFT)
+        if (sm->waits[thread] != LEFT)
             fail_apart();
 }
 
@@ -331,28 +354,6 @@ bool valid(const cudaLaunchConfig_t &config, const void *kernel)
            config.dynamicSmemBytes <= shared_bytes;
 }
 
-/* Lanes of the mask, all at the same exchange, get what they asked for. */
-void complete_exchange(unsigned first, unsigned mask)
-{
-    unsigned ballot = 0;
-    for (unsigned lane = 0; lane < LANES; lane++)
-        if (mask >> lane & 1)
-            ballot |= (unsigned)(sm->fibers[first + lane].given & 1) << lane;
-    for (unsigned lane = 0; lane < LANES; lane++) {
-        if (!(mask >> lane & 1))
-            continue;
-        fiber_t *const f = &sm->fibers[first + lane];
-        if (f->source < LANES && !(mask >> f->source & 1)) {
-            fail("thread %u reads lane %u, which is not in the mask %08x (%s:%d)", first + lane, f->source, mask,
-                 f->file, f->line);
-            return;
-        }
-        f->received = f->source < LANES ? sm->fibers[first + f->source].given : f->given;
-        f->ballot = ballot;
-        make_ready(first + lane);
-    }
-}
-
 /* All threads are there, and all at the same one. */
 void open_barrier()
 {
@@ -364,34 +365,48 @@ void open_barrier()
         make_ready(thread);
 }
 
-/* The current thread waits for the lanes of the mask. */
-fiber_t *arrive(unsigned mask, const char *file, int line)
+/* The one of the warp that lanes of the mask wait at there; a free one if none does. */
+exchange_t *exchange_at(warp_t *warp, unsigned mask, const char *file, int line)
 {
-    fiber_t *const self = &sm->fibers[sm->current];
-    self->wait = AT_EXCHANGE;
-    self->file = file;
-    self->line = line;
-    self->mask = mask;
-    return self;
+    exchange_t *unused = nullptr;
+    for (exchange_t *e = warp->exchanges; e < warp->exchanges + LANES; e++) {
+        if (e->arrived == 0)
+            unused = unused == nullptr ? e : unused;
+        else if (e->mask == mask && e->line == line && e->file == file)
+            return e;
+        if (unused == warp->exchanges && warp->open == 0)
+            break;
+    }
+    *unused = {mask, 0, file, line};
+    warp->open++;
+    return unused;
 }
 
-/* All lanes of the mask wait for it at one place.  Most arrivals find one missing: whoever was missing last is asked
- * first. */
-bool all_there(unsigned first, unsigned mask)
+/* The current thread waits until all lanes of the mask have come to the same place.  The last one does what is to be
+ * done for them; if one does not come, none goes on: fail_apart(). */
+template <typename Complete> void meet(unsigned mask, const char *file, int line, Complete complete)
 {
-    const fiber_t *const self = &sm->fibers[sm->current];
-    unsigned *const awaited = &sm->awaited[first / LANES];
-    for (unsigned i = 0, begin = *awaited; i < LANES; i++) {
-        const unsigned lane = (begin + i) % LANES;
-        *awaited = lane;
-        if (!(mask >> lane & 1))
-            continue;
-        const fiber_t *const f = &sm->fibers[first + lane];
-        if (first + lane >= sm->thread_count || f->wait != AT_EXCHANGE || f->mask != mask || f->line != self->line ||
-            f->file != self->file)
-            return false; /* and never true if a lane does not come: fail_apart() */
+    fiber_t *const self = &sm->fibers[sm->current];
+    warp_t *const warp = &sm->warps[sm->current / LANES];
+    const unsigned lane = sm->current % LANES, first = sm->current - lane;
+    sm->waits[sm->current] = AT_EXCHANGE;
+    self->file = file;
+    self->line = line;
+    if (!(mask >> lane & 1)) {
+        fail("thread %u is not in its own mask %08x (%s:%d)", sm->current, mask, file, line);
+        run_next();
+        return;
     }
-    return true;
+    exchange_t *const exchange = exchange_at(warp, mask, file, line);
+    exchange->arrived |= 1u << lane;
+    if (exchange->arrived == mask) {
+        exchange->arrived = 0;
+        warp->open--;
+        complete();
+        for (unsigned rest = mask; rest != 0; rest &= rest - 1)
+            make_ready(first + (unsigned)__builtin_ctz(rest));
+    }
+    run_next();
 }
 
 /* On a stream's own thread, whose thread-local memory is a block's shared memory. */
@@ -449,7 +464,7 @@ unsigned cuda_on_host_lane()
 void cuda_on_host_barrier(const char *file, int line)
 {
     fiber_t *const self = &sm->fibers[sm->current];
-    self->wait = AT_BARRIER;
+    sm->waits[sm->current] = AT_BARRIER;
     self->file = file;
     self->line = line;
     if (++sm->at_barrier == sm->thread_count && !sm->failed)
@@ -459,38 +474,47 @@ void cuda_on_host_barrier(const char *file, int line)
 
 uint64_t cuda_on_host_exchange(unsigned mask, uint64_t value, unsigned source, const char *file, int line)
 {
-    fiber_t *const self = arrive(mask, file, line);
-    const unsigned first = sm->current / LANES * LANES;
-    self->source = source;
-    self->given = value;
-    if (!(mask >> sm->current % LANES & 1))
-        fail("thread %u is not in its own mask %08x (%s:%d)", sm->current, mask, file, line);
-    else if (all_there(first, mask))
-        complete_exchange(first, mask);
-    run_next();
-    return self->received;
+    const unsigned thread = sm->current, lane = thread % LANES;
+    warp_t *const warp = &sm->warps[thread / LANES];
+    warp->given[lane] = value;
+    warp->source[lane] = source < LANES ? source : lane;
+    meet(mask, file, line, [=] {
+        for (unsigned rest = mask; rest != 0; rest &= rest - 1) {
+            const unsigned to = (unsigned)__builtin_ctz(rest), from = warp->source[to];
+            if (!(mask >> from & 1))
+                fail("thread %u reads lane %u, which is not in the mask %08x (%s:%d)", thread - lane + to, from, mask,
+                     file, line);
+            warp->received[to] = warp->given[from];
+        }
+    });
+    return warp->received[lane];
 }
 
 void cuda_on_host_together(void *mine, void (*work)(void *const *of_lanes), const char *file, int line)
 {
-    fiber_t *const self = arrive(all_lanes, file, line);
-    const unsigned first = sm->current / LANES * LANES;
-    self->given = (uint64_t)mine;
-    if (all_there(first, all_lanes)) {
+    warp_t *const warp = &sm->warps[sm->current / LANES];
+    warp->given[sm->current % LANES] = (uint64_t)mine;
+    meet(all_lanes, file, line, [=] {
         void *of_lanes[LANES];
-        for (unsigned lane = 0; lane < LANES; lane++) {
-            of_lanes[lane] = (void *)sm->fibers[first + lane].given;
-            make_ready(first + lane);
-        }
+        for (unsigned lane = 0; lane < LANES; lane++)
+            of_lanes[lane] = (void *)warp->given[lane];
         work(of_lanes);
-    }
-    run_next();
+    });
 }
 
 unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int line)
 {
-    (void)cuda_on_host_exchange(mask, flag, sm->current % LANES, file, line);
-    return sm->fibers[sm->current].ballot;
+    const unsigned lane = sm->current % LANES;
+    warp_t *const warp = &sm->warps[sm->current / LANES];
+    warp->given[lane] = flag;
+    meet(mask, file, line, [=] {
+        unsigned ballot = 0;
+        for (unsigned rest = mask; rest != 0; rest &= rest - 1)
+            ballot |= (unsigned)warp->given[__builtin_ctz(rest)] << __builtin_ctz(rest);
+        for (unsigned rest = mask; rest != 0; rest &= rest - 1)
+            warp->received[__builtin_ctz(rest)] = ballot;
+    });
+    return (unsigned)warp->received[lane];
 }
 
 cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *kernel, std::function<void()> body)
