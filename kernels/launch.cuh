@@ -84,7 +84,7 @@ template <typename T> __device__ T lspo_warp_sum(T value)
     return lspo_warp_reduce(value, [](T a, T b) { return a + b; });
 }
 
-/* Combine one value per thread over a block of whole warps, at most LSPO_BLOCK_THREADS; every thread gets the result. */
+/* Combine one value per thread over a block of whole warps; every thread gets the result. */
 template <typename T, typename Combine> __device__ T lspo_block_reduce(T value, Combine combine)
 {
     __shared__ T parts[LSPO_BLOCK_THREADS / LSPO_WARP_THREADS];

@@ -42,12 +42,11 @@ size_t cuda_on_host_shared_bytes(); /* of the device that this is, at most SHARE
 /* Every kernel's `extern __shared__`: kernels/launch.cuh. */
 thread_local float4 lspo_shared[SHARED_BYTES_MAX / sizeof(float4)];
 
-namespace
-{
-const unsigned all_lanes = 0xffffffffu;
-
+static const unsigned all_lanes = 0xffffffffu;
 enum wait_t { RUNS, AT_BARRIER, AT_EXCHANGE, LEFT };
 
+namespace
+{
 struct bounds_t { /* what AddressSanitizer must know of a switch */
     const void *bottom;
     size_t size;
@@ -79,8 +78,7 @@ struct warp_t {
     exchange_t exchanges[LANES];
 };
 
-/* What runs the kernels of a stream, whose thread's it is, one at a time. */
-struct multiprocessor_t {
+struct multiprocessor_t { /* runs the kernels of a stream, whose thread's it is, one at a time */
     fiber_t fibers[BLOCK_THREADS_MAX], launcher;
     warp_t warps[BLOCK_THREADS_MAX / LANES];
     uint8_t waits[BLOCK_THREADS_MAX];   /* a wait_t */
