@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The best exact settings that lspo tune finds, beside zero's usual ones: simulated, and measured in turns.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+results_open tune
+here=$experiments_dir/tune
+profile_measure
+# Any text will do; a file is read faster than the machine's own.
+cat "$experiments_dir"/*/*.{awk,md,sh} > "$out/text"
+rounds=2 iterations=5 models=models
+[ "$EXPERIMENTS" != full ] || { rounds=7 iterations=12 models=models-full; }
+
+# one KIND ROUND FLAGS...: measure a setting of the cell.
+one() {
+    local kind=$1 round=$2
+    shift 2
+    lspo_row "$out/tune.csv" cell,kind,round,predicted_s "$cell,$kind,$round,${predicted[$kind]}" run --device host \
+        --text "$out/text" --machine "$PROFILE" --iterations $iterations "${workload[@]}" "${paced[@]}" "$@"
+}
+
+cell=0
+declare -A predicted
+while read -r model changes; do
+    workload=(--model "$model" --sequence 32 --precision fp32)
+    for change in $changes; do workload+=(--set "$change"); done
+    "$LSPO" sim "${workload[@]}" --batch 4 --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" ||
+        die "the probe failed"
+    gpu_bytes=$(awk_csv "$experiments_dir/field.awk" -v name=peak_gpu_bytes "$out/probe.csv")
+    while read -r link_gpu cpu_gpu; do
+        read -r link_Bps cpu_pps < <(
+            awk_csv "$experiments_dir/rates.awk" -v link_gpu="$link_gpu" -v cpu_gpu="$cpu_gpu" "$out/probe.csv")
+        paced=(--link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
+        cell=$((cell + 1))
+        predicted[zero]=$(lspo_field iteration_s sim "${workload[@]}" "${paced[@]}" --batch 4 --policy zero \
+            --machine "$PROFILE")
+        # With a twentieth more memory than zero takes, which native exceeds.
+        "$LSPO" tune --exact-only --sequences 4 --machine "$PROFILE" "${workload[@]}" "${paced[@]}" \
+            --gpu-memory "$((gpu_bytes * 21 / 20))B" --format csv > "$out/found.csv" 2> /dev/null ||
+            die "lspo tune failed"
+        first() { awk_csv "$experiments_dir/field.awk" -v name="$1" "$out/found.csv" | head -n 1; }
+        predicted[tuned]=$(first iteration_s)
+        read -ra settings <<< "$(first settings)"
+        for round in $(seq $rounds); do
+            one zero "$round" --batch 4 --policy zero
+            one tuned "$round" --batch "$(first batch)" --policy "$(first policy)" "${settings[@]}"
+        done
+    done < <(grid_rows "$here/rates")
+done < <(grid_rows "$here/$models")
+rm "$out/probe.csv" "$out/found.csv" "$out/text"
+awk_csv "$here/cells.awk" "$out/tune.csv" > "$out/cells.csv"
+mapfile -t ticks < <(awk_csv "$here/ticks.awk" "$out/cells.csv")
+plot tune "$out/tune" "${ticks[@]}" note="$rounds runs of $iterations steps each, in turns; the shortest"
+awk_csv "$here/check.awk" "$out/cells.csv"
