@@ -8,14 +8,15 @@
  * factors A and B.  Other tensors are updated plainly.  Per matrix of m x n: T_m, L and T_n, R in fp32, 8 (m^2 + n^2)
  * bytes.
  *
- * Under lsp either lane may turn the gradients (real/methods/turn.h):
+ * Under lsp renewals are UPDs of their own, deepest stage first, after the last update of the step; elsewhere they are
+ * parts of updates.  And either lane may turn the gradients (real/methods/gpu_bases.h):
  *
- *     cpu     UPD has all products; with RENEW also the eigendecompositions
+ *     cpu     UPD has all products
  *     gpu     COMPRESS ends with X = T_m^T G^ T_n, so X is what the link carries; UPD is Adam of X and the products of
- *             L and R, which are in the basis anyway; APPLY begins with T_m D T_n^T.  Renewals are UPDs of their own,
- *             deepest stage first, after the last update of the step; then T goes up in an H2D after the stage's APPLY,
- *             for its COMPRESS of the next step.  T is on the GPU, too, in the format of its weights, p (m^2 + n^2)
- *             bytes.  A step that checks projectors is the CPU's: its T is known only after the check.
+ *             L and R, which are in the basis anyway; APPLY begins with T_m D T_n^T.  After a renewal T goes up in an
+ *             H2D, after the stage's APPLY, for its COMPRESS of the next step.  T is on the GPU, too, in the format
+ *             of its weights, p (m^2 + n^2) bytes.  A step that checks projectors is the CPU's: its T is known only
+ *             after the check.
  *
  * Both compute the same.  In fp32 and without --clip they have the same bits on the host; otherwise what is rounded for
  * the link, or scaled by the norm, is X in place of G^. */

@@ -71,6 +71,7 @@ typedef struct {
     lspo_op_id_t updated;   /* latest UPD of lspo_build_update()                                            */
     lspo_op_id_t returned;  /* latest H2D of an update's result                                            */
     lspo_op_id_t projected; /* D2H of new projectors in this step; LSPO_NO_OP: none                        */
+    lspo_op_id_t renewed;   /* its renewal after that; LSPO_NO_OP: none                                    */
     lspo_op_id_t turned;    /* H2D of new T that the next step's COMPRESS needs; LSPO_NO_OP: none          */
 } lspo_build_stage_t;
 
@@ -93,7 +94,7 @@ typedef struct lspo_builder {
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     size_t op_capacity, dep_capacity, work_capacity;
-    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][6][8]; /* kind, variant, stage kind, tail; + 1 */
+    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][6][16]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
 
 /* Emit one op and return its id; add its dependencies with lspo_build_depend().  Its lane is the one chosen by

@@ -6,8 +6,8 @@
 #include "plan/policies/lsp.h"
 
 /* Which extra kernels the last op before the link runs: bits of the fourth index of work_ids.  TAIL_TURN: COMPRESS and
- * APPLY turn (plan/adam_basis.h), and UPD does not; UPD with RENEW is only the renewal. */
-enum { TAIL_PACK = 1, TAIL_SQUARES = 2, TAIL_TURN = 4 };
+ * APPLY turn (plan/adam_basis.h), and UPD does not.  TAIL_APART: UPD is only the renewal. */
+enum { TAIL_PACK = 1, TAIL_SQUARES = 2, TAIL_TURN = 4, TAIL_APART = 8 };
 
 /* An op as it is emitted. */
 typedef struct {
@@ -33,7 +33,7 @@ lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant,
 /* build_step.c: let the op emitted last wait until at most --gradient-buffers gradients are on the GPU. */
 void lspo_build_bound_gradients(lspo_builder_t *b, uint32_t micro, uint32_t stage);
 
-/* build_turn.c: after the updates of a step the renewals of bases with which the GPU turns, and the copies of T. */
+/* build_turn.c: after the updates of a step the renewals that are ops of their own, and the copies of T. */
 void lspo_build_renew(lspo_builder_t *b, uint32_t iteration);
 
 /* Device memory of a stage's check, and of a new pair in addition to the current one. */

@@ -45,7 +45,7 @@ lspo_op_id_t lspo_build_updates_gpu(lspo_builder_t *b, uint32_t iteration)
 
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
 {
-    bool renews = lspo_plan_renews_adam_basis(b->plan, stage, iteration) && b->stages[stage].turn_bytes == 0;
+    bool renews = lspo_plan_renews_adam_basis(b->plan, stage, iteration) && !lspo_plan_renews_apart(b->plan);
     lspo_op_id_t id = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_UPD,
                                                           .variant = renews ? LSPO_VARIANT_RENEW : b->update_variant,
                                                           .stage = stage,
@@ -53,7 +53,9 @@ lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t s
                                                           .tail = turn_tail(b, iteration, stage)});
     lspo_build_depend(b, b->stages[stage].sent);
     lspo_build_depend(b, b->stages[stage].projected);
+    lspo_build_depend(b, b->stages[stage].renewed);
     lspo_build_depend(b, wait);
+    b->stages[stage].renewed = LSPO_NO_OP;
     return b->stages[stage].updated = id;
 }
 

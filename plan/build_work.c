@@ -111,12 +111,11 @@ static void describe_pass(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_message_work_add_expansion(b->workload, message, skips_last, work);
 }
 
-/* Where the GPU turns, a renewal is an op of its own. */
-static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *stage, bool renews, bool turned,
+static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *stage, bool renews, uint32_t tail,
                             lspo_work_t *work)
 {
     uint64_t elements = stage->message.element_count;
-    if (turned && renews) {
+    if (tail & TAIL_APART) {
         add_turn(b, LSPO_BASIS_RENEWAL, &stage->message, work);
         return;
     }
@@ -124,7 +123,7 @@ static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *s
         lspo_work_stream(3 * elements * lspo_precision_bytes(b->workload->precision), work);
     else
         lspo_work_adam_in(lspo_plan_optimizer_state(b->plan), b->workload->precision, elements, work);
-    if (turned)
+    if (tail & TAIL_TURN)
         add_turn(b, LSPO_BASIS_MOMENTS, &stage->message, work);
     else
         lspo_adam_basis_add_work(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message, renews, work);
@@ -176,7 +175,7 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
         break;
     case LSPO_OP_UPD:
     case LSPO_OP_UPD_GPU:
-        describe_update(b, stage, variant == LSPO_VARIANT_RENEW, tail & TAIL_TURN, work);
+        describe_update(b, stage, variant == LSPO_VARIANT_RENEW, tail, work);
         break;
     case LSPO_OP_APPLY:
         describe_apply(b, stage, work);

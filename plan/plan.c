@@ -124,6 +124,11 @@ bool lspo_plan_renews_adam_basis(const lspo_plan_t *plan, uint32_t stage, uint32
     return basis == LSPO_ADAM_BASIS_EIGEN && (step + stage) % *every == 0;
 }
 
+bool lspo_plan_renews_apart(const lspo_plan_t *plan)
+{
+    return plan->gradient_form == LSPO_FORM_SUBSPACE && lspo_plan_adam_basis(plan) != LSPO_ADAM_BASIS_PLAIN;
+}
+
 bool lspo_plan_has_bases_on_gpu(const lspo_plan_t *plan)
 {
     const uint32_t *lane = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_basis_lane);

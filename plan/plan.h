@@ -103,6 +103,8 @@ lspo_optimizer_state_t lspo_plan_optimizer_state(const lspo_plan_t *plan);
  * a training makes them; later the stages are renewed in turn, so that no step has more of this work than others. */
 lspo_adam_basis_t lspo_plan_adam_basis(const lspo_plan_t *plan);
 bool lspo_plan_renews_adam_basis(const lspo_plan_t *plan, uint32_t stage, uint32_t iteration);
+/* lsp: are these renewals ops of their own, which follow the updates of a step? */
+bool lspo_plan_renews_apart(const lspo_plan_t *plan);
 /* lsp: does the GPU lane turn gradients into that basis?  And in this iteration, in which no projectors are checked? */
 bool lspo_plan_has_bases_on_gpu(const lspo_plan_t *plan);
 bool lspo_plan_turns_on_gpu(const lspo_plan_t *plan, uint32_t iteration);

@@ -52,7 +52,8 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     if (stage->trained && index < lspo_plan_native_layers(b->plan))
         lspo_build_keep_on_gpu(stage);
     stage->priority_rank = 0;
-    stage->ready = stage->backward = stage->sent = stage->projected = stage->updated = stage->turned = LSPO_NO_OP;
+    stage->ready = stage->backward = stage->sent = stage->projected = stage->updated = stage->renewed = stage->turned =
+        LSPO_NO_OP;
 }
 
 static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)

@@ -171,7 +171,7 @@ typedef struct {
 static lspo_eigen_renewal_t renewal_of(const lspo_session_t *session, const lspo_op_t *op)
 {
     const lspo_plan_t *plan = session->plan;
-    if (op->kind == LSPO_OP_UPD && lspo_plan_has_bases_on_gpu(plan) &&
+    if (op->kind == LSPO_OP_UPD && lspo_plan_renews_apart(plan) &&
         lspo_plan_renews_adam_basis(plan, op->layer, op->iteration))
         return LSPO_EIGEN_LATER;
     if (lspo_plan_adam_basis(plan) == LSPO_ADAM_BASIS_FIXED)

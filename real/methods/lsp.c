@@ -227,7 +227,7 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
     const lspo_pairs_stage_t *own = lspo_pairs_of(session, op->layer);
-    if (own->gpu_bases.device && op->variant == LSPO_VARIANT_RENEW) {
+    if (op->variant == LSPO_VARIANT_RENEW) {
         lspo_eigen_renew_host(session, op, &own->host, &own->eigen, &((lspo_pairs_t *)session->own)->eigen);
         lspo_gpu_bases_pack(session, op->layer, &own->eigen, &own->gpu_bases);
         return LSPO_OK;

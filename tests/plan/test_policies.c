@@ -508,39 +508,54 @@ Test(policies, swap)
     done(t, p);
 }
 
-/* ---- lsp, --adam-basis eigen, --basis-lane gpu ----
- * Renewals of step 0 follow its last UPD, deepest first; T goes up behind each; COMPRESS1 of step 1 waits for its own.
+/* ---- lsp, --adam-basis eigen, in either lane ----
+ * Renewals of step 0 follow its last UPD, deepest first.  With --basis-lane gpu T goes up behind each, and COMPRESS1 of
+ * step 1 waits for its own; with cpu it is 62-63, the rest is the same.
  *     GPU  FWD 0-6 BWD3 6-10 C3 10-11 BWD2 11-15 C2 15-16 BWD1 16-20 C1 20-21 A3 25-26 A2 33-34 A1 41-42
  *          FWD 42-48 BWD3 48-52 C3 52-53 BWD2 53-57 C2 57-58 BWD1 58-62 C1 65-66
  *     D2H  3 11-14  2 16-19  1 21-24                             3 53-56  2 58-61  1 66-69
  *     CPU  3 14-22  2 22-30  1 30-38  renew: 3 38-46 2 46-54 1 54-62     2 62-70  1 70-78  3 78-86
  *     H2D  3 22-25  2 30-33  1 38-41      T: 3 46-49 2 54-57 1 62-65 */
-Test(policies, lsp_turns_on_the_gpu)
+static void expect_start(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t block, uint32_t iteration,
+                         lspo_op_variant_t variant, uint64_t start)
 {
-    lspo_workload_t w = small_workload(2);
-    lspo_lsp_values_edit(&w)->adam_basis = LSPO_ADAM_BASIS_EIGEN;
-    lspo_lsp_values_edit(&w)->basis_lane = LSPO_BASIS_LANE_GPU;
-    lspo_plan_t *plan = build("lsp", &w);
-    lspo_trace_t *t = play(plan, &usual);
-    static const uint64_t updated[2][4] = {{0, 30, 22, 14}, {0, 70, 62, 78}},
-                          compressed[2][4] = {{0, 20, 15, 10}, {0, 65, 57, 52}};
-    static const uint64_t renewed[] = {0, 54, 46, 38}, sent[] = {0, 62, 54, 46};
-    for (uint32_t block = 1; block <= 3; block++) {
-        for (uint32_t i = 0; i < 2; i++) {
-            const lspo_trace_row_t *update = find_variant(t, LSPO_OP_UPD, block, i, LSPO_VARIANT_NONE);
-            cr_expect_eq(update->start_ns, updated[i][block], "UPD%u of step %u at %lu", block, i,
-                         (unsigned long)update->start_ns);
-            expect(t, LSPO_OP_COMPRESS, block, i, compressed[i][block], compressed[i][block] + 1);
-        }
-        const lspo_trace_row_t *renewal = find_variant(t, LSPO_OP_UPD, block, 0, LSPO_VARIANT_RENEW);
-        const lspo_trace_row_t *copy = find_variant(t, LSPO_OP_H2D, block, 0, LSPO_VARIANT_RENEW);
-        cr_expect_eq(renewal->start_ns, renewed[block], "renewal %u at %lu", block, (unsigned long)renewal->start_ns);
-        cr_expect_eq(copy->start_ns, sent[block], "T of block %u at %lu", block, (unsigned long)copy->start_ns);
-        cr_expect_eq(copy->bytes, 4 * 2 * 8 * 8 * sizeof(float));
-        cr_expect_null(find_variant(t, LSPO_OP_UPD, block, 1, LSPO_VARIANT_RENEW));
-        cr_expect_null(find_variant(t, LSPO_OP_H2D, block, 1, LSPO_VARIANT_RENEW));
+    const lspo_trace_row_t *row = find_variant(t, kind, block, iteration, variant);
+    cr_assert_not_null(row);
+    cr_expect_eq(row->start_ns, start, "%s%u of step %u at %lu, not %lu", lspo_op_kind_name(kind), block, iteration,
+                 (unsigned long)row->start_ns, (unsigned long)start);
+}
+
+static void expect_block(const lspo_trace_t *t, bool gpu, uint32_t block)
+{
+    static const uint64_t updated[2][4] = {{0, 30, 22, 14}, {0, 70, 62, 78}}, renewed[] = {0, 54, 46, 38};
+    const uint64_t compressed[2][4] = {{0, 20, 15, 10}, {0, gpu ? 65 : 62, 57, 52}};
+    for (uint32_t i = 0; i < 2; i++) {
+        expect_start(t, LSPO_OP_UPD, block, i, LSPO_VARIANT_NONE, updated[i][block]);
+        expect_start(t, LSPO_OP_COMPRESS, block, i, LSPO_VARIANT_NONE, compressed[i][block]);
     }
-    done(t, plan);
+    expect_start(t, LSPO_OP_UPD, block, 0, LSPO_VARIANT_RENEW, renewed[block]);
+    cr_expect_null(find_variant(t, LSPO_OP_UPD, block, 1, LSPO_VARIANT_RENEW));
+    cr_expect_null(find_variant(t, LSPO_OP_H2D, block, 1, LSPO_VARIANT_RENEW));
+    const lspo_trace_row_t *copy = find_variant(t, LSPO_OP_H2D, block, 0, LSPO_VARIANT_RENEW);
+    cr_assert_eq(copy != NULL, gpu);
+    if (!gpu)
+        return;
+    cr_expect_eq(copy->start_ns, renewed[block] + 8, "T of block %u at %lu", block, (unsigned long)copy->start_ns);
+    cr_expect_eq(copy->bytes, 4 * 2 * 8 * 8 * sizeof(float));
+}
+
+Test(policies, lsp_renews_behind_its_updates)
+{
+    for (int gpu = 0; gpu < 2; gpu++) {
+        lspo_workload_t w = small_workload(2);
+        lspo_lsp_values_edit(&w)->adam_basis = LSPO_ADAM_BASIS_EIGEN;
+        lspo_lsp_values_edit(&w)->basis_lane = gpu ? LSPO_BASIS_LANE_GPU : LSPO_BASIS_LANE_CPU;
+        lspo_plan_t *plan = build("lsp", &w);
+        lspo_trace_t *t = play(plan, &usual);
+        for (uint32_t block = 1; block <= 3; block++)
+            expect_block(t, gpu, block);
+        done(t, plan);
+    }
 }
 
 /* A step that checks projectors is the CPU's, and its T goes up, be it renewed or not. */
