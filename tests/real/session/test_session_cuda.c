@@ -18,25 +18,9 @@
 #include "real/train/checkpoint.h"
 #include "sim/memory.h"
 #include "tests/cuda_on_host/cuda_on_host.h"
+#include "tests/cuda_session.h"
 #include "tests/own_values.h"
-#include "tests/small_training.h"
 #include "tests/uneven_rows.h"
-
-enum { STEPS_MAX = 8, SEQUENCE = 8, BATCH = 2 };
-
-static lspo_model_t gpt(void)
-{
-    return (lspo_model_t){.name = "test",
-                          .family = LSPO_FAMILY_GPT,
-                          .block_count = 2,
-                          .width = 32,
-                          .head_count = 2,
-                          .kv_head_count = 2,
-                          .mlp_width = 64,
-                          .vocabulary = 64,
-                          .max_sequence = SEQUENCE,
-                          .tied_head = true};
-}
 
 static lspo_model_t llama(void)
 {
@@ -47,121 +31,11 @@ static lspo_model_t llama(void)
     return model;
 }
 
-static lspo_workload_t small_workload(void)
-{
-    lspo_workload_t workload = small_training(BATCH, SEQUENCE, 4, LSPO_FP32);
-    workload.checkpointing = false;
-    return workload;
-}
-
 static lspo_workload_t workload_in_4_bits(void)
 {
     lspo_workload_t workload = small_workload();
     lspo_lora_values_edit(&workload)->base_weights = LSPO_BASE_WEIGHTS_NF4;
     return workload;
-}
-
-/* Two batches in turn: something is learned of them in few steps. */
-static lspo_status_t made_up_batch(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
-{
-    (void)context;
-    for (uint32_t i = 0; i < BATCH * SEQUENCE; i++) {
-        batch->tokens[i] = (200 - i * 3 + step % 2 + 7 * micro) % 61;
-        batch->targets[i] = i % 5 == 2 ? LSPO_TARGET_IGNORED : (batch->tokens[i] + 50) % 61;
-    }
-    return LSPO_OK;
-}
-
-typedef struct {
-    lspo_plan_t *plan;
-    lspo_device_t *device;
-    lspo_session_t *session;
-} training_t;
-
-static lspo_plan_t *make_plan(const lspo_model_t *model, const char *policy_name, const lspo_workload_t *workload)
-{
-    const lspo_policy_t *policy = NULL;
-    lspo_plan_t *plan = NULL;
-    cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
-    cr_assert_eq(lspo_plan_build(model, workload, policy, &plan), LSPO_OK, "%s", policy_name);
-    return plan;
-}
-
-static void training_begin(const char *device, const lspo_model_t *model, const char *policy,
-                           const lspo_workload_t *workload, training_t *training)
-{
-    lspo_device_caps_t caps = {0};
-    training->plan = make_plan(model, policy, workload);
-    cr_assert_eq(lspo_device_open(device, &caps, &training->device), LSPO_OK);
-    cr_assert_eq(lspo_session_create(training->plan, training->device, NULL, &training->session), LSPO_OK, "%s on %s",
-                 policy, device);
-    lspo_session_set_batches(training->session, made_up_batch, NULL);
-}
-
-static lspo_status_t training_try(training_t *training, lspo_trace_t **trace_out)
-{
-    const lspo_play_t play = {.device = training->device,
-                              .context = training->session,
-                              .run = lspo_session_run_op,
-                              .finish = lspo_session_finish_op};
-    return lspo_play(training->plan, &play, NULL, trace_out);
-}
-
-static void training_run(training_t *training, double *losses)
-{
-    lspo_trace_t *trace = NULL;
-    cr_assert_eq(training_try(training, &trace), LSPO_OK, "%s", training->plan->policy->name);
-    cr_assert_eq(lspo_trace_check(trace, training->plan), LSPO_OK);
-    lspo_trace_destroy(trace);
-    memcpy(losses, lspo_session_losses(training->session), training->plan->workload.iterations * sizeof *losses);
-}
-
-static void training_end(training_t *training)
-{
-    lspo_session_destroy(training->session);
-    lspo_device_close(training->device);
-    lspo_plan_destroy(training->plan);
-}
-
-static void losses_on(const char *device, const lspo_model_t *model, const char *policy,
-                      const lspo_workload_t *workload, double *losses)
-{
-    training_t training;
-    training_begin(device, model, policy, workload, &training);
-    training_run(&training, losses);
-    training_end(&training);
-}
-
-/* Rates at which each learns in a few steps what 16 bits can tell from nothing. */
-static double rate_of(const char *policy)
-{
-    if (strcmp(policy, "lomo") == 0)
-        return 1;
-    return strcmp(policy, "lora") == 0 || strcmp(policy, "galore") == 0 ? 0.02 : 0.01;
-}
-
-/* Both devices; in 16 bits the host's fp32 is what the GPU's is held to. */
-static void compare(const lspo_model_t *model, const char *policy, const lspo_workload_t *workload, double tolerance)
-{
-    lspo_workload_t on_gpu = *workload, on_host;
-    double expected[STEPS_MAX], got[STEPS_MAX], still[STEPS_MAX];
-    cr_assert_leq(workload->iterations, STEPS_MAX);
-    on_gpu.learning_rate = rate_of(policy);
-    on_host = on_gpu;
-    on_host.precision = LSPO_FP32;
-    if (workload->precision != LSPO_FP32)
-        on_host.transfer = LSPO_FP32;
-    losses_on("host", model, policy, &on_host, expected);
-    losses_on("cuda", model, policy, &on_gpu, got);
-    for (uint32_t i = 0; i < workload->iterations; i++)
-        cr_expect(fabs(got[i] - expected[i]) <= tolerance * expected[i], "%s, %s: loss of step %u is %.9g, not %.9g",
-                  policy, lspo_precision_name(workload->precision), i, got[i], expected[i]);
-    on_host.learning_rate = 0;
-    losses_on("host", model, policy, &on_host, still);
-    double moved = 0;
-    for (uint32_t i = 0; i < workload->iterations; i++)
-        moved = fmax(moved, fabs(still[i] / expected[i] - 1));
-    cr_expect_gt(moved, 4 * tolerance, "%s: steps move the losses by %g: too little for a comparison", policy, moved);
 }
 
 static void compare_all(const lspo_model_t *model, const lspo_workload_t *workload, double tolerance)
@@ -349,34 +223,6 @@ Test(session_cuda, projectors_are_fitted_as_on_the_host)
     }
 }
 
-static uint64_t most_taken_at_once(const lspo_plan_t *plan)
-{
-    uint64_t most = 0;
-    for (uint32_t id = 0; id < plan->op_count; id++)
-        most = plan->ops[id].gpu_alloc_bytes > most ? plan->ops[id].gpu_alloc_bytes : most;
-    return most;
-}
-
-/* Device memory is what the plan says, but that what is issued ahead takes its own earlier than the plan's replay where
- * there is room (tests/real/session/test_fit_cuda.c: where there is none), and the scratch of galore's bases is the
- * host's. */
-static void check_peak(const char *policy, const lspo_workload_t *workload)
-{
-    lspo_model_t model = gpt();
-    training_t training;
-    lspo_trace_t *trace = NULL;
-    uint64_t planned, host;
-    training_begin("cuda", &model, policy, workload, &training);
-    cr_assert_eq(training_try(&training, &trace), LSPO_OK);
-    cr_assert_eq(lspo_memory_replay(training.plan, trace, &planned, &host), LSPO_OK);
-    double got = (double)lspo_device_peak_bytes(training.device);
-    double least = strcmp(policy, "galore") == 0 ? 0.8 : 0.95, early = 2 * (double)most_taken_at_once(training.plan);
-    cr_expect(got >= least * (double)planned && got <= (double)planned + early, "%s, %s: %.0f bytes, planned %.0f",
-              policy, lspo_precision_name(workload->precision), got, (double)planned);
-    lspo_trace_destroy(trace);
-    training_end(&training);
-}
-
 Test(session_cuda, memory_is_what_the_plan_says)
 {
     static const lspo_precision_t precisions[] = {LSPO_FP32, LSPO_BF16};
@@ -452,45 +298,6 @@ Test(session_cuda, stream_is_zero_in_every_format_of_the_state)
             losses_on("cuda", &model, "swap", &workload, got);
             cr_expect_arr_eq(got, expected, workload.iterations * sizeof *got);
         }
-}
-
-/* ---- Adam in eigenbases ---- */
-
-/* On the CPU they are the host's, and lsp's GPU may turn gradients into them; policies that update on the GPU do not
- * have them there.  A gradient of full rank has one eigenbasis on both devices: of G^ (8 x 8) from 32 tokens, but not
- * of zero's. */
-Test(session_cuda, bases_of_adam_are_on_the_cpu)
-{
-    lspo_model_t model = gpt();
-    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-        const lspo_policy_t *policy = lspo_policy_at(i);
-        lspo_workload_t workload = small_workload();
-        training_t training = {0};
-        lspo_device_caps_t caps = {0};
-        if (lspo_policy_use(policy, &lspo_parameter_adam_basis) == NULL)
-            continue;
-        own_value(policy, &workload, "adam-basis", LSPO_ADAM_BASIS_EIGEN);
-        own_value(policy, &workload, "basis-every", 2);
-        own_value(policy, &workload, "subspace", 8);
-        bool delta = policy->return_form == LSPO_RETURN_DELTA;
-        for (int variant = 0; delta && variant < (policy->dense_sketches ? 3 : 6); variant++) {
-            lspo_precision_t half = cuda_has_bf16() ? LSPO_BF16 : LSPO_FP16;
-            workload.precision = variant & 1 ? half : LSPO_FP32;
-            workload.transfer = variant == 4 ? half : variant == 5 ? LSPO_FP32 : workload.precision;
-            own_value(policy, &workload, "basis-lane", variant < 2 ? LSPO_BASIS_LANE_CPU : LSPO_BASIS_LANE_GPU);
-            compare(&model, policy->name, &workload, variant & 1 || variant == 4 ? 5e-3 : 1e-3);
-        }
-        if (policy->return_form != LSPO_RETURN_NOTHING) {
-            check_peak(policy->name, &workload);
-            continue;
-        }
-        training.plan = make_plan(&model, policy->name, &workload);
-        cr_assert_eq(lspo_device_open("cuda", &caps, &training.device), LSPO_OK);
-        cr_expect_eq(lspo_session_create(training.plan, training.device, NULL, &training.session), LSPO_ERR_DEVICE,
-                     "%s", policy->name);
-        lspo_device_close(training.device);
-        lspo_plan_destroy(training.plan);
-    }
 }
 
 static char *make_folder(char *path)
