@@ -95,16 +95,11 @@ static void take_values(const kind_t *part, const machine_file_t *from, machine_
 
 static uint32_t names_of(lspo_machine_part_t part, const char *names[LSPO_PRESETS_MAX]);
 
-/* There are too many names to list them. */
 static lspo_status_t refuse_name(const char *what, lspo_machine_part_t part, const char *name, const char *also)
 {
     const char *names[LSPO_PRESETS_MAX];
-    const char *nearest = lspo_name_nearest(name, names, names_of(part, names));
-    const char *slash = strrchr(kinds[part].folder, '/');
-    return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not one of `lspo list %s`%s%s%s%s", what, name,
-                      slash != NULL ? slash + 1 : kinds[part].folder, also != NULL ? also : "",
-                      nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "",
-                      nearest != NULL ? "?" : "");
+    const char *slash = strrchr(kinds[part].folder, '/'), *list = slash != NULL ? slash + 1 : kinds[part].folder;
+    return lspo_name_refuse_listed(what, name, names, names_of(part, names), list, also);
 }
 
 /* Texts that a file without its own takes from its base, and from its card before that. */

@@ -229,7 +229,8 @@ static lspo_status_t refuse_name(const char *name)
 {
     const char *names[LSPO_PRESETS_MAX];
     uint32_t count = lspo_preset_names(folder, names);
-    return lspo_name_refuse("model", name, names, count, ", nor a file or folder here (`lspo help models`)");
+    return lspo_name_refuse_listed("model", name, names, count, "models",
+                                   ", nor a file or folder here (`lspo help models`)");
 }
 
 /* "owner/name" is the form of a Hugging Face model name; any other path is taken as a missing folder. */
