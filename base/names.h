@@ -9,8 +9,8 @@
 #include "base/status.h"
 
 /* Twice the number of edits from what was typed to what may be meant: a character inserted, deleted or replaced, or two
- * neighbours swapped; case is ignored [Damerau 1964].  A mark such as '-' counts half, a digit that was typed and is not
- * meant five times as much as a mark: rtx3060ti is rtx3060 rather than rtx3090ti.  Only the first 128 bytes of each
+ * neighbours swapped; case is ignored [Damerau 1964].  A mark such as '-' counts half, a digit that was typed and is
+ * not meant five times as much as a mark: rtx3060ti is rtx3060 rather than rtx3090ti.  Only the first 128 bytes of each
  * count. */
 size_t lspo_name_distance(const char *typed, const char *meant);
 

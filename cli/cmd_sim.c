@@ -240,6 +240,7 @@ static lspo_status_t judge(answer_t *answer)
                                              .predicted_s = answer->prediction.summary.iteration_s,
                                              .measured_s = answer->measured->step_s,
                                              .read = read_request};
+    lspo_measured_warn_of_other(answer->measured, answer->request->measured, answer->trace);
     return lspo_judge(&question, &answer->expect, answer->measured, answer->trace, &answer->judgement);
 }
 

@@ -105,7 +105,7 @@ static const lspo_arg_t train_args[] = {
     {.name = "steps", .value = "N", .help = "optimizer steps, in place of --epochs", COUNT(steps, 1)},
     {.name = "epochs",
      .value = "N",
-     .help = "passes over the data (1)",
+     .help = "passes over the data, rounded up to whole steps (1)",
      .store = lspo_arg_quantity,
      .unit = LSPO_UNIT_NONE,
      TRAIN(epochs)},

@@ -93,9 +93,10 @@ static lspo_status_t read_metrics(const char *path, lspo_measured_t *measured)
         goto cleanup;
     }
     uint32_t found = find_intervals(rows, count, seconds);
-    if (found == 0)
+    status = lspo_origin_read(path, &measured->origin);
+    if (status == LSPO_OK && found == 0)
         status = lspo_error(LSPO_ERR_INPUT, "%s: no two steps with a time (time_s)", path);
-    else
+    if (status == LSPO_OK)
         take_steps(seconds, found, measured);
     measured->source = "the metrics of lspo train";
 cleanup:
@@ -271,13 +272,39 @@ lspo_status_t lspo_measured_read(const char *text, double batch, lspo_measured_t
         status = read_profile(text, &measured);
     else
         status = read_log(text, batch, &measured);
-    if (status == LSPO_OK)
-        *measured_out = measured;
+    if (status != LSPO_OK)
+        lspo_measured_release(&measured);
+    *measured_out = measured;
     return status;
+}
+
+static const char *setting_of(const lspo_measured_t *measured, const char *key)
+{
+    if (measured->trace != NULL)
+        return lspo_trace_meta(measured->trace, key);
+    if (measured->origin == NULL)
+        return NULL;
+    return strcmp(key, "model") == 0 ? lspo_origin_model(measured->origin) : lspo_origin_value(measured->origin, key);
+}
+
+void lspo_measured_warn_of_other(const lspo_measured_t *measured, const char *path, const lspo_trace_t *expected)
+{
+    static const char *const keys[] = {"model",        "policy",        "batch",    "sequence",
+                                       "accumulation", "checkpointing", "precision"};
+    char text[512] = "";
+    for (size_t i = 0, used = 0; i < sizeof keys / sizeof keys[0] && used < sizeof text; i++) {
+        const char *theirs = setting_of(measured, keys[i]), *ours = lspo_trace_meta(expected, keys[i]);
+        if (theirs != NULL && ours != NULL && strcmp(theirs, ours) != 0)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s %s %s, not %s", used > 0 ? ";" : "", keys[i],
+                                     theirs, ours);
+    }
+    if (text[0] != '\0')
+        lspo_warn("%s is of another training than the prediction:%s", path, text);
 }
 
 void lspo_measured_release(lspo_measured_t *measured)
 {
     lspo_trace_destroy(measured->trace);
+    lspo_origin_close(measured->origin);
     *measured = (lspo_measured_t){0};
 }

@@ -53,7 +53,7 @@ void lspo_train_view_step(void *context, const lspo_train_progress_t *progress)
     char held_out[48] = "", accuracy[32] = "", measured[32], predicted[32], expected[48] = "";
     view->phase = NULL;
     if (isfinite(progress->held_out_loss))
-        snprintf(held_out, sizeof held_out, "  held-out %.4f", progress->held_out_loss);
+        snprintf(held_out, sizeof held_out, "  last held-out %.4f", progress->held_out_loss);
     if (isfinite(progress->accuracy))
         snprintf(accuracy, sizeof accuracy, " (%.1f %% right)", 100 * progress->accuracy);
     if (isfinite(progress->predicted_s))
