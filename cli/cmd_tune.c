@@ -402,7 +402,7 @@ static lspo_status_t write_configuration(const lspo_tune_row_t *row, const char 
     if (row->configuration.framework == NULL)
         return lspo_error(LSPO_ERR_INPUT,
                           "--configuration %s: neither DeepSpeed nor torchao has what is best here, %s %s; hold a "
-                          "--policy that `lspo help POLICY` says is elsewhere",
+                          "--policy that `lspo help POLICY` says is elsewhere, and --native-layers 0",
                           path, row->found->policy->name, row->settings);
     lspo_status_t status = lspo_output_open(path, &output);
     if (status != LSPO_OK)

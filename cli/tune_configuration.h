@@ -10,6 +10,7 @@
  *     zenflow                    stage 2, offload_optimizer, zenflow
  *     native, zero with 16- or 8-bit states   torchao; CPUOffloadOptimizer clips no gradients, and with
  *                                offload_gradients it does not accumulate any
+ * Nobody has --native-layers.
  */
 #ifndef LSPO_CLI_TUNE_CONFIGURATION_H
 #define LSPO_CLI_TUNE_CONFIGURATION_H

@@ -29,7 +29,8 @@
  *     BWD, probe         takes and gives back the stage's message; of the activations gives back only what RECOMPUTE
  *                        took
  *     D2H                gives the message back; without a link, UPD_GPU does (low rank: APPLY)
- *     H2D                takes a landing buffer (message elements x q); APPLY gives it back; of bases, none
+ *     H2D                takes a landing buffer (message elements x q, or those of a part; the first part of a delta
+ *                        takes it whole); APPLY gives it back; of bases, none
  *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
  *     SWAP_IN, sum       takes a gradient as BWD of the first micro-batch does; SWAP_OUT, sum gives it back
  */
@@ -64,11 +65,13 @@ typedef struct {
     uint64_t kept_bytes;      /* the part of the gradient that stays on the GPU if COMPRESS splits it */
     uint32_t priority_rank;   /* 0 is served first within an iteration          */
     bool updated_on_gpu;      /* its gradient stays there, in a policy that sends others to the CPU */
+    uint32_t parts;           /* of its message on the link: plan/chunks.h                          */
+    uint32_t update_parts;    /* of its update: the same, but 1 in bases                              */
 
     lspo_op_id_t ready;     /* op after which the weights are those of the next iteration; LSPO_NO_OP: they are */
     lspo_op_id_t backward;  /* latest BWD or COMPRESS                                                     */
-    lspo_op_id_t sent;      /* latest D2H of the gradient                                                 */
-    lspo_op_id_t updated;   /* latest UPD of lspo_build_update()                                            */
+    lspo_op_id_t sent;      /* latest D2H of the gradient, or of its last part                              */
+    lspo_op_id_t updated;   /* latest UPD of lspo_build_update(), or its last part                          */
     lspo_op_id_t returned;  /* latest H2D of an update's result                                            */
     lspo_op_id_t projected; /* D2H of new projectors in this step; LSPO_NO_OP: none                        */
     lspo_op_id_t renewed;   /* its renewal after that; LSPO_NO_OP: none                                    */
@@ -139,13 +142,16 @@ void lspo_build_step(lspo_builder_t *b, uint32_t iteration, bool send);
 lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration);
 lspo_op_id_t lspo_build_norm_to_host(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm);
 
-/* UPD of one stage on the CPU, after its gradient has arrived and after `wait`. */
+/* D2H of one stage's gradient, in parts, after its BWD; gives back the gradient. */
+void lspo_build_send(lspo_builder_t *b, uint32_t iteration, uint32_t stage);
+
+/* UPD of one stage on the CPU, after its gradient has arrived and after `wait`; of the parts the last is returned. */
 lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait);
 /* The same where no update starts before all gradients have arrived and each waits for the one before it: `previous`,
  * or LSPO_NO_OP for the first of a step, which waits for `norm` and for the latest D2H of all stages. */
 lspo_op_id_t lspo_build_update_in_turn(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t previous,
                                        lspo_op_id_t norm);
-/* H2D and APPLY of the result of `update`, also after `wait`: the stage's `returned` and `ready`. */
+/* H2D, in parts, and APPLY of the result of `update`, also after `wait`: the stage's `returned` and `ready`. */
 void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update, lspo_op_id_t wait);
 /* Is the gradient of the stage sent to the CPU, which updates it, in a policy that does so?  And let the GPU update it
  * instead: its gradient has no copy in the link's format. */

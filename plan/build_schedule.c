@@ -5,10 +5,12 @@
 static void send_gradient(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
 {
     lspo_build_stage_t *st = &b->stages[stage];
-    bool last = micro + 1 == b->workload->accumulation;
-    st->sent = lspo_build_op(b, last ? LSPO_OP_D2H : LSPO_OP_SWAP_OUT, last ? LSPO_VARIANT_NONE : LSPO_VARIANT_SUM,
-                             stage, iteration);
-    lspo_build_micro(b, last ? 0 : micro);
+    if (micro + 1 == b->workload->accumulation) {
+        lspo_build_send(b, iteration, stage);
+        return;
+    }
+    st->sent = lspo_build_op(b, LSPO_OP_SWAP_OUT, LSPO_VARIANT_SUM, stage, iteration);
+    lspo_build_micro(b, micro);
     lspo_build_depend(b, st->backward);
     lspo_build_gpu_memory(b, 0, st->gradient_bytes);
 }

@@ -1,5 +1,6 @@
 /* build_update.c - clipping, updates, the transfer of their results, and the schedules shared by several policies. */
 #include "plan/build_parts.h"
+#include "plan/chunks.h"
 
 lspo_op_id_t lspo_build_norm(lspo_builder_t *b, uint32_t iteration)
 {
@@ -43,45 +44,101 @@ lspo_op_id_t lspo_build_updates_gpu(lspo_builder_t *b, uint32_t iteration)
     return any_sent ? lspo_build_norm_to_host(b, iteration, norm) : LSPO_NO_OP;
 }
 
-lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
+/* One of `parts` ops that follow each other. */
+static lspo_op_id_t build_part(lspo_builder_t *b, lspo_new_op_t op, uint32_t part, uint32_t parts)
+{
+    op.micro = part;
+    if (parts > 1)
+        op.tail = part + 1 < parts ? PART_FULL : PART_LAST;
+    return lspo_build_emit(b, &op);
+}
+
+/* The op of that part, of which the last is `last`. */
+static lspo_op_id_t part_of(lspo_op_id_t last, uint32_t part, uint32_t parts)
+{
+    return last == LSPO_NO_OP ? last : last + 1 - parts + part;
+}
+
+void lspo_build_send(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
+{
+    lspo_build_stage_t *st = &b->stages[stage];
+    for (uint32_t part = 0; part < st->parts; part++) {
+        st->sent = build_part(b, (lspo_new_op_t){.kind = LSPO_OP_D2H, .stage = stage, .iteration = iteration}, part,
+                              st->parts);
+        lspo_build_depend(b, st->backward);
+    }
+    lspo_build_gpu_memory(b, 0, st->gradient_bytes);
+}
+
+/* Part `part` waits for its own D2H, or the only one for that of the last part; with `all` for those of all stages. */
+static lspo_op_id_t update_part(lspo_builder_t *b, const lspo_new_op_t *op, uint32_t part, lspo_op_id_t wait, bool all)
+{
+    const lspo_build_stage_t *st = &b->stages[op->stage];
+    lspo_op_id_t id = build_part(b, *op, part, st->update_parts);
+    lspo_build_depend(b, st->update_parts > 1 ? part_of(st->sent, part, st->parts) : st->sent);
+    lspo_build_depend(b, st->projected);
+    lspo_build_depend(b, st->renewed);
+    lspo_build_depend(b, wait);
+    for (uint32_t s = 0; all && s < b->stage_count; s++)
+        lspo_build_depend(b, b->stages[s].sent);
+    return id;
+}
+
+static lspo_op_id_t update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait, bool all)
 {
     bool renews = lspo_plan_renews_adam_basis(b->plan, stage, iteration) && !lspo_plan_renews_apart(b->plan);
-    lspo_op_id_t id = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_UPD,
-                                                          .variant = renews ? LSPO_VARIANT_RENEW : b->update_variant,
-                                                          .stage = stage,
-                                                          .iteration = iteration,
-                                                          .tail = turn_tail(b, iteration, stage)});
-    lspo_build_depend(b, b->stages[stage].sent);
-    lspo_build_depend(b, b->stages[stage].projected);
-    lspo_build_depend(b, b->stages[stage].renewed);
-    lspo_build_depend(b, wait);
-    b->stages[stage].renewed = LSPO_NO_OP;
-    return b->stages[stage].updated = id;
+    lspo_build_stage_t *st = &b->stages[stage];
+    const lspo_new_op_t op = {.kind = LSPO_OP_UPD,
+                              .variant = renews ? LSPO_VARIANT_RENEW : b->update_variant,
+                              .stage = stage,
+                              .iteration = iteration,
+                              .tail = turn_tail(b, iteration, stage)};
+    for (uint32_t part = 0; part < st->update_parts; part++)
+        st->updated = update_part(b, &op, part, wait, all);
+    st->renewed = LSPO_NO_OP;
+    return st->updated;
+}
+
+lspo_op_id_t lspo_build_update(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t wait)
+{
+    return update(b, iteration, stage, wait, false);
 }
 
 lspo_op_id_t lspo_build_update_in_turn(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t previous,
                                        lspo_op_id_t norm)
 {
-    lspo_op_id_t id = lspo_build_update(b, iteration, stage, previous == LSPO_NO_OP ? norm : previous);
-    for (uint32_t s = 0; previous == LSPO_NO_OP && s < b->stage_count; s++)
-        lspo_build_depend(b, b->stages[s].sent);
-    return id;
+    return update(b, iteration, stage, previous == LSPO_NO_OP ? norm : previous, previous == LSPO_NO_OP);
+}
+
+/* Of the part that has just returned, or of the whole after its last part. */
+static void apply(lspo_builder_t *b, const lspo_new_op_t *h2d, uint32_t part, uint32_t parts, uint64_t bytes)
+{
+    lspo_build_stage_t *st = &b->stages[h2d->stage];
+    lspo_new_op_t op = *h2d;
+    op.kind = LSPO_OP_APPLY;
+    op.tail = turn_tail(b, h2d->iteration, h2d->stage);
+    st->ready = build_part(b, op, parts > 1 ? part : 0, parts);
+    lspo_build_depend(b, st->returned);
+    lspo_build_gpu_memory(b, 0, bytes);
 }
 
 void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, lspo_op_id_t update, lspo_op_id_t wait)
 {
     lspo_build_stage_t *st = &b->stages[stage];
-    st->returned = lspo_build_op(b, LSPO_OP_H2D, b->update_variant, stage, iteration);
-    lspo_build_depend(b, update);
-    lspo_build_depend(b, wait);
-    lspo_build_gpu_memory(b, st->link_bytes, 0);
-    st->ready = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_APPLY,
-                                                    .variant = b->update_variant,
-                                                    .stage = stage,
-                                                    .iteration = iteration,
-                                                    .tail = turn_tail(b, iteration, stage)});
-    lspo_build_depend(b, st->returned);
-    lspo_build_gpu_memory(b, 0, st->link_bytes);
+    const uint32_t returns = b->plan->return_form == LSPO_RETURN_PARAMETERS ? st->parts : 1;
+    uint64_t first;
+    for (uint32_t part = 0; part < st->parts; part++) {
+        const lspo_new_op_t h2d = {
+            .kind = LSPO_OP_H2D, .variant = b->update_variant, .stage = stage, .iteration = iteration};
+        uint64_t elements = lspo_chunk_elements(b->plan, st->message.element_count, part, &first);
+        uint64_t bytes = returns > 1 ? elements * lspo_precision_bytes(b->workload->transfer) : st->link_bytes;
+        st->returned = build_part(b, h2d, part, st->parts);
+        lspo_build_depend(b, st->update_parts > 1 ? part_of(update, part, st->parts) : update);
+        lspo_build_depend(b, wait);
+        lspo_build_gpu_memory(b, returns > 1 || part == 0 ? bytes : 0, 0);
+        if (returns > 1 || part + 1 == st->parts)
+            apply(b, &h2d, part, returns, bytes);
+    }
 }
 
 /* Low rank in 16 bits: the steps of one weight at a time are transformed out of the subspace. */

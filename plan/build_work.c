@@ -1,5 +1,6 @@
 /* build_work.c - the kernels of each op, by the policy's form of gradients and optimizer. */
 #include "plan/build_parts.h"
+#include "plan/chunks.h"
 #include "plan/family.h"
 #include "plan/message_work.h"
 #include "plan/policy.h"
@@ -197,10 +198,36 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
     }
 }
 
+/* A part of D2H, UPD, H2D or APPLY of a stage's message: all full parts are alike. */
+static void describe_part(const lspo_builder_t *b, lspo_op_kind_t kind, uint32_t s, uint32_t tail, lspo_work_t *work)
+{
+    const lspo_build_stage_t *stage = &b->stages[s];
+    uint64_t first, all = stage->message.element_count;
+    uint64_t elements = lspo_chunk_elements(b->plan, all, tail == PART_FULL ? 0 : stage->parts - 1, &first);
+    uint64_t bytes = elements * lspo_precision_bytes(b->workload->transfer);
+    if (kind == LSPO_OP_APPLY)
+        lspo_work_stream(bytes + elements * lspo_precision_bytes(b->workload->precision), work);
+    else if (kind != LSPO_OP_UPD)
+        lspo_work_copy(bytes, work);
+    if (kind != LSPO_OP_UPD)
+        return;
+    lspo_work_adam_in(lspo_plan_optimizer_state(b->plan), b->workload->precision, elements, work);
+    work->kernels[0].of_elements = all;
+}
+
+static bool is_message(lspo_op_kind_t kind)
+{
+    return kind == LSPO_OP_D2H || kind == LSPO_OP_UPD || kind == LSPO_OP_H2D || kind == LSPO_OP_APPLY;
+}
+
 void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                          uint32_t tail, lspo_work_t *work)
 {
     const lspo_policy_t *policy = b->plan->policy;
+    if (is_message(kind) && (tail & (PART_FULL | PART_LAST))) {
+        describe_part(b, kind, s, tail, work);
+        return;
+    }
     if (policy->describe_work && policy->describe_work(b, kind, variant, s, work))
         return;
     describe_by_forms(b, kind, variant, s, tail, work);

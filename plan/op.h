@@ -35,7 +35,7 @@ typedef struct {
     uint16_t layer;     /* stage index, see model.h */
     uint32_t lane;      /* index into plan->lanes */
     uint32_t iteration; /* optimizer step that the op belongs to (of the gradient, for UPD of zero-delayed) */
-    uint16_t micro;     /* micro-batch within the step */
+    uint16_t micro;     /* micro-batch within the step; of D2H, UPD, H2D, APPLY a part: plan/chunks.h */
     uint16_t variant;   /* distinguishes ops of one kind and layer: see lspo_op_variant_t */
     uint32_t work;      /* index into plan->works: what it costs */
     uint32_t priority;  /* lower is served first among the ready ops of a lane; ties: first ready, then lowest id */

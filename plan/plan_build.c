@@ -6,6 +6,7 @@
 
 #include "plan/build.h"
 #include "plan/build_parts.h"
+#include "plan/chunks.h"
 #include "plan/footprint.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
@@ -36,8 +37,9 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     uint64_t rest = stage->message.rest_elements;
     bool master = lspo_optimizer_state_has_master(state, w->precision) && b->plan->gradient_form != LSPO_FORM_LOWRANK;
     stage->moments_bytes = lspo_optimizer_state_bytes(state, elements - rest, rest);
-    stage->moments_bytes +=
+    uint64_t bases_bytes =
         lspo_adam_basis_bytes(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message);
+    stage->moments_bytes += bases_bytes;
     if (lspo_plan_has_bases_on_gpu(b->plan) && index >= lspo_plan_native_layers(b->plan))
         stage->turn_bytes =
             lspo_adam_basis_turn_bytes(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message, p);
@@ -51,6 +53,8 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
         b->plan->policy->describe_stage(b, stage);
     if (stage->trained && index < lspo_plan_native_layers(b->plan))
         lspo_build_keep_on_gpu(stage);
+    stage->parts = lspo_chunk_count(b->plan, elements);
+    stage->update_parts = bases_bytes == 0 ? stage->parts : 1;
     stage->priority_rank = 0;
     stage->ready = stage->backward = stage->sent = stage->projected = stage->updated = stage->renewed = stage->turned =
         LSPO_NO_OP;

@@ -272,7 +272,8 @@ static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *k
     }
     double elements = (double)kernel->elements;
     double held_bytes = lspo_optimizer_state_held_bytes(kernel->state, kernel->weights);
-    double state_bytes = (held_bytes + sizeof(float)) * elements; /* with the gradient */
+    double set = kernel->of_elements > 0 ? (double)kernel->of_elements : elements;
+    double state_bytes = (held_bytes + sizeof(float)) * set; /* with the gradient */
     double cached = state_bytes > machine->cpu.cache_bytes ? machine->cpu.cache_bytes / state_bytes : 1;
     double limit_pps = machine->software.cpu_adam_limit_pps;
     const adam_rates_t rates = cpu_adam_rates(machine, kernel);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/chunks.h"
 #include "sim/bound.h"
 #include "sim/cost.h"
 #include "sim/engine.h"
@@ -312,10 +313,24 @@ static lspo_status_t keep(search_t *search)
     return status;
 }
 
+/* The parts of a message follow each other, since the last gives back its memory. */
+static bool has_parts(const lspo_plan_t *plan)
+{
+    bool any = false;
+    for (uint32_t s = 0; s < plan->stage_count && !any; s++) {
+        lspo_message_t message;
+        lspo_plan_message(plan, s, &message);
+        any = lspo_chunk_count(plan, message.element_count) > 1;
+    }
+    return any;
+}
+
 lspo_status_t lspo_order_plan(lspo_plan_t *plan, const lspo_machine_t *machine)
 {
     search_t search = {.plan = plan, .machine = machine};
     bool found = false;
+    if (has_parts(plan))
+        return LSPO_OK;
     lspo_status_t status = create(&search);
     if (status == LSPO_OK) {
         status = search_orders(&search, &found);

@@ -19,7 +19,8 @@
 #include "plan/machine.h"
 #include "plan/plan.h"
 
-/* Change the priorities of the plan's ops to the fastest order found; the same input gives the same order. */
+/* Change the priorities of the plan's ops to the fastest order found, or to none if it has messages in parts; the
+ * same input gives the same order. */
 lspo_status_t lspo_order_plan(lspo_plan_t *plan, const lspo_machine_t *machine);
 
 #endif

@@ -23,11 +23,14 @@
 enum { STEPS = 50, STAGES_MAX = 8, BLOCKS = 3, LINEARS = 4 };
 
 static uint32_t block_count = BLOCKS; /* of the model; who changes it sets it back, since not every runner forks */
+static uint32_t width_factor = 1;     /* the same */
 
 static inline lspo_model_t small_model(void)
 {
     lspo_model_t model = small_gpt();
     model.block_count = block_count;
+    model.width *= width_factor;
+    model.mlp_width *= width_factor;
     return model;
 }
 

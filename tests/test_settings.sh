@@ -110,6 +110,7 @@ accumulate-on    zero         same            host
 cpu-share        zero         cpu-share       0.5
 native-layers    zero-layerwise native-layers 2
 native-layers    lsp          native-layers   2
+chunk-bytes      zero-layerwise same          64KiB
 swap-slots       swap         same            1
 window           stream       same            1
 update           stream       same            after

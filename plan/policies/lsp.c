@@ -212,6 +212,7 @@ static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_basis_lane, offsetof(lspo_lsp_values_t, basis_lane), false, NULL},
     {&lspo_parameter_transition, offsetof(lspo_lsp_values_t, transition), false, NULL},
     {&lspo_parameter_native_layers, offsetof(lspo_lsp_values_t, native_layers), false, NULL},
+    {&lspo_parameter_chunk_bytes, offsetof(lspo_lsp_values_t, chunk_bytes), false, NULL},
 };
 const lspo_parameters_t lspo_lsp_parameters = LSPO_PARAMETERS(uses, lspo_lsp_values_t);
 

@@ -40,6 +40,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t basis_every;                     /* steps between renewals of a stage's eigenbases */
     uint32_t basis_lane;                      /* lspo_basis_lane_t */
     uint32_t native_layers;                   /* stages, from the first, that are updated in full on the GPU */
+    double chunk_bytes;                       /* of a part of a message; 0: whole */
 } lspo_lsp_values_t;
 extern const lspo_parameters_t lspo_lsp_parameters;
 extern const lspo_parameter_t lspo_parameter_compress_by, lspo_parameter_apply_by, lspo_parameter_basis_lane;

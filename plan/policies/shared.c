@@ -85,6 +85,17 @@ const lspo_parameter_t lspo_parameter_native_layers = {
     .arrays = LSPO_ARRAYS_BY_VALUE,
 };
 
+const lspo_parameter_t lspo_parameter_chunk_bytes = {
+    .key = "chunk-bytes",
+    .value = "SIZE",
+    .unit = "bytes",
+    .help = "a layer's message crosses the link in parts of at most SIZE, which the CPU updates one after the other as "
+            "they arrive; others may overtake between two parts; 0: whole",
+    .kind = LSPO_RECORD_REAL,
+    .quantity = LSPO_UNIT_BYTES,
+    .affects = LSPO_AFFECTS_PLAN,
+};
+
 const lspo_parameter_t lspo_parameter_rank = {
     .key = "rank",
     .value = "N",
@@ -148,6 +159,7 @@ static const lspo_parameter_use_t offload_uses[] = {
     {&lspo_parameter_accumulate_on, offsetof(lspo_offload_values_t, accumulate_on), false, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_offload_values_t, optimizer_state), true, NULL},
     {&lspo_parameter_native_layers, offsetof(lspo_offload_values_t, native_layers), false, NULL},
+    {&lspo_parameter_chunk_bytes, offsetof(lspo_offload_values_t, chunk_bytes), false, NULL},
 };
 const lspo_parameters_t lspo_offload_parameters = LSPO_PARAMETERS(offload_uses, lspo_offload_values_t);
 
@@ -157,5 +169,6 @@ static const lspo_parameter_use_t layerwise_uses[] = {
     {&lspo_parameter_accumulate_on, offsetof(lspo_layerwise_values_t, accumulate_on), false, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_layerwise_values_t, optimizer_state), true, NULL},
     {&lspo_parameter_native_layers, offsetof(lspo_layerwise_values_t, native_layers), false, NULL},
+    {&lspo_parameter_chunk_bytes, offsetof(lspo_layerwise_values_t, chunk_bytes), false, NULL},
 };
 const lspo_parameters_t lspo_layerwise_parameters = LSPO_PARAMETERS(layerwise_uses, lspo_layerwise_values_t);

@@ -11,6 +11,7 @@ extern const lspo_parameter_t lspo_parameter_gradient_buffers; /* policies that 
 extern const lspo_parameter_t lspo_parameter_accumulate_on;    /* the same except stream                      */
 extern const lspo_parameter_t lspo_parameter_rank;             /* lora, galore                                 */
 extern const lspo_parameter_t lspo_parameter_native_layers;    /* zero, zero-delayed, and layer-wise policies  */
+extern const lspo_parameter_t lspo_parameter_chunk_bytes;      /* the same                                     */
 
 extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper                               */
 
@@ -38,6 +39,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t accumulate_on;    /* lspo_accumulate_on_t */
     uint32_t optimizer_state;  /* lspo_optimizer_state_t */
     uint32_t native_layers;    /* stages, from the first, that are updated on the GPU */
+    double chunk_bytes;        /* of a part of a message; 0: whole */
 } lspo_offload_values_t;
 extern const lspo_parameters_t lspo_offload_parameters;
 LSPO_VALUES(offload);
@@ -49,6 +51,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t accumulate_on;   /* lspo_accumulate_on_t */
     uint32_t optimizer_state; /* lspo_optimizer_state_t */
     uint32_t native_layers;
+    double chunk_bytes;
 } lspo_layerwise_values_t;
 extern const lspo_parameters_t lspo_layerwise_parameters;
 LSPO_VALUES(layerwise);

@@ -65,6 +65,7 @@ static const lspo_parameter_use_t uses[] = {
     {&cpu_share, offsetof(lspo_zero_values_t, cpu_share), true, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_zero_values_t, optimizer_state), true, NULL},
     {&lspo_parameter_native_layers, offsetof(lspo_zero_values_t, native_layers), false, NULL},
+    {&lspo_parameter_chunk_bytes, offsetof(lspo_zero_values_t, chunk_bytes), false, NULL},
     {&lspo_parameter_adam_basis, offsetof(lspo_zero_values_t, adam_basis), false, NULL},
     {&lspo_parameter_basis_every, offsetof(lspo_zero_values_t, basis_every), false, NULL},
 };

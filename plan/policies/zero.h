@@ -10,6 +10,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t accumulate_on;    /* lspo_accumulate_on_t */
     uint32_t optimizer_state;  /* lspo_optimizer_state_t */
     uint32_t native_layers;    /* stages, from the first, that are updated on the GPU */
+    double chunk_bytes;        /* of a part of a message; 0: whole */
     uint32_t adam_basis;       /* lspo_adam_basis_t */
     uint32_t basis_every;      /* steps between renewals of a stage's eigenbases */
 } lspo_zero_values_t;

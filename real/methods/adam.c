@@ -133,13 +133,14 @@ static lspo_status_t update_host(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
     const adam_stage_t *own = stage_of(session, op->layer);
+    size_t count = session->stages[op->layer].message.element_count;
     bool begins;         /* only the CPU has them */
     if (own->eigen.host) /* a cap is one of Adam alone */
         start_ns +=
             lspo_eigen_update_host(session, op, &own->host, &own->eigen, &((adam_t *)session->own)->host, &begins);
     else
-        lspo_host_adam_update(session, op, &own->host);
-    lspo_session_pace_update(session, start_ns, session->stages[op->layer].message.element_count);
+        count = lspo_host_adam_update(session, op, &own->host);
+    lspo_session_pace_update(session, start_ns, count);
     return LSPO_OK;
 }
 

@@ -190,9 +190,11 @@ void lspo_host_adam_step_along(lspo_session_t *session, const lspo_op_t *op, con
     run_blocks(&update, 0, count);
 }
 
-void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
+size_t lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
 {
-    lspo_host_adam_update_part(session, op, host, 0, host->count);
+    const lspo_session_part_t part = lspo_session_part(session, op);
+    lspo_host_adam_update_part(session, op, host, part.first, part.count);
+    return part.count;
 }
 
 void lspo_host_adam_visit(const lspo_host_adam_t *host, const char *name, lspo_state_walk_t *walk)

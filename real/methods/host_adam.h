@@ -29,8 +29,9 @@ lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t sta
 void lspo_host_adam_give_back(lspo_session_t *session, lspo_host_adam_t *host);
 /* m = v = 0. */
 void lspo_host_adam_clear(const lspo_host_adam_t *host);
-/* UPD of the received gradient, shared among the workers.  A skipped step changes nothing. */
-void lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host);
+/* UPD of the received gradient, or of the op's part of it, shared among the workers; returns the number of its
+ * elements.  A skipped step changes nothing. */
+size_t lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host);
 /* The same of `count` elements of the message from `at` on. */
 void lspo_host_adam_update_part(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host, size_t at,
                                 size_t count);

@@ -227,17 +227,19 @@ static lspo_status_t update(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
     const lspo_pairs_stage_t *own = lspo_pairs_of(session, op->layer);
+    size_t count = session->stages[op->layer].message.element_count;
     if (op->variant == LSPO_VARIANT_RENEW) {
         lspo_eigen_renew_host(session, op, &own->host, &own->eigen, &((lspo_pairs_t *)session->own)->eigen);
         lspo_gpu_bases_pack(session, op->layer, &own->eigen, &own->gpu_bases);
         return LSPO_OK;
     }
-    lspo_pairs_carry_moments(session, op);
+    if (lspo_session_part(session, op).first == 0)
+        lspo_pairs_carry_moments(session, op);
     if (own->eigen.host) /* a cap is one of Adam alone */
         start_ns += update_in_basis(session, op);
     else
-        lspo_host_adam_update(session, op, &own->host);
-    lspo_session_pace_update(session, start_ns, session->stages[op->layer].message.element_count);
+        count = lspo_host_adam_update(session, op, &own->host);
+    lspo_session_pace_update(session, start_ns, count);
     return LSPO_OK;
 }
 

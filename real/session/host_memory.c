@@ -71,8 +71,8 @@ static uint64_t other_bytes(const lspo_session_t *session)
 {
     uint64_t batches = session->asynchronous ? 2 * rounded(2 * session->tokens * sizeof(uint32_t)) : 0;
     return batches + rounded(session->stage_count * sizeof(double)) + rounded(sizeof *session->loss_read) +
-           2 * rounded(sizeof(lspo_session_norms_t)) +
-           rounded(LSPO_UPDATE_BLOCK * sizeof(float)) + rounded(session->method_scratch_count * sizeof(float));
+           2 * rounded(sizeof(lspo_session_norms_t)) + rounded(LSPO_UPDATE_BLOCK * sizeof(float)) +
+           rounded(session->method_scratch_count * sizeof(float));
 }
 
 lspo_status_t lspo_session_reserve_host(lspo_session_t *session)

@@ -116,13 +116,19 @@ lspo_status_t lspo_session_continue(lspo_session_t *session, const lspo_plan_t *
 {
     if (!same_shapes(session->plan, plan))
         return lspo_error(LSPO_ERR_INPUT, "a training cannot continue with another policy, model, batch or subspace");
-    return take_plan(session, plan);
+    lspo_status_t status = take_plan(session, plan);
+    for (uint32_t s = 0; s < session->stage_count && status == LSPO_OK; s++)
+        status = lspo_session_make_parts(session, &session->stages[s]);
+    return status;
 }
 
 static lspo_status_t make_device_state(lspo_session_t *session, uint32_t s)
 {
     lspo_session_stage_t *stage = &session->stages[s];
-    lspo_status_t status = lspo_session_take_codes(session, stage);
+    lspo_status_t status = lspo_session_make_parts(session, stage);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_take_codes(session, stage);
     if (status != LSPO_OK)
         return status;
     if (!stage->swapped)
@@ -325,6 +331,8 @@ static void release_dynamic(lspo_session_t *session)
         lspo_session_give_back(session, &stage->output);
         lspo_session_give_back(session, &stage->saved);
         lspo_session_give_back(session, &stage->sending);
+        for (uint32_t part = 0; stage->parts && part < 2 * stage->part_count; part++)
+            lspo_session_give_back(session, &stage->parts[part]);
         for (int parity = 0; parity < 2; parity++) {
             lspo_session_give_back(session, &stage->staging[parity]);
             lspo_session_give_back(session, &stage->gradient[parity]);
@@ -352,6 +360,7 @@ static void release_stages(lspo_session_t *session)
             lspo_device_host_free(session->device, stage->outgoing[slot]);
         }
         lspo_device_host_free(session->device, stage->home);
+        free(stage->parts);
     }
     if (session->method->release)
         session->method->release(session);

@@ -2,12 +2,14 @@
 #ifndef LSPO_REAL_SESSION_STATE_H
 #define LSPO_REAL_SESSION_STATE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/workers.h"
 #include "kernels/adam.h"
+#include "plan/chunks.h"
 #include "real/session/method.h"
 #include "real/session/session.h"
 #include "real/transformer/transformer.h"
@@ -15,6 +17,7 @@
 /* Elements that the CPU optimizer processes at a time: gradient, moments and weights of such a block fit in a core's L2
  * cache while they are unpacked, updated and packed. */
 enum { LSPO_UPDATE_BLOCK = 16384 };
+static_assert(LSPO_CHUNK_GRAIN % LSPO_UPDATE_BLOCK == 0, "a part of a message has whole blocks");
 
 typedef struct {
     lspo_stage_t shape;
@@ -41,6 +44,8 @@ typedef struct {
     void *packed[2];  /* in the link's format, if different                             */
     void *sending;    /* the message made by COMPRESS; NULL: the gradient */
     void *staging[2]; /* results of H2D                                                 */
+    void **parts;     /* owned: [parity][part], in place of `staging` where parts are applied; NULL: none */
+    uint32_t part_count;
 
     /* On the host: `slots` landing buffers, and as many outgoing ones if `returned` itself cannot be sent. */
     void *landing[2];
@@ -299,6 +304,16 @@ void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *op);
 
 /* ---- link.c: D2H and H2D of messages; APPLY of new parameters, which overwrite the weights ---- */
+
+/* The part of its stage's message that D2H, UPD or H2D has. */
+typedef struct {
+    size_t first, count; /* elements */
+    bool is_last;
+} lspo_session_part_t;
+lspo_session_part_t lspo_session_part(const lspo_session_t *session, const lspo_op_t *op);
+/* Make room for the addresses of a stage's parts, if its messages have parts that are applied as they come in this
+ * plan. Nothing of the plan before is on its way. */
+lspo_status_t lspo_session_make_parts(lspo_session_t *session, lspo_session_stage_t *stage);
 
 lspo_status_t lspo_session_send(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_return(lspo_session_t *session, const lspo_op_t *op);

@@ -1,5 +1,6 @@
-/* --native-layers: timelines, traffic and memory of plans of which some layers are native, worked out by hand; see
- * tests/timeline.h.  Layer 0 is the embedding, which is not trained there, so 2 native layers are block 1. */
+/* Timelines, traffic and memory of hybrid plans, worked out by hand; see tests/timeline.h.  --native-layers: layer 0 is
+ * the embedding, which is not trained there, so 2 native layers are block 1.  --chunk-bytes: two blocks of 3 parts. */
+#include "plan/chunks.h"
 #include "tests/timeline.h"
 
 static const char *const policies[] = {"zero", "zero-delayed", "zero-layerwise", "backward-update", "lsp", "lsp-paper"};
@@ -190,4 +191,139 @@ Test(native_layers, checks_of_projectors)
         cr_expect_eq(sends, shape ? 2u : 4u);
         lspo_plan_destroy(p);
     }
+}
+
+/* ---- --chunk-bytes ---- */
+
+static lspo_plan_t *build_chunks(const char *name, uint32_t width, double bytes)
+{
+    lspo_model_t model = three_blocks();
+    lspo_workload_t w = small_workload(2);
+    const lspo_policy_t *policy = NULL;
+    lspo_plan_t *plan = NULL;
+    model.block_count = 2;
+    model.width = width;
+    model.mlp_width = 4 * width;
+    cr_assert_eq(lspo_policy_find(name, &policy), LSPO_OK);
+    own_value(policy, &w, "chunk-bytes", bytes);
+    cr_assert_eq(lspo_plan_build(&model, &w, policy, &plan), LSPO_OK);
+    return plan;
+}
+
+/* 12 x 64^2 weights in fp32 are 3 parts of 64 KiB. */
+enum { PARTS = 3, WIDTH = 64, PART_BYTES = 64 * 1024 };
+
+/* Of a part. */
+static const durations_t of_parts = {.ns = {[LSPO_OP_FWD] = 2,
+                                            [LSPO_OP_BWD] = 4,
+                                            [LSPO_OP_D2H] = 1,
+                                            [LSPO_OP_UPD] = 3,
+                                            [LSPO_OP_H2D] = 1,
+                                            [LSPO_OP_APPLY] = 1}};
+
+static void expect_parts(const lspo_trace_t *t, lspo_op_kind_t kind, uint32_t layer, const uint64_t starts[PARTS])
+{
+    for (uint32_t part = 0; part < PARTS; part++)
+        expect_micro(t, kind, LSPO_VARIANT_NONE, layer, part, starts[part]);
+}
+
+/* BWD2 4-8, BWD1 8-12.  UPD2 begins with its first part, and before its last part the urgent block 1 overtakes.
+ *  FWD1 of the next step begins at 26; with whole messages (D2H1 12-15, UPD1 20-29, H2D1 29-32) it could not before
+ * 33. */
+Test(chunk_bytes, zero_layerwise)
+{
+    lspo_plan_t *p = build_chunks("zero-layerwise", WIDTH, PART_BYTES);
+    lspo_trace_t *t = play(p, &of_parts);
+    expect_parts(t, LSPO_OP_D2H, 2, (uint64_t[]){8, 9, 10});
+    expect_parts(t, LSPO_OP_D2H, 1, (uint64_t[]){12, 13, 14});
+    expect_parts(t, LSPO_OP_UPD, 2, (uint64_t[]){9, 12, 24});
+    expect_parts(t, LSPO_OP_UPD, 1, (uint64_t[]){15, 18, 21});
+    expect_parts(t, LSPO_OP_H2D, 2, (uint64_t[]){12, 15, 27});
+    expect_parts(t, LSPO_OP_H2D, 1, (uint64_t[]){18, 21, 24});
+    expect_parts(t, LSPO_OP_APPLY, 2, (uint64_t[]){13, 16, 28});
+    expect_parts(t, LSPO_OP_APPLY, 1, (uint64_t[]){19, 22, 25});
+    expect(t, LSPO_OP_FWD, 1, 1, 26, 28);
+    expect(t, LSPO_OP_FWD, 2, 1, 29, 31);
+    done(t, p);
+}
+
+/* First in, first out: nothing overtakes. */
+Test(chunk_bytes, backward_update)
+{
+    lspo_plan_t *p = build_chunks("backward-update", WIDTH, PART_BYTES);
+    lspo_trace_t *t = play(p, &of_parts);
+    expect_parts(t, LSPO_OP_UPD, 2, (uint64_t[]){9, 12, 15});
+    expect_parts(t, LSPO_OP_UPD, 1, (uint64_t[]){18, 21, 24});
+    expect_parts(t, LSPO_OP_H2D, 1, (uint64_t[]){21, 24, 27});
+    expect(t, LSPO_OP_FWD, 1, 1, 29, 31);
+    done(t, p);
+}
+
+/* No part is updated before the last has arrived, at 15; the first returns while the second is updated. */
+Test(chunk_bytes, zero)
+{
+    lspo_plan_t *p = build_chunks("zero", WIDTH, PART_BYTES);
+    lspo_trace_t *t = play(p, &of_parts);
+    expect_parts(t, LSPO_OP_UPD, 1, (uint64_t[]){15, 18, 21});
+    expect_parts(t, LSPO_OP_UPD, 2, (uint64_t[]){24, 27, 30});
+    expect_parts(t, LSPO_OP_H2D, 1, (uint64_t[]){18, 21, 24});
+    expect_parts(t, LSPO_OP_H2D, 2, (uint64_t[]){27, 30, 33});
+    expect(t, LSPO_OP_FWD, 1, 1, 35, 37);
+    done(t, p);
+}
+
+/* Two blocks of 12 x 48^2 = 27648 weights, of which a part has 16384: all of it crosses, is updated once, and at
+ * most one part of a message waits on the GPU for its APPLY. */
+Test(chunk_bytes, parts_of_unequal_size)
+{
+    enum { ELEMENTS = 27648, PART = 16384 };
+    lspo_plan_t *p = build_chunks("zero-layerwise", 48, 100000); /* 25000 elements: one grain */
+    uint64_t sent = 0, returned = 0, updated = 0, landed = 0, freed = 0;
+    for (uint32_t i = 0; i < p->op_count; i++) {
+        const lspo_op_t *op = &p->ops[i];
+        const lspo_work_t *work = &p->works[op->work];
+        if (op->kind == LSPO_OP_D2H) {
+            sent += lspo_work_link_bytes(work);
+            freed += op->gpu_free_bytes;
+            cr_expect_eq(lspo_work_link_bytes(work), 4u * (op->micro == 0 ? PART : ELEMENTS - PART));
+            cr_expect_eq(op->gpu_free_bytes, op->micro == 0 ? 0u : 4u * ELEMENTS);
+        } else if (op->kind == LSPO_OP_H2D) {
+            returned += lspo_work_link_bytes(work);
+            landed = op->gpu_alloc_bytes > landed ? op->gpu_alloc_bytes : landed;
+        } else if (op->kind == LSPO_OP_UPD) {
+            updated += work->kernels[0].elements;
+            cr_expect_eq(work->kernels[0].of_elements, (uint64_t)ELEMENTS);
+        }
+    }
+    cr_expect_eq(sent, 2u * 2 * 4 * ELEMENTS);
+    cr_expect_eq(returned, sent);
+    cr_expect_eq(freed, sent);
+    cr_expect_eq(updated, 2u * 2 * ELEMENTS);
+    cr_expect_eq(landed, 4u * PART);
+    lspo_plan_destroy(p);
+}
+
+/* Whole messages by default and where the chunk is larger; never more parts than an op can number, and no element is
+ * lost. */
+Test(chunk_bytes, counts)
+{
+    static const uint64_t sizes[] = {1, 16384, 16385, 1000000, UINT64_C(1) << 31, UINT64_C(1) << 40};
+    lspo_workload_t usual_workload = small_workload(1);
+    lspo_plan_t *whole = build("zero", &usual_workload);
+    lspo_plan_t *p = build_chunks("zero", WIDTH, 1);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint32_t count = lspo_chunk_count(p, sizes[i]);
+        uint64_t first = 0, at = 0;
+        cr_expect_eq(lspo_chunk_count(whole, sizes[i]), 1u);
+        cr_expect(count >= 1 && count <= LSPO_CHUNKS_MAX, "%u parts", count);
+        for (uint32_t part = 0; part < count; part++) {
+            uint64_t elements = lspo_chunk_elements(p, sizes[i], part, &first);
+            cr_assert(first == at && elements > 0 && (first % LSPO_CHUNK_GRAIN == 0));
+            at += elements;
+        }
+        cr_expect_eq(at, sizes[i]);
+    }
+    cr_expect_eq(lspo_chunk_count(p, 16385), 2u);
+    lspo_plan_destroy(p);
+    lspo_plan_destroy(whole);
 }

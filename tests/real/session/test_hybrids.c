@@ -1,5 +1,6 @@
-/* --native-layers on the host: policies with exact semantics train as native, bit for bit, for every number of native
- * layers; lsp does so with all; and the memory is that of the plan. */
+/* Hybrids on the host: with --native-layers, policies with exact semantics train as native, bit for bit, for every
+ * number of native layers, and lsp does so with all; with --chunk-bytes every policy trains as without; and the
+ * memory is that of the plan. */
 #include "tests/session_fixture.h"
 
 enum { LAYERS = BLOCKS + 2, VARIANTS = 16 };
@@ -153,4 +154,125 @@ Test(native_layers, another_number_cannot_continue)
     cr_assert_eq(lspo_session_continue(training.session, plan), LSPO_ERR_INPUT);
     lspo_plan_destroy(plan);
     training_end(&training);
+}
+
+/* ---- --chunk-bytes ---- */
+
+static const char *const sending[] = {"zero", "zero-layerwise", "backward-update", "zero-delayed", "lsp", "lsp-paper"};
+enum { SENDING = sizeof sending / sizeof sending[0] };
+
+/* Blocks of 32768 weights: two parts. */
+static void widen(void)
+{
+    width_factor = 2;
+}
+
+static void narrow(void)
+{
+    width_factor = 1;
+}
+
+static void set_chunk(const char *policy_name, double bytes, lspo_workload_t *workload)
+{
+    const lspo_policy_t *policy = NULL;
+    cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
+    own_value(policy, workload, "chunk-bytes", bytes);
+}
+
+static uint32_t parts_of(const char *policy, const lspo_workload_t *workload)
+{
+    lspo_plan_t *plan = make_plan(policy, workload);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        if (plan->ops[i].kind == LSPO_OP_UPD && plan->ops[i].micro > most)
+            most = plan->ops[i].micro;
+    lspo_plan_destroy(plan);
+    return most + 1;
+}
+
+Test(chunk_bytes, equal_whole_messages_bit_for_bit, .init = widen, .fini = narrow)
+{
+    for (int variant = 0; variant < VARIANTS; variant += 3)
+        for (int i = 0; i < SENDING; i++) {
+            lspo_workload_t workload = workload_of(variant);
+            outcome_t whole, parts;
+            char what[96];
+            workload.iterations = 4;
+            workload.transfer = variant & 1 ? LSPO_BF16 : LSPO_FP32;
+            lspo_lsp_values_edit(&workload)->subspace = 100;
+            train(sending[i], &workload, &whole);
+            set_chunk(sending[i], 1024, &workload);
+            train(sending[i], &workload, &parts);
+            snprintf(what, sizeof what, "%s, variant %d", sending[i], variant);
+            assert_identical(what, &workload, &whole, &parts);
+            outcome_release(&parts);
+            outcome_release(&whole);
+        }
+}
+
+/* In 8 bits parts begin with blocks of moments, and rounded masters with their random numbers; bases are not cut. */
+Test(chunk_bytes, equal_whole_messages_in_every_format, .init = widen, .fini = narrow)
+{
+    static const struct {
+        const char *policy, *key;
+        double value;
+    } cases[] = {{"zero", "optimizer-state", LSPO_OPTIMIZER_STATE_BF16},
+                 {"zero", "optimizer-state", LSPO_OPTIMIZER_STATE_8BIT},
+                 {"zero", "adam-basis", LSPO_ADAM_BASIS_EIGEN},
+                 {"lsp", "adam-basis", LSPO_ADAM_BASIS_EIGEN}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const lspo_policy_t *policy = NULL;
+        lspo_workload_t workload = workload_of(2);
+        outcome_t whole, parts;
+        workload.iterations = 4;
+        cr_assert_eq(lspo_policy_find(cases[i].policy, &policy), LSPO_OK);
+        own_value(policy, &workload, cases[i].key, cases[i].value);
+        lspo_lsp_values_edit(&workload)->subspace = 100;
+        train(policy->name, &workload, &whole);
+        set_chunk(policy->name, 1024, &workload);
+        cr_expect_gt(parts_of(policy->name, &workload), 1u); /* in bases of the embedding */
+        train(policy->name, &workload, &parts);
+        assert_identical(cases[i].key, &workload, &whole, &parts);
+        outcome_release(&parts);
+        outcome_release(&whole);
+    }
+}
+
+Test(chunk_bytes, take_the_memory_of_the_plan, .init = widen, .fini = narrow)
+{
+    for (int variant = 0; variant < VARIANTS; variant += 5)
+        for (int i = 0; i < 5; i++) {
+            lspo_workload_t workload = workload_of(variant);
+            workload.iterations = 4;
+            workload.transfer = variant & 1 ? LSPO_BF16 : LSPO_FP32;
+            lspo_lsp_values_edit(&workload)->subspace = 100;
+            set_chunk(sending[i], 1024, &workload);
+            set_native(sending[i], variant & 4 ? 2 : 0, &workload);
+            cr_assert_gt(parts_of(sending[i], &workload), 1u);
+            assert_planned_memory(sending[i], &workload);
+        }
+}
+
+/* The parts are no part of a training's state: another size continues it. */
+Test(chunk_bytes, another_size_continues, .init = widen, .fini = narrow)
+{
+    lspo_workload_t workload = segment_workload(), rest;
+    training_t whole, parts;
+    double expected[STEPS], first[STEPS], last[STEPS];
+    workload.iterations = 6;
+    training_begin("zero-layerwise", &workload, &whole);
+    training_run(&whole, expected);
+    rest = workload;
+    workload.iterations = rest.first_step = 3;
+    rest.iterations = 3;
+    set_chunk("zero-layerwise", 1024, &rest);
+    training_begin("zero-layerwise", &workload, &parts);
+    training_run(&parts, first);
+    training_continue(&parts, "zero-layerwise", &rest);
+    training_run(&parts, last);
+    for (uint32_t i = 0; i < 6; i++)
+        cr_assert_eq(i < 3 ? first[i] : last[i - 3], expected[i], "step %u", i);
+    assert_equal_weights("in parts", "zero-layerwise", &whole, &parts);
+    training_end(&parts);
+    training_end(&whole);
 }

@@ -1,0 +1,38 @@
+/* chunks.c - see chunks.h. */
+#include "plan/chunks.h"
+
+#include "plan/policies/shared.h"
+#include "plan/policy.h"
+
+static uint64_t grains(uint64_t elements)
+{
+    return elements < LSPO_CHUNK_GRAIN ? LSPO_CHUNK_GRAIN : elements / LSPO_CHUNK_GRAIN * LSPO_CHUNK_GRAIN;
+}
+
+/* C; 0: whole messages. */
+static uint64_t chunk_of(const lspo_plan_t *plan, uint64_t message_elements)
+{
+    const double *bytes = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_chunk_bytes);
+    if (bytes == NULL || !(*bytes > 0))
+        return 0;
+    uint64_t elements = grains((uint64_t)(*bytes / (double)lspo_precision_bytes(plan->workload.transfer)));
+    uint64_t least = grains(message_elements / LSPO_CHUNKS_MAX + LSPO_CHUNK_GRAIN);
+    return message_elements / elements < LSPO_CHUNKS_MAX ? elements : least;
+}
+
+uint32_t lspo_chunk_count(const lspo_plan_t *plan, uint64_t elements)
+{
+    const uint64_t chunk = chunk_of(plan, elements);
+    return chunk == 0 || elements == 0 ? 1 : (uint32_t)((elements + chunk - 1) / chunk);
+}
+
+uint64_t lspo_chunk_elements(const lspo_plan_t *plan, uint64_t elements, uint32_t part, uint64_t *first_out)
+{
+    const uint64_t chunk = chunk_of(plan, elements);
+    if (lspo_chunk_count(plan, elements) == 1) {
+        *first_out = 0;
+        return elements;
+    }
+    *first_out = chunk * part;
+    return elements - *first_out < chunk ? elements - *first_out : chunk;
+}
