@@ -106,12 +106,16 @@ lspo_status_t lspo_workers_create(uint32_t count, const int *cpus, lspo_workers_
     return LSPO_OK;
 }
 
-lspo_workers_t *lspo_workers_of_process(void)
+uint32_t lspo_workers_cpus(void)
 {
     cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+}
+
+lspo_workers_t *lspo_workers_of_process(void)
+{
     lspo_workers_t *workers = NULL;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        lspo_workers_create((uint32_t)CPU_COUNT(&set), NULL, &workers);
+    lspo_workers_create(lspo_workers_cpus(), NULL, &workers);
     return workers;
 }
 

@@ -21,6 +21,8 @@ typedef void (*lspo_workers_function_t)(void *context, uint32_t worker, size_t i
  * which each is bound, `count` numbers, of which the caller's own, the first, is ignored.  LSPO_ERR_INPUT if `count` is
  * 0, LSPO_ERR_MEMORY if a thread cannot be started.  Do not destroy the pool during a run. */
 lspo_status_t lspo_workers_create(uint32_t count, const int *cpus, lspo_workers_t **workers_out);
+/* How many CPUs the process may use; 1 if that is not known. */
+uint32_t lspo_workers_cpus(void);
 /* One worker per CPU that the process may use; NULL, the calling thread alone, if that fails. */
 lspo_workers_t *lspo_workers_of_process(void);
 void lspo_workers_destroy(lspo_workers_t *workers);

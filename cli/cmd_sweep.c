@@ -22,6 +22,7 @@
 #include "sweep/database.h"
 #include "sweep/output.h"
 #include "sweep/play.h"
+#include "sweep/processes.h"
 #include "sweep/ranks.h"
 #include "validate/grid_cells.h"
 
@@ -32,7 +33,7 @@ static const char *const format_names[] = {"csv", "jsonl", NULL};
 
 typedef struct {
     const char *output, *columns, *explain, *shard_text, *machine, *device, *plot;
-    uint32_t jobs; /* 0: a thread per CPU */
+    uint32_t jobs; /* 0: one per CPU */
     int format;    /* -1: by the name of the output */
     bool resume, run;
     uint32_t shard, shard_count; /* from 0 */
@@ -53,7 +54,7 @@ static const lspo_arg_t sweep_args[] = {
     {.name = "jobs",
      .letter = 'j',
      .value = "N",
-     .help = "threads (one per CPU)",
+     .help = "processes that predict, of --explain threads (one per CPU)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = 4096,
@@ -258,9 +259,15 @@ static lspo_status_t open_journal(sweep_t *sweep)
     return status;
 }
 
+/* Predictions are made in processes of their own; measurements are anyway, and a rank is one. */
+static bool plays_apart(const sweep_t *sweep)
+{
+    return !sweep->request->run && sweep->ranks.size == 1 && sweep->request->explain == NULL;
+}
+
 static lspo_status_t start_workers(sweep_t *sweep)
 {
-    if (sweep->request->run || (sweep->request->jobs == 0 && sweep->ranks.size > 1))
+    if (plays_apart(sweep) || sweep->request->run || (sweep->request->jobs == 0 && sweep->ranks.size > 1))
         return LSPO_OK;
     if (sweep->request->jobs == 0) {
         sweep->workers = lspo_workers_of_process();
@@ -340,12 +347,17 @@ static lspo_status_t play(sweep_t *sweep)
                                        .shard = sweep->request->shard,
                                        .shard_count = sweep->request->shard_count,
                                        .row = lspo_sweep_cells_row,
+                                       .crash_row = lspo_sweep_cells_crash_row,
                                        .row_context = sweep->cells,
                                        .stop = sweep->stop,
                                        .progress = show_progress,
                                        .progress_context = &view};
     lspo_progress_start(&view.line);
-    lspo_status_t status = sweep->ranks.size > 1 ? lspo_ranks_play(&sweep->ranks, &options) : lspo_sweep_play(&options);
+    lspo_status_t status;
+    if (plays_apart(sweep))
+        status = lspo_processes_play(sweep->request->jobs > 0 ? sweep->request->jobs : lspo_workers_cpus(), &options);
+    else
+        status = sweep->ranks.size > 1 ? lspo_ranks_play(&sweep->ranks, &options) : lspo_sweep_play(&options);
     lspo_progress_end(&view.line);
     if (status == LSPO_ERR_INTERRUPTED && sweep->journal != NULL)
         fprintf(stderr, "Interrupted; %" PRIu64 " rows are in %s. To continue: --resume\n",
@@ -510,7 +522,7 @@ const lspo_command_t lspo_command_sweep = {
     .about = "Predict every cell of a grid and write one row per cell, with the fields of `lspo sim`. An axis of the "
              "grid may be any option of `lspo sim`, field of the machine or field of the model. Rows are kept in "
              "FILE.part as they come; FILE is written at the end, in the order of the cells, and is the same for any "
-             "number of threads, interruptions and shards. Ctrl-C keeps what is done (exit status 130), and --resume "
+             "number of processes, interruptions and shards. Ctrl-C keeps what is done (exit status 130), and --resume "
              "continues; so it does after a kill. What is wrong with a cell is in the column error, and no reason to "
              "stop.\n\n"
              "`lspo sweep merge -o FILE` puts the shards of FILE together, which --shard has written on one machine or "

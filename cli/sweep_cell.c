@@ -472,6 +472,20 @@ cleanup:
     return status;
 }
 
+lspo_status_t lspo_sweep_cells_crash_row(void *context, const lspo_sweep_cell_t *cell, int signal, lspo_row_t *row_out)
+{
+    lspo_sweep_cells_t *cells = context;
+    worker_t *worker = cells->workers[0];
+    lspo_sweep_measured_clear(&worker->row.measured);
+    lspo_messages_keep(worker->error, sizeof worker->error);
+    (void)lspo_sweep_ask(cell, device_of(cells), &worker->ask);
+    lspo_messages_keep(NULL, 0);
+    snprintf(worker->error, sizeof worker->error, "its prediction ended by signal %d (%s)", signal, strsignal(signal));
+    clear_result(worker, cell);
+    name_cell(cells, cell, worker);
+    return write_row(cells, worker, row_out);
+}
+
 lspo_status_t lspo_sweep_cells_key(lspo_sweep_cells_t *cells, uint32_t index, const lspo_sweep_cell_t *cell,
                                    uint64_t *key_out, const char **flags_out)
 {

@@ -42,6 +42,9 @@ const char *lspo_sweep_cells_names(const lspo_sweep_cells_t *cells);
 /* The row of a cell: lspo_sweep_cell_row_t of sweep/play.h, `context` is the lspo_sweep_cells_t. */
 lspo_status_t lspo_sweep_cells_row(void *context, uint32_t worker, const lspo_sweep_cell_t *cell, lspo_row_t *row_out);
 
+/* The row of a cell whose prediction has crashed: lspo_sweep_crash_row_t. */
+lspo_status_t lspo_sweep_cells_crash_row(void *context, const lspo_sweep_cell_t *cell, int signal, lspo_row_t *row_out);
+
 /* The key of a cell and its flags, without predicting it; *key_out 0: a constraint leaves it out, or it is wrong. */
 lspo_status_t lspo_sweep_cells_key(lspo_sweep_cells_t *cells, uint32_t worker, const lspo_sweep_cell_t *cell,
                                    uint64_t *key_out, const char **flags_out);

@@ -16,12 +16,17 @@
 typedef lspo_status_t (*lspo_sweep_cell_row_t)(void *context, uint32_t worker, const lspo_sweep_cell_t *cell,
                                                lspo_row_t *row_out);
 
+/* The row of a cell at which a process ended by a signal. */
+typedef lspo_status_t (*lspo_sweep_crash_row_t)(void *context, const lspo_sweep_cell_t *cell, int signal,
+                                                lspo_row_t *row_out);
+
 typedef struct {
     const lspo_sweep_grid_t *grid;
     lspo_journal_t *journal;
     lspo_workers_t *workers;     /* NULL: the calling thread */
     uint32_t shard, shard_count; /* cells whose number leaves `shard` when divided by shard_count */
     lspo_sweep_cell_row_t row;
+    lspo_sweep_crash_row_t crash_row; /* for lspo_processes_play() */
     void *row_context;
     const atomic_int *stop;
     /* Called now and then by the calling thread: cells done, of how many, and how many were done before. */

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "sweep/chunk.h"
 
-/* A chunk takes some tens of milliseconds, and its rows are some tens of kilobytes. */
-enum { CHUNK_CELLS = 64, PAUSE_NS = 200000 };
+enum { PAUSE_NS = 200000 };
 
 static const char plugin_name[] = "liblspo-mpi.so";
 
@@ -119,61 +119,24 @@ static lspo_status_t receive(const lspo_ranks_t *ranks, const atomic_int *stop, 
 
 /* ---- rank 0 ---- */
 
-typedef struct {
-    const lspo_sweep_play_t *play;
-    uint64_t next, count, done, before; /* places in the shard */
-} master_t;
-
-/* The next cells that the journal does not have. */
-static int next_chunk(master_t *master, uint64_t cells[CHUNK_CELLS])
-{
-    const lspo_sweep_play_t *play = master->play;
-    int count = 0;
-    for (; count < CHUNK_CELLS && master->next < master->count; master->next++) {
-        uint64_t cell = play->shard + master->next * play->shard_count;
-        if (!lspo_journal_has(play->journal, cell))
-            cells[count++] = cell;
-    }
-    master->done = master->next;
-    return count;
-}
-
-static lspo_status_t keep_rows(const lspo_sweep_play_t *play, const lspo_buffer_t *message)
-{
-    lspo_status_t status = LSPO_OK;
-    const char *end = message->text + message->bytes;
-    for (const char *line = message->text; status == LSPO_OK && line < end;) {
-        const char *stop = memchr(line, '\n', (size_t)(end - line));
-        uint64_t cell = 0;
-        const lspo_row_t row = stop != NULL ? lspo_row_of_line(line, (size_t)(stop - line), &cell) : (lspo_row_t){0};
-        if (row.text == NULL || cell >= play->grid->cell_count)
-            return lspo_error(LSPO_ERR_INTERNAL, "a rank has sent rows that are none");
-        status = lspo_journal_append(play->journal, cell, &row);
-        line = stop + 1;
-    }
-    return status;
-}
-
 static lspo_status_t lead(const lspo_ranks_t *ranks, const lspo_sweep_play_t *play)
 {
-    uint64_t cells = play->grid->cell_count, chunk[CHUNK_CELLS];
-    master_t master = {.play = play,
-                       .count = cells > play->shard ? (cells - play->shard - 1) / play->shard_count + 1 : 0,
-                       .before = lspo_journal_rows(play->journal)};
+    uint64_t chunk[LSPO_CHUNK_CELLS], before = lspo_journal_rows(play->journal);
+    lspo_chunks_t chunks = lspo_chunks_of(play);
     lspo_buffer_t message = {0};
     lspo_status_t status = LSPO_OK;
     for (int working = ranks->size - 1; status == LSPO_OK && working > 0;) {
         int from;
         status = receive(ranks, play->stop, &message, &from);
         if (status == LSPO_OK)
-            status = keep_rows(play, &message);
+            status = lspo_chunk_keep(play, message.text, message.bytes);
         if (status != LSPO_OK)
             break;
-        int count = next_chunk(&master, chunk);
+        int count = lspo_chunks_next(&chunks, LSPO_CHUNK_CELLS, chunk);
         if (ranks->mpi->send(chunk, count * (int)sizeof chunk[0], from) != 0)
             status = failed();
         working -= count == 0;
-        play->progress(play->progress_context, master.done, master.count, master.before);
+        play->progress(play->progress_context, chunks.next, chunks.count, before);
     }
     free(message.text);
     lspo_status_t flushed = lspo_journal_flush(play->journal);
@@ -190,15 +153,6 @@ typedef struct {
     lspo_status_t status; /* the first error */
 } chunk_t;
 
-static lspo_status_t add_row(chunk_t *chunk, uint64_t cell, const lspo_row_t *row)
-{
-    char prefix[LSPO_ROW_PREFIX_BYTES];
-    lspo_status_t status = lspo_buffer_append(&chunk->rows, prefix, lspo_row_prefix(cell, row, prefix));
-    if (status == LSPO_OK)
-        status = lspo_buffer_append(&chunk->rows, row->text, row->bytes);
-    return status == LSPO_OK ? lspo_buffer_append(&chunk->rows, "\n", 1) : status;
-}
-
 static void play_item(void *context, uint32_t worker, size_t item)
 {
     chunk_t *chunk = context;
@@ -210,7 +164,7 @@ static void play_item(void *context, uint32_t worker, size_t item)
     lspo_status_t status = play->row(play->row_context, worker, &cell, &row);
     pthread_mutex_lock(&chunk->lock);
     if (status == LSPO_OK && row.text != NULL)
-        status = add_row(chunk, chunk->cells[item], &row);
+        status = lspo_chunk_add(&chunk->rows, chunk->cells[item], &row);
     if (chunk->status == LSPO_OK)
         chunk->status = status;
     pthread_mutex_unlock(&chunk->lock);

@@ -90,7 +90,7 @@ done
 check "no such column" 2 "$(status_of "$program" sweep grid.ini -o x.csv --columns cell,slowdwn)"
 check "nearest column" 1 "$(grep -c "slowdown" messages)"
 
-# The same file for any number of threads and shards; compressed and as JSON, the same rows.
+# The same file for any number of processes and shards; compressed and as JSON, the same rows.
 "$program" sweep grid.ini -o two.csv -j 2 > /dev/null 2>&1
 check "two threads" "" "$(cmp rows.csv two.csv 2>&1)"
 for shard in 1 2 3; do "$program" sweep grid.ini -o parts.csv --shard $shard/3 > /dev/null 2>&1; done
@@ -181,6 +181,22 @@ if command -v gnuplot > /dev/null; then
     done
     check "nothing is begun" "" "$(ls early.csv* 2> /dev/null || true)"
 fi
+
+# A prediction that crashes is a row with an error.  Each process has one of these cells for a second.
+printf '%s\n' '[all]' 'model = llama-7b' 'machine = paper-workstation' 'policy = zero zero-layerwise' \
+    'iterations = 3000' > slow.ini
+"$program" sweep slow.ini -o slow.csv -j 1 > /dev/null 2>&1 &
+pid=$!
+for _ in $(seq 400); do
+    child=$(cat /proc/$pid/task/$pid/children 2> /dev/null || true)
+    [ -z "$child" ] || { kill -SEGV ${child% }; break; }
+    sleep 0.01
+done
+wait $pid && code=0 || code=$?
+check "predicted, whatever becomes of a cell" 0 "$code"
+check "the crash of a prediction" "its prediction ended by signal 11" \
+    "$(column slow.csv error | head -n 1 | sed 's/ (.*//')"
+check "the other cells" 1 "$(column slow.csv iteration_s | grep -c .)"
 
 # Measured beside simulated.  A cell that does not fit its cap, and one whose run crashes, are rows with an error.
 cat > measured.ini <<'GRID'
