@@ -135,16 +135,17 @@ static void close_child(child_t *child)
     child->to = child->from = -1;
 }
 
-/* The pipes of other children are closed in a new one, which would keep them open. */
-static lspo_status_t start_child(parent_t *parent, child_t *child)
+/* False: there is no room for another process.  The pipes of other children are closed in a new one, which would keep
+ * them open. */
+static bool start_child(parent_t *parent, child_t *child)
 {
     int down[2], up[2];
     if (pipe(down) != 0)
-        return lspo_no_memory("a pipe: %s", strerror(errno));
+        return false;
     if (pipe(up) != 0) {
         close(down[0]);
         close(down[1]);
-        return lspo_no_memory("a pipe: %s", strerror(errno));
+        return false;
     }
     fflush(NULL);
     pid_t pid = fork();
@@ -162,10 +163,9 @@ static lspo_status_t start_child(parent_t *parent, child_t *child)
     child->from = up[0];
     child->busy = false;
     child->lines.bytes = 0;
-    if (pid > 0)
-        return LSPO_OK;
-    close_child(child);
-    return lspo_no_memory("a process: %s", strerror(errno));
+    if (pid < 0)
+        close_child(child);
+    return pid > 0;
 }
 
 static void stop_with(parent_t *parent, lspo_status_t status)
@@ -250,8 +250,8 @@ static void bury(parent_t *parent, child_t *child)
     for (uint32_t i = 0; child->chunk.count > 1 && i < child->chunk.count; i++)
         if (!lspo_journal_has(parent->play->journal, child->chunk.cells[i]))
             parent->again[parent->again_count++] = child->chunk.cells[i];
-    if (status == LSPO_OK)
-        status = start_child(parent, child);
+    if (status == LSPO_OK && !start_child(parent, child))
+        status = lspo_no_memory("a process in place of one that crashed");
     if (status != LSPO_OK)
         stop_with(parent, status);
     else
@@ -337,26 +337,38 @@ static void destroy(parent_t *parent)
         munmap(parent->stop, sizeof *parent->stop);
 }
 
+/* Returns how many there are. */
+static uint32_t start_children(parent_t *parent)
+{
+    uint32_t started = 0;
+    while (started < parent->count && start_child(parent, &parent->children[started]))
+        hand_out(parent, &parent->children[started++]);
+    return started;
+}
+
+static lspo_status_t play_apart(parent_t *parent)
+{
+    struct pollfd *polled = calloc(parent->count, sizeof *polled);
+    if (polled == NULL)
+        return lspo_no_memory("%u processes", parent->count);
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+    bool none = start_children(parent) == 0;
+    while (serve_some(parent, polled)) {
+    }
+    signal(SIGPIPE, before);
+    free(polled);
+    return none ? lspo_sweep_play(parent->play) : parent->status;
+}
+
 lspo_status_t lspo_processes_play(uint32_t count, const lspo_sweep_play_t *play)
 {
     parent_t parent = {.play = play, .chunks = lspo_chunks_of(play), .before = lspo_journal_rows(play->journal)};
-    count = count > parent.chunks.count && parent.chunks.count > 0 ? (uint32_t)parent.chunks.count : count;
-    struct pollfd *polled = calloc(count, sizeof *polled);
-    lspo_status_t status = polled != NULL ? create(count, &parent) : lspo_no_memory("%u processes", count);
-    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
-    for (uint32_t i = 0; i < count && status == LSPO_OK && parent.status == LSPO_OK; i++) {
-        status = start_child(&parent, &parent.children[i]);
-        if (status == LSPO_OK)
-            hand_out(&parent, &parent.children[i]);
-    }
-    if (status != LSPO_OK && parent.stop != NULL)
-        stop_with(&parent, status);
-    while (parent.children != NULL && serve_some(&parent, polled)) {
-    }
-    signal(SIGPIPE, before);
-    lspo_status_t flushed = lspo_journal_flush(play->journal);
-    status = status != LSPO_OK ? status : parent.status;
+    if (count > parent.chunks.count)
+        count = parent.chunks.count > 0 ? (uint32_t)parent.chunks.count : 1;
+    lspo_status_t status = create(count, &parent);
+    if (status == LSPO_OK)
+        status = play_apart(&parent);
     destroy(&parent);
-    free(polled);
+    lspo_status_t flushed = lspo_journal_flush(play->journal);
     return status != LSPO_OK ? status : flushed;
 }

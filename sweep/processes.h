@@ -13,8 +13,8 @@
 #include "base/status.h"
 #include "sweep/play.h"
 
-/* lspo_sweep_play() in `count` children, without workers.  The caller has no other threads.  LSPO_ERR_MEMORY also if a
- * child is killed or none can be started. */
+/* lspo_sweep_play() in `count` children, without workers.  The caller has no other threads.  With fewer, if there is
+ * no room for so many, and in this process if there is for none.  LSPO_ERR_MEMORY also if a child is killed. */
 lspo_status_t lspo_processes_play(uint32_t count, const lspo_sweep_play_t *play);
 
 #endif
