@@ -181,6 +181,14 @@ static void describe_too_few(const lspo_expect_t *expect, const lspo_machine_t *
              found, lspo_machine_framework(machine), expect->rows, low, high, profile_words(machine));
 }
 
+/* A band may lie beside the prediction. */
+static const char *side_words(const lspo_expect_t *expect)
+{
+    if (expect->low > 1)
+        return ", most of them longer than predicted";
+    return expect->high < 1 ? ", most of them shorter than predicted" : "";
+}
+
 void lspo_expect_describe(const lspo_expect_t *expect, const lspo_machine_t *machine, double predicted_s,
                           size_t text_bytes, char *text_out)
 {
@@ -201,9 +209,9 @@ void lspo_expect_describe(const lspo_expect_t *expect, const lspo_machine_t *mac
                      (int)lspo_expect_machine_length(machine->name), machine->name, 100 * expect->machine_error,
                      expect->machine_rows);
         snprintf(text_out, text_bytes,
-                 "Expect %s to %s: %s; framework %s, %.0f %% mean error on %" PRIu64 " published %s steps%s.", low,
+                 "Expect %s to %s: %s; framework %s, %.0f %% mean error on %" PRIu64 " published %s steps%s%s.", low,
                  high, profile_words(machine), lspo_machine_framework(machine), 100 * expect->mean_error, expect->rows,
-                 lspo_band_kind_names[expect->kind], own);
+                 lspo_band_kind_names[expect->kind], side_words(expect), own);
         return;
     case LSPO_EXPECT_KIND:
         describe_too_few(expect, machine, low, high, text_bytes, text_out);
