@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "plan/policy.h"
 #include "sim/fit.h"
+#include "sim/savers.h"
 #include "sim/trial.h"
 #include "sim/tune.h"
 
@@ -89,6 +90,60 @@ static lspo_status_t find_policy(const question_t *question, const lspo_policy_t
     return LSPO_OK;
 }
 
+typedef struct {
+    const lspo_policy_t *policy; /* NULL: none */
+    const lspo_saver_t *saver;
+    double iteration_s;
+} saving_t;
+
+/* Of the option and the policies that have it: the wanted policy if it fits, else the fastest that does. */
+static lspo_status_t try_saver(const question_t *question, const lspo_saver_t *saver, uint32_t batch, saving_t *best)
+{
+    const lspo_policy_t *wanted = question->plan->policy;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        lspo_fit_question_t asked = ask(question, lspo_policy_at(i));
+        void *slot = lspo_policy_slot(asked.policy, &asked.workload, saver->parameter);
+        lspo_fit_t fit = {0};
+        if (slot == NULL)
+            continue;
+        asked.workload.batch = batch;
+        asked.workload.checkpointing |= batch == 1;
+        lspo_parameter_store(saver->parameter, saver->value, slot);
+        lspo_status_t status = lspo_fit_try(&asked, &fit);
+        if (status != LSPO_OK)
+            return status;
+        bool is_wanted = asked.policy == wanted, has_wanted = best->policy == wanted;
+        if (fit.fits && (best->policy == NULL || is_wanted > has_wanted ||
+                         (is_wanted == has_wanted && fit.iteration_s < best->iteration_s)))
+            *best = (saving_t){asked.policy, saver, fit.iteration_s};
+    }
+    return LSPO_OK;
+}
+
+/* Where no policy fits with its numbers as they are: what fits with fewer bits, with the batch asked for or with 1.
+ * Empty if nothing does. */
+static lspo_status_t find_fewer_bits(const question_t *question, size_t text_bytes, char *text)
+{
+    const uint32_t asked = question->plan->workload.batch, batches[] = {asked, 1};
+    text[0] = '\0';
+    for (uint32_t b = 0; b < sizeof batches / sizeof batches[0]; b++) {
+        const lspo_saver_t *saver;
+        saving_t best = {0};
+        for (uint32_t i = 0; (saver = lspo_saver_at(i)) != NULL; i++) {
+            lspo_status_t status = try_saver(question, saver, batches[b], &best);
+            if (status != LSPO_OK)
+                return status;
+        }
+        if (best.policy == NULL)
+            continue;
+        snprintf(text, text_bytes, "--policy %s --%s %s%s (%s) would fit", best.policy->name,
+                 best.saver->parameter->key, best.saver->parameter->names[best.saver->value],
+                 batches[b] == asked ? "" : " --checkpointing on --batch 1", best.saver->what);
+        return LSPO_OK;
+    }
+    return LSPO_OK;
+}
+
 /* The policy that comes nearest to fitting, with a batch of 1 and checkpointing. */
 static lspo_status_t find_nearest(const question_t *question, size_t text_bytes, char *text)
 {
@@ -111,10 +166,13 @@ static lspo_status_t find_nearest(const question_t *question, size_t text_bytes,
     }
     char excess[32];
     lspo_format_quantity((double)least_bytes, LSPO_UNIT_BYTES, excess, sizeof excess);
-    if (least_bytes > 0)
+    if (least_bytes > 0) {
+        lspo_status_t status = find_fewer_bits(question, text_bytes, text);
+        if (status != LSPO_OK || text[0] != '\0')
+            return status;
         snprintf(text, text_bytes, "no policy fits at any batch size; the nearest is --policy %s --batch 1, %s short",
                  nearest->name, excess);
-    else
+    } else
         snprintf(text, text_bytes, "--policy %s (%s) --checkpointing on --batch 1 would fit", nearest->name,
                  lspo_semantics_name(nearest->semantics));
     return LSPO_OK;
