@@ -65,7 +65,7 @@ uint32_t lspo_policy_warmup(const lspo_policy_t *policy, const lspo_workload_t *
 
 uint32_t lspo_policy_iterations(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
-    enum { PERIOD_MOST = 16 };
+    enum { PERIOD_MOST = 32 };
     uint32_t least = lspo_policy_iterations_least(policy, workload), period = lspo_policy_period(policy, workload);
     uint32_t usual = lspo_policy_staleness(policy, workload) > 0 ? 16 : 8;
     if (period <= PERIOD_MOST && 2 * period > usual)
