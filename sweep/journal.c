@@ -100,7 +100,8 @@ typedef struct {
 
 static lspo_status_t fill(lines_t *lines)
 {
-    memmove(lines->buffer, lines->buffer + lines->begin, lines->filled - lines->begin);
+    if (lines->begin > 0) /* there is a buffer */
+        memmove(lines->buffer, lines->buffer + lines->begin, lines->filled - lines->begin);
     lines->filled -= lines->begin;
     lines->begin = 0;
     lspo_status_t status =
