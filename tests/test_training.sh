@@ -83,7 +83,7 @@ if ! script -qec true /dev/null >/dev/null 2>script.err </dev/null; then
     echo "skipped: progress on a terminal, since there is none to be had: $(cat script.err)"
 else
     script -qec "$progress" /dev/null >terminal.out </dev/null
-    grep -q 'step 8/16  loss [0-9.]*  held-out [0-9.]*  [0-9]* tokens/s  [0-9]* s left (predicted [0-9]* s)' \
+    grep -q 'step 8/16  loss [0-9.]*  last held-out [0-9.]*  [0-9]* tokens/s  [0-9]* s left (predicted [0-9]* s)' \
         terminal.out || fail "no progress on a terminal: $(cat -v terminal.out)"
 fi
 $progress 2>progress.err >/dev/null

@@ -113,16 +113,16 @@ Test(model, stage_names)
     cr_expect_str_eq(lspo_model_stage_name(&model, 6, name), "head");
 }
 
-Test(model, unknown_names_list_the_known, .init = cr_redirect_stderr)
+Test(model, unknown_names_say_where_the_known_are, .init = cr_redirect_stderr)
 {
     lspo_model_t model;
-    cr_expect_eq(lspo_model_find("gpt-9", &model), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_model_find("gpt2", &model), LSPO_ERR_INPUT);
     fflush(stderr);
     char text[2048] = "";
     FILE *errors = cr_get_redirected_stderr();
     cr_assert_gt(fread(text, 1, sizeof text - 1, errors), 0u);
-    cr_expect(strstr(text, "'gpt-9'") != NULL && strstr(text, "gpt2-1.3b") != NULL &&
-                  strstr(text, "roberta-base") != NULL,
+    cr_expect(strstr(text, "'gpt2' is not one of `lspo list models`") != NULL &&
+                  strstr(text, "did you mean gpt2-124m, gpt2-774m, gpt2-1.3b?") != NULL,
               "%s", text);
 }
 

@@ -302,7 +302,8 @@ Test(choose, iterations_that_policies_need)
                  {"galore", 4, 5, 0, 5, 0, 2, 10},
                  {"lsp", 4, 200, 0, 1, 0, 2, 8},
                  {"lsp-paper", 4, 200, 16, 16, 0, 2, 32},
-                 {"lsp", 4, 200, 17, 17, 0, 2, 8},
+                 {"lsp", 4, 200, 32, 32, 0, 2, 64},
+                 {"lsp", 4, 200, 33, 33, 0, 2, 8},
                  {"zenflow", UINT32_MAX, 1, 0, UINT32_MAX, UINT32_MAX - 1, UINT32_MAX, UINT32_MAX}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lspo_workload_t workload;
