@@ -5,19 +5,14 @@
 
 #include "plan/policy.h"
 
-typedef struct {
-    uint32_t count;
-    lspo_basis_matrix_t of[LSPO_BASIS_MATRICES_MAX];
-} matrices_t;
-
-static matrices_t matrices_of(const lspo_session_t *session, uint32_t s)
+lspo_basis_matrices_t lspo_eigen_matrices(const lspo_session_t *session, uint32_t s)
 {
-    matrices_t matrices = {0};
+    lspo_basis_matrices_t matrices = {0};
     matrices.count = lspo_adam_basis_matrices(session->plan->gradient_form, &session->stages[s].message, matrices.of);
     return matrices;
 }
 
-static size_t elements_of(const matrices_t *matrices)
+size_t lspo_eigen_elements(const lspo_basis_matrices_t *matrices)
 {
     size_t elements = 0;
     for (uint32_t i = 0; i < matrices->count; i++)
@@ -42,7 +37,7 @@ void lspo_eigen_describe(lspo_session_t *session)
 {
     size_t largest = 0;
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        const matrices_t matrices = matrices_of(session, s);
+        const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, s);
         for (uint32_t i = 0; bytes_of(session, s) > 0 && session->stages[s].updated_on_host && i < matrices.count;
              i++) {
             largest = matrices.of[i].rows > largest ? matrices.of[i].rows : largest;
@@ -100,8 +95,8 @@ lspo_status_t lspo_eigen_take_host_scratch(lspo_session_t *session, lspo_eigen_s
     if (status != LSPO_OK || bytes == 0 || !lspo_session_packs(session))
         return status;
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        const matrices_t matrices = matrices_of(session, s);
-        elements = elements_of(&matrices) > elements ? elements_of(&matrices) : elements;
+        const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, s);
+        elements = lspo_eigen_elements(&matrices) > elements ? lspo_eigen_elements(&matrices) : elements;
     }
     return lspo_device_host_alloc(session->device, elements * sizeof(float), (void **)&scratch->message);
 }
@@ -125,7 +120,7 @@ void lspo_eigen_give_back_scratch(lspo_session_t *session, lspo_eigen_scratch_t 
 lspo_eigen_weight_t lspo_eigen_weight(const lspo_session_t *session, uint32_t s, uint32_t i, const lspo_eigen_t *eigen,
                                       const lspo_eigen_scratch_t *scratch)
 {
-    const matrices_t matrices = matrices_of(session, s);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, s);
     float *bases = eigen->host ? eigen->host : eigen->device, *at = scratch ? scratch->memory : NULL;
     for (uint32_t k = 0; k < i; k++) {
         bases += lspo_eigen_basis_floats(matrices.of[k].rows, matrices.of[k].cols);
@@ -152,7 +147,7 @@ static void begin_side(size_t d, float *t, float *moment)
 
 void lspo_eigen_begin(const lspo_session_t *session, uint32_t s, const lspo_eigen_t *eigen)
 {
-    const matrices_t matrices = matrices_of(session, s);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, s);
     for (uint32_t i = 0; (eigen->host || eigen->device) && i < matrices.count; i++) {
         const lspo_eigen_basis_t basis = lspo_eigen_weight(session, s, i, eigen, NULL).basis;
         begin_side(basis.d_m, basis.t_m, basis.l);
@@ -182,7 +177,7 @@ static lspo_eigen_renewal_t renewal_of(const lspo_session_t *session, const lspo
 static void place_matrices(const lspo_session_t *session, uint32_t s, const lspo_eigen_t *eigen,
                            const lspo_eigen_scratch_t *scratch, const arrays_t *arrays, lspo_eigen_step_t *step)
 {
-    const matrices_t matrices = matrices_of(session, s);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, s);
     for (uint32_t i = 0; i < matrices.count; i++) {
         size_t at = matrices.of[i].offset_elements;
         step->weights[i] = lspo_eigen_weight(session, s, i, eigen, scratch);
@@ -242,7 +237,7 @@ static bool update_matrices(lspo_session_t *session, const lspo_op_t *op, const 
                             const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
-    const matrices_t matrices = matrices_of(session, op->layer);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, op->layer);
     uint32_t slot = lspo_session_slot(session, op);
     bool packs = lspo_session_packs(session);
     float *gradient = packs ? scratch->message : stage->landing[slot], *m = host->moments.memory;
@@ -253,26 +248,26 @@ static bool update_matrices(lspo_session_t *session, const lspo_op_t *op, const 
                               .scratch = session->method_scratch,
                               .scratch_bytes = session->method_scratch_count * sizeof(float)};
     if (packs)
-        convert(session, gradient, stage->landing[slot], elements_of(&matrices), false);
+        convert(session, gradient, stage->landing[slot], lspo_eigen_elements(&matrices), false);
     if (packs || host->master)
         arrays.delta = gradient;
     bool begins = step_matrices(session, op, eigen, scratch, &arrays, &step);
     if (host->master)
-        lspo_host_adam_step_along(session, op, host, arrays.delta, elements_of(&matrices));
+        lspo_host_adam_step_along(session, op, host, arrays.delta, lspo_eigen_elements(&matrices));
     else if (packs)
-        convert(session, arrays.delta, stage->outgoing[slot], elements_of(&matrices), true);
+        convert(session, arrays.delta, stage->outgoing[slot], lspo_eigen_elements(&matrices), true);
     return begins;
 }
 
 uint64_t lspo_eigen_update_host(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host,
                                 const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch, bool *begins_out)
 {
-    const matrices_t matrices = matrices_of(session, op->layer);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, op->layer);
     bool skips = lspo_session_skips_step(session, op, session->host_norms);
     uint64_t start_ns = lspo_now_ns(), took_ns;
     *begins_out = !skips && update_matrices(session, op, host, eigen, scratch);
     took_ns = lspo_now_ns() - start_ns;
-    size_t first = skips ? 0 : elements_of(&matrices); /* a skipped step may send its master */
+    size_t first = skips ? 0 : lspo_eigen_elements(&matrices); /* a skipped step may send its master */
     lspo_host_adam_update_part(session, op, host, first, host->count - first);
     return took_ns;
 }
@@ -297,7 +292,7 @@ void lspo_eigen_renew_host(lspo_session_t *session, const lspo_op_t *op, const l
 size_t lspo_eigen_update_device(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_adam_t *gpu,
                                 const lspo_eigen_t *eigen, const lspo_eigen_scratch_t *scratch)
 {
-    const matrices_t matrices = matrices_of(session, op->layer);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, op->layer);
     float *gradient = session->stages[op->layer].gradient[lspo_session_parity(session, op)], *m = gpu->moments.memory;
     const arrays_t arrays = {.gradient = gradient, .m = m, .v = m + gpu->moments.places, .delta = gradient};
     size_t floats = 0;
@@ -305,7 +300,7 @@ size_t lspo_eigen_update_device(lspo_session_t *session, const lspo_op_t *op, co
         floats += scratch_floats(&matrices.of[i]);
     lspo_eigen_step_t step = {.adam = lspo_gpu_adam_of(session, op), .scratch = (float *)scratch->memory + floats};
     step_matrices(session, op, eigen, scratch, &arrays, &step);
-    return elements_of(&matrices);
+    return lspo_eigen_elements(&matrices);
 }
 
 /* The matrices step along their directions; the rest follows in the state's order. */

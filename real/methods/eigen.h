@@ -64,4 +64,12 @@ void lspo_eigen_update_stage(lspo_session_t *session, const lspo_op_t *op, const
 void lspo_eigen_visit(const lspo_session_t *session, uint32_t stage, const lspo_eigen_t *eigen, const char *name,
                       lspo_state_walk_t *walk);
 
+/* The matrices of a stage whose moments are in bases of their own, and the number of their elements together. */
+typedef struct {
+    uint32_t count;
+    lspo_basis_matrix_t of[LSPO_BASIS_MATRICES_MAX];
+} lspo_basis_matrices_t;
+lspo_basis_matrices_t lspo_eigen_matrices(const lspo_session_t *session, uint32_t s);
+size_t lspo_eigen_elements(const lspo_basis_matrices_t *matrices);
+
 #endif

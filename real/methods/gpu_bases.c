@@ -1,26 +1,6 @@
 /* gpu_bases.c - a part of lsp: Adam's bases on the GPU; see gpu_bases.h. */
 #include "real/methods/gpu_bases.h"
 
-typedef struct {
-    uint32_t count;
-    lspo_basis_matrix_t of[LSPO_BASIS_MATRICES_MAX];
-} matrices_t;
-
-static matrices_t matrices_of(const lspo_session_t *session, uint32_t s)
-{
-    matrices_t matrices = {0};
-    matrices.count = lspo_adam_basis_matrices(session->plan->gradient_form, &session->stages[s].message, matrices.of);
-    return matrices;
-}
-
-static size_t elements_of(const matrices_t *matrices)
-{
-    size_t elements = 0;
-    for (uint32_t i = 0; i < matrices->count; i++)
-        elements += (size_t)matrices->of[i].rows * matrices->of[i].cols;
-    return elements;
-}
-
 /* ---- memory ---- */
 
 static size_t bytes_of(const lspo_session_t *session, uint32_t s)
@@ -55,10 +35,10 @@ lspo_status_t lspo_gpu_bases_take_scratch(lspo_session_t *session, lspo_gpu_base
     const lspo_plan_t *plan = session->plan;
     size_t product_bytes = 0, direction_bytes = 0;
     for (uint32_t s = 0; lspo_plan_has_bases_on_gpu(plan) && s < session->stage_count; s++) {
-        const matrices_t matrices = matrices_of(session, s);
+        const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, s);
         if (!session->stages[s].updated_on_host)
             continue;
-        size_t all_bytes = elements_of(&matrices) * session->number_bytes;
+        size_t all_bytes = lspo_eigen_elements(&matrices) * session->number_bytes;
         size_t bytes = lspo_adam_basis_turn_scratch_bytes(lspo_plan_adam_basis(plan), plan->gradient_form,
                                                           &session->stages[s].message, session->number_bytes, false);
         product_bytes = bytes > product_bytes ? bytes : product_bytes;
@@ -95,7 +75,7 @@ void lspo_gpu_bases_pack(const lspo_session_t *session, uint32_t s, const lspo_e
                          const lspo_gpu_bases_t *bases)
 {
     char *to = bases->outgoing;
-    const matrices_t matrices = matrices_of(session, s);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, s);
     for (uint32_t i = 0; to && i < matrices.count; i++) {
         const lspo_eigen_basis_t basis = lspo_eigen_weight(session, s, i, eigen, NULL).basis;
         to = pack_side(session, basis.d_m, basis.t_m, to);
@@ -128,7 +108,7 @@ typedef void turn_function_t(lspo_compute_t *c, const lspo_turn_t *turn, void *m
 static void turn_all(lspo_session_t *session, uint32_t s, const lspo_gpu_bases_t *bases,
                      const lspo_gpu_bases_scratch_t *scratch, turn_function_t *function, void *message)
 {
-    const matrices_t matrices = matrices_of(session, s);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, s);
     size_t at = 0; /* number of T's elements before the run */
     for (uint32_t i = 0, run; i < matrices.count; i += run) {
         size_t m = matrices.of[i].rows, n = matrices.of[i].cols;
@@ -150,10 +130,10 @@ void lspo_gpu_bases_turn_gradient(lspo_session_t *session, const lspo_op_t *op, 
 void *lspo_gpu_bases_turn_directions(lspo_session_t *session, const lspo_op_t *op, const lspo_gpu_bases_t *bases,
                                      const lspo_gpu_bases_scratch_t *scratch, void *message)
 {
-    const matrices_t matrices = matrices_of(session, op->layer);
+    const lspo_basis_matrices_t matrices = lspo_eigen_matrices(session, op->layer);
     void *directions = converts(session) ? scratch->directions : message;
     if (converts(session))
-        lspo_compute_convert(session->compute, elements_of(&matrices), session->link, message, session->number,
+        lspo_compute_convert(session->compute, lspo_eigen_elements(&matrices), session->link, message, session->number,
                              directions);
     turn_all(session, op->layer, bases, scratch, lspo_compute_turn_back, directions);
     return directions;
