@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/array.h"
 #include "plan/build_parts.h"
@@ -66,7 +65,7 @@ static uint32_t work_for(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant
     if (!grow(b, &plan->works, &b->work_capacity, plan->work_count, sizeof *plan->works))
         return 0;
     lspo_work_t *work = &plan->works[plan->work_count];
-    memset(work, 0, sizeof *work);
+    lspo_work_clear(work);
     lspo_build_describe(b, kind, variant, s, tail, work);
     *id = ++plan->work_count;
     return *id - 1;

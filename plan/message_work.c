@@ -21,7 +21,7 @@ static void add_gather(lspo_work_t *work, uint64_t p, uint64_t tokens, uint32_t 
 void lspo_message_work_compress(const lspo_workload_t *workload, const lspo_message_t *message, lspo_work_t *work_out)
 {
     uint64_t tokens = lspo_workload_tokens(workload), p = lspo_precision_bytes(workload->precision);
-    *work_out = (lspo_work_t){0};
+    lspo_work_clear(work_out);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *weight = &message->linear[i];
         if (weight->compressed) {
@@ -38,7 +38,7 @@ void lspo_message_work_apply_delta(const lspo_workload_t *workload, const lspo_m
     uint64_t p = lspo_precision_bytes(workload->precision);
     uint64_t sent = lspo_precision_bytes(workload->transfer);
     uint64_t dense_elements = message->rest_elements;
-    *work_out = (lspo_work_t){0};
+    lspo_work_clear(work_out);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *weight = &message->linear[i];
         double m = weight->rows, n = weight->cols;
@@ -116,7 +116,7 @@ void lspo_message_work_lowrank_compress(const lspo_workload_t *workload, const l
                                         lspo_work_t *work_out)
 {
     uint64_t p = lspo_precision_bytes(workload->precision);
-    *work_out = (lspo_work_t){0};
+    lspo_work_clear(work_out);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         if (w->compressed) {
@@ -134,7 +134,7 @@ void lspo_message_work_lowrank_apply(const lspo_workload_t *workload, const lspo
 {
     uint64_t p = lspo_precision_bytes(workload->precision);
     uint64_t dense_elements = message->rest_elements;
-    *work_out = (lspo_work_t){0};
+    lspo_work_clear(work_out);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         if (w->compressed) {
@@ -152,7 +152,7 @@ void lspo_message_work_lowrank_project(const lspo_workload_t *workload, const ls
                                        lspo_work_t *work_out)
 {
     uint64_t p = lspo_precision_bytes(workload->precision);
-    *work_out = (lspo_work_t){0};
+    lspo_work_clear(work_out);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         if (!w->compressed)
@@ -178,7 +178,7 @@ static void add_sketches(lspo_work_t *work, const lspo_projection_t *w, uint32_t
 void lspo_message_work_fit(const lspo_workload_t *workload, const lspo_message_t *message, uint32_t checks,
                            uint32_t steps, lspo_work_t *work_out)
 {
-    *work_out = (lspo_work_t){0};
+    lspo_work_clear(work_out);
     for (uint32_t i = 0; i < message->linear_count; i++) {
         const lspo_projection_t *w = &message->linear[i];
         if (!w->compressed)

@@ -18,7 +18,11 @@ const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, c
 
 const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const lspo_parameter_t *parameter)
 {
-    return lspo_policy_named_use(policy, parameter->key, strlen(parameter->key));
+    const lspo_parameters_t *own = policy->parameters;
+    for (size_t i = 0; own != NULL && i < own->count; i++)
+        if (own->uses[i].parameter == parameter || strcmp(own->uses[i].parameter->key, parameter->key) == 0)
+            return &own->uses[i];
+    return NULL;
 }
 
 const lspo_parameter_use_t *lspo_policy_colon_use(const lspo_policy_t *policy, uint32_t index)
@@ -42,31 +46,45 @@ bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word)
     return false;
 }
 
-/* Is the table that of a policy before this one? */
-static bool has_place(uint32_t policy)
+/* Tables one behind the other, in the order of policies.  Listed once: a plan asks for its parameters often. */
+enum { TABLES_MAX = 64 };
+static struct {
+    const lspo_parameters_t *table;
+    size_t offset_bytes;
+} places[TABLES_MAX];
+static size_t place_count;
+static pthread_once_t places_listed = PTHREAD_ONCE_INIT;
+
+static bool has_place(const lspo_parameters_t *table)
 {
-    for (uint32_t i = 0; i < policy; i++)
-        if (lspo_policy_at(i)->parameters == lspo_policy_at(policy)->parameters)
+    for (size_t i = 0; i < place_count; i++)
+        if (places[i].table == table)
             return true;
     return false;
 }
 
-/* Tables one behind the other, in the order of policies. */
-static size_t place_of(const lspo_parameters_t *table)
+static void list_places(void)
 {
     size_t offset_bytes = 0;
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         const lspo_parameters_t *own = lspo_policy_at(i)->parameters;
-        if (own == NULL || has_place(i))
+        if (own == NULL || has_place(own))
             continue;
-        if (own == table) {
-            assert(offset_bytes + own->block_bytes <= LSPO_VALUES_BYTES);
-            return offset_bytes;
-        }
+        assert(place_count < TABLES_MAX && offset_bytes + own->block_bytes <= LSPO_VALUES_BYTES);
+        places[place_count].table = own;
+        places[place_count++].offset_bytes = offset_bytes;
         offset_bytes += (own->block_bytes + 7) / 8 * 8;
     }
-    assert(false && "a table of a policy");
-    return 0;
+}
+
+static size_t place_of(const lspo_parameters_t *table)
+{
+    pthread_once(&places_listed, list_places);
+    size_t i = 0;
+    while (i + 1 < place_count && places[i].table != table)
+        i++;
+    assert(places[i].table == table && "a table of a policy");
+    return places[i].offset_bytes;
 }
 
 const void *lspo_values_of(const lspo_workload_t *workload, const lspo_parameters_t *table)

@@ -2,7 +2,6 @@
 #include "plan/stage_work.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "plan/family.h"
 
@@ -22,11 +21,6 @@ static lspo_stage_shape_t make_shape(const lspo_model_t *model, const lspo_workl
                                 .sequence = workload->sequence,
                                 .batch = workload->batch,
                                 .window = lspo_model_window(model, stage)};
-}
-
-static void clear(lspo_work_t *work)
-{
-    memset(work, 0, sizeof *work);
 }
 
 void lspo_work_append(lspo_work_t *work, const lspo_kernel_t *kernel)
@@ -102,7 +96,7 @@ void lspo_stage_work_forward(const lspo_model_t *model, const lspo_workload_t *w
 {
     const lspo_stage_shape_t shape = make_shape(model, workload, stage);
     const lspo_family_row_t *family = lspo_family_of(model);
-    clear(work_out);
+    lspo_work_clear(work_out);
     if (stage == 0) {
         family->embed_forward(&shape, work_out);
     } else if (stage <= model->block_count) {
@@ -116,7 +110,7 @@ void lspo_stage_work_recompute(const lspo_model_t *model, const lspo_workload_t 
                                lspo_work_t *work_out)
 {
     const lspo_stage_shape_t shape = make_shape(model, workload, stage);
-    clear(work_out);
+    lspo_work_clear(work_out);
     if (stage > 0 && stage <= model->block_count)
         lspo_family_of(model)->block_forward(&shape, true, work_out);
 }
@@ -145,7 +139,7 @@ void lspo_stage_work_backward(const lspo_model_t *model, const lspo_workload_t *
 {
     const lspo_stage_shape_t shape = make_shape(model, workload, stage);
     const lspo_family_row_t *family = lspo_family_of(model);
-    clear(work_out);
+    lspo_work_clear(work_out);
     work_out->backward = true;
     if (stage == 0) {
         if (rest_gradients)
@@ -159,7 +153,7 @@ void lspo_stage_work_backward(const lspo_model_t *model, const lspo_workload_t *
 
 void lspo_work_stream(uint64_t bytes, lspo_work_t *work_out)
 {
-    clear(work_out);
+    lspo_work_clear(work_out);
     lspo_work_add(work_out, LSPO_KERNEL_STREAM, 1, 0.0, bytes);
 }
 
@@ -171,7 +165,7 @@ void lspo_work_adam(uint64_t elements, lspo_work_t *work_out)
 void lspo_work_adam_in(lspo_optimizer_state_t state, lspo_precision_t weights, uint64_t elements, lspo_work_t *work_out)
 {
     double each_bytes = lspo_optimizer_state_traffic_bytes(state, weights);
-    clear(work_out);
+    lspo_work_clear(work_out);
     lspo_work_append(work_out, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_ADAM,
                                                 .count = 1,
                                                 .elements = elements,
@@ -183,6 +177,6 @@ void lspo_work_adam_in(lspo_optimizer_state_t state, lspo_precision_t weights, u
 
 void lspo_work_copy(uint64_t bytes, lspo_work_t *work_out)
 {
-    clear(work_out);
+    lspo_work_clear(work_out);
     lspo_work_add(work_out, LSPO_KERNEL_COPY, 1, 0.0, bytes);
 }

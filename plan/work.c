@@ -4,6 +4,12 @@
 static const char *const layout_names[LSPO_LAYOUT_COUNT] = {
     [LSPO_LAYOUT_NN] = "nn", [LSPO_LAYOUT_NT] = "nt", [LSPO_LAYOUT_TN] = "tn"};
 
+void lspo_work_clear(lspo_work_t *work)
+{
+    work->kernel_count = 0;
+    work->backward = work->writes = false;
+}
+
 double lspo_work_flop(const lspo_work_t *work)
 {
     double flop = 0.0;

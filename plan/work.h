@@ -58,6 +58,9 @@ typedef struct {
     lspo_kernel_t kernels[LSPO_WORK_KERNELS_MAX];
 } lspo_work_t;
 
+/* No kernels yet, no flags; kernels[kernel_count ..] are left as they are, and nobody reads them. */
+void lspo_work_clear(lspo_work_t *work);
+
 /* Sums over the kernels. */
 double lspo_work_flop(const lspo_work_t *work);
 /* Bytes of the COPY kernels only: what crosses the link. */

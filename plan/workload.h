@@ -45,8 +45,8 @@ typedef struct {
     bool open_end;       /* a stale policy leaves its last update to the plan that follows           */
     uint64_t seed;
     double learning_rate;
-    double loss_scale;        /* factor of the loss in backward; the update divides by it: real/session/session.h */
-    double adam_epsilon;      /* Adam's, beside the root; and under it: kernels/adam.h                            */
+    double loss_scale;   /* factor of the loss in backward; the update divides by it: real/session/session.h */
+    double adam_epsilon; /* Adam's, beside the root; and under it: kernels/adam.h                            */
     double adam_root_epsilon;
     double weight_decay;      /* decoupled (AdamW): w <- w (1 - learning_rate weight_decay) - ...          */
     bool identity_projectors; /* for tests: lsp with P = Q = I, so that d_m = m and d_n = n; default off */

@@ -33,13 +33,13 @@ inline __half __float2half_rn(float value)
     return {(uint16_t)(sign | (((unsigned)exponent + 14) * 1024 + (unsigned)nearbyint(ldexp(size, 10 - exponent))))};
 }
 
+/* The exponent and fraction in a float's place, scaled by the difference of the two biases; exact, subnormals too. */
 inline float __half2float(__half half)
 {
-    const int exponent = half.bits >> 10 & 31, fraction = half.bits & 1023;
-    const float sign = half.bits >> 15 ? -1.0f : 1.0f;
-    if (exponent == 31)
-        return fraction ? NAN : sign * INFINITY;
-    return sign * (exponent == 0 ? ldexpf((float)fraction, -24) : ldexpf((float)(fraction + 1024), exponent - 25));
+    const uint32_t size = half.bits & 0x7fff, sign = (uint32_t)half.bits >> 15 << 31;
+    if (size >= 0x7c00)
+        return size > 0x7c00 ? NAN : half.bits >> 15 ? -INFINITY : INFINITY;
+    return __uint_as_float(sign | size << 13) * 0x1p112f;
 }
 
 #endif

@@ -24,31 +24,34 @@ struct cuda_on_host_fragment_t {
     uint32_t b[2];
 };
 
-/* All of a product of the warp: A, and B by columns, from the words of all lanes, then each lane's four sums, which
- * grow in the order of the products. */
+/* A row of a product, which the compiler keeps in vector registers. */
+typedef float cuda_on_host_row_t __attribute__((vector_size(8 * sizeof(float))));
+
+/* All of a product of the warp: A, B and C from the words of all lanes, then the sums, which grow in the order of the
+ * products, back to the lanes. */
 template <typename T> void cuda_on_host_multiply(void *const *of_lanes)
 {
-    float a[16][16], b[8][16];
+    float a[16][16];
+    cuda_on_host_row_t b[16], c[16];
     for (unsigned lane = 0; lane < 32; lane++) {
         const cuda_on_host_fragment_t &own = *(const cuda_on_host_fragment_t *)of_lanes[lane];
         const unsigned g = lane / 4, t = lane % 4;
         for (unsigned i = 0; i < 2; i++) {
             for (unsigned word = 0; word < 4; word++)
                 a[g + word % 2 * 8][word / 2 * 8 + 2 * t + i] = cuda_on_host_half<T>(own.a[word], i);
-            b[g][2 * t + i] = cuda_on_host_half<T>(own.b[0], i);
-            b[g][8 + 2 * t + i] = cuda_on_host_half<T>(own.b[1], i);
+            b[2 * t + i][g] = cuda_on_host_half<T>(own.b[0], i);
+            b[8 + 2 * t + i][g] = cuda_on_host_half<T>(own.b[1], i);
+            c[g][2 * t + i] = own.c[i];
+            c[g + 8][2 * t + i] = own.c[2 + i];
         }
     }
+    for (unsigned row = 0; row < 16; row++)
+        for (unsigned k = 0; k < 16; k++)
+            c[row] += a[row][k] * b[k];
     for (unsigned lane = 0; lane < 32; lane++) {
-        float(&c)[4] = ((const cuda_on_host_fragment_t *)of_lanes[lane])->c;
-        const unsigned g = lane / 4, t = lane % 4;
-        const float *const upper = a[g], *const lower = a[g + 8], *const left = b[2 * t], *const right = b[2 * t + 1];
-        for (unsigned k = 0; k < 16; k++) {
-            c[0] += upper[k] * left[k];
-            c[1] += upper[k] * right[k];
-            c[2] += lower[k] * left[k];
-            c[3] += lower[k] * right[k];
-        }
+        float(&own)[4] = ((const cuda_on_host_fragment_t *)of_lanes[lane])->c;
+        for (unsigned i = 0; i < 4; i++)
+            own[i] = c[lane / 4 + i / 2 * 8][2 * (lane % 4) + i % 2];
     }
 }
 
