@@ -156,7 +156,7 @@ static const lspo_arg_t train_args[] = {
      TRAIN(sample_text)},
     {.name = "sample-tokens",
      .value = "N",
-     .help = "most tokens that --sample adds (32); each one computes the whole text again",
+     .help = "most tokens that --sample adds (32)",
      COUNT(sample_tokens, 1)},
     {.name = "metrics",
      .value = "FILE",

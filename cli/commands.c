@@ -14,6 +14,7 @@ const lspo_command_t *const lspo_commands[] = {
     &lspo_command_calibrate,
     &lspo_command_validate,
     &lspo_command_train,
+    &lspo_command_generate,
     &lspo_command_join,
     &lspo_command_fit,
     &lspo_command_list,

@@ -37,6 +37,7 @@ static const char models[] =
     "  pip install huggingface_hub\n"
     "  hf download openai-community/gpt2 --local-dir ./gpt2\n"
     "  lspo train --model ./gpt2 --policy lsp --data notes.txt --output run1\n"
+    "  lspo generate --model ./gpt2 --prompt \"Once upon a time\"\n"
     "\n"
     "In older versions the command is `huggingface-cli download`. Some models (Llama) require an account that has "
     "accepted their licence, and `hf auth login` first. lspo trains folders of gpt2, llama, mistral, qwen2, qwen3 and "

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/number.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -22,6 +24,9 @@ typedef struct {
 
 /* token: V x width, position: at least sequence x width, or NULL.  x_out: (batch x sequence) x width. */
 void lspo_embedding_forward(const lspo_embedding_t *embedding, const float *token, const float *position, float *x_out);
+/* The same with both tables in this format. */
+void lspo_embedding_forward_from(const lspo_embedding_t *embedding, lspo_number_t number, const void *token,
+                                 const void *position, float *x_out);
 
 /* Adds dx to the rows of token_gradient and position_gradient (shapes of token and position; the latter may be
  * NULL). */

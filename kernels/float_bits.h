@@ -27,4 +27,9 @@ LSPO_ON_BOTH LSPO_INLINE float lspo_float_of_bits(uint32_t bits)
     return value;
 }
 
+LSPO_ON_BOTH LSPO_INLINE float lspo_float_of_bf16(uint16_t half)
+{
+    return lspo_float_of_bits((uint32_t)half << 16);
+}
+
 #endif

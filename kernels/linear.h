@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "kernels/activation.h"
+#include "kernels/number.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,8 +19,9 @@ extern "C" {
 
 typedef struct {
     size_t tokens, m, n;
-    const void *w;    /* m x n          */
-    const void *bias; /* n; NULL: none  */
+    const void *w;        /* m x n          */
+    const void *bias;     /* n; NULL: none  */
+    lspo_number_t number; /* of w; only for generation (real/device/compute.h), which reads w in its own format */
 } lspo_linear_t;
 
 /* residual: tokens x n, may be out; NULL: none. */

@@ -16,11 +16,6 @@ static uint16_t bf16_from_float(float value)
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-static float float_from_bf16(uint16_t half)
-{
-    return lspo_float_of_bits((uint32_t)half << 16);
-}
-
 /* Shift right by 1 .. 31 bits, rounding to nearest, ties to even. */
 static uint32_t shift_to_even(uint32_t value, uint32_t shift)
 {
@@ -72,7 +67,7 @@ static float float_from_fp16(uint16_t half)
             out[i] = convert(in[i]);                                                                                   \
     }
 PORTABLE_PACK(pack_bf16_portable, bf16_from_float)
-PORTABLE_UNPACK(unpack_bf16_portable, float_from_bf16)
+PORTABLE_UNPACK(unpack_bf16_portable, lspo_float_of_bf16)
 PORTABLE_PACK(pack_fp16_portable, fp16_from_float)
 PORTABLE_UNPACK(unpack_fp16_portable, float_from_fp16)
 

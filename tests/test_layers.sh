@@ -19,6 +19,7 @@ allowed() {
     real/device) echo base plan plan/policies kernels real/machine ;;
     real/execute) echo base plan plan/policies traces real/machine real/device ;;
     real/transformer) echo base plan plan/policies kernels real/device ;;
+    real/generate) echo base plan plan/policies kernels real/device real/transformer ;;
     real/tokenizer) echo base ;;
     real/formats) echo base plan plan/policies kernels real/tokenizer ;;
     real/data) echo base kernels real/tokenizer ;;
@@ -27,7 +28,7 @@ allowed() {
         echo base plan plan/policies kernels real/device real/execute real/transformer real/data real/session ;;
     real/train)
         echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer \
-            real/formats real/data real/session real/methods ;;
+            real/formats real/data real/generate real/session real/methods ;;
     real/calibrate)
         echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer \
             real/train ;;
@@ -35,12 +36,12 @@ allowed() {
     validate) echo base plan plan/policies traces sim sweep real/device real/train real/calibrate ;;
     cli)
         echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats \
-            real/data real/train real/calibrate sweep validate ;;
+            real/data real/generate real/train real/calibrate sweep validate ;;
     esac
 }
 folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute
-real/transformer real/tokenizer real/formats real/data real/session real/methods real/train real/calibrate sweep
-validate cli'
+real/transformer real/generate real/tokenizer real/formats real/data real/session real/methods real/train
+real/calibrate sweep validate cli'
 
 # Print one line an offence of the tree at $1.
 offences() {

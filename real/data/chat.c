@@ -20,6 +20,7 @@ struct lspo_chat {
     const char *begin, *end; /* the texts of the tokens; of bytes "" and one zero byte */
     size_t end_bytes;
     bool bytes;
+    uint32_t answer_end;
 };
 
 /* ---- which template ---- */
@@ -129,12 +130,28 @@ static lspo_status_t check_marks(const lspo_chat_t *chat, const lspo_tokenizer_t
     return LSPO_OK;
 }
 
+/* The mark behind an answer: the end token, or the template's own, without blanks around it. */
+static uint32_t find_answer_end(const lspo_chat_t *chat, const lspo_tokenizer_t *tokenizer)
+{
+    const char *close = chat->form.turns[LSPO_ROLE_ASSISTANT].close;
+    char mark[64];
+    close += strspn(close, " \n");
+    const size_t length = strcspn(close, " \n");
+    if (!tokenizer)
+        return *close == *LSPO_CHAT_END ? 0 : LSPO_NO_TOKEN;
+    if (*close == *LSPO_CHAT_END)
+        return lspo_tokenizer_id(tokenizer, chat->end);
+    snprintf(mark, sizeof mark, "%.*s", (int)length, close);
+    return lspo_tokenizer_id(tokenizer, mark);
+}
+
 static lspo_status_t take_tokenizer(lspo_chat_t *chat, lspo_tokenizer_t *tokenizer)
 {
     chat->bytes = !tokenizer;
     chat->begin = "";
     chat->end = "";
     chat->end_bytes = 1;
+    chat->answer_end = find_answer_end(chat, NULL);
     if (!tokenizer)
         return check_marks(chat, tokenizer);
     const bool plain = strcmp(chat->form.name, "plain") == 0;
@@ -143,6 +160,7 @@ static lspo_status_t take_tokenizer(lspo_chat_t *chat, lspo_tokenizer_t *tokeniz
     chat->end =
         lspo_tokenizer_text_of(tokenizer, plain ? lspo_tokenizer_end(tokenizer) : lspo_tokenizer_eos(tokenizer));
     chat->end_bytes = strlen(chat->end);
+    chat->answer_end = find_answer_end(chat, tokenizer);
     for (size_t i = 0; i < LSPO_ROLE_COUNT; i++) {
         lspo_tokenizer_reserve(tokenizer, chat->form.turns[i].open);
         lspo_tokenizer_reserve(tokenizer, chat->form.turns[i].close);
@@ -213,6 +231,7 @@ typedef struct {
     size_t stop_count;
     const lspo_chat_message_t *messages;
     size_t count, last_question; /* index of the last message that is a question */
+    bool asks;                   /* the answer to it follows */
 } writer_t;
 
 /* Words of the template. */
@@ -430,6 +449,13 @@ static lspo_status_t put_system(writer_t *writer, const lspo_chat_message_t *sys
     return put_words(writer, turn->after);
 }
 
+/* What stands before an answer.  Blanks alone are a part of it, as templates have them with what it says. */
+static lspo_status_t put_answer_open(writer_t *writer)
+{
+    const char *open = writer->chat->form.turns[LSPO_ROLE_ASSISTANT].open;
+    return open[strspn(open, " \n")] != '\0' ? put_words(writer, open) : LSPO_OK;
+}
+
 static lspo_status_t put_chat(writer_t *writer, const lspo_chat_message_t *messages, size_t count,
                               bool *lost_system_out)
 {
@@ -445,7 +471,9 @@ static lspo_status_t put_chat(writer_t *writer, const lspo_chat_message_t *messa
     for (size_t i = first; status == LSPO_OK && i < count; i++)
         status = put_turn(writer, system && form->system_place != LSPO_SYSTEM_TURN && i == holder ? system : NULL,
                           &messages[i]);
-    return status == LSPO_OK ? put_words(writer, form->end) : status;
+    if (status != LSPO_OK)
+        return status;
+    return writer->asks ? put_answer_open(writer) : put_words(writer, form->end);
 }
 
 /* ---- tokens ---- */
@@ -476,27 +504,43 @@ static lspo_status_t encode(writer_t *writer, const lspo_encoder_t *encoder, lsp
     return take_answers(writer, out);
 }
 
+static lspo_status_t write_and_encode(const lspo_encoder_t *encoder, writer_t *writer, lspo_chat_tokens_t *out)
+{
+    const size_t count = writer->count;
+    writer->last_question = find_last_question(writer->messages, count);
+    writer->plain = calloc(2 * count + 1, sizeof *writer->plain);
+    writer->stops = calloc(2 * count + 1, sizeof *writer->stops);
+    lspo_status_t status = writer->plain && writer->stops ? LSPO_OK : lspo_no_memory("a chat of %zu messages", count);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = put_chat(writer, writer->messages, count, &out->lost_system);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = encode(writer, encoder, out);
+cleanup:
+    free(writer->text.text);
+    free(writer->stops);
+    free(writer->plain);
+    return status;
+}
+
 lspo_status_t lspo_chat_encode(lspo_chat_t *chat, const lspo_encoder_t *encoder, const lspo_chat_message_t *messages,
                                size_t count, lspo_chat_tokens_t *out)
 {
-    writer_t writer = {.chat = chat,
-                       .messages = messages,
-                       .count = count,
-                       .last_question = find_last_question(messages, count),
-                       .plain = calloc(2 * count + 1, sizeof *writer.plain),
-                       .stops = calloc(2 * count + 1, sizeof *writer.stops)};
-    lspo_status_t status = writer.plain && writer.stops ? LSPO_OK : lspo_no_memory("a chat of %zu messages", count);
-    if (status != LSPO_OK)
-        goto cleanup;
-    status = put_chat(&writer, messages, count, &out->lost_system);
-    if (status != LSPO_OK)
-        goto cleanup;
-    status = encode(&writer, encoder, out);
-cleanup:
-    free(writer.text.text);
-    free(writer.stops);
-    free(writer.plain);
-    return status;
+    writer_t writer = {.chat = chat, .messages = messages, .count = count};
+    return write_and_encode(encoder, &writer, out);
+}
+
+lspo_status_t lspo_chat_encode_question(lspo_chat_t *chat, const lspo_encoder_t *encoder,
+                                        const lspo_chat_message_t *messages, size_t count, lspo_chat_tokens_t *out)
+{
+    writer_t writer = {.chat = chat, .messages = messages, .count = count, .asks = true};
+    return write_and_encode(encoder, &writer, out);
+}
+
+uint32_t lspo_chat_answer_end(const lspo_chat_t *chat)
+{
+    return chat->answer_end;
 }
 
 void lspo_chat_tokens_release(lspo_chat_tokens_t *out)

@@ -54,6 +54,11 @@ const char *lspo_chat_refusal(const lspo_chat_t *chat, const lspo_chat_message_t
  * lspo_chat_tokens_release(). */
 lspo_status_t lspo_chat_encode(lspo_chat_t *chat, const lspo_encoder_t *encoder, const lspo_chat_message_t *messages,
                                size_t count, lspo_chat_tokens_t *out);
+/* The same of one that ends with a question, up to where its answer begins. */
+lspo_status_t lspo_chat_encode_question(lspo_chat_t *chat, const lspo_encoder_t *encoder,
+                                        const lspo_chat_message_t *messages, size_t count, lspo_chat_tokens_t *out);
+/* The token that ends an answer; LSPO_NO_TOKEN if the tokenizer lacks it. */
+uint32_t lspo_chat_answer_end(const lspo_chat_t *chat);
 void lspo_chat_tokens_release(lspo_chat_tokens_t *out);
 
 #endif

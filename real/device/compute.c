@@ -18,6 +18,21 @@ lspo_compute_t *lspo_compute_host(void)
     return &host;
 }
 
+lspo_status_t lspo_compute_create_generation(lspo_workers_t *workers, lspo_compute_t **compute_out)
+{
+    lspo_compute_t *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return lspo_no_memory("the kernels of generation");
+    *c = (lspo_compute_t){.generates = true, .workers = workers};
+    *compute_out = c;
+    return LSPO_OK;
+}
+
+bool lspo_compute_generates(const lspo_compute_t *c)
+{
+    return c->generates;
+}
+
 #if LSPO_HAVE_CUDA
 static lspo_status_t device_error(const char *what, int error)
 {
@@ -50,11 +65,13 @@ failed:
 
 void lspo_compute_destroy(lspo_compute_t *c)
 {
-    if (c == NULL || !c->is_cuda)
+    if (c == NULL || (!c->is_cuda && !c->generates))
         return;
-    lspo_memory_free_cuda(c->scratch);
-    lspo_memory_free_cuda(c->on.column_sums);
-    lspo_matmul_destroy_cuda(c->on.matmul);
+    if (c->is_cuda) {
+        lspo_memory_free_cuda(c->scratch);
+        lspo_memory_free_cuda(c->on.column_sums);
+        lspo_matmul_destroy_cuda(c->on.matmul);
+    }
     free(c);
 }
 
@@ -92,7 +109,8 @@ lspo_status_t lspo_compute_create_cuda(void *stream, void *cublas, lspo_compute_
 
 void lspo_compute_destroy(lspo_compute_t *c)
 {
-    (void)c; /* the host's */
+    if (c != NULL && c->generates)
+        free(c);
 }
 
 lspo_status_t lspo_compute_reserve(lspo_compute_t *c, size_t tokens, size_t heads)

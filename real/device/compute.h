@@ -17,12 +17,15 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/workers.h"
 #include "kernels/activation.h"
 #include "kernels/adam.h"
 #include "kernels/adapter.h"
 #include "kernels/attention.h"
+#include "kernels/cached_attention.h"
 #include "kernels/columns.h"
 #include "kernels/embedding.h"
+#include "kernels/few_rows.h"
 #include "kernels/gemm.h"
 #include "kernels/linear.h"
 #include "kernels/loss.h"
@@ -40,6 +43,11 @@ typedef struct lspo_compute lspo_compute_t;
 
 /* The kernels of the host; static, fp32, never released. */
 lspo_compute_t *lspo_compute_host(void);
+
+/* Those of the host for generation: activations are fp32, but weights and cache are read in their own formats, by these
+ * workers (NULL: by the calling thread; they must outlive it).  Only forward passes. */
+lspo_status_t lspo_compute_create_generation(lspo_workers_t *workers, lspo_compute_t **compute_out);
+bool lspo_compute_generates(const lspo_compute_t *c);
 
 /* For real/device/device_cuda.c only; others use lspo_device_compute().  Takes a cudaStream_t and a cublasHandle_t of
  * the current device, which must outlive it.  The format is fp32 until another is set.  LSPO_ERR_DEVICE, also in a
@@ -129,6 +137,15 @@ void lspo_compute_linear_gelu_forward(lspo_compute_t *c, const lspo_linear_t *la
                                       void *out);
 void lspo_compute_linear_gelu_backward(lspo_compute_t *c, const lspo_linear_t *layer, const void *dy, const void *pre,
                                        const lspo_gelu_gradients_t *gradients);
+
+/* ---- few_rows.h, embedding.h, cached_attention.h, for generation: activations and scratch are fp32 ---- */
+void lspo_compute_few_rows_product(lspo_compute_t *c, const lspo_few_rows_t *product, const float *x, float *out);
+void lspo_compute_embedding_forward_from(lspo_compute_t *c, const lspo_embedding_t *embedding, lspo_number_t number,
+                                         const void *token, const void *position, float *x_out);
+void lspo_compute_cache_append(lspo_compute_t *c, const lspo_cached_attention_t *a, const float *k, const float *v);
+/* scratch: lspo_cached_attention_scratch() floats for each of the workers. */
+void lspo_compute_cached_attention(lspo_compute_t *c, const lspo_cached_attention_t *a, const float *q, float *out,
+                                   float *scratch);
 
 /* ---- adapter.h, lowrank.h: factors, bases and scratch in the device's format ---- */
 void lspo_compute_adapter_forward(lspo_compute_t *c, const lspo_adapter_t *adapter, const void *x, void *y,

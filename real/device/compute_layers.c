@@ -137,12 +137,20 @@ void lspo_compute_gemm_tn(lspo_compute_t *c, const lspo_gemm_t *p)
 void lspo_compute_linear_forward(lspo_compute_t *c, const lspo_linear_t *layer, const void *x, const void *residual,
                                  void *out)
 {
+    if (c->generates) {
+        lspo_compute_few_rows_linear(c, layer, x, residual, out);
+        return;
+    }
     LSPO_ON(c, lspo_linear_forward(layer, x, residual, out), lspo_linear_forward_cuda(&c->on, layer, x, residual, out));
 }
 
 void lspo_compute_linear_gelu_forward(lspo_compute_t *c, const lspo_linear_t *layer, const void *x, void *pre_out,
                                       void *out)
 {
+    if (c->generates) {
+        lspo_compute_few_rows_linear_gelu(c, layer, x, pre_out, out);
+        return;
+    }
     LSPO_ON(c, lspo_linear_gelu_forward(layer, x, pre_out, out),
             lspo_linear_gelu_forward_cuda(&c->on, layer, x, pre_out, out));
 }

@@ -6,13 +6,20 @@
 #include "real/device/compute.h"
 
 struct lspo_compute {
-    bool is_cuda;
+    bool is_cuda, generates;
+    lspo_workers_t *workers; /* of generation; NULL: none */
     lspo_cuda_t on;
     void *scratch; /* device: losses of rows, their dot products in attention, parts of sums: each for one call only */
     size_t scratch_bytes;
     int error; /* the first since status was asked for */
     const char *failed;
 };
+
+/* compute_generation.c: linear layers with W in its own format. */
+void lspo_compute_few_rows_linear(lspo_compute_t *c, const lspo_linear_t *layer, const void *x, const void *residual,
+                                  void *out);
+void lspo_compute_few_rows_linear_gelu(lspo_compute_t *c, const lspo_linear_t *layer, const void *x, void *pre_out,
+                                       void *out);
 
 #if LSPO_HAVE_CUDA
 static inline void lspo_compute_note(lspo_compute_t *c, const char *call, int error)

@@ -275,6 +275,22 @@ const lspo_model_t *lspo_hf_model_shape(const lspo_hf_model_t *model)
     return &model->shape;
 }
 
+static bool all_are(const lspo_hf_model_t *model, lspo_dtype_t dtype)
+{
+    for (size_t i = 0; i < lspo_hf_tensors_count(model->tensors); i++)
+        if (!lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)) &&
+            lspo_hf_tensors_at(model->tensors, i)->dtype != dtype)
+            return false;
+    return true;
+}
+
+lspo_number_t lspo_hf_model_number(const lspo_hf_model_t *model)
+{
+    if (all_are(model, LSPO_DTYPE_BF16))
+        return LSPO_NUMBER_BF16;
+    return all_are(model, LSPO_DTYPE_F16) ? LSPO_NUMBER_FP16 : LSPO_NUMBER_FP32;
+}
+
 bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage)
 {
     return stage + 1 < lspo_model_stage_count(&model->shape) || model->has_head;

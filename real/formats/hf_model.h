@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "kernels/number.h"
 #include "plan/model.h"
 #include "real/formats/safetensors.h"
 
@@ -39,6 +40,9 @@ void lspo_hf_model_close(lspo_hf_model_t *model);
 
 /* Shapes; the name is the folder's last part. */
 const lspo_model_t *lspo_hf_model_shape(const lspo_hf_model_t *model);
+
+/* The 16-bit format in which all tensors of the model are stored, or fp32. */
+lspo_number_t lspo_hf_model_number(const lspo_hf_model_t *model);
 
 /* False for the head of a classifier if the folder has none yet: the caller then initialises it. */
 bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage);

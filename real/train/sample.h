@@ -1,8 +1,7 @@
 /* sample.h - generate tokens that continue a text with given weights.
  *
  * Greedy: each next token is the most likely one (the lowest id of equally likely ones), so the same weights give the
- * same text.  Everything is computed on the host in fp32, and the whole text again for each token (T tokens cost T^2;
- * meant for a few dozen).
+ * same text.  Everything is computed on the host in fp32, with a cache (real/generate/generator.h).
  */
 #ifndef LSPO_REAL_TRAIN_SAMPLE_H
 #define LSPO_REAL_TRAIN_SAMPLE_H

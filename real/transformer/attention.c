@@ -1,4 +1,4 @@
-/* attention.c - the shape of a transformer's attention for kernels/attention.h. */
+/* attention.c - the shape of a transformer's attention for kernels/attention.h and kernels/cached_attention.h. */
 #include "real/transformer/state.h"
 
 lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool causal, size_t q_stride, size_t kv_stride)
@@ -12,4 +12,35 @@ lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool ca
                               .kv_stride = kv_stride,
                               .causal = causal,
                               .lengths = causal ? NULL : t->lengths};
+}
+
+static void attend_to_cache(lspo_transformer_t *t, size_t q_stride, size_t kv_stride, char *s)
+{
+    const lspo_generation_pass_t *pass = &t->pass;
+    const lspo_cached_attention_t attention = {.batch = t->batch,
+                                               .queries = t->sequence,
+                                               .first = pass->first,
+                                               .capacity = pass->shape.positions,
+                                               .heads = t->heads,
+                                               .kv_heads = t->kv_heads,
+                                               .head_width = t->head_width,
+                                               .q_stride = q_stride,
+                                               .kv_stride = kv_stride,
+                                               .number = pass->shape.cache,
+                                               .k = pass->k,
+                                               .v = pass->v};
+    lspo_compute_cache_append(t->compute, &attention, lspo_floats(s, t->saved.k), lspo_floats(s, t->saved.v));
+    lspo_compute_cached_attention(t->compute, &attention, lspo_floats(s, t->saved.q), lspo_floats(s, t->saved.context),
+                                  pass->attention);
+}
+
+void lspo_transformer_attend(lspo_transformer_t *t, size_t q_stride, size_t kv_stride, char *s)
+{
+    const lspo_attention_t attention = lspo_transformer_attention(t, true, q_stride, kv_stride);
+    const lspo_attention_operands_t qkv = lspo_attention_operands(t, s);
+    if (lspo_transformer_generates(t))
+        attend_to_cache(t, q_stride, kv_stride, s);
+    else
+        lspo_compute_attention_forward(t->compute, &attention, &qkv, lspo_floats(s, t->saved.kept),
+                                       s + t->saved.context, lspo_floats(t->workspace, t->at.attention));
 }

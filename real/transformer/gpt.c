@@ -10,8 +10,13 @@ enum { TOKEN, POSITION };
 static void embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out)
 {
     const lspo_embedding_t embedding = lspo_transformer_embedding(t, tokens);
-    lspo_compute_embedding_forward(t->compute, &embedding, lspo_stage_weight(t, &t->embed, TOKEN, embed_weights),
-                                   lspo_stage_weight(t, &t->embed, POSITION, embed_weights), x_out);
+    const void *token = lspo_stage_weight(t, &t->embed, TOKEN, embed_weights);
+    const char *position = lspo_stage_weight(t, &t->embed, POSITION, embed_weights);
+    if (lspo_transformer_generates(t))
+        lspo_compute_embedding_forward_from(t->compute, &embedding, t->weight_number, token,
+                                            position + t->pass.first * t->width * t->weight_bytes, x_out);
+    else
+        lspo_compute_embedding_forward(t->compute, &embedding, token, position, x_out);
 }
 
 static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, const void *dx,
@@ -36,14 +41,11 @@ static size_t qkv_width(const lspo_transformer_t *t)
 static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s)
 {
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_attention_t attention = lspo_transformer_attention(t, true, qkv_width(t), qkv_width(t));
-    const lspo_attention_operands_t qkv = lspo_attention_operands(t, s);
     const lspo_norm_t norm1 = lspo_block_norm(t, from, NORM1_GAIN);
     lspo_compute_norm_forward(t->compute, &norm1, x_in, s + at->norm1_out, lspo_floats(s, at->mean1),
                               lspo_floats(s, at->rstd1));
     lspo_block_linear_forward(t, from, QKV, s + at->norm1_out, NULL, s + at->q);
-    lspo_compute_attention_forward(t->compute, &attention, &qkv, lspo_floats(s, at->kept), s + at->context,
-                                   lspo_floats(t->workspace, t->at.attention));
+    lspo_transformer_attend(t, qkv_width(t), qkv_width(t), s);
     lspo_block_linear_forward(t, from, ATTENTION_OUT, s + at->context, x_in, s + at->residual);
 }
 

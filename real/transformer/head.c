@@ -10,13 +10,24 @@ static uint32_t output_tensor(const lspo_transformer_t *t)
     return t->rms ? 1 : 2;
 }
 
+/* The norm's gain or bias: in generation in fp32, which is computed here. */
+static const void *vector_of(const lspo_transformer_t *t, uint32_t tensor, const void *head_weights)
+{
+    const void *stored = lspo_stage_weight(t, &t->head, tensor, head_weights);
+    if (!lspo_transformer_generates(t))
+        return stored;
+    float *vector = t->pass.vectors + tensor * t->width;
+    lspo_compute_convert(t->compute, t->width, t->weight_number, stored, LSPO_NUMBER_FP32, vector);
+    return vector;
+}
+
 static lspo_norm_t norm_of(const lspo_transformer_t *t, size_t rows, const void *head_weights)
 {
     return (lspo_norm_t){.rows = rows,
                          .width = t->width,
                          .epsilon = t->epsilon,
-                         .gain = lspo_stage_weight(t, &t->head, NORM_GAIN, head_weights),
-                         .bias = t->rms ? NULL : lspo_stage_weight(t, &t->head, NORM_BIAS, head_weights)};
+                         .gain = vector_of(t, NORM_GAIN, head_weights),
+                         .bias = t->rms ? NULL : vector_of(t, NORM_BIAS, head_weights)};
 }
 
 static void norm_rows(const lspo_transformer_t *t, const lspo_norm_t *norm, const void *x, void *out, float *mean,
@@ -62,6 +73,20 @@ static void project_tied(const lspo_transformer_t *t, size_t rows, const void *t
                                                         .c = logits + first * t->number_bytes,
                                                         .c_stride = stride});
     }
+}
+
+/* logits: rows x V, dense. */
+static void project_stored(const lspo_transformer_t *t, size_t rows, const lspo_head_parameters_t *from,
+                           const void *normed, void *logits)
+{
+    const lspo_few_rows_t product = {.rows = rows,
+                                     .m = t->width,
+                                     .n = t->vocabulary,
+                                     .number = t->weight_number,
+                                     .w = t->tied ? lspo_stage_weight(t, &t->embed, TOKEN, from->embed)
+                                                  : lspo_stage_weight(t, &t->head, output_tensor(t), from->head),
+                                     .transposed = t->tied};
+    lspo_compute_few_rows_product(t->compute, &product, normed, logits);
 }
 
 static void project(const lspo_transformer_t *t, size_t rows, const lspo_head_parameters_t *from, const void *normed,
@@ -212,7 +237,11 @@ void lspo_language_head_logits(lspo_transformer_t *t, const lspo_head_parameters
                               (const char *)x_in + (rows != NULL ? rows[done + i] : done + i) * row_bytes,
                               gathered + i * row_bytes);
         norm_rows(t, &norm, gathered, normed, mean, rstd);
-        project(t, some, from, normed, (char *)logits_out + done * vocabulary_bytes, t->vocabulary);
+        char *logits = (char *)logits_out + done * vocabulary_bytes;
+        if (lspo_transformer_generates(t))
+            project_stored(t, some, from, normed, logits);
+        else
+            project(t, some, from, normed, logits, t->vocabulary);
         done += some;
     }
 }

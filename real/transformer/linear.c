@@ -31,7 +31,8 @@ static lspo_linear_t layer_of(const lspo_transformer_t *t, const lspo_block_para
                            .m = t->block.tensors[tensor].rows,
                            .n = t->block.tensors[tensor].cols,
                            .w = weight_of(t, from, tensor),
-                           .bias = t->bias[tensor] > 0 ? lspo_block_weight(t, t->bias[tensor], from) : NULL};
+                           .bias = t->bias[tensor] > 0 ? lspo_block_weight(t, t->bias[tensor], from) : NULL,
+                           .number = t->weight_number};
 }
 
 static lspo_adapter_t adapter_of(const lspo_transformer_t *t, const lspo_adapters_t *adapters, uint32_t tensor)

@@ -12,8 +12,11 @@ enum { TOKEN };
 static void embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out)
 {
     const lspo_embedding_t embedding = lspo_transformer_embedding(t, tokens);
-    lspo_compute_embedding_forward(t->compute, &embedding, lspo_stage_weight(t, &t->embed, TOKEN, embed_weights), NULL,
-                                   x_out);
+    const void *token = lspo_stage_weight(t, &t->embed, TOKEN, embed_weights);
+    if (lspo_transformer_generates(t))
+        lspo_compute_embedding_forward_from(t->compute, &embedding, t->weight_number, token, NULL, x_out);
+    else
+        lspo_compute_embedding_forward(t->compute, &embedding, token, NULL, x_out);
 }
 
 static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, const void *dx,
@@ -30,8 +33,11 @@ static void embed_backward(lspo_transformer_t *t, const uint32_t *tokens, const 
 /* The rotary positions for rows of this many heads: Q's or K's. */
 static lspo_rotary_t rotary_of(const lspo_transformer_t *t, size_t heads)
 {
-    return (lspo_rotary_t){
-        .batch = t->batch, .sequence = t->sequence, .heads = heads, .head_width = t->head_width, .table = t->rotary};
+    return (lspo_rotary_t){.batch = t->batch,
+                           .sequence = t->sequence,
+                           .heads = heads,
+                           .head_width = t->head_width,
+                           .table = t->rotary + t->pass.first * t->head_width};
 }
 
 /* The norm of Q's or K's heads, of which there are `heads` in a row. */
@@ -56,8 +62,6 @@ static void qk_norm_forward(lspo_transformer_t *t, const lspo_block_parameters_t
 static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s)
 {
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_attention_t attention = lspo_transformer_attention(t, true, t->attention_width, t->kv_width);
-    const lspo_attention_operands_t qkv = lspo_attention_operands(t, s);
     const lspo_rotary_t of_q = rotary_of(t, t->heads), of_k = rotary_of(t, t->kv_heads);
     const lspo_norm_t norm1 = lspo_block_norm(t, from, t->norm1);
     const void *normed = s + at->norm1_out;
@@ -69,8 +73,7 @@ static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters
         qk_norm_forward(t, from, s);
     lspo_compute_rotary_forward(t->compute, &of_q, s + at->q);
     lspo_compute_rotary_forward(t->compute, &of_k, s + at->k);
-    lspo_compute_attention_forward(t->compute, &attention, &qkv, lspo_floats(s, at->kept), s + at->context,
-                                   lspo_floats(t->workspace, t->at.attention));
+    lspo_transformer_attend(t, t->attention_width, t->kv_width, s);
     lspo_block_linear_forward(t, from, ATTENTION_OUT, s + at->context, x_in, s + at->residual);
 }
 

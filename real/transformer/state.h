@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "kernels/attention.h"
+#include "real/transformer/generation.h"
 #include "real/transformer/transformer.h"
 
 /* Byte offsets of the arrays that a block saves; a family uses those listed in transformer.h.  If Q, K and V are one
@@ -42,6 +43,16 @@ typedef struct {
     const lspo_gradient_sink_t *sink;     /* or NULL */
     lspo_linear_operands_t *operands_out; /* or NULL */
 } lspo_block_backward_t;
+
+/* Generation: the memory of a pass, and what it reads. */
+typedef struct {
+    lspo_generation_shape_t shape; /* batch 0: this is no generation */
+    size_t first;                  /* tokens in the caches */
+    char *k, *v;                   /* of the current block */
+    char *saved;                   /* a block's arrays, as in training, which nobody needs afterwards */
+    float *vectors;                /* of the current stage's array, what is behind the linear weights, in fp32 */
+    float *attention;
+} lspo_generation_pass_t;
 
 /* The stages of one family; arguments as in transformer.h. */
 typedef struct {
@@ -80,9 +91,12 @@ struct lspo_transformer {
     lspo_block_saved_t saved;
     lspo_head_saved_t head_saved;
     lspo_block_workspace_t at;
-    float *rotary;     /* the table, at the start of the workspace (LLAMA) */
-    char *workspace;   /* after the table */
-    uint32_t *lengths; /* one per sequence, in host memory */
+    float *rotary;               /* the table, at the start of the workspace (LLAMA) */
+    char *workspace;             /* after the table */
+    uint32_t *lengths;           /* one per sequence, in host memory */
+    lspo_number_t weight_number; /* = the compute object's, except in generation */
+    size_t weight_bytes;
+    lspo_generation_pass_t pass;
 };
 
 /* Reserves `bytes` at *end and returns their offset. */
@@ -107,7 +121,12 @@ static inline const float *lspo_saved_floats(const char *s, size_t offset)
 static inline const void *lspo_stage_weight(const lspo_transformer_t *t, const lspo_stage_t *stage, uint32_t tensor,
                                             const void *weights)
 {
-    return (const char *)weights + stage->tensors[tensor].offset_elements * t->number_bytes;
+    return (const char *)weights + stage->tensors[tensor].offset_elements * t->weight_bytes;
+}
+
+static inline bool lspo_transformer_generates(const lspo_transformer_t *t)
+{
+    return t->pass.shape.batch > 0;
 }
 
 /* Not for a linear tensor that is quantized. */
@@ -115,8 +134,11 @@ static inline const void *lspo_block_weight(const lspo_transformer_t *t, uint32_
                                             const lspo_block_parameters_t *from)
 {
     const lspo_tensor_t *tensors = t->block.tensors;
-    const uint64_t left_out = from->quantized != NULL ? tensors[t->block.linear_count].offset_elements : 0;
-    return (const char *)from->weights + (tensors[tensor].offset_elements - left_out) * t->number_bytes;
+    const uint64_t linear = tensors[t->block.linear_count].offset_elements;
+    const uint64_t left_out = from->quantized != NULL ? linear : 0;
+    if (lspo_transformer_generates(t) && tensor >= t->block.linear_count)
+        return t->pass.vectors + tensors[tensor].offset_elements - linear;
+    return (const char *)from->weights + (tensors[tensor].offset_elements - left_out) * t->weight_bytes;
 }
 
 /* The place of a tensor's gradient in the gradient array of its stage. */
@@ -150,6 +172,8 @@ static inline void lspo_copy_activations(const lspo_transformer_t *t, const void
 /* Attention for this batch, with the given row strides of Q and of K and V. */
 lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool causal, size_t q_stride,
                                             size_t kv_stride);
+/* The context of a causal family from the block's Q, K and V: with the cache, which also takes them, in generation. */
+void lspo_transformer_attend(lspo_transformer_t *t, size_t q_stride, size_t kv_stride, char *s);
 
 /* The norm of a block whose gain is this tensor; the next tensor is its bias. */
 static inline lspo_norm_t lspo_block_norm(const lspo_transformer_t *t, const lspo_block_parameters_t *from,
@@ -192,6 +216,17 @@ static inline lspo_attention_gradients_t lspo_attention_gradients(const lspo_tra
     return (lspo_attention_gradients_t){
         .dq = t->workspace + t->at.d_q, .dk = t->workspace + t->at.d_k, .dv = t->workspace + t->at.d_v};
 }
+
+/* transformer.c: create one, without checks.  generation: NULL for training. */
+typedef struct {
+    uint32_t batch, sequence;
+    const lspo_generation_shape_t *generation;
+} lspo_transformer_sizes_t;
+lspo_status_t lspo_transformer_make(const lspo_model_t *model, const lspo_transformer_sizes_t *sizes,
+                                    lspo_compute_t *compute, void *workspace, lspo_transformer_t **transformer_out);
+/* The bytes of a block's saved arrays in generation; of the rotary table. */
+size_t lspo_transformer_generation_saved(const lspo_model_t *model, const lspo_generation_shape_t *generation);
+size_t lspo_transformer_rotary_bytes(const lspo_model_t *model, size_t positions);
 
 /* linear.c: the linear layer whose weight W (m x n) is this tensor of the block, with its bias and adapter. */
 

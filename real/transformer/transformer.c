@@ -20,11 +20,12 @@ typedef struct {
     const lspo_model_t *model;
     size_t batch, sequence, tokens;
     lspo_number_t number;
+    const lspo_generation_shape_t *generation; /* NULL: for training */
 } shape_t;
 
 static shape_t shape_of(const lspo_model_t *model, uint32_t batch, uint32_t sequence, lspo_number_t number)
 {
-    return (shape_t){model, batch, sequence, (size_t)batch * sequence, number};
+    return (shape_t){model, batch, sequence, (size_t)batch * sequence, number, NULL};
 }
 
 static const lspo_transformer_family_t *stages_of(const lspo_model_t *model)
@@ -64,7 +65,7 @@ static void take_qkv(const shape_t *of, size_t *end, size_t *q, size_t *k, size_
 
 static void take_statistics(const shape_t *of, lspo_block_saved_t *s)
 {
-    const size_t kept = of->number == LSPO_NUMBER_FP32 ? of->sequence : 1;
+    const size_t kept = of->generation != NULL ? 0 : of->number == LSPO_NUMBER_FP32 ? of->sequence : 1;
     s->rstd1 = take_floats(of->tokens, &s->end);
     s->rstd2 = take_floats(of->tokens, &s->end);
     if (!lspo_model_traits(of->model).rms) {
@@ -159,10 +160,22 @@ static bool sizes_hold(const lspo_model_t *model, uint32_t batch, uint32_t seque
            stride <= limit && floats < 1125899906842624.0;
 }
 
-static size_t rotary_bytes(const shape_t *of)
+size_t lspo_transformer_rotary_bytes(const lspo_model_t *model, size_t positions)
 {
-    const bool rotary = lspo_model_traits(of->model).positions == LSPO_POSITIONS_ROTARY;
-    return rotary ? of->sequence * lspo_model_head_width(of->model) * sizeof(float) : 0;
+    const bool rotary = lspo_model_traits(model).positions == LSPO_POSITIONS_ROTARY;
+    return rotary ? positions * lspo_model_head_width(model) * sizeof(float) : 0;
+}
+
+static size_t positions_of(const shape_t *of)
+{
+    return of->generation != NULL ? of->generation->positions : of->sequence;
+}
+
+size_t lspo_transformer_generation_saved(const lspo_model_t *model, const lspo_generation_shape_t *generation)
+{
+    shape_t of = shape_of(model, generation->batch, generation->tokens, LSPO_NUMBER_FP32);
+    of.generation = generation;
+    return block_saved_layout(&of).end;
 }
 
 size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
@@ -173,7 +186,8 @@ size_t lspo_transformer_workspace_bytes(const lspo_model_t *model, uint32_t batc
     const shape_t of = shape_of(model, batch, sequence, number);
     const lspo_block_workspace_t block = block_workspace_layout(&of);
     const size_t head = head_saved_layout(&of).end;
-    return rotary_bytes(&of) + larger(block.attention, head) + (block.end - block.attention);
+    return lspo_transformer_rotary_bytes(model, sequence) + larger(block.attention, head) +
+           (block.end - block.attention);
 }
 
 static lspo_status_t check_device(const lspo_model_t *model, const lspo_compute_t *compute)
@@ -257,6 +271,8 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     const lspo_model_t *model = of->model;
     t->family = stages_of(model);
     t->number_bytes = lspo_number_bytes(of->number);
+    t->weight_number = of->generation != NULL ? of->generation->weights : of->number;
+    t->weight_bytes = lspo_number_bytes(t->weight_number);
     t->batch = of->batch;
     t->sequence = of->sequence;
     t->tokens = of->tokens;
@@ -287,7 +303,7 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
 /* Assign the device memory: the rotary table comes first. */
 static lspo_status_t occupy(const shape_t *of, void *workspace, lspo_transformer_t *t)
 {
-    const size_t bytes = rotary_bytes(of);
+    const size_t positions = positions_of(of), bytes = lspo_transformer_rotary_bytes(of->model, positions);
     t->workspace = (char *)workspace + bytes;
     if (bytes == 0)
         return LSPO_OK;
@@ -300,25 +316,21 @@ static lspo_status_t occupy(const shape_t *of, void *workspace, lspo_transformer
     }
     t->rotary = workspace;
     lspo_rope_frequencies(of->model, frequencies);
-    lspo_rotary_table(t->sequence, t->head_width, frequencies, table);
+    lspo_rotary_table(positions, t->head_width, frequencies, table);
     lspo_compute_write(t->compute, bytes, table, t->rotary);
     free(frequencies);
     free(table);
     return lspo_compute_status(t->compute);
 }
 
-lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
-                                      lspo_compute_t *compute, void *workspace, lspo_transformer_t **transformer_out)
+lspo_status_t lspo_transformer_make(const lspo_model_t *model, const lspo_transformer_sizes_t *sizes,
+                                    lspo_compute_t *compute, void *workspace, lspo_transformer_t **transformer_out)
 {
-    lspo_status_t status = check(model, batch, sequence);
-    if (status != LSPO_OK)
-        return status;
-    status = check_device(model, compute);
-    if (status != LSPO_OK)
-        return status;
-    const shape_t of = shape_of(model, batch, sequence, lspo_compute_number(compute));
+    lspo_status_t status = LSPO_OK;
+    shape_t of = shape_of(model, sizes->batch, sizes->sequence, lspo_compute_number(compute));
+    of.generation = sizes->generation;
     lspo_transformer_t *t = calloc(1, sizeof *t);
-    uint32_t *lengths = malloc(batch * sizeof *lengths);
+    uint32_t *lengths = malloc(of.batch * sizeof *lengths);
     if (t == NULL || lengths == NULL) {
         free(lengths);
         free(t);
@@ -328,7 +340,7 @@ lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch,
     t->compute = compute;
     t->lengths = lengths;
     for (size_t b = 0; b < t->batch; b++)
-        lengths[b] = sequence;
+        lengths[b] = sizes->sequence;
     status = lspo_compute_reserve(compute, t->tokens, t->heads);
     if (status != LSPO_OK)
         goto failed;
@@ -340,6 +352,19 @@ lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch,
 failed:
     lspo_transformer_destroy(t);
     return status;
+}
+
+lspo_status_t lspo_transformer_create(const lspo_model_t *model, uint32_t batch, uint32_t sequence,
+                                      lspo_compute_t *compute, void *workspace, lspo_transformer_t **transformer_out)
+{
+    lspo_status_t status = check(model, batch, sequence);
+    if (status != LSPO_OK)
+        return status;
+    status = check_device(model, compute);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_transformer_sizes_t sizes = {.batch = batch, .sequence = sequence};
+    return lspo_transformer_make(model, &sizes, compute, workspace, transformer_out);
 }
 
 void lspo_transformer_destroy(lspo_transformer_t *transformer)

@@ -516,6 +516,21 @@ def ask(tokenizer, template, twin, messages):
     return {"messages": messages, "ids": ids, "mask": "".join(map(str, mask))}
 
 
+def questions(tokenizer, template, chats):
+    """Conversations without their last answer, and what stands before it."""
+    found = []
+    for messages in chats:
+        if len(messages) < 2 or [m["role"] for m in messages[-2:]] != ["user", "assistant"]:
+            continue
+        try:
+            ids = tokenizer.apply_chat_template(messages[:-1], chat_template=template, tokenize=True,
+                                                add_generation_prompt=True, return_dict=True)["input_ids"]
+        except Exception:  # noqa: raise_exception of a template
+            continue
+        found.append({"messages": messages[:-1], "ids": ids})
+    return found
+
+
 def write(folder, random_count):
     import random
     from transformers import PreTrainedTokenizerFast
@@ -536,7 +551,8 @@ def write(folder, random_count):
                                        {"name": "default", "template": template}]
         else:
             config["chat_template"] = template
-        cases = {"template": known, "chats": [ask(tokenizer, template, twin, messages) for messages in chats]}
+        cases = {"template": known, "chats": [ask(tokenizer, template, twin, messages) for messages in chats],
+                 "questions": questions(tokenizer, template, chats)}
         for what, value in (("tokenizer_config.json", config), ("cases.json", cases)):
             with open(os.path.join(place, what), "w", encoding="utf-8") as file:
                 json.dump(value, file, ensure_ascii=True, separators=(",", ":"))

@@ -105,6 +105,21 @@ def answers(model, name, full):
     return found
 
 
+def generated(model):
+    """Greedy texts from several beginnings, as long as the model's positions and window allow."""
+    most = min(12, getattr(model.config, "sliding_window", None) or 12)
+    prompts = torch.randint(2, model.config.vocab_size, (4, 3))
+    texts = model.generate(prompts, attention_mask=torch.ones_like(prompts), do_sample=False, eos_token_id=None,
+                           pad_token_id=0, max_new_tokens=most - 3)
+    return {"prompts": prompts, "texts": texts}
+
+
+def write_generated(place, model):
+    if "ForCausalLM" in type(model).__name__ or "LMHead" in type(model).__name__:
+        save_file({k: v.contiguous() for k, v in generated(model).items()},
+                  os.path.join(place, "generated.safetensors"))
+
+
 def write(folder, width):
     torch.manual_seed(1)
     for name, make, dtype, shard_bytes, full in MODELS:
@@ -124,6 +139,7 @@ def write(folder, width):
         for extra in ("generation_config.json",):
             if os.path.exists(os.path.join(place, extra)):
                 os.remove(os.path.join(place, extra))
+        write_generated(place, model)
         save_file({k: v.contiguous() for k, v in answers(model, name, full).items()},
                   os.path.join(place, "answers.safetensors"))
 

@@ -100,6 +100,36 @@ static void expect_case(const opened_t *opened, const char *kind, size_t number,
     lspo_chat_tokens_release(&tokens);
 }
 
+/* A conversation up to where its next answer begins. */
+static void expect_question(const opened_t *opened, const char *kind, size_t number, const json_t *item)
+{
+    lspo_chat_message_t messages[MESSAGES_MAX];
+    lspo_chat_tokens_t tokens = {0};
+    const size_t count = read_messages(json_object_get(item, "messages"), messages);
+    const json_t *ids = json_object_get(item, "ids");
+    cr_assert_eq(lspo_chat_encode_question(opened->chat, &opened->encoder, messages, count, &tokens), LSPO_OK);
+    for (size_t i = 0; i < tokens.tokens.count && i < json_array_size(ids); i++)
+        cr_assert_eq(tokens.tokens.ids[i], json_integer_value(json_array_get(ids, i)),
+                     "%s, question %zu: id %zu is %u, not %lld", kind, number, i, tokens.tokens.ids[i],
+                     (long long)json_integer_value(json_array_get(ids, i)));
+    cr_assert_eq(tokens.tokens.count, json_array_size(ids), "%s, question %zu", kind, number);
+    lspo_chat_tokens_release(&tokens);
+}
+
+/* The token that ends an answer is the last one of an answer; only one tokenizer lacks its template's mark. */
+static void expect_answer_end(const opened_t *opened, const char *kind)
+{
+    const lspo_chat_message_t messages[] = {{.role = LSPO_ROLE_USER, .text = "a", .bytes = 1},
+                                            {.role = LSPO_ROLE_ASSISTANT, .text = "b", .bytes = 1, .counts = true}};
+    lspo_chat_tokens_t tokens = {0};
+    cr_assert_eq(lspo_chat_encode(opened->chat, &opened->encoder, messages, 2, &tokens), LSPO_OK);
+    cr_assert_eq(tokens.answer_count, 1);
+    const uint32_t last = tokens.tokens.ids[tokens.answers[0].end - 1];
+    cr_expect_eq(lspo_chat_answer_end(opened->chat), strcmp(kind, "chatml-begin") != 0 ? last : LSPO_NO_TOKEN, "%s",
+                 kind);
+    lspo_chat_tokens_release(&tokens);
+}
+
 static void expect_kind(const char *peers, const char *kind)
 {
     char path[1024];
@@ -116,6 +146,10 @@ static void expect_kind(const char *peers, const char *kind)
         expect_case(&opened, kind, index, item);
         refused += json_is_true(json_object_get(item, "refused"));
     }
+    json_t *questions = json_object_get(cases, "questions");
+    json_array_foreach(questions, index, item) expect_question(&opened, kind, index, item);
+    cr_expect_gt(json_array_size(questions), 5, "%s", kind);
+    expect_answer_end(&opened, kind);
     cr_expect_gt(json_array_size(chats), 10);
     cr_expect_lt(2 * refused, json_array_size(chats) + 8);
     json_decref(cases);

@@ -1,0 +1,63 @@
+/* weights.c - see weights.h. */
+#include "real/generate/weights.h"
+
+#include <stdlib.h>
+
+#include "kernels/pack.h"
+#include "real/transformer/generation.h"
+
+uint64_t lspo_generation_weights_bytes(const lspo_model_t *model, lspo_number_t number)
+{
+    uint64_t bytes = 0;
+    for (uint32_t s = 0; s < lspo_model_stage_count(model); s++)
+        bytes += lspo_generation_weight_bytes(model, s, number);
+    return bytes;
+}
+
+/* In fp32 a stage is read to where it stays. */
+static lspo_status_t load_stage(const lspo_model_t *model, lspo_number_t number, uint32_t s, lspo_stage_load_t load,
+                                void *context, void *stored)
+{
+    lspo_stage_t shape;
+    lspo_model_stage(model, s, &shape);
+    if (number == LSPO_NUMBER_FP32)
+        return load(context, s, stored);
+    float *wide = malloc(shape.element_count * sizeof *wide + 1);
+    if (wide == NULL)
+        return lspo_no_memory("the weights of a stage");
+    lspo_status_t status = load(context, s, wide);
+    if (status == LSPO_OK)
+        lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, number, stored);
+    free(wide);
+    return status;
+}
+
+lspo_status_t lspo_generation_weights_load(const lspo_model_t *model, lspo_number_t number, lspo_device_t *device,
+                                           lspo_stage_load_t load, void *context,
+                                           lspo_generation_weights_t *weights_out)
+{
+    lspo_generation_weights_t weights = {.device = device, .stage_count = lspo_model_stage_count(model)};
+    lspo_status_t status = LSPO_OK;
+    weights.stages = calloc(weights.stage_count, sizeof *weights.stages);
+    if (weights.stages == NULL)
+        return lspo_no_memory("the weights of %u stages", weights.stage_count);
+    for (uint32_t s = 0; status == LSPO_OK && s < weights.stage_count; s++) {
+        status = lspo_device_alloc(device, lspo_generation_weight_bytes(model, s, number), &weights.stages[s]);
+        if (status == LSPO_OK)
+            status = load_stage(model, number, s, load, context, weights.stages[s]);
+    }
+    if (status == LSPO_OK)
+        *weights_out = weights;
+    else
+        lspo_generation_weights_release(&weights);
+    return status;
+}
+
+void lspo_generation_weights_release(lspo_generation_weights_t *weights)
+{
+    for (uint32_t s = 0; weights->stages != NULL && s < weights->stage_count; s++)
+        if (weights->stages[s] != NULL)
+            lspo_device_free(weights->device, weights->stages[s]);
+    free(weights->stages);
+    *weights = (lspo_generation_weights_t){0};
+}

@@ -1,0 +1,56 @@
+/* generation.h - a transformer that computes only new tokens: the keys and values of those before them are in a cache.
+ *
+ * The object is an lspo_transformer_t with the same mathematics, made for other sizes: `tokens` new tokens per sequence
+ * at most, at positions up to `positions`.  A pass over the model is
+ *
+ *     lspo_generation_begin()                        how many tokens the caches have, and how many are new
+ *     lspo_transformer_embed_forward()
+ *     lspo_generation_block_forward()                for each block, with its cache
+ *     lspo_transformer_logits()                      for the rows that are wanted
+ *
+ * The result for a token does not depend on how the tokens before it were divided into passes, except for rounding.
+ *
+ * Activations are fp32.  Weights are in `weights`, the whole array of a stage, and the cache is in `cache`: fp32, bf16
+ * or fp16.  A cache of a block has K, batch x positions x kv width numbers, then V.
+ */
+#ifndef LSPO_REAL_TRANSFORMER_GENERATION_H
+#define LSPO_REAL_TRANSFORMER_GENERATION_H
+
+#include "real/transformer/transformer.h"
+
+typedef struct {
+    uint32_t batch;     /* sequences of equal length                           */
+    uint32_t tokens;    /* new tokens per sequence in a pass, at most          */
+    uint32_t positions; /* tokens per sequence for which the caches have room  */
+    lspo_number_t weights, cache;
+} lspo_generation_shape_t;
+
+/* Bytes of a block's cache; of the weights of a stage. */
+size_t lspo_generation_cache_bytes(const lspo_model_t *model, const lspo_generation_shape_t *shape);
+size_t lspo_generation_weight_bytes(const lspo_model_t *model, uint32_t stage, lspo_number_t weights);
+
+/* As lspo_transformer_workspace_bytes(): what a pass computes with, beside weights, caches and its input and output.
+ * `workers`: of the compute object. */
+size_t lspo_generation_workspace_bytes(const lspo_model_t *model, const lspo_generation_shape_t *shape,
+                                       uint32_t workers);
+
+/* The most tokens of a text: the model's positions, or the window of its attention if that is smaller, because windows
+ * are not computed. */
+uint32_t lspo_generation_positions(const lspo_model_t *model);
+
+/* LSPO_ERR_INPUT for a model that does not continue texts or is only predicted, for more positions
+ * than these, and for sizes of 2^31 or more. */
+lspo_status_t lspo_generation_check(const lspo_model_t *model, const lspo_generation_shape_t *shape);
+
+/* compute: of lspo_compute_create_generation().  Checks the shape first.  lspo_transformer_destroy() releases it. */
+lspo_status_t lspo_generation_create(const lspo_model_t *model, const lspo_generation_shape_t *shape,
+                                     lspo_compute_t *compute, void *workspace, lspo_transformer_t **transformer_out);
+
+/* The next pass reads `count` tokens per sequence (1..tokens) behind `first` that the caches have. */
+void lspo_generation_begin(lspo_transformer_t *t, size_t first, size_t count);
+
+/* x_in, x_out: (batch x count) x w floats, not the same.  Adds the new tokens to the cache. */
+void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,
+                                   float *x_out);
+
+#endif

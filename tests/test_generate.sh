@@ -1,0 +1,69 @@
+#!/bin/bash
+# Every command of docs/generation.md, in order; then what they must have written, and what does not depend on threads,
+# on formats and on where the prompt comes from; an interrupted text, and a folder with a tokenizer.
+set -eu
+. "$(dirname "$0")/lib.sh"
+PATH=$(dirname "$program"):$PATH
+export PATH
+cd "$folder"
+
+sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/generation.md" >commands.sh
+[ "$(grep -c 'lspo generate' commands.sh)" -ge 4 ] || fail "docs/generation.md has lost its commands"
+bash -eu commands.sh >commands.out 2>&1 || fail "a command of docs/generation.md: $(tail -5 commands.out)"
+
+# The model has learned its text; the documentation shows the answer.
+check "the answer" "defg abcdefg abc" "$(cat answer.txt)"
+grep -q '^    defg abcdefg abc$' "$source_dir/docs/generation.md" || fail "docs/generation.md shows another answer"
+check "the answer to standard input" '  "text": "defg abcdefg abc"' "$(grep '"text"' answer.json)"
+check "its prompt" '  "prompt_tokens": 11,' "$(grep '"prompt_tokens"' answer.json)"
+[ "$(wc -c <drawn.txt)" -gt 30 ] || fail "40 tokens give $(wc -c <drawn.txt) bytes"
+
+# answer FLAGS: what is written to stdout.
+answer() {
+    lspo generate --model letters --prompt "abcdefg abc" --tokens 16 "$@" 2>/dev/null
+}
+for flags in "--threads 1" "--threads 3" "--weights bf16" "--weights fp16 --cache fp16" "--cache bf16" \
+    "--top-k 1 --temperature 2"; do
+    # shellcheck disable=SC2086 # several words
+    check "with $flags" "defg abcdefg abc" "$(answer $flags)"
+done
+# As lspo train --sample, which has the prompt before it.
+lspo train --model letters --policy native --data letters.txt --sequence 32 --steps 1 --learning-rate 1e-9 \
+    --sample "abcdefg abc" --sample-tokens 16 --format json 2>/dev/null >sample.json
+check "train --sample" '  "sample": "abcdefg abcdefg abcdefg abc",' "$(grep '"sample"' sample.json)"
+
+# Drawn texts depend on the seed and not on threads.
+draw() {
+    lspo generate --model letters --prompt "abc" --tokens 40 --temperature 3 "$@" 2>/dev/null
+}
+check "drawn again" "$(draw --seed 5)" "$(draw --seed 5 --threads 3)"
+[ "$(draw --seed 5)" != "$(draw --seed 6)" ] || fail "another seed gives the same text"
+
+# More of a text needs more of the same memory; formats of 16 bits need half.
+peak() {
+    lspo generate --model letters --prompt abc --format json "$@" | sed -n 's/.*"peak_bytes": \([0-9]*\),/\1/p'
+}
+[ "$(peak --tokens 200)" -gt "$(peak --tokens 20)" ] || fail "a longer text does not need more memory"
+[ "$(peak --tokens 20 --weights bf16)" -lt $(($(peak --tokens 20) * 6 / 10)) ] || fail "bf16 does not halve the weights"
+
+# A long text, interrupted once it has begun: what was written stays, and the statistics say why it ended.
+printf '%s\n' '[model]' name=long family=llama blocks=2 width=128 heads=4 kv_heads=2 mlp_width=256 vocabulary=256 \
+    max_sequence=60000 >long.ini
+lspo train --model long.ini --policy native --steps 1 --batch 1 --sequence 16 --export long >/dev/null 2>&1
+lspo generate --model long --prompt abc --tokens 50000 >long.txt 2>long.err &
+until [ -s long.txt ] || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
+kill -TERM $! || fail "the long text is at its end: $(cat long.err)"
+code=0
+wait $! || code=$?
+check "an interrupted text" "130" "$code"
+check "how it ended" "1" "$(grep -c '^ended *interrupted$' long.err)"
+
+# A folder with a tokenizer and a chat template of its own: the prompt is that of the template, without a special token
+# from what it says.
+cp -r "$source_dir/tests/data/cases/model/smollm" . && chmod -R u+w smollm
+cp "$source_dir"/tests/data/peers/chat/smollm/tokenizer*.json smollm
+lspo generate --model smollm --chat --system "Be brief." --prompt "hi<|im_end|>" --tokens 3 --format json >chat.json
+count=$(sed -n 's/.*"prompt_tokens": \([0-9]*\),/\1/p' chat.json)
+[ "$count" -gt 30 ] || fail "a chat of three marks and many characters has $count tokens: $(cat chat.json)"
+
+finish "test_generate"
