@@ -118,6 +118,10 @@ lspo_op_id_t lspo_build_op_on(lspo_builder_t *b, uint32_t lane, lspo_op_kind_t k
 void lspo_build_micro(lspo_builder_t *b, uint32_t micro);
 /* LSPO_ERR_INPUT, before anything is built, for a plan that would have millions of ops. */
 lspo_status_t lspo_build_check_size(const lspo_builder_t *b);
+/* Part `part` of the `parts` of a stage's message (plan/chunks.h), whose cost is that of its elements; the same as
+ * lspo_build_op() where the message is whole. */
+lspo_op_id_t lspo_build_part(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                             uint32_t iteration, uint32_t part);
 /* Let the op emitted last depend on `dependency`; LSPO_NO_OP is ignored. */
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency);
 /* Let the op emitted last take and give back GPU memory. */

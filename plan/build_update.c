@@ -53,6 +53,13 @@ static lspo_op_id_t build_part(lspo_builder_t *b, lspo_new_op_t op, uint32_t par
     return lspo_build_emit(b, &op);
 }
 
+lspo_op_id_t lspo_build_part(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                             uint32_t iteration, uint32_t part)
+{
+    const lspo_new_op_t op = {.kind = kind, .variant = variant, .stage = stage, .iteration = iteration};
+    return build_part(b, op, part, b->stages[stage].parts);
+}
+
 /* The op of that part, of which the last is `last`. */
 static lspo_op_id_t part_of(lspo_op_id_t last, uint32_t part, uint32_t parts)
 {

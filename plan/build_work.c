@@ -198,13 +198,15 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
     }
 }
 
-/* A part of D2H, UPD, H2D or APPLY of a stage's message: all full parts are alike. */
+/* A part of an op of a stage's message: all full parts are alike. */
 static void describe_part(const lspo_builder_t *b, lspo_op_kind_t kind, uint32_t s, uint32_t tail, lspo_work_t *work)
 {
     const lspo_build_stage_t *stage = &b->stages[s];
     uint64_t first, all = stage->message.element_count;
     uint64_t elements = lspo_chunk_elements(b->plan, all, tail == PART_FULL ? 0 : stage->parts - 1, &first);
     uint64_t bytes = elements * lspo_precision_bytes(b->workload->transfer);
+    if (b->plan->policy->describe_part && b->plan->policy->describe_part(b, kind, elements, work))
+        return;
     if (kind == LSPO_OP_APPLY)
         lspo_work_stream(bytes + elements * lspo_precision_bytes(b->workload->precision), work);
     else if (kind != LSPO_OP_UPD)
@@ -215,16 +217,20 @@ static void describe_part(const lspo_builder_t *b, lspo_op_kind_t kind, uint32_t
     work->kernels[0].of_elements = all;
 }
 
-static bool is_message(lspo_op_kind_t kind)
+/* Can an op of this kind have a part of a message? */
+static bool has_parts(const lspo_policy_t *policy, lspo_op_kind_t kind)
 {
-    return kind == LSPO_OP_D2H || kind == LSPO_OP_UPD || kind == LSPO_OP_H2D || kind == LSPO_OP_APPLY;
+    bool own =
+        kind == LSPO_OP_SWAP_IN || kind == LSPO_OP_SWAP_OUT || kind == LSPO_OP_UPD_GPU || kind == LSPO_OP_COMPRESS;
+    return kind == LSPO_OP_D2H || kind == LSPO_OP_UPD || kind == LSPO_OP_H2D || kind == LSPO_OP_APPLY ||
+           (own && policy->describe_part != NULL);
 }
 
 void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                          uint32_t tail, lspo_work_t *work)
 {
     const lspo_policy_t *policy = b->plan->policy;
-    if (is_message(kind) && (tail & (PART_FULL | PART_LAST))) {
+    if (has_parts(policy, kind) && (tail & (PART_FULL | PART_LAST))) {
         describe_part(b, kind, s, tail, work);
         return;
     }

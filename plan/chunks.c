@@ -1,6 +1,7 @@
 /* chunks.c - see chunks.h. */
 #include "plan/chunks.h"
 
+#include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/shared.h"
 #include "plan/policy.h"
 
@@ -9,9 +10,25 @@ static uint64_t grains(uint64_t elements)
     return elements < LSPO_CHUNK_GRAIN ? LSPO_CHUNK_GRAIN : elements / LSPO_CHUNK_GRAIN * LSPO_CHUNK_GRAIN;
 }
 
+static uint64_t grain_above(uint64_t elements)
+{
+    return (elements + LSPO_CHUNK_GRAIN - 1) / LSPO_CHUNK_GRAIN * LSPO_CHUNK_GRAIN;
+}
+
+static uint64_t equal_parts(uint64_t most, uint64_t message_elements)
+{
+    uint64_t count = (message_elements + most - 1) / most;
+    return grain_above((message_elements + count - 1) / count);
+}
+
 /* C; 0: whole messages. */
 static uint64_t chunk_of(const lspo_plan_t *plan, uint64_t message_elements)
 {
+    const uint32_t *subgroup = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_subgroup_size);
+    if (subgroup != NULL && message_elements > 0) {
+        uint64_t most = grains(*subgroup), least = grain_above(message_elements / LSPO_CHUNKS_MAX + 1);
+        return equal_parts(most > least ? most : least, message_elements);
+    }
     const double *bytes = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_chunk_bytes);
     if (bytes == NULL || !(*bytes > 0))
         return 0;

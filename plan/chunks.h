@@ -1,4 +1,4 @@
-/* chunks.h - messages in parts: --chunk-bytes.
+/* chunks.h - messages in parts: --chunk-bytes, and --subgroup-size of deep-optimizer-states.
  *
  * A stage's message of E elements crosses the link in parts of C elements, the last one in what is left; the CPU
  * updates each part when it has arrived, and each part of the result goes back when it is there.  Parts of
@@ -6,6 +6,9 @@
  * is applied as a whole.  C is the largest multiple of LSPO_CHUNK_GRAIN that --chunk-bytes holds in the link's
  * format, but at least one, and no message has more than LSPO_CHUNKS_MAX parts.  A part is an op of its own
  * (lspo_op_t.micro has its number), so that a lane may serve another message between two parts.
+ *
+ * With --subgroup-size S a message of E parameters has ceil(E / S) parts, all but the last of the same number C of
+ * elements, the least multiple of LSPO_CHUNK_GRAIN that is enough.
  *
  * The numbers of an update do not depend on the parts, since they begin with a whole block of every format of Adam's
  * state. */
@@ -19,7 +22,7 @@
 /* Elements: blocks that the CPU's workers share out (real/session/state.h). */
 enum { LSPO_CHUNK_GRAIN = 16384, LSPO_CHUNKS_MAX = 32768 };
 
-/* Parts of a message of so many elements: 1 unless the policy has --chunk-bytes and it is smaller. */
+/* Parts of a message of so many elements: 1 unless the policy has one of these and it is smaller. */
 uint32_t lspo_chunk_count(const lspo_plan_t *plan, uint64_t elements);
 /* The elements of part `part` of it, and where it begins. */
 uint64_t lspo_chunk_elements(const lspo_plan_t *plan, uint64_t elements, uint32_t part, uint64_t *first_out);

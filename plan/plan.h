@@ -67,7 +67,8 @@ typedef struct {
 } lspo_plan_t;
 
 /* Build the plan of `policy` for model and workload.  Checks both first.  LSPO_TRANSITION_AUTO becomes the last stage,
- * that is last in, first out everywhere; sim/tune.h finds a better one for a machine. */
+ * that is last in, first out everywhere, and LSPO_STRIDE_AUTO the least stride; sim/tune.h finds better ones for a
+ * machine. */
 lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
                               lspo_plan_t **plan_out);
 void lspo_plan_destroy(lspo_plan_t *plan);

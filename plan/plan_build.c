@@ -8,6 +8,7 @@
 #include "plan/build_parts.h"
 #include "plan/chunks.h"
 #include "plan/footprint.h"
+#include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "plan/policy.h"
@@ -103,6 +104,9 @@ static void resolve(lspo_plan_t *plan)
     int32_t *transition = lspo_policy_slot(plan->policy, w, &lspo_parameter_transition);
     if (transition != NULL && *transition == LSPO_TRANSITION_AUTO)
         *transition = (int32_t)plan->stage_count - 1;
+    int32_t *stride = lspo_policy_slot(plan->policy, w, &lspo_parameter_stride);
+    if (stride != NULL && *stride == LSPO_STRIDE_AUTO)
+        *stride = LSPO_STRIDE_LEAST;
     uint32_t *lane = lspo_policy_slot(plan->policy, w, &lspo_parameter_basis_lane);
     if (lane != NULL && *lane == LSPO_BASIS_LANE_AUTO)
         *lane = LSPO_BASIS_LANE_CPU;

@@ -70,6 +70,9 @@ struct lspo_policy {
      * NULL: they always do. */
     bool (*describe_work)(const lspo_builder_t *builder, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                           lspo_work_t *work);
+    /* The same of SWAP_IN, SWAP_OUT, UPD_GPU and COMPRESS of so many elements of a message in parts (plan/chunks.h).
+     * NULL: the policy has no such ops of parts. */
+    bool (*describe_part)(const lspo_builder_t *builder, lspo_op_kind_t kind, uint64_t elements, lspo_work_t *work);
 };
 
 uint32_t lspo_policy_count(void);

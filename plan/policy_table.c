@@ -2,10 +2,21 @@
 #include "plan/policies.h"
 
 static const lspo_policy_t *const policies[] = {
-    &lspo_policy_native,       &lspo_policy_swap,           &lspo_policy_stream,          &lspo_policy_zero,
-    &lspo_policy_zero_delayed, &lspo_policy_zero_layerwise, &lspo_policy_backward_update, &lspo_policy_lsp,
-    &lspo_policy_lsp_paper,    &lspo_policy_lora,           &lspo_policy_galore,          &lspo_policy_lomo,
-    &lspo_policy_badam,        &lspo_policy_zenflow,
+    &lspo_policy_native,
+    &lspo_policy_swap,
+    &lspo_policy_stream,
+    &lspo_policy_zero,
+    &lspo_policy_zero_delayed,
+    &lspo_policy_zero_layerwise,
+    &lspo_policy_backward_update,
+    &lspo_policy_deep_optimizer_states,
+    &lspo_policy_lsp,
+    &lspo_policy_lsp_paper,
+    &lspo_policy_lora,
+    &lspo_policy_galore,
+    &lspo_policy_lomo,
+    &lspo_policy_badam,
+    &lspo_policy_zenflow,
 };
 
 uint32_t lspo_policy_count(void)

@@ -22,7 +22,8 @@ static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *mach
     return status;
 }
 
-/* The plan has the products of projectors and the lane that lspo_fit_try() takes: other ones may be busy for longer. */
+/* The plan has the products of projectors, the lane and the stride that lspo_fit_try() takes: other ones may be busy
+ * for longer. */
 lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_candidate_t *candidate, bool times,
                                lspo_rating_t *rating_out)
 {
@@ -38,6 +39,8 @@ lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_
     }
     lspo_tune_products(candidate->policy, options->machine, &workload);
     lspo_status_t status = lspo_tune_lane(options->model, candidate->policy, options->machine, &workload);
+    if (status == LSPO_OK)
+        status = lspo_tune_stride(options->model, candidate->policy, options->machine, &workload);
     if (status == LSPO_OK)
         status = lspo_plan_build(options->model, &workload, candidate->policy, &plan);
     if (status != LSPO_OK)

@@ -1,12 +1,14 @@
-/* tune.c - choose the transition stage by simulation, and the products of projectors by the profile; see tune.h. */
+/* tune.c - choose what a simulation or the profile can choose: see tune.h. */
 #include "sim/tune.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan/build.h"
+#include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "sim/cost.h"
@@ -36,10 +38,15 @@ typedef struct {
     int32_t best_stage;
 } search_t;
 
+static bool is_open(const lspo_policy_t *policy, const lspo_workload_t *workload, const lspo_parameter_t *parameter)
+{
+    const int32_t *value = lspo_policy_value(policy, workload, parameter);
+    return value != NULL && *value < 0;
+}
+
 bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
-    const int32_t *transition = lspo_policy_value(policy, workload, &lspo_parameter_transition);
-    return transition != NULL && *transition == LSPO_TRANSITION_AUTO;
+    return is_open(policy, workload, &lspo_parameter_transition) || is_open(policy, workload, &lspo_parameter_stride);
 }
 
 static int32_t *transition_of(const lspo_policy_t *policy, lspo_workload_t *workload)
@@ -162,7 +169,7 @@ static lspo_status_t build_best(search_t *search, const lspo_workload_t *workloa
 static lspo_status_t tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                      const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
 {
-    if (!lspo_tune_is_open(policy, workload))
+    if (!is_open(policy, workload, &lspo_parameter_transition))
         return lspo_plan_build(model, workload, policy, plan_out);
 
     /* The user's own values are checked before derived ones. */
@@ -203,6 +210,10 @@ void lspo_tune_write_products(const lspo_policy_t *policy, const lspo_workload_t
         if (by != NULL && *by != (was != NULL && *was != 0 ? *was : choices[i].unknown))
             snprintf(text + used, text_bytes - used, " --%s %s", parameter->key, parameter->names[*by]);
     }
+    const int32_t *stride = lspo_policy_value(policy, tuned, &lspo_parameter_stride);
+    size_t used = strlen(text);
+    if (stride != NULL && (asked == NULL || is_open(policy, asked, &lspo_parameter_stride)))
+        snprintf(text + used, text_bytes - used, " --%s %" PRId32, lspo_parameter_stride.key, *stride);
 }
 
 void lspo_tune_products(const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_workload_t *workload)
@@ -262,6 +273,64 @@ lspo_status_t lspo_tune_lane(const lspo_model_t *model, const lspo_policy_t *pol
     return LSPO_OK;
 }
 
+/* A stride and its time per iteration. */
+typedef struct {
+    int32_t stride;
+    double time_s;
+    bool tried; /* it does not fit */
+} stride_t;
+
+static const int32_t strides[] = {64, 32, 16, 10, 9, 8, 7, 6, 5, 4, 3, LSPO_STRIDE_LEAST};
+enum { STRIDES = sizeof strides / sizeof strides[0] };
+
+/* The time per iteration or, with `fit_out`, all of the prediction. */
+static lspo_status_t try_stride(const lspo_fit_question_t *question, double *time_s_out, lspo_fit_t *fit_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
+    if (status == LSPO_OK)
+        status = fit_out != NULL ? lspo_fit_plan(plan, question->machine, fit_out)
+                                 : lspo_pace_of(plan, question->machine, time_s_out);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+/* The first of the fastest that have not been tried. */
+static stride_t *fastest(stride_t *found)
+{
+    stride_t *best = NULL;
+    for (int i = 0; i < STRIDES; i++)
+        if (!found[i].tried && (best == NULL || found[i].time_s < best->time_s))
+            best = &found[i];
+    return best;
+}
+
+lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *policy, const lspo_machine_t *machine,
+                               lspo_workload_t *workload)
+{
+    lspo_fit_question_t question = {.model = model, .workload = *workload, .policy = policy, .machine = machine};
+    stride_t found[STRIDES] = {{0}};
+    lspo_status_t status = LSPO_OK;
+    lspo_fit_t fit = {0};
+    if (!is_open(policy, workload, &lspo_parameter_stride))
+        return LSPO_OK;
+    int32_t *stride = lspo_policy_slot(policy, &question.workload, &lspo_parameter_stride);
+    question.workload.iterations = lspo_policy_iterations(policy, workload);
+    for (int i = 0; i < STRIDES && status == LSPO_OK; i++) {
+        *stride = found[i].stride = strides[i];
+        status = try_stride(&question, &found[i].time_s, NULL);
+    }
+    const int32_t first = fastest(found)->stride;
+    for (stride_t *best = fastest(found); status == LSPO_OK && !fit.fits && best != NULL; best = fastest(found)) {
+        *stride = best->stride;
+        best->tried = true;
+        status = try_stride(&question, NULL, &fit);
+    }
+    if (status == LSPO_OK)
+        *(int32_t *)lspo_policy_slot(policy, workload, &lspo_parameter_stride) = fit.fits ? *stride : first;
+    return status;
+}
+
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out)
 {
@@ -269,6 +338,8 @@ lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workloa
     lspo_workload_t resolved = *workload;
     lspo_tune_products(policy, machine, &resolved);
     lspo_status_t status = lspo_tune_lane(model, policy, machine, &resolved);
+    if (status == LSPO_OK)
+        status = lspo_tune_stride(model, policy, machine, &resolved);
     if (status == LSPO_OK)
         status = tune_transition(model, &resolved, policy, machine, &plan);
     if (status == LSPO_OK && workload->order == LSPO_ORDER_AUTO)

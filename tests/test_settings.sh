@@ -111,6 +111,13 @@ cpu-share        zero         cpu-share       0.5
 native-layers    zero-layerwise native-layers 2
 native-layers    lsp          native-layers   2
 chunk-bytes      zero-layerwise same          64KiB
+stride           deep-optimizer-states same   3
+stride           deep-optimizer-states same   auto
+subgroup-size    deep-optimizer-states same   20000
+subgroup-slots   deep-optimizer-states same   1
+down-convert     deep-optimizer-states same   blocking
+interleave       deep-optimizer-states same   off
+optimizer-state  deep-optimizer-states optimizer-state bf16
 swap-slots       swap         same            1
 window           stream       same            1
 update           stream       same            after

@@ -29,10 +29,15 @@ lspo_adam_state_t lspo_moments_at(const lspo_session_t *session, const lspo_op_t
 {
     size_t place = lspo_adam_places(moments->format, at);
     lspo_adam_state_t state = lspo_adam_state_at(moments->format, moments->memory, moments->places, place, count);
-    state.seed =
-        lspo_session_op_seed(session, op, LSPO_LINEAR_MAX + 1); /* after those of tensors, real/methods/step.c */
-    state.first = at;
+    lspo_moments_seed(session, op, at, &state);
     return state;
+}
+
+void lspo_moments_seed(const lspo_session_t *session, const lspo_op_t *op, size_t at, lspo_adam_state_t *state)
+{
+    state->seed =
+        lspo_session_op_seed(session, op, LSPO_LINEAR_MAX + 1); /* after those of tensors, real/methods/step.c */
+    state->first = at;
 }
 
 bool lspo_moments_have_master(const lspo_session_t *session)

@@ -18,6 +18,8 @@ size_t lspo_moments_bytes(const lspo_moments_t *moments);
 /* The state of `count` elements of the message from `at` on, where a block begins, in the op's step. */
 lspo_adam_state_t lspo_moments_at(const lspo_session_t *session, const lspo_op_t *op, const lspo_moments_t *moments,
                                   size_t at, size_t count);
+/* The random rounding of such a state: that of the elements from `at` on. */
+void lspo_moments_seed(const lspo_session_t *session, const lspo_op_t *op, size_t at, lspo_adam_state_t *state);
 /* Does a stage's Adam update an fp32 copy of its 16-bit weights?  And the numbers that it updates. */
 bool lspo_moments_have_master(const lspo_session_t *session);
 lspo_number_t lspo_moments_update(const lspo_session_t *session);

@@ -68,7 +68,7 @@ lspo_status_t lspo_session_send(lspo_session_t *session, const lspo_op_t *op)
     const void *from = stage->packed[parity] ? stage->packed[parity] : stage->gradient[parity];
     const lspo_session_part_t part = lspo_session_part(session, op);
     copy_part(session, LSPO_COPY_D2H, part, landing, from, stage->sent_bytes);
-    if (!part.is_last)
+    if (op->gpu_free_bytes == 0) /* another part follows */
         return LSPO_OK;
     lspo_session_give_back(session, &stage->packed[parity]);
     lspo_session_give_back(session, &stage->gradient[parity]);

@@ -50,7 +50,7 @@ static void describe_ops(lspo_session_t *session)
         bool gradient = op->kind == LSPO_OP_D2H && op->variant == LSPO_VARIANT_NONE;
         stage->updated_on_host |= op->kind == LSPO_OP_UPD || gradient;
         stage->updated_on_gpu |= op->kind == LSPO_OP_UPD_GPU;
-        stage->swapped |= op->kind == LSPO_OP_SWAP_IN && op->variant != LSPO_VARIANT_SUM;
+        stage->swapped |= op->kind == LSPO_OP_SWAP_IN && op->variant == LSPO_VARIANT_PARAMETERS;
         session->probes |= op->variant == LSPO_VARIANT_PROBE;
     }
     for (uint32_t s = 0; s < session->stage_count; s++)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plan/policies/badam.h"
+#include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/galore.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/swap.h"
@@ -59,7 +60,8 @@ static lspo_fit_t fit_of(const lspo_fit_question_t *question)
 
 /* ---- the largest batch ---- */
 
-/* Memory that holds what batches 1, 2, 3, 5 and 11 take, to the byte and a byte less: every batch is tried. */
+/* Memory that holds what batches 1, 2, 3, 5 and 11 take, to the byte and a byte less: every batch is tried.  With a
+ * stride of its own: one that is chosen depends on that memory. */
 Test(choose, the_largest_batch_is_that_of_trying_all)
 {
     enum { MOST = 24 };
@@ -68,6 +70,7 @@ Test(choose, the_largest_batch_is_that_of_trying_all)
         case_t it = small_case();
         lspo_fit_question_t question = ask(&it, lspo_policy_at(p));
         uint64_t gpu_bytes[MOST + 1];
+        lspo_deep_optimizer_states_values_edit(&question.workload)->stride = 2;
         for (uint32_t batch = 1; batch <= MOST; batch++) {
             question.workload.batch = batch;
             gpu_bytes[batch] = fit_of(&question).gpu_bytes;
