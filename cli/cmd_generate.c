@@ -21,6 +21,7 @@
 #include "real/generate/generator.h"
 #include "real/generate/weights.h"
 #include "real/machine/host_memory.h"
+#include "real/train/checkpoint_weights.h"
 
 enum { TOKENS_USUAL = 128, THREADS_MAX = 1024 };
 
@@ -33,7 +34,7 @@ enum { FORMAT_TEXT, FORMAT_JSON };
 static const char *const format_names[] = {"text", "json", NULL};
 
 typedef struct {
-    const char *model_name;
+    const char *model_name, *checkpoint;
     lspo_prompt_source_t prompt;
     uint32_t tokens; /* 0: TOKENS_USUAL, or fewer where the model has no more positions */
     uint32_t top_k, threads;
@@ -67,9 +68,15 @@ static lspo_status_t store_share(const lspo_arg_t *arg, const char *what, const 
 static const lspo_arg_t generate_args[] = {
     {.name = "model",
      .value = "FOLDER",
-     .help = "Hugging Face folder of a GPT-2 or Llama (Mistral, Qwen2, Qwen3), or of lspo train --export",
+     .help = "Hugging Face folder of a GPT-2 or Llama (Mistral, Qwen2, Qwen3), or of lspo train --export; with "
+             "--checkpoint any model that was trained",
      .store = lspo_arg_text,
      GENERATE(model_name)},
+    {.name = "checkpoint",
+     .value = "FOLDER",
+     .help = "weights of the newest checkpoint in this folder of lspo train --output",
+     .store = lspo_arg_text,
+     GENERATE(checkpoint)},
     {.name = "prompt",
      .value = "TEXT|-",
      .help = "text to continue, or question with --chat; -: read from standard input",
@@ -115,7 +122,7 @@ static const lspo_arg_t generate_args[] = {
      GENERATE(seed)},
     {.name = "weights",
      .value = "fp32|bf16|fp16|file",
-     .help = "format of the weights in memory; file: that of the folder (file)",
+     .help = "format of the weights in memory; file: that of the folder or checkpoint (file)",
      .store = lspo_arg_choice,
      .names = weight_names,
      GENERATE(weights)},
@@ -184,7 +191,9 @@ static const lspo_field_t result_fields[] = {
 
 typedef struct {
     const generate_request_t *request;
-    lspo_hf_model_t *hf;
+    lspo_hf_model_t *hf;                   /* NULL: no folder */
+    lspo_checkpoint_weights_t *checkpoint; /* NULL: the weights are those of the folder */
+    lspo_model_t own_model;
     const lspo_model_t *model;
     lspo_tokenizer_t *tokenizer; /* NULL: bytes */
     lspo_prompt_t prompt;
@@ -199,7 +208,9 @@ typedef struct {
 
 static lspo_status_t load_stage(void *context, uint32_t stage, float *weights)
 {
-    return lspo_hf_model_read(context, stage, weights);
+    const writer_t *writer = context;
+    return writer->checkpoint != NULL ? lspo_checkpoint_weights_read(writer->checkpoint, stage, weights)
+                                      : lspo_hf_model_read(writer->hf, stage, weights);
 }
 
 /* Its prompt's positions and those of new tokens. */
@@ -217,37 +228,57 @@ static lspo_status_t count_tokens(writer_t *writer)
     return LSPO_OK;
 }
 
+/* A folder with weights and tokenizer, or with --checkpoint also a model by its shapes. */
 static lspo_status_t open_model(writer_t *writer)
 {
     const generate_request_t *request = writer->request;
-    const char *folder = request->model_name;
-    if (folder == NULL)
+    const char *name = request->model_name;
+    if (name == NULL)
         return lspo_error(LSPO_ERR_INPUT, "--model FOLDER is missing: the folder of a model with its weights");
-    if (!lspo_request_is_folder(folder))
+    if (!lspo_request_is_folder(name) && request->checkpoint == NULL)
         return lspo_error(LSPO_ERR_INPUT,
-                          "--model %s is no folder; a text needs trained weights: those of a Hugging Face folder or of "
-                          "`lspo train --export FOLDER`",
-                          folder);
+                          "--model %s is no folder; a text needs trained weights: those of a Hugging Face folder, of "
+                          "`lspo train --export FOLDER`, or of `lspo train --output FOLDER` with --checkpoint FOLDER",
+                          name);
+    if (!lspo_request_is_folder(name)) {
+        writer->model = &writer->own_model;
+        return lspo_request_find_model(name, &writer->own_model);
+    }
     lspo_status_t status =
-        lspo_hf_model_exists(folder) ? lspo_hf_model_open(folder, 0, &writer->hf) : lspo_hf_folder_refuse(folder);
+        lspo_hf_model_exists(name) ? lspo_hf_model_open(name, 0, &writer->hf) : lspo_hf_folder_refuse(name);
     if (status != LSPO_OK)
         return status;
     writer->model = lspo_hf_model_shape(writer->hf);
-    status = lspo_generation_check(writer->model, &(lspo_generation_shape_t){.batch = 1, .tokens = 1, .positions = 1});
+    return lspo_tokenizer_open_model(name, writer->model->vocabulary, &writer->tokenizer);
+}
+
+static lspo_status_t open_weights(writer_t *writer)
+{
+    const generate_request_t *request = writer->request;
+    lspo_status_t status =
+        lspo_generation_check(writer->model, &(lspo_generation_shape_t){.batch = 1, .tokens = 1, .positions = 1});
     if (status != LSPO_OK)
         return status;
-    writer->weights_number = request->weights == WEIGHTS_OF_FILE
-                                 ? lspo_hf_model_number(writer->hf)
-                                 : lspo_compute_number_of((lspo_precision_t)request->weights);
-    status = lspo_tokenizer_open_model(folder, writer->model->vocabulary, &writer->tokenizer);
+    if (request->checkpoint != NULL)
+        status = lspo_checkpoint_weights_open(request->checkpoint, writer->model, &writer->checkpoint);
     if (status != LSPO_OK)
         return status;
-    lspo_prompt_source_t source = request->prompt;
-    source.folder = folder;
+    if (request->weights != WEIGHTS_OF_FILE)
+        writer->weights_number = lspo_compute_number_of((lspo_precision_t)request->weights);
+    else
+        writer->weights_number = writer->checkpoint != NULL ? lspo_checkpoint_weights_number(writer->checkpoint)
+                                                            : lspo_hf_model_number(writer->hf);
+    return LSPO_OK;
+}
+
+static lspo_status_t open_prompt(writer_t *writer)
+{
+    lspo_prompt_source_t source = writer->request->prompt;
+    source.folder = writer->hf != NULL ? writer->request->model_name : NULL;
     source.model = writer->model;
     source.positions = lspo_generation_positions(writer->model);
     source.tokenizer = writer->tokenizer;
-    status = lspo_prompt_read(&source, &writer->prompt);
+    lspo_status_t status = lspo_prompt_read(&source, &writer->prompt);
     return status == LSPO_OK ? count_tokens(writer) : status;
 }
 
@@ -304,7 +335,7 @@ static lspo_status_t open_memory(writer_t *writer)
     if (status != LSPO_OK)
         return status;
     options.device = writer->device;
-    status = lspo_generation_weights_load(writer->model, writer->weights_number, writer->device, load_stage, writer->hf,
+    status = lspo_generation_weights_load(writer->model, writer->weights_number, writer->device, load_stage, writer,
                                           &writer->weights);
     if (status != LSPO_OK)
         return status;
@@ -320,6 +351,7 @@ static void close_writer(writer_t *writer)
     lspo_workers_destroy(writer->workers);
     lspo_prompt_release(&writer->prompt);
     lspo_tokenizer_close(writer->tokenizer);
+    lspo_checkpoint_weights_close(writer->checkpoint);
     lspo_hf_model_close(writer->hf);
 }
 
@@ -438,6 +470,10 @@ static lspo_status_t generate(int argc, char **argv)
         return status;
     const uint64_t start_ns = lspo_now_ns();
     status = open_model(&writer);
+    if (status == LSPO_OK)
+        status = open_weights(&writer);
+    if (status == LSPO_OK)
+        status = open_prompt(&writer);
     if (status == LSPO_OK)
         status = open_memory(&writer);
     writer.load_s = 1e-9 * (double)(lspo_now_ns() - start_ns);

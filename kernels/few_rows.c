@@ -9,11 +9,11 @@
 #include "kernels/pack.h"
 #include "kernels/simd.h"
 
-/* Columns of Y that one worker computes at a time: long enough that a row of W is read in order, short enough that
- * their part of Y stays in the first cache. */
-enum { COLS_LEAST = 256, COLS_MOST = 4096 };
+/* Columns of Y that one worker computes at a time: long enough that W is read in order, short enough that their part of
+ * Y stays in the second cache. */
+enum { COLS_LEAST = 256, COLS_MOST = 16384 };
 /* Rows of W that are added together, so that Y is read and written once for all of them. */
-enum { TOGETHER = 8 };
+enum { TOGETHER_FP32 = 8, TOGETHER_BF16 = 16 };
 /* Of a transposed W, so many at a time. */
 enum { DOTS = 4 };
 /* The part of a 16-bit W that is expanded for a product of many rows: it stays in the second cache. */
@@ -31,7 +31,7 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* y (cols) += the sum of x[i] times row i of w, i < TOGETHER, rows `stride` apart. */
+/* y (cols) += the sum of x[i] times row i of w, i < TOGETHER_FP32, rows `stride` apart. */
 LSPO_SIMD static void add_rows_fp32(size_t cols, const float *x, const float *w, size_t stride, float *restrict y)
 {
     const float *w1 = w + stride, *w2 = w1 + stride, *w3 = w2 + stride, *w4 = w3 + stride, *w5 = w4 + stride,
@@ -42,15 +42,41 @@ LSPO_SIMD static void add_rows_fp32(size_t cols, const float *x, const float *w,
                 x[7] * w7[j];
 }
 
-LSPO_SIMD static void add_rows_bf16(size_t cols, const float *x, const uint16_t *w, size_t stride, float *restrict y)
+/* Two columns of a row of bf16 numbers, j even: the lower and the upper half of a word. */
+LSPO_INLINE uint32_t pair_at(const uint16_t *w, size_t j)
 {
-    const uint16_t *w1 = w + stride, *w2 = w1 + stride, *w3 = w2 + stride, *w4 = w3 + stride, *w5 = w4 + stride,
-                   *w6 = w5 + stride, *w7 = w6 + stride;
+    uint32_t pair;
+    memcpy(&pair, w + j, sizeof pair);
+    return pair;
+}
+
+LSPO_INLINE float even_of(uint32_t pair)
+{
+    return lspo_float_of_bits(pair << 16);
+}
+
+LSPO_INLINE float odd_of(uint32_t pair)
+{
+    return lspo_float_of_bits(pair & 0xffff0000U);
+}
+
+/* The same for TOGETHER_BF16 rows; even and odd columns of y are apart, because words then become numbers without a
+ * permutation. */
+LSPO_SIMD static void add_rows_bf16(size_t pairs, const float *x, const uint16_t *w, size_t stride,
+                                    float *restrict even, float *restrict odd)
+{
 #pragma omp simd
-    for (size_t j = 0; j < cols; j++)
-        y[j] += x[0] * lspo_float_of_bf16(w[j]) + x[1] * lspo_float_of_bf16(w1[j]) + x[2] * lspo_float_of_bf16(w2[j]) +
-                x[3] * lspo_float_of_bf16(w3[j]) + x[4] * lspo_float_of_bf16(w4[j]) + x[5] * lspo_float_of_bf16(w5[j]) +
-                x[6] * lspo_float_of_bf16(w6[j]) + x[7] * lspo_float_of_bf16(w7[j]);
+    for (size_t j = 0; j < pairs; j++) {
+        float a = even[j], b = odd[j];
+#pragma GCC unroll 16
+        for (size_t i = 0; i < TOGETHER_BF16; i++) {
+            const uint32_t pair = pair_at(w + i * stride, 2 * j);
+            a += x[i] * even_of(pair);
+            b += x[i] * odd_of(pair);
+        }
+        even[j] = a;
+        odd[j] = b;
+    }
 }
 
 /* The same for one row of w. */
@@ -131,34 +157,47 @@ static void begin_columns(const job_t *job, size_t first, size_t cols)
     }
 }
 
-/* Row i of W, and with `together` those behind it, for all rows of X. */
-static void add_to_columns(const job_t *job, size_t i, bool together, size_t first, size_t cols)
+static void few_fp32(const job_t *job, size_t first, size_t cols)
 {
     const lspo_few_rows_t *p = job->p;
-    const void *w = weight_at(p, i * p->n + first);
-    const bool fp32 = p->number == LSPO_NUMBER_FP32;
-    for (size_t r = 0; r < p->rows; r++) {
-        const float *x = job->x + r * p->m + i;
-        float *y = job->out + r * p->n + first;
-        if (together && fp32)
-            add_rows_fp32(cols, x, w, p->n, y);
-        else if (together)
-            add_rows_bf16(cols, x, w, p->n, y);
-        else if (fp32)
-            add_row_fp32(cols, *x, w, y);
-        else
-            add_row_bf16(cols, *x, w, y);
+    const size_t whole = p->m / TOGETHER_FP32 * TOGETHER_FP32;
+    begin_columns(job, first, cols);
+    for (size_t i = 0; i < p->m; i += i < whole ? TOGETHER_FP32 : 1) {
+        const float *w = weight_at(p, i * p->n + first);
+        for (size_t r = 0; r < p->rows; r++) {
+            const float *x = job->x + r * p->m + i;
+            float *y = job->out + r * p->n + first;
+            if (i < whole)
+                add_rows_fp32(cols, x, w, p->n, y);
+            else
+                add_row_fp32(cols, *x, w, y);
+        }
     }
 }
 
-static void few_in_order(const job_t *job, size_t first, size_t cols)
+/* Whole pairs of columns are summed apart; rows and a column that are left over are added one by one. */
+static void few_bf16(const job_t *job, size_t first, size_t cols)
 {
-    const size_t m = job->p->m, whole = m / TOGETHER * TOGETHER;
+    const lspo_few_rows_t *p = job->p;
+    const size_t whole = p->m / TOGETHER_BF16 * TOGETHER_BF16, pairs = cols / 2;
+    float sums[LSPO_FEW_ROWS][COLS_MOST];
     begin_columns(job, first, cols);
-    for (size_t i = 0; i < whole; i += TOGETHER)
-        add_to_columns(job, i, true, first, cols);
-    for (size_t i = whole; i < m; i++)
-        add_to_columns(job, i, false, first, cols);
+    for (size_t r = 0; r < p->rows; r++)
+        memset(sums[r], 0, 2 * pairs * sizeof(float));
+    for (size_t i = 0; i < whole; i += TOGETHER_BF16)
+        for (size_t r = 0; r < p->rows; r++)
+            add_rows_bf16(pairs, job->x + r * p->m + i, weight_at(p, i * p->n + first), p->n, sums[r], sums[r] + pairs);
+    for (size_t r = 0; r < p->rows; r++) {
+        float *y = job->out + r * p->n + first;
+        for (size_t j = 0; j < pairs; j++) {
+            y[2 * j] += sums[r][j];
+            y[2 * j + 1] += sums[r][pairs + j];
+        }
+        for (size_t i = 0; cols % 2 != 0 && i < whole; i++)
+            add_row_bf16(1, job->x[r * p->m + i], weight_at(p, i * p->n + first + cols - 1), y + cols - 1);
+        for (size_t i = whole; i < p->m; i++)
+            add_row_bf16(cols, job->x[r * p->m + i], weight_at(p, i * p->n + first), y);
+    }
 }
 
 static void few_transposed(const job_t *job, size_t first, size_t cols)
@@ -233,8 +272,10 @@ static void do_columns(void *context, uint32_t worker, size_t item)
     if (p->rows <= LSPO_FEW_ROWS && p->number != LSPO_NUMBER_FP16) {
         if (p->transposed)
             few_transposed(job, first, cols);
+        else if (p->number == LSPO_NUMBER_FP32)
+            few_fp32(job, first, cols);
         else
-            few_in_order(job, first, cols);
+            few_bf16(job, first, cols);
         return;
     }
     begin_columns(job, first, cols);

@@ -18,6 +18,21 @@ check "the answer to standard input" '  "text": "defg abcdefg abc"' "$(grep '"te
 check "its prompt" '  "prompt_tokens": 11,' "$(grep '"prompt_tokens"' answer.json)"
 [ "$(wc -c <drawn.txt)" -gt 30 ] || fail "40 tokens give $(wc -c <drawn.txt) bytes"
 
+# Checkpoints of trainings in other places and formats, and those that are no answer.
+check "the answer of a checkpoint" "defg abcdefg abc" "$(cat checkpoint.txt)"
+lspo train --model letters --policy lora --rank 2 --data letters.txt --sequence 32 --steps 1 --output adapters \
+    >/dev/null 2>&1
+mkdir none
+cp -r run1 damaged
+dd if=/dev/zero of="$(echo damaged/step-*60/state.safetensors)" bs=1000 seek=20 count=4000 conv=notrunc 2>/dev/null
+for case in "adapters/the training was of adapters" "none/has no checkpoint" "missing/No such file" \
+    "damaged/damaged"; do
+    code=$(status_of lspo generate --model gpt-tiny --checkpoint "${case%%/*}" --prompt abc)
+    check "checkpoint ${case%%/*}" "2 1" "$code $(grep -c "${case#*/}" "$folder/messages")"
+done
+code=$(status_of lspo generate --model gpt-small --checkpoint run1 --prompt abc)
+check "a checkpoint of another model" "2 1" "$code $(grep -c 'the training was of a model with' "$folder/messages")"
+
 # answer FLAGS: what is written to stdout.
 answer() {
     lspo generate --model letters --prompt "abcdefg abc" --tokens 16 "$@" 2>/dev/null

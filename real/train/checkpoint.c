@@ -21,7 +21,7 @@
 #define NAME_PREFIX "step-"
 #define TEMPORARY_PREFIX ".step-"
 #define DAMAGED_PREFIX "damaged-"
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = LSPO_CHECKPOINT_PATH_BYTES };
 
 static lspo_status_t join(const char *folder, const char *name, char path[PATH_BYTES])
 {
@@ -362,6 +362,28 @@ lspo_status_t lspo_checkpoint_resume(const char *folder, const lspo_checkpoint_t
         return status;
     *found_out = count > 0;
     return LSPO_OK;
+}
+
+lspo_status_t lspo_checkpoint_newest(const char *folder, char state_path_out[PATH_BYTES],
+                                     char arrays_path_out[PATH_BYTES])
+{
+    struct dirent **entries = NULL;
+    int count = 0;
+    char path[PATH_BYTES];
+    lspo_status_t status = list(folder, is_checkpoint, &entries, &count);
+    if (status != LSPO_OK)
+        return status;
+    if (count == 0)
+        status = lspo_error(LSPO_ERR_INPUT,
+                            "%s has no checkpoint: no folder step-..., as lspo train --output writes it", folder);
+    if (status == LSPO_OK)
+        status = join(folder, entries[count - 1]->d_name, path);
+    if (status == LSPO_OK)
+        status = join(path, STATE_FILE, state_path_out);
+    if (status == LSPO_OK)
+        status = join(path, ARRAYS_FILE, arrays_path_out);
+    free_names(entries, count);
+    return status;
 }
 
 lspo_status_t lspo_checkpoint_setting(const char *folder, const char *key, char value_out[LSPO_SETTING_BYTES],

@@ -55,6 +55,7 @@ typedef struct {
     size_t setting_count;
     const lspo_state_array_t *arrays;
     size_t array_count;
+    bool some_arrays; /* only these are read: the checkpoint may have others */
     /* May be NULL.  Called with the MB of arrays written or read so far, on the thread that does it. */
     void (*progress)(void *context, uint32_t done_mb, uint32_t of_mb);
     void *progress_context;

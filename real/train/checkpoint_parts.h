@@ -15,6 +15,10 @@ lspo_status_t lspo_checkpoint_write_state(const char *path, const lspo_checkpoin
 /* Fills *state_out and `hashes`; checkpoint->state is unchanged. */
 lspo_status_t lspo_checkpoint_read_state(const char *path, const lspo_checkpoint_t *checkpoint, uint64_t *hashes,
                                          lspo_train_state_t *state_out);
+/* The files of the newest complete checkpoint; LSPO_ERR_INPUT if there is none. */
+enum { LSPO_CHECKPOINT_PATH_BYTES = 4096 };
+lspo_status_t lspo_checkpoint_newest(const char *folder, char state_path_out[LSPO_CHECKPOINT_PATH_BYTES],
+                                     char arrays_path_out[LSPO_CHECKPOINT_PATH_BYTES]);
 /* The value of a setting, or "". */
 lspo_status_t lspo_checkpoint_read_setting(const char *path, const char *key, char value_out[LSPO_SETTING_BYTES]);
 

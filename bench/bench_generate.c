@@ -1,0 +1,165 @@
+/* bench_generate - does a new token take the time of reading the weights from memory?
+ *
+ * Alternating, for weights in fp32 and bf16, on one thread and on all CPUs of the process:
+ *   token   one token of a Llama of 320 million parameters, with few tokens before it
+ *   read    the sum of all words of the weights that a token reads: every block and the head
+ * The weights are larger than any cache.  Required with vector units, on one thread: token at most 1.1 times read.
+ * With more threads it also depends on how soon all of them run, some 30 times per token; that is only printed. */
+#include <stdint.h>
+#include <string.h>
+
+#include "bench/measure.h"
+#include "kernels/cpu.h"
+#include "kernels/simd.h"
+#include "real/generate/generator.h"
+#include "real/generate/weights.h"
+
+enum { REPEATS = 15, PROMPT = 8 };
+
+static const lspo_model_t model = {.name = "bench",
+                                   .family = LSPO_FAMILY_LLAMA,
+                                   .block_count = 4,
+                                   .width = 2048,
+                                   .head_count = 16,
+                                   .kv_head_count = 8,
+                                   .mlp_width = 5632,
+                                   .vocabulary = 32000,
+                                   .max_sequence = 64};
+
+static void need(lspo_status_t status)
+{
+    if (status != LSPO_OK) {
+        fprintf(stderr, "bench: cannot make the model\n");
+        exit(1);
+    }
+}
+
+/* Small numbers of both signs, whose sums stay finite: the time does not depend on them. */
+static lspo_status_t load(void *context, uint32_t stage, float *weights)
+{
+    lspo_stage_t shape;
+    (void)context;
+    lspo_model_stage(&model, stage, &shape);
+    for (uint64_t i = 0; i < shape.element_count; i++)
+        weights[i] = 1e-3F * (float)((int)(i * 2654435761U % 65) - 32);
+    return LSPO_OK;
+}
+
+/* Four places at a time, as far apart as possible: what a core reads in order at its best. */
+LSPO_SIMD static uint64_t sum_words(size_t count, const uint64_t *words)
+{
+    const size_t part = count / 4;
+    const uint64_t *second = words + part, *third = second + part, *fourth = third + part;
+    uint64_t sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < part; i++)
+        sum += words[i] + second[i] + third[i] + fourth[i];
+    return sum;
+}
+
+typedef struct {
+    const lspo_generation_weights_t *weights;
+    lspo_number_t number;
+    uint64_t sums[1024];
+} read_t;
+
+enum { PIECE_BYTES = 1 << 20 };
+
+static size_t pieces_of(lspo_number_t number, uint32_t stage)
+{
+    return lspo_generation_weight_bytes(&model, stage, number) / PIECE_BYTES;
+}
+
+static void read_piece(void *context, uint32_t worker, size_t item)
+{
+    read_t *reading = context;
+    uint32_t stage = 1;
+    while (item >= pieces_of(reading->number, stage))
+        item -= pieces_of(reading->number, stage++);
+    const char *at = (const char *)reading->weights->stages[stage] + item * PIECE_BYTES;
+    reading->sums[worker % 1024] += sum_words(PIECE_BYTES / sizeof(uint64_t), (const uint64_t *)(const void *)at);
+}
+
+/* Of one thread its own time, without what others on its core take. */
+static double now_s(uint32_t threads)
+{
+    return threads == 1 ? measure_thread_s() : measure_now_s();
+}
+
+/* Seconds for the bytes that a token reads. */
+static double read_all(read_t *reading, lspo_workers_t *workers)
+{
+    size_t pieces = 0;
+    for (uint32_t stage = 1; stage < reading->weights->stage_count; stage++)
+        pieces += pieces_of(reading->number, stage);
+    const double start_s = now_s(lspo_workers_count(workers));
+    lspo_workers_run(workers, pieces, read_piece, reading);
+    return now_s(lspo_workers_count(workers)) - start_s;
+}
+
+static double one_token(lspo_generator_t *generator, uint32_t threads)
+{
+    static const uint32_t token = 3;
+    lspo_generator_rewind(generator, PROMPT);
+    const double start_s = now_s(threads);
+    need(lspo_generator_read(generator, &token, 1, 1));
+    return now_s(threads) - start_s;
+}
+
+static void compare(const lspo_generation_weights_t *weights, lspo_number_t number, uint32_t threads,
+                    lspo_device_t *device)
+{
+    static const uint32_t prompt[PROMPT] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static read_t reading;
+    double tokens_s[REPEATS], reads_s[REPEATS], ratios[REPEATS];
+    lspo_workers_t *workers = NULL;
+    lspo_generator_t *generator = NULL;
+    need(lspo_workers_create(threads, NULL, &workers));
+    const lspo_generator_options_t options = {.model = &model,
+                                              .stages = (const void *const *)weights->stages,
+                                              .batch = 1,
+                                              .positions = 2 * PROMPT,
+                                              .weights = number,
+                                              .workers = workers,
+                                              .device = device};
+    need(lspo_generator_create(&options, &generator));
+    need(lspo_generator_read(generator, prompt, PROMPT, PROMPT));
+    reading.weights = weights;
+    reading.number = number;
+    uint64_t bytes = 0;
+    for (uint32_t stage = 1; stage < weights->stage_count; stage++)
+        bytes += lspo_generation_weight_bytes(&model, stage, number);
+    for (int i = 0; i < REPEATS; i++) {
+        reads_s[i] = read_all(&reading, workers);
+        tokens_s[i] = one_token(generator, threads);
+        ratios[i] = tokens_s[i] / reads_s[i];
+    }
+    const double ratio = measure_median(ratios, REPEATS), token_s = measure_median(tokens_s, REPEATS);
+    const double read_s = measure_median(reads_s, REPEATS);
+    printf("%-8s %s, %2u threads | token %6.1f ms, %5.1f GB/s | read %6.1f ms, %5.1f GB/s | ratio %.2f (%.2f..%.2f)\n",
+           lspo_cpu_level_name(lspo_cpu_level()), number == LSPO_NUMBER_FP32 ? "fp32" : "bf16", threads, 1e3 * token_s,
+           1e-9 * (double)bytes / token_s, 1e3 * read_s, 1e-9 * (double)bytes / read_s, ratio, ratios[0],
+           ratios[REPEATS - 1]);
+    if (threads == 1 && lspo_cpu_level() != LSPO_CPU_PORTABLE)
+        measure_gate("token over reading the weights", ratio, 0, 1.1);
+    lspo_generator_destroy(generator);
+    lspo_workers_destroy(workers);
+}
+
+int main(void)
+{
+    static const lspo_number_t numbers[] = {LSPO_NUMBER_FP32, LSPO_NUMBER_BF16};
+    const uint32_t cpus = lspo_workers_cpus();
+    for (int i = 0; i < 2; i++) {
+        lspo_device_t *device = NULL;
+        lspo_generation_weights_t weights;
+        need(lspo_device_open("host", &(lspo_device_caps_t){0}, &device));
+        need(lspo_generation_weights_load(&model, numbers[i], device, load, NULL, &weights));
+        compare(&weights, numbers[i], 1, device);
+        if (cpus > 1)
+            compare(&weights, numbers[i], cpus, device);
+        lspo_generation_weights_release(&weights);
+        lspo_device_close(device);
+    }
+    return measure_missed > 0;
+}
