@@ -192,6 +192,28 @@ fig2_gate "24 % high fails" 1 4.2
 fig2_gate "a laptop bar explained 19 % low passes" 0 3.2 7.3
 fig2_gate "22 % low fails" 1 3.2 7
 
+# deep-optimizer-states: simulated in a moment, its relations hold, and a step that is 20 % shorter is not the paper's.
+# A trace of two iterations: forward 0-2, backward 2-5 with its last D2H 6, the next forward 9.
+check "deep-optimizer-states holds" 0 "$(status_of env LSPO="$program" RESULTS="$folder/states" \
+    "$here/deep-optimizer-states/run.sh")"
+states() { # states MODEL,STRIDE,... or PARTS,... whose step is to be 20 % shorter
+    local file
+    for file in decomposition strides; do
+        awk -v row="^$1," 'BEGIN { FS = OFS = "," } $0 ~ row { $(NF - 1) *= 0.8; $NF -= $(NF - 1) / 4 } 1' \
+            "$folder/states/deep-optimizer-states/$file.csv" > "$folder/$file.csv"
+    done
+    with_lib deep-optimizer-states/check.awk "$here/deep-optimizer-states/phases" \
+        "$here/deep-optimizer-states/strides" "$folder/decomposition.csv" "$folder/strides.csv"
+}
+check "rows as they are pass" 0 "$(status_of states none)"
+check "another step of all three parts fails" 1 "$(status_of states all)"
+check "another step of one stride fails" 1 "$(status_of states 13b,4)"
+printf '%s\n' '# lspo trace 1' op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes 0,FWD,0,0,0,0,gpu,0,2,0 \
+    1,BWD,0,0,0,0,gpu,2,5,0 2,D2H,0,0,0,0,d2h,5,6,8 3,D2H,0,0,0,1,d2h,6,7,4 4,UPD,0,0,0,0,cpu,7,8,0 \
+    5,FWD,0,1,0,0,gpu,9,11,0 > "$folder/phases.trace"
+check "the phases of a trace" "2.000000,4.000000,3.000000,9.000000" \
+    "$(with_lib deep-optimizer-states/phases.awk "$folder/phases.trace")"
+
 # Contention: predicted 8 and 12 of 10 s, so 20 %; without it 7 and 12: 25 %.
 parts() { # parts WITHOUT_OF_THE_FIRST
     printf '%s\n' group_name,predicted_s,measured_s,disturbed,noise,no_contention "contention,8,10,false,0.01,$1" \
