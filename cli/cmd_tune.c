@@ -169,6 +169,7 @@ static lspo_search_options_t options_of(tune_request_t *request, const lspo_mach
                                      .holds_batch = lspo_command_line_has(line, "batch"),
                                      .holds_accumulation = lspo_command_line_has(line, "accumulation"),
                                      .holds_checkpointing = lspo_command_line_has(line, "checkpointing"),
+                                     .holds_swap = lspo_command_line_has(line, "swap-activations"),
                                      .holds_transfer = request->base.own_transfer,
                                      .holds_order = lspo_command_line_has(line, "order"),
                                      .objective = objectives[request->objective],
@@ -402,7 +403,8 @@ static lspo_status_t write_configuration(const lspo_tune_row_t *row, const char 
     if (row->configuration.framework == NULL)
         return lspo_error(LSPO_ERR_INPUT,
                           "--configuration %s: neither DeepSpeed nor torchao has what is best here, %s %s; hold a "
-                          "--policy that `lspo help POLICY` says is elsewhere, and --native-layers 0",
+                          "--policy that `lspo help POLICY` says is elsewhere, and --native-layers and "
+                          "--swap-activations 0",
                           path, row->found->policy->name, row->settings);
     lspo_status_t status = lspo_output_open(path, &output);
     if (status != LSPO_OK)
@@ -530,9 +532,10 @@ const lspo_command_t lspo_command_tune = {
     .summary = "find the best settings for a model on a machine",
     .usage = "--model NAME|FILE --machine NAME|FILE [options]",
     .about = "Find the settings with which a model trains fastest on a machine, or in the least GPU memory: policy, "
-             "batch and accumulation, checkpointing, transfer precision, what stays on the GPU, buffers, transition "
-             "and order. The best five that fit GPU and host memory are printed with the command of each, the distance "
-             "to the lower bound of any schedule, what limits it, and what twice the link, CPU or memory would buy.",
+             "batch and accumulation, checkpointing, transfer precision, what stays on the GPU or is swapped, buffers, "
+             "transition and order. The best five that fit GPU and host memory are printed with the command of each, "
+             "the distance to the lower bound of any schedule, what limits it, and what twice the link, CPU or memory "
+             "would buy.",
     .examples = "lspo tune --model llama-7b --machine paper-workstation --sequences 16\n"
                 "lspo tune --model gpt2-774m --machine paper-laptop --exact-only\n"
                 "lspo tune --model gpt2-1.3b --machine rtx3060 --policy zero --objective memory\n"

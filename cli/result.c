@@ -52,6 +52,7 @@ static const lspo_result_field_t result_fields[] = {
     TEXT("precision", precision, 0),
     TEXT("transfer", transfer, 0),
     YES_NO(checkpointing, 0),
+    INTEGER(swap_activations, LSPO_UNIT_NONE, 0),
     INTEGER(iterations, LSPO_UNIT_NONE, 0),
     INTEGER(accumulation, LSPO_UNIT_NONE, 0),
     YES_NO(train_rest, 0),
@@ -146,6 +147,7 @@ static void fill_workload(const lspo_plan_t *plan, lspo_result_t *result)
     result->precision = lspo_precision_name(workload->precision);
     result->transfer = lspo_precision_name(workload->transfer);
     result->checkpointing = workload->checkpointing;
+    result->swap_activations = workload->swap_activations;
     result->iterations = workload->iterations;
     result->accumulation = workload->accumulation;
     result->train_rest = workload->train_rest == LSPO_TRAIN_REST_ON;

@@ -25,6 +25,7 @@ typedef struct {
     uint64_t staleness_steps, batch, sequence, iterations, accumulation, seed;
     lspo_own_cell_t own[LSPO_OWN_CELLS_MAX]; /* by lspo_policies_parameter() */
     int checkpointing, train_rest, fits;
+    uint64_t swap_activations;
     double clip_norm, link_Bps, cpu_pps;
     uint64_t gpu_memory_bytes, host_memory_bytes; /* the cap or override; missing: none */
     double iteration_s, iteration_low_s, iteration_high_s;

@@ -53,14 +53,16 @@ static words_t seconds(double value)
 static void print_answer(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_workload_t *workload = &report->plan->workload;
-    char tokens[32], micros[32] = "";
+    char tokens[32], micros[32] = "", swapped[64] = "";
     lspo_format_count(report->prediction->tokens_per_s, tokens, sizeof tokens);
     if (workload->accumulation > 1)
         snprintf(micros, sizeof micros, "%u x ", workload->accumulation);
-    fprintf(file, "%s per step, %s tokens/s on %s: %s by %s, batch %s%u x %u tokens, %s, checkpointing %s.\n",
+    if (workload->swap_activations > 0)
+        snprintf(swapped, sizeof swapped, ", activations of %u blocks swapped", workload->swap_activations);
+    fprintf(file, "%s per step, %s tokens/s on %s: %s by %s, batch %s%u x %u tokens, %s, checkpointing %s%s.\n",
             seconds(report->prediction->summary.iteration_s).text, tokens, report->machine->name,
             report->plan->model.name, report->plan->policy->name, micros, workload->batch, workload->sequence,
-            lspo_precision_name(workload->precision), workload->checkpointing ? "on" : "off");
+            lspo_precision_name(workload->precision), workload->checkpointing ? "on" : "off", swapped);
 }
 
 /* Where a measured time may lie. */

@@ -14,8 +14,8 @@ const lspo_term_t lspo_terms[] = {
     {"kind", "What an op does: FWD is forward, RECOMPUTE repeats it under checkpointing, and BWD is backward; "
              "COMPRESS makes the message that D2H sends; UPD is the optimizer on the CPU and UPD_GPU on the GPU; H2D "
              "brings the result back and APPLY adds it to the weights; SWAP_IN and SWAP_OUT move weights, optimizer "
-             "state or sums of gradients; NORM computes the norm for --clip; PROJECT chooses projectors, a basis or "
-             "columns."},
+             "state, sums of gradients or activations; NORM computes the norm for --clip; PROJECT chooses projectors, "
+             "a basis or columns."},
     {"iteration", "One optimizer step: --accumulation micro-batches of --batch sequences."},
     {"step", "An optimizer step. As a column of a table: the time per iteration."},
     {"warm-up", "The first iterations, which differ from those of a long training and are left out of all times."},

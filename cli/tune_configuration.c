@@ -184,7 +184,8 @@ lspo_status_t lspo_tune_configure(const lspo_model_t *model, const lspo_found_t 
     const bool plain = named_value(found, &lspo_parameter_adam_basis) == LSPO_ADAM_BASIS_PLAIN &&
                        !(found->workload.adam_root_epsilon > 0);
     const bool elsewhere = plain && found->policy->elsewhere != LSPO_ELSEWHERE_NOBODY &&
-                           named_value(found, &lspo_parameter_native_layers) == 0;
+                           named_value(found, &lspo_parameter_native_layers) == 0 &&
+                           found->workload.swap_activations == 0;
     *configuration_out = (lspo_tune_configuration_t){0};
     if (!elsewhere || !(is_deepspeed(found) || is_torchao(model, found)))
         return LSPO_OK;

@@ -91,7 +91,6 @@ lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op)
     if (!grow(b, &plan->ops, &b->op_capacity, plan->op_count, sizeof *plan->ops))
         return LSPO_NO_OP;
     lspo_lane_kind_t lane_kind = lspo_op_kind_lane(op->kind);
-    uint32_t rank = lane_kind == LSPO_LANE_GPU ? 0 : b->stages[op->stage].priority_rank;
     plan->ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)op->kind,
                                             .layer = (uint16_t)op->stage,
                                             .lane = b->lanes[lane_kind],
@@ -99,8 +98,9 @@ lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op)
                                             .micro = (uint16_t)op->micro,
                                             .variant = (uint16_t)op->variant,
                                             .work = work,
-                                            .priority = lspo_build_priority(op->iteration, rank, b->stage_count),
                                             .dep_first = plan->dep_count};
+    uint32_t rank = lspo_op_is_ranked(&plan->ops[plan->op_count]) ? b->stages[op->stage].priority_rank : 0;
+    plan->ops[plan->op_count].priority = lspo_build_priority(op->iteration, rank, b->stage_count);
     return plan->op_count++;
 }
 

@@ -32,6 +32,8 @@
  *     H2D                takes a landing buffer (message elements x q, or those of a part; the first part of a delta
  *                        takes it whole); APPLY gives it back; of bases, none
  *     SWAP_IN            takes what it brings; FWD, BWD or SWAP_OUT give it back
+ *     SWAP_OUT,          gives back what a block keeps for its backward: `saved`, except under checkpointing, and its
+ *     activations        input; SWAP_IN takes it again, and BWD (or PROJECT, COMPRESS) gives it back as usual
  *     SWAP_IN, sum       takes a gradient as BWD of the first micro-batch does; SWAP_OUT, sum gives it back
  */
 #ifndef LSPO_PLAN_BUILD_H
@@ -75,6 +77,7 @@ typedef struct {
     lspo_op_id_t returned;  /* latest H2D of an update's result                                            */
     lspo_op_id_t projected; /* D2H of new projectors in this step; LSPO_NO_OP: none                        */
     lspo_op_id_t renewed;   /* its renewal after that; LSPO_NO_OP: none                                    */
+    lspo_op_id_t left;      /* SWAP_OUT of what it keeps of this pass; LSPO_NO_OP: it keeps nothing, or on the GPU */
     lspo_op_id_t turned;    /* H2D of new T that the next step's COMPRESS needs; LSPO_NO_OP: none          */
 } lspo_build_stage_t;
 
@@ -127,10 +130,11 @@ void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency);
 /* Let the op emitted last take and give back GPU memory. */
 void lspo_build_gpu_memory(lspo_builder_t *b, uint64_t alloc_bytes, uint64_t free_bytes);
 
-/* FWD of one stage: after the compute chain and, for the first micro-batch, after the stage's weights are ready. */
+/* FWD of one stage: after the compute chain and, for the first micro-batch, after the stage's weights are ready; before
+ * it SWAP_OUT of what the block below keeps. */
 lspo_op_id_t lspo_build_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage);
-/* [RECOMPUTE], BWD, [COMPRESS] of one stage; returns the last.  They also depend on `parameters`, unless it is
- * LSPO_NO_OP. Nothing is emitted below the lowest stage that is trained in this iteration. */
+/* [SWAP_IN], [RECOMPUTE], BWD, [COMPRESS] of one stage; returns the last.  They also depend on `parameters`, unless it
+ * is LSPO_NO_OP.  Nothing is emitted below the lowest stage that is trained in this iteration. */
 lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage,
                                  lspo_op_id_t parameters);
 /* The same, but only to compute the norm before the pass that updates: BWD drops its gradient and keeps the activations

@@ -31,6 +31,15 @@ uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t s
 lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro,
                                    uint32_t stage);
 
+/* build_activations.c.  Before FWD of `stage`, which has this variant: SWAP_OUT of what the block below keeps.  And let
+ * the op emitted last, FWD of a block, wait until there is a place for what it keeps. */
+void lspo_build_activations_leave(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro,
+                                  uint32_t stage);
+void lspo_build_activations_place(lspo_builder_t *b, uint32_t stage);
+/* SWAP_IN of what the block keeps, for the op that reads it; LSPO_NO_OP: it is on the GPU.  `variant`: of BWD. */
+lspo_op_id_t lspo_build_activations_return(lspo_builder_t *b, lspo_op_variant_t variant, uint32_t iteration,
+                                           uint32_t micro, uint32_t stage);
+
 /* build_step.c: let the op emitted last wait until at most --gradient-buffers gradients are on the GPU. */
 void lspo_build_bound_gradients(lspo_builder_t *b, uint32_t micro, uint32_t stage);
 
@@ -58,6 +67,12 @@ static inline uint32_t turn_tail(const lspo_builder_t *b, uint32_t iteration, ui
 static inline bool trains(const lspo_builder_t *b, uint32_t stage, uint32_t iteration)
 {
     return b->stages[stage].trained && lspo_plan_trains(b->plan, stage, iteration);
+}
+
+/* What a block keeps from FWD to BWD. */
+static inline uint64_t kept_bytes(const lspo_builder_t *b)
+{
+    return b->activations.input_bytes + (b->workload->checkpointing ? 0 : b->activations.saved_bytes);
 }
 
 static inline bool columns(const lspo_builder_t *b)

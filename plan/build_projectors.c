@@ -14,6 +14,7 @@ static lspo_op_variant_t project_variant(uint32_t micro, uint32_t count)
 static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
 {
     const lspo_activations_t *a = &b->activations;
+    lspo_op_id_t kept = lspo_build_activations_return(b, LSPO_VARIANT_CALIBRATE, iteration, micro, stage);
     if (stage != head_of(b) && b->workload->checkpointing) {
         lspo_op_id_t again = lspo_build_emit(b, &(lspo_new_op_t){.kind = LSPO_OP_RECOMPUTE,
                                                                  .variant = LSPO_VARIANT_CALIBRATE,
@@ -21,6 +22,7 @@ static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t m
                                                                  .iteration = iteration,
                                                                  .micro = micro});
         lspo_build_depend(b, b->last_compute);
+        lspo_build_depend(b, kept);
         lspo_build_gpu_memory(b, a->saved_bytes, 0);
         b->last_compute = again;
     }
@@ -30,13 +32,14 @@ static void calibrate_backward(lspo_builder_t *b, uint32_t iteration, uint32_t m
                                                           .iteration = iteration,
                                                           .micro = micro});
     lspo_build_depend(b, b->last_compute);
+    lspo_build_depend(b, kept);
     if (stage == head_of(b))
         lspo_build_gpu_memory(b, a->input_bytes, a->head_bytes + a->input_bytes);
     else if (b->stages[stage].updated_on_gpu)
         lspo_build_gpu_memory(b, 0, a->saved_bytes + a->input_bytes);
     if (stage == 1)
         lspo_build_gpu_memory(b, 0, a->input_bytes);
-    b->last_compute = id;
+    b->stages[stage].backward = b->last_compute = id;
 }
 
 /* New pairs live from their first fit to their decision: those of a stage in its own ops; shared ones from the fit in
@@ -77,7 +80,7 @@ static void calibrate_project(lspo_builder_t *b, uint32_t iteration, uint32_t mi
     lspo_build_gpu_memory(b, lspo_build_check_bytes(b, stage),
                           lspo_build_check_bytes(b, stage) + a->saved_bytes + a->input_bytes);
     calibrate_candidates(b, micro, count, stage);
-    b->last_compute = id;
+    b->stages[stage].backward = b->last_compute = id;
     if (micro + 1 == count)
         calibrate_send(b, iteration, stage, id);
 }

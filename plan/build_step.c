@@ -16,12 +16,14 @@ lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant,
 {
     const lspo_activations_t *a = &b->activations;
     bool frozen = variant == LSPO_VARIANT_FROZEN;
+    lspo_build_activations_leave(b, variant, iteration, micro, stage);
     lspo_op_id_t id = lspo_build_emit(
         b, &(lspo_new_op_t){
                .kind = LSPO_OP_FWD, .variant = variant, .stage = stage, .iteration = iteration, .micro = micro});
     lspo_build_depend(b, b->last_compute);
     if (micro == 0)
         depend_on_weights(b, stage);
+    lspo_build_activations_place(b, stage);
     switch (b->stages[stage].shape.kind) {
     case LSPO_STAGE_EMBED:
         lspo_build_gpu_memory(b, a->input_bytes, 0);
@@ -145,11 +147,13 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
         block && b->compresses && !st->updated_on_gpu && (last || !lspo_plan_keeps_gradients(b->plan, iteration));
     if (stage < lowest_trained(b, iteration))
         return b->last_compute;
+    lspo_op_id_t kept = lspo_build_activations_return(b, LSPO_VARIANT_NONE, iteration, micro, stage);
     if (block && b->workload->checkpointing) {
         lspo_op_id_t again = lspo_build_emit(
             b, &(lspo_new_op_t){.kind = LSPO_OP_RECOMPUTE, .stage = stage, .iteration = iteration, .micro = micro});
         lspo_build_depend(b, b->last_compute);
         lspo_build_depend(b, parameters);
+        lspo_build_depend(b, kept);
         if (b->gradient_buffers == 1)
             lspo_build_bound_gradients(b, micro, stage);
         lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
@@ -165,6 +169,7 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
                                                           .tail = compress ? 0 : tail});
     lspo_build_depend(b, b->last_compute);
     lspo_build_depend(b, parameters);
+    lspo_build_depend(b, kept);
     lspo_build_bound_gradients(b, micro, stage);
     backward_memory(b, iteration, stage, micro, compress);
     if (block && last && lspo_plan_renews_bases(b->plan, iteration)) {
@@ -194,6 +199,8 @@ static void probe_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
     const lspo_activations_t *a = &b->activations;
     uint64_t taken = gradient_taken(b, iteration, stage), freed = b->stages[stage].gradient_bytes;
     bool block = b->stages[stage].shape.kind == LSPO_STAGE_BLOCK;
+    if (lspo_plan_swaps_activations(b->plan, stage))
+        freed += kept_bytes(b);
     lspo_build_gpu_memory(b, taken + (stage == head_of(b) ? a->input_bytes : 0),
                           freed + (block && b->workload->checkpointing ? a->saved_bytes : 0) +
                               (stage == lowest_trained(b, iteration) ? a->input_bytes : 0));
@@ -203,11 +210,13 @@ void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
 {
     if (stage < lowest_trained(b, iteration))
         return;
+    lspo_op_id_t kept = lspo_build_activations_return(b, LSPO_VARIANT_PROBE, iteration, 0, stage);
     if (b->stages[stage].shape.kind == LSPO_STAGE_BLOCK && b->workload->checkpointing) {
         lspo_op_id_t again = lspo_build_emit(
             b, &(lspo_new_op_t){
                    .kind = LSPO_OP_RECOMPUTE, .variant = LSPO_VARIANT_PROBE, .stage = stage, .iteration = iteration});
         lspo_build_depend(b, b->last_compute);
+        lspo_build_depend(b, kept);
         lspo_build_gpu_memory(b, b->activations.saved_bytes, 0);
         b->last_compute = again;
     }
@@ -217,6 +226,7 @@ void lspo_build_probe(lspo_builder_t *b, uint32_t iteration, uint32_t stage)
         &(lspo_new_op_t){
             .kind = LSPO_OP_BWD, .variant = LSPO_VARIANT_PROBE, .stage = stage, .iteration = iteration, .tail = tail});
     lspo_build_depend(b, b->last_compute);
+    lspo_build_depend(b, kept);
     probe_memory(b, iteration, stage);
-    b->last_compute = id;
+    b->stages[stage].backward = b->last_compute = id;
 }

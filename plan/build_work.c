@@ -147,6 +147,13 @@ static void describe_copy(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     lspo_work_copy(bytes, work);
 }
 
+/* Of a block's activations: its input, and what it saved where that is kept; a copy of each. */
+static void describe_kept(const lspo_builder_t *b, lspo_work_t *work)
+{
+    lspo_work_copy(kept_bytes(b), work);
+    work->kernels[0].count = b->workload->checkpointing ? 1 : 2;
+}
+
 static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                               uint32_t tail, lspo_work_t *work)
 {
@@ -230,6 +237,10 @@ void lspo_build_describe(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_v
                          uint32_t tail, lspo_work_t *work)
 {
     const lspo_policy_t *policy = b->plan->policy;
+    if (lspo_op_kind_swaps_activations(kind, variant)) {
+        describe_kept(b, work);
+        return;
+    }
     if (has_parts(policy, kind) && (tail & (PART_FULL | PART_LAST))) {
         describe_part(b, kind, s, tail, work);
         return;

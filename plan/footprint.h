@@ -113,10 +113,11 @@ typedef struct {
     uint64_t gpu_workspace_bytes;
     uint64_t host_master_bytes;
     uint64_t host_optimizer_bytes;
-    uint64_t host_gradients_bytes;  /* landing buffers of D2H   */
-    uint64_t host_projectors_bytes; /* lsp with checks: current and new projectors, room to transform moments */
-    uint64_t host_outgoing_bytes;   /* what H2D sends            */
-    uint64_t host_parameters_bytes; /* swap, stream: parameters between their uses */
+    uint64_t host_gradients_bytes;   /* landing buffers of D2H   */
+    uint64_t host_projectors_bytes;  /* lsp with checks: current and new projectors, room to transform moments */
+    uint64_t host_outgoing_bytes;    /* what H2D sends            */
+    uint64_t host_parameters_bytes;  /* swap, stream: parameters between their uses */
+    uint64_t host_activations_bytes; /* --swap-activations: what blocks keep, between forward and backward */
 } lspo_footprint_t;
 
 uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint);

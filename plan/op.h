@@ -2,6 +2,7 @@
 #ifndef LSPO_PLAN_OP_H
 #define LSPO_PLAN_OP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "plan/lane.h"
@@ -17,7 +18,7 @@ typedef enum {
     LSPO_OP_UPD_GPU,   /* GPU optimizer                                                            */
     LSPO_OP_H2D,       /* new parameters or deltas to the GPU                                      */
     LSPO_OP_APPLY,     /* GPU: overwrite the weights, or decompress and add                        */
-    LSPO_OP_SWAP_IN,   /* parameters or optimizer state to the GPU                                 */
+    LSPO_OP_SWAP_IN,   /* parameters, optimizer state, sums or activations to the GPU              */
     LSPO_OP_SWAP_OUT,  /* ... and back                                                             */
     LSPO_OP_PROJECT,   /* fit or refresh a projector                                               */
     LSPO_OP_SEND,      /* activations or gradients to another peer                                 */
@@ -56,14 +57,15 @@ typedef enum {
     LSPO_VARIANT_ACCUMULATE,  /* UPD that only sums the gradient up                                  */
     LSPO_VARIANT_DRAIN,       /* H2D, APPLY of the window before the last, at the end of a training     */
     LSPO_VARIANT_DRAIN_LAST,  /* UPD, H2D, APPLY of the last window                                     */
-    LSPO_VARIANT_PROBE,       /* BWD (and its RECOMPUTE) that only computes the clipping norm and drops the gradient */
-    LSPO_VARIANT_PENDING,     /* UPD, H2D, APPLY of a gradient left by the previous segment: one iteration earlier */
-    LSPO_VARIANT_CALIBRATE,   /* lsp: FWD, RECOMPUTE, BWD of a calibration pass, which only needs gradients */
-    LSPO_VARIANT_FIT,         /* lsp: PROJECT that fits; without this variant it only checks */
-    LSPO_VARIANT_DECIDE,      /* lsp: PROJECT that accepts or rejects the new projectors    */
-    LSPO_VARIANT_PROJECTORS,  /* lsp: D2H of new projectors, for the moments on the CPU     */
-    LSPO_VARIANT_RENEW,       /* UPD that also renews the bases of Adam: --adam-basis */
-    LSPO_VARIANT_SUM,         /* SWAP_OUT/SWAP_IN of the gradient's sum over the micro-batches so far */
+    LSPO_VARIANT_PROBE,      /* BWD (its RECOMPUTE, SWAP_IN) that only computes the clipping norm, drops the gradient */
+    LSPO_VARIANT_PENDING,    /* UPD, H2D, APPLY of a gradient left by the previous segment: one iteration earlier */
+    LSPO_VARIANT_CALIBRATE,  /* lsp: FWD, RECOMPUTE, BWD, swaps of a calibration pass, which only needs gradients */
+    LSPO_VARIANT_FIT,        /* lsp: PROJECT that fits; without this variant it only checks */
+    LSPO_VARIANT_DECIDE,     /* lsp: PROJECT that accepts or rejects the new projectors    */
+    LSPO_VARIANT_PROJECTORS, /* lsp: D2H of new projectors, for the moments on the CPU     */
+    LSPO_VARIANT_RENEW,      /* UPD that also renews the bases of Adam: --adam-basis */
+    LSPO_VARIANT_SUM,        /* SWAP_OUT/SWAP_IN of the gradient's sum over the micro-batches so far */
+    LSPO_VARIANT_ACTIVATIONS, /* SWAP_OUT/SWAP_IN of what a block keeps for its backward: --swap-activations */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 
@@ -81,6 +83,23 @@ extern const lspo_op_kind_info_t lspo_op_kinds[LSPO_OP_KIND_COUNT];
 static inline lspo_lane_kind_t lspo_op_kind_lane(lspo_op_kind_t kind)
 {
     return lspo_op_kinds[kind].lane;
+}
+
+/* Is it a SWAP_OUT or SWAP_IN of a block's activations, in whichever pass? */
+static inline bool lspo_op_kind_swaps_activations(lspo_op_kind_t kind, lspo_op_variant_t variant)
+{
+    return (kind == LSPO_OP_SWAP_OUT || kind == LSPO_OP_SWAP_IN) &&
+           (variant == LSPO_VARIANT_ACTIVATIONS || variant == LSPO_VARIANT_CALIBRATE || variant == LSPO_VARIANT_PROBE);
+}
+static inline bool lspo_op_swaps_activations(const lspo_op_t *op)
+{
+    return lspo_op_kind_swaps_activations((lspo_op_kind_t)op->kind, (lspo_op_variant_t)op->variant);
+}
+
+/* Does the op's priority depend on its layer's rank?  The GPU waits for activations as for nothing else. */
+static inline bool lspo_op_is_ranked(const lspo_op_t *op)
+{
+    return lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU && !lspo_op_swaps_activations(op);
 }
 
 /* "FWD", "D2H", ...  The parser returns LSPO_OP_KIND_COUNT when unknown. */

@@ -300,6 +300,8 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " renew";
     case LSPO_VARIANT_SUM:
         return " sum";
+    case LSPO_VARIANT_ACTIVATIONS:
+        return " activations";
     case LSPO_VARIANT_NONE:
     case LSPO_VARIANT_COUNT:
         break;

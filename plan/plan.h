@@ -78,6 +78,12 @@ void lspo_plan_destroy(lspo_plan_t *plan);
  * dynamic allocations balance on GPU and host.  Logs the first violation. */
 lspo_status_t lspo_plan_check(const lspo_plan_t *plan);
 
+/* Do the activations that this block keeps wait on the host: --swap-activations? */
+static inline bool lspo_plan_swaps_activations(const lspo_plan_t *plan, uint32_t stage)
+{
+    return stage >= 1 && stage <= plan->workload.swap_activations;
+}
+
 /* The number of stages, from the first, whose full gradients and optimizer state stay on the GPU: --native-layers, or 0
  * if the policy does not have it.  And the first block behind them; the head if there is none. */
 uint32_t lspo_plan_native_layers(const lspo_plan_t *plan);

@@ -58,7 +58,7 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     stage->update_parts = bases_bytes == 0 ? stage->parts : 1;
     stage->priority_rank = 0;
     stage->ready = stage->backward = stage->sent = stage->projected = stage->updated = stage->renewed = stage->turned =
-        LSPO_NO_OP;
+        stage->left = LSPO_NO_OP;
 }
 
 static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
@@ -147,6 +147,7 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
         st = lspo_build_check_size(&builder);
         if (st == LSPO_OK)
             st = policy->build(&builder);
+        plan->footprint.host_activations_bytes = plan->workload.swap_activations * kept_bytes(&builder);
         free(builder.stages);
     }
     if (st == LSPO_OK) {

@@ -21,13 +21,14 @@ static const char *const train_rest_names[] = {"auto", "on", "off"};
 #define FIELD(flag, field, kind_name)                                                                                  \
     .name = flag, .offset_bytes = offsetof(lspo_workload_t, field), .kind = LSPO_RECORD_##kind_name
 
-/* Recomputed activations are the same to the bit. */
+/* Recomputed and swapped activations are the same to the bit. */
 const lspo_record_field_t lspo_workload_fields[] = {
     {FIELD("batch", batch, U32)},
     {FIELD("sequence", sequence, U32)},
     {FIELD("precision", precision, NAMED), .names = lspo_precision_names},
     {FIELD("transfer", transfer, NAMED), .names = lspo_precision_names},
     {FIELD("checkpointing", checkpointing, BOOL), .free = true},
+    {FIELD("swap-activations", swap_activations, U32), .free = true},
     {FIELD("iterations", iterations, U32), .free = true},
     {FIELD("accumulation", accumulation, U32)},
     {FIELD("clip", clip_norm, REAL)},
@@ -91,6 +92,17 @@ static lspo_status_t check_sizes(const lspo_workload_t *workload, const lspo_mod
     return check_range("--batch", workload->batch, 1, lspo_workload_batch_most(workload, model));
 }
 
+/* A block's activations are on the GPU while it computes. */
+static lspo_status_t check_swap(const lspo_workload_t *workload, const lspo_model_t *model)
+{
+    if (workload->swap_activations < model->block_count)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT,
+                      "--swap-activations %" PRIu32 " is outside 0..%" PRIu32
+                      ": the GPU must hold the activations of one of the model's %" PRIu32 " blocks",
+                      workload->swap_activations, model->block_count - 1, model->block_count);
+}
+
 static lspo_status_t check_schedule(const lspo_workload_t *workload)
 {
     lspo_status_t status = check_range("--iterations", workload->iterations, 1, LSPO_STEPS_MAX);
@@ -140,6 +152,9 @@ lspo_status_t lspo_workload_check(const lspo_workload_t *workload, const lspo_mo
         return lspo_error(LSPO_ERR_INPUT, "--precision, --transfer or --train-rest has an unknown value");
     }
     lspo_status_t status = check_sizes(workload, model);
+    if (status != LSPO_OK)
+        return status;
+    status = check_swap(workload, model);
     if (status != LSPO_OK)
         return status;
     status = check_schedule(workload);

@@ -35,6 +35,7 @@ typedef struct {
     lspo_precision_t precision; /* of weights and activations on the GPU                                  */
     lspo_precision_t transfer;  /* of gradients, parameters and deltas on the link                        */
     bool checkpointing;         /* keep only block inputs; RECOMPUTE before BWD                           */
+    uint32_t swap_activations;  /* blocks, from the first, whose kept activations wait on the host: build.h */
     uint32_t iterations;        /* optimizer steps in the plan                                            */
     uint32_t accumulation;      /* micro-batches per optimizer step                                       */
     double clip_norm;           /* global-norm clipping; 0 = off                                          */

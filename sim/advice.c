@@ -33,31 +33,62 @@ static lspo_fit_question_t ask(const question_t *question, const lspo_policy_t *
 
 /* ---- the given policy ---- */
 
+/* The smallest number of blocks whose activations must leave the GPU, of those that leave it a place ahead; 0: none is
+ * enough.  The asked workload has checkpointing. */
+static lspo_status_t find_swap(lspo_fit_question_t asked, uint32_t *blocks_out)
+{
+    const uint32_t asked_for = asked.workload.swap_activations, blocks = asked.model->block_count;
+    uint32_t low = asked_for, high = blocks < 2 ? 0 : blocks - 2; /* low does not fit */
+    lspo_fit_t fit = {0};
+    *blocks_out = 0;
+    if (high <= low)
+        return LSPO_OK;
+    asked.workload.swap_activations = high;
+    lspo_status_t status = lspo_fit_try(&asked, &fit);
+    if (status != LSPO_OK || !fit.fits)
+        return status;
+    while (high - low > 1 && status == LSPO_OK) {
+        asked.workload.swap_activations = low + (high - low) / 2;
+        status = lspo_fit_try(&asked, &fit);
+        if (fit.fits)
+            high = asked.workload.swap_activations;
+        else
+            low = asked.workload.swap_activations;
+    }
+    *blocks_out = high;
+    return status;
+}
+
 /* The first change that makes it fit, as flags; empty if there is none. */
 static lspo_status_t find_change(const question_t *question, size_t text_bytes, char *text)
 {
     lspo_fit_question_t asked = ask(question, question->plan->policy);
-    uint32_t batch = 0;
+    lspo_fit_question_t checkpointed = asked;
+    const bool recomputes = asked.workload.checkpointing;
+    uint32_t batch = 0, blocks = 0;
     text[0] = '\0';
-    if (!asked.workload.checkpointing) {
+    checkpointed.workload.checkpointing = true;
+    if (!recomputes) {
         lspo_fit_t fit = {0};
-        lspo_fit_question_t checkpointed = asked;
-        checkpointed.workload.checkpointing = true;
         lspo_status_t status = lspo_fit_try(&checkpointed, &fit);
         if (status != LSPO_OK || fit.fits) {
             snprintf(text, text_bytes, "--checkpointing on");
             return status;
         }
     }
-    lspo_status_t status = lspo_fit_largest_batch(&asked, &batch);
+    lspo_status_t status = find_swap(checkpointed, &blocks);
+    if (status != LSPO_OK || blocks > 0) {
+        snprintf(text, text_bytes, "%s--swap-activations %u", recomputes ? "" : "--checkpointing on ", blocks);
+        return status;
+    }
+    status = lspo_fit_largest_batch(&asked, &batch);
     if (status != LSPO_OK || batch > 0) {
         snprintf(text, text_bytes, "--batch %u", batch);
         return status;
     }
-    if (asked.workload.checkpointing)
+    if (recomputes)
         return LSPO_OK;
-    asked.workload.checkpointing = true;
-    status = lspo_fit_largest_batch(&asked, &batch);
+    status = lspo_fit_largest_batch(&checkpointed, &batch);
     if (status != LSPO_OK)
         return status;
     if (batch > 0)

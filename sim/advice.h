@@ -12,7 +12,8 @@
 enum { LSPO_ADVICE_BYTES = 512 };
 
 /* Say by how much the peaks exceed the machine's memory and what would make the plan fit, found by simulation:
- *     for the requested policy    --checkpointing on, else the largest --batch, else both
+ *     for the requested policy    --checkpointing on; else with it the smallest --swap-activations; else the largest
+ *                                 --batch, with checkpointing as it is or on
  *     among all others           the fastest of the same semantics that fits this workload, else the fastest of any
  * semantics, which the text names or else the policy that is nearest to fitting with a batch of 1.  If the peaks fit
  * and a bound does not, the text says so; it is empty if the bounds fit, too. */

@@ -79,6 +79,19 @@ static void close_pass(const change_t *change, uint64_t bytes, pass_t *pass)
     *pass = (pass_t){LSPO_NO_OP, LSPO_NO_OP};
 }
 
+/* What FWD keeps, SWAP_OUT gives back and SWAP_IN takes again. */
+static void follow_pass(const change_t *change, uint64_t bytes, lspo_op_id_t id, pass_t *pass)
+{
+    const lspo_op_t *op = &change->plan->ops[id];
+    const bool swaps = lspo_op_swaps_activations(op), leaves = swaps && op->kind == LSPO_OP_SWAP_OUT;
+    if (op->kind == LSPO_OP_BWD || leaves)
+        pass->backward = id;
+    if (op->kind == LSPO_OP_FWD || swaps)
+        close_pass(change, bytes, pass);
+    if ((op->kind == LSPO_OP_FWD && op->variant != LSPO_VARIANT_FROZEN) || (swaps && !leaves))
+        pass->forward = id;
+}
+
 /* Without checkpointing each FWD is paired with the last BWD of its pass.  A pass is a block's micro-batch; the next
  * FWD of the same begins a new one. */
 static lspo_status_t keep_passes(const change_t *change, uint64_t bytes)
@@ -92,16 +105,8 @@ static lspo_status_t keep_passes(const change_t *change, uint64_t bytes)
         passes[i] = (pass_t){LSPO_NO_OP, LSPO_NO_OP};
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
         const lspo_op_t *op = &plan->ops[id];
-        if (!is_block(change, op) || (op->kind != LSPO_OP_FWD && op->kind != LSPO_OP_BWD))
-            continue;
-        pass_t *pass = &passes[op->layer * micros + op->micro % micros];
-        if (op->kind == LSPO_OP_BWD) {
-            pass->backward = id;
-            continue;
-        }
-        close_pass(change, bytes, pass);
-        if (op->variant != LSPO_VARIANT_FROZEN)
-            pass->forward = id;
+        if (is_block(change, op))
+            follow_pass(change, bytes, id, &passes[op->layer * micros + op->micro % micros]);
     }
     for (size_t i = 0; i < count; i++)
         close_pass(change, bytes, &passes[i]);

@@ -7,7 +7,8 @@
  *     block, kept     T (saved_width_bytes w + saved_mlp_bytes f + saved_repeat_bytes (a - k) + saved_score_bytes h s)
  *                     and of adapters T saved_adapter_bytes (elements per token of the inputs of all adapted
  *                     weights); from FWD to the last BWD of that pass, under checkpointing during BWD only: the forward
- *                     pass keeps nothing.  Counted for 16 bits; in fp32 the same
+ *                     pass keeps nothing.  Counted for 16 bits; in fp32 the same.  --swap-activations takes it from
+ *                     the GPU, but not over the link, which carries what lspo keeps
  *     loss            T V logit_bytes less what the plan has for it (logits and workspace) if that is more, during FWD
  *                     and BWD of the head; not for classifiers
  *     optimizer       update_bytes x parameters updated on the GPU in that step, during its first UPD_GPU; half of it

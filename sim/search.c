@@ -80,10 +80,12 @@ static bool are_alike(const lspo_found_t *a, const lspo_found_t *b)
     bool trains_alike = a->policy == b->policy ||
                         (a->policy->semantics == LSPO_SEMANTICS_EXACT && b->policy->semantics == LSPO_SEMANTICS_EXACT);
     return trains_alike && a->workload.batch == b->workload.batch &&
-           a->workload.checkpointing == b->workload.checkpointing && a->workload.transfer == b->workload.transfer &&
-           a->workload.order == b->workload.order && a->fit.gpu_bytes == b->fit.gpu_bytes &&
-           a->fit.host_bytes == b->fit.host_bytes && !(a->fit.iteration_s < b->fit.iteration_s) &&
-           !(a->fit.iteration_s > b->fit.iteration_s) && !(a->steps < b->steps) && !(a->steps > b->steps);
+           a->workload.checkpointing == b->workload.checkpointing &&
+           a->workload.swap_activations == b->workload.swap_activations &&
+           a->workload.transfer == b->workload.transfer && a->workload.order == b->workload.order &&
+           a->fit.gpu_bytes == b->fit.gpu_bytes && a->fit.host_bytes == b->fit.host_bytes &&
+           !(a->fit.iteration_s < b->fit.iteration_s) && !(a->fit.iteration_s > b->fit.iteration_s) &&
+           !(a->steps < b->steps) && !(a->steps > b->steps);
 }
 
 /* The first result that is like the one at this place. */
@@ -175,7 +177,9 @@ static lspo_status_t refine(searcher_t *searcher)
     lspo_search_t *result = &searcher->result;
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; i < result->count && status == LSPO_OK; i++) {
-        status = lspo_search_try_native(searcher->options, &result->found[i]);
+        status = lspo_search_try_swapping(searcher->options, &result->found[i]);
+        if (status == LSPO_OK)
+            status = lspo_search_try_native(searcher->options, &result->found[i]);
         if (status == LSPO_OK)
             status = lspo_search_refine(searcher->options, &result->found[i]);
     }

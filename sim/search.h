@@ -15,6 +15,9 @@
  * What has been found is then refined:
  *     subspace, nnz, rank       doubled as long as the step takes at most 1 % longer: a better training for nothing
  *     order                     auto, where that is faster (sim/order.h)
+ *     swap-activations          eighths of the blocks: without checkpointing, where that does not fit otherwise and is
+ *                               faster; where memory is the objective with all settings that were found; not for the
+ *                               front
  *     native-layers             eighths of the blocks, of policies that are not compressed, where that is faster; not
  *                               for the front, since they take memory
  */
@@ -44,7 +47,8 @@ typedef struct {
     const lspo_policy_t *policy; /* NULL: all */
     bool exact_only;             /* only policies that are exact */
     uint32_t sequences;          /* per step */
-    bool holds_batch, holds_accumulation, holds_checkpointing, holds_transfer, holds_order; /* as in `workload` */
+    bool holds_batch, holds_accumulation, holds_checkpointing, holds_swap, holds_transfer,
+        holds_order; /* as in `workload` */
     lspo_objective_t objective;
     bool exhaustive;                                            /* simulate all that fit */
     uint32_t most;                                              /* results that are wanted */

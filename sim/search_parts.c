@@ -10,7 +10,7 @@
 #include "sim/tune.h"
 
 static const double raise_most = 1.01, faster_least = 0.999;
-enum { NATIVE_SHARES = 8 };
+enum { SHARES = 8 }; /* of the blocks */
 
 static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *machine, double *busy_s_out)
 {
@@ -113,6 +113,42 @@ static lspo_status_t raise_all(const lspo_search_options_t *options, lspo_found_
     return status;
 }
 
+static uint32_t share_of_blocks(const lspo_search_options_t *options, uint32_t share)
+{
+    return (uint32_t)((uint64_t)options->model->block_count * share / SHARES);
+}
+
+/* More and more blocks, until what they are swapped for is had: less memory, or that the training fits. */
+static lspo_status_t try_shares(const lspo_search_options_t *options, const lspo_found_t *without, lspo_found_t *found)
+{
+    const bool memory = options->objective == LSPO_OBJECTIVE_MEMORY;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t share = 1, fits = 0; share < SHARES && (memory || !fits) && status == LSPO_OK; share++) {
+        lspo_found_t swapping = *without;
+        swapping.workload.swap_activations = share_of_blocks(options, share);
+        status = lspo_search_simulate(options, &swapping);
+        fits = swapping.fit.fits;
+        if (status == LSPO_OK && fits && swapping.objective < faster_least * found->objective)
+            *found = swapping;
+    }
+    return status;
+}
+
+/* For less memory as it is; for less time without checkpointing, where that does not fit otherwise. */
+lspo_status_t lspo_search_try_swapping(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    lspo_found_t without = *found;
+    if (options->holds_swap)
+        return LSPO_OK;
+    if (options->objective == LSPO_OBJECTIVE_MEMORY)
+        return try_shares(options, &without, found);
+    if (options->holds_checkpointing || !found->workload.checkpointing)
+        return LSPO_OK;
+    without.workload.checkpointing = false;
+    lspo_status_t status = lspo_search_simulate(options, &without);
+    return status == LSPO_OK && !without.fit.fits ? try_shares(options, &without, found) : status;
+}
+
 /* The first layers take the place of the last ones, where the search found those worth their memory. */
 static void give_last_layers_to_cpu(const lspo_search_options_t *options, lspo_found_t *found)
 {
@@ -133,11 +169,11 @@ lspo_status_t lspo_search_try_native(const lspo_search_options_t *options, lspo_
     if (lspo_policy_use(found->policy, parameter) == NULL || found->policy->semantics == LSPO_SEMANTICS_COMPRESSED ||
         options->objective != LSPO_OBJECTIVE_TIME || holds(options, parameter))
         return LSPO_OK;
-    for (uint32_t share = 1; share <= NATIVE_SHARES && status == LSPO_OK; share++) {
+    for (uint32_t share = 1; share <= SHARES && status == LSPO_OK; share++) {
         lspo_found_t native = without;
         give_last_layers_to_cpu(options, &native);
         uint32_t *layers = lspo_policy_slot(found->policy, &native.workload, parameter);
-        *layers = (uint32_t)((uint64_t)options->model->block_count * share / NATIVE_SHARES);
+        *layers = share_of_blocks(options, share);
         status = lspo_search_simulate(options, &native);
         if (status == LSPO_OK && native.fit.fits && native.objective < faster_least * found->objective)
             *found = native;

@@ -24,6 +24,8 @@ lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_
 /* Predicts found->policy with found->workload: sets found->fit and found->objective. */
 lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, lspo_found_t *found);
 
+/* Activations on the host, as search.h says: less memory, or less time in the same. */
+lspo_status_t lspo_search_try_swapping(const lspo_search_options_t *options, lspo_found_t *found);
 /* Native layers, as search.h says: less time for more memory. */
 lspo_status_t lspo_search_try_native(const lspo_search_options_t *options, lspo_found_t *found);
 /* Subspace, nnz, rank and order, as search.h says. */

@@ -139,7 +139,7 @@ static lspo_status_t prepare(search_t *search)
     if (!search->ranked)
         return lspo_no_memory("the priorities of %u ops", plan->op_count);
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
-        if (lspo_op_kind_lane((lspo_op_kind_t)plan->ops[id].kind) != LSPO_LANE_GPU)
+        if (lspo_op_is_ranked(&plan->ops[id]))
             search->ranked[search->ranked_count++] = (ranked_t){id, plan->ops[id].layer, plan->ops[id].iteration};
     return lspo_pace_create(plan, search->machine, search->work_ns, &search->pace);
 }

@@ -70,6 +70,8 @@ sequence         zero         sequence        16
 precision        zero         precision       bf16
 transfer         zero         transfer        bf16
 checkpointing    zero         same            on
+swap-activations zero         same            1
+swap-activations lsp          same            1
 iterations       zero         same            1
 accumulation     zero         accumulation    2
 subspace         lsp          subspace        8

@@ -9,6 +9,7 @@ static const char *const purpose_names[LSPO_HOST_PURPOSES] = {[LSPO_HOST_MASTERS
                                                               [LSPO_HOST_PARAMETERS] = "parameters between their uses",
                                                               [LSPO_HOST_PROJECTORS] = "projectors",
                                                               [LSPO_HOST_WINDOWS] = "columns and windows",
+                                                              [LSPO_HOST_ACTIVATIONS] = "activations of blocks",
                                                               [LSPO_HOST_OTHERS] = "batches and scratch"};
 
 /* The bytes that lspo_device_host_alloc() takes for it. */
@@ -53,6 +54,11 @@ lspo_status_t lspo_session_make_host_state(lspo_session_t *session, uint32_t s, 
     lspo_status_t status = LSPO_OK;
     if (stage->swapped)
         status = lspo_session_take_host(session, count, LSPO_HOST_PARAMETERS, weight_bytes, &stage->home);
+    if (status != LSPO_OK)
+        return status;
+    if (lspo_plan_swaps_activations(session->plan, s))
+        status = lspo_session_take_host(session, count, LSPO_HOST_ACTIVATIONS, lspo_session_kept_bytes(session),
+                                        &stage->kept);
     if (status != LSPO_OK)
         return status;
     for (uint32_t slot = 0; stage->updated_on_host && slot < session->slots; slot++) {

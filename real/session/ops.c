@@ -21,6 +21,9 @@ static bool skips(const lspo_session_t *session, const lspo_op_t *op)
 
 static lspo_status_t handle(lspo_session_t *session, const lspo_op_t *op)
 {
+    if (lspo_op_swaps_activations(op))
+        return op->kind == LSPO_OP_SWAP_OUT ? lspo_session_activations_out(session, op)
+                                            : lspo_session_activations_in(session, op);
     lspo_method_op_t handler = session->method->ops[op->kind];
     if (!handler)
         handler = own_handlers[op->kind];

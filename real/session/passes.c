@@ -10,11 +10,6 @@ static uint32_t head_of(const lspo_session_t *session)
     return session->stage_count - 1;
 }
 
-static size_t activation_bytes(const lspo_session_t *session)
-{
-    return session->tokens * session->plan->model.width * session->number_bytes;
-}
-
 /* With a tied embedding's, if the model ties it. */
 static lspo_head_parameters_t head_parameters(lspo_session_t *session, const lspo_op_t *op)
 {
@@ -54,8 +49,8 @@ static uint32_t find_broken_stage(const lspo_session_t *session)
 {
     size_t count = session->tokens * session->plan->model.width;
     for (uint32_t s = 0; !session->asynchronous && s < head_of(session); s++) {
-        const float *output = session->stages[s].output;
-        for (size_t i = 0; i < count; i++)
+        const float *output = session->stages[s].output ? session->stages[s].output : session->stages[s + 1].kept;
+        for (size_t i = 0; output && i < count; i++)
             if (!isfinite(output[i]))
                 return s;
     }
@@ -98,7 +93,7 @@ lspo_status_t lspo_session_forward(lspo_session_t *session, const lspo_op_t *op)
     lspo_session_stage_t *stage = &session->stages[op->layer];
     if (stage->shape.kind == LSPO_STAGE_HEAD)
         return forward_head(session, op);
-    lspo_status_t status = lspo_session_take(session, activation_bytes(session), &stage->output);
+    lspo_status_t status = lspo_session_take(session, lspo_session_output_bytes(session), &stage->output);
     if (status != LSPO_OK)
         return status;
     if (stage->shape.kind == LSPO_STAGE_EMBED) {
@@ -186,12 +181,16 @@ static void release_dx(lspo_session_t *session, const lspo_op_t *op)
 }
 
 /* Free memory that the backward pass has read for the last time; after a probe another pass follows, which recomputes
- * what is not kept. */
+ * what is not kept and brings back what is on the host. */
 void lspo_session_release_activations(lspo_session_t *session, const lspo_op_t *op)
 {
     if (op->variant == LSPO_VARIANT_PROBE) {
-        if (session->stages[op->layer].shape.kind == LSPO_STAGE_BLOCK && session->plan->workload.checkpointing)
+        bool returns = lspo_plan_swaps_activations(session->plan, op->layer);
+        if (session->stages[op->layer].shape.kind == LSPO_STAGE_BLOCK &&
+            (session->plan->workload.checkpointing || returns))
             lspo_session_give_back(session, &session->stages[op->layer].saved);
+        if (returns)
+            lspo_session_give_back(session, &session->stages[op->layer - 1].output);
         return;
     }
     lspo_session_give_back(session, &session->stages[op->layer].saved);
@@ -211,7 +210,7 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer], *embed = &session->stages[0];
     uint32_t parity = lspo_session_parity(session, op);
-    lspo_status_t status = lspo_session_take(session, activation_bytes(session), &session->dx);
+    lspo_status_t status = lspo_session_take(session, lspo_session_output_bytes(session), &session->dx);
     if (status != LSPO_OK)
         return status;
     status = take_gradient(session, op, op->layer);

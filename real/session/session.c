@@ -109,6 +109,8 @@ static bool same_shapes(const lspo_plan_t *a, const lspo_plan_t *b)
                   a->model.mlp_width == b->model.mlp_width && a->model.vocabulary == b->model.vocabulary;
     return models && a->policy == b->policy && x->batch == y->batch && x->sequence == y->sequence &&
            x->transfer == y->transfer && x->precision == y->precision && x->loss_scale == y->loss_scale &&
+           x->swap_activations == y->swap_activations &&
+           (x->swap_activations == 0 || x->checkpointing == y->checkpointing) &&
            (x->clip_norm > 0) == (y->clip_norm > 0) && x->train_rest == y->train_rest && same_own_shapes(a, b);
 }
 
@@ -360,6 +362,7 @@ static void release_stages(lspo_session_t *session)
             lspo_device_host_free(session->device, stage->outgoing[slot]);
         }
         lspo_device_host_free(session->device, stage->home);
+        lspo_device_host_free(session->device, stage->kept);
         free(stage->parts);
     }
     if (session->method->release)

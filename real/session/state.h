@@ -39,7 +39,7 @@ typedef struct {
 
     /* On the device, from the op that takes it to the op that gives it back.  Buffers of gradients exist for even and
      * odd iterations, since a stale policy has two gradients at a time. */
-    void *output, *saved;
+    void *output, *saved; /* while they are not in `kept` of this stage, or of the one above */
     void *gradient[2];
     void *packed[2];  /* in the link's format, if different                             */
     void *sending;    /* the message made by COMPRESS; NULL: the gradient */
@@ -51,6 +51,7 @@ typedef struct {
     void *landing[2];
     void *outgoing[2];
     const void *returned;
+    void *kept; /* the output of the stage below, and without checkpointing `saved`: --swap-activations */
     void *home; /* weights of a swapped stage, in the device's format; those in fp32 that the host updates are the
                    master, too */
 } lspo_session_stage_t;
@@ -196,6 +197,12 @@ static inline bool lspo_session_turns(const lspo_session_t *session, const lspo_
            lspo_plan_turns_on_gpu(session->plan, op->iteration);
 }
 
+/* The bytes of a stage's output. */
+static inline size_t lspo_session_output_bytes(const lspo_session_t *session)
+{
+    return session->tokens * session->plan->model.width * session->number_bytes;
+}
+
 /* Does the op belong to the last micro-batch of its step? */
 static inline bool lspo_session_is_last_micro(const lspo_session_t *session, const lspo_op_t *op)
 {
@@ -337,6 +344,13 @@ lspo_status_t lspo_session_swap_weights_out(lspo_session_t *session, const lspo_
 /* The handlers that swap the sum of a stage's gradients over the micro-batches so far, in its landing buffer. */
 lspo_status_t lspo_session_swap_sum_in(lspo_session_t *session, const lspo_op_t *op);
 lspo_status_t lspo_session_swap_sum_out(lspo_session_t *session, const lspo_op_t *op);
+
+/* ---- activations.c: what blocks keep for their backward, on the host meanwhile ---- */
+
+/* Bytes of what a block keeps; and the handlers of SWAP_OUT and SWAP_IN of it. */
+size_t lspo_session_kept_bytes(const lspo_session_t *session);
+lspo_status_t lspo_session_activations_out(lspo_session_t *session, const lspo_op_t *op);
+lspo_status_t lspo_session_activations_in(lspo_session_t *session, const lspo_op_t *op);
 
 /* ---- update.c: for the CPU's updates ---- */
 

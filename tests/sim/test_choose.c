@@ -236,12 +236,35 @@ Test(choose, advice_names_a_flag_of_the_policy_asked_for)
     cr_expect_not_null(strstr(advice, "; --checkpointing on or --policy stream (exact too) would make it fit"), "%s",
                        advice);
 
-    /* Seven do not fit by a byte, six do: halves would say 3. */
+    /* Seven do not fit by a byte, six do: halves would say 3.  All activations that can wait on the host do so. */
     it.workload.checkpointing = true;
+    it.workload.swap_activations = it.model.block_count - 2;
     it.workload.batch = 7;
     advise(&it, "zero", 1, advice);
     cr_expect_not_null(strstr(advice, ", 1 B more than"), "%s", advice);
     cr_expect_not_null(strstr(advice, "; --batch 6 or --policy stream (exact too) would make it fit"), "%s", advice);
+}
+
+/* The smallest number of blocks that is enough, of eight at most six: before a smaller batch, behind checkpointing. */
+Test(choose, advice_swaps_activations_before_it_takes_sequences)
+{
+    case_t it = small_case();
+    char advice[LSPO_ADVICE_BYTES];
+    lspo_activations_t a;
+    it.model.block_count = 8;
+    it.workload.batch = 32;
+    lspo_activations(&it.model, &it.workload, &a);
+    const lspo_fit_question_t with = ask(&it, find("lsp"));
+    double recomputing_bytes = (double)fit_of(&with).gpu_bytes;
+    advise(&it, "lsp", 1.5 * (double)a.input_bytes, advice);
+    cr_expect_not_null(strstr(advice, "; --swap-activations 2 "), "%s", advice);
+    advise(&it, "lsp", 6.5 * (double)a.input_bytes, advice);
+    cr_expect_not_null(strstr(advice, "; --batch "), "%s", advice);
+
+    it.workload.checkpointing = false;
+    const lspo_fit_question_t without = ask(&it, find("lsp"));
+    advise(&it, "lsp", (double)fit_of(&without).gpu_bytes - recomputing_bytes + 1.5 * (double)a.input_bytes, advice);
+    cr_expect_not_null(strstr(advice, "; --checkpointing on --swap-activations 2 "), "%s", advice);
 }
 
 /* Native's state does not shrink with the batch.  An exact policy is answered with an exact one where one fits, and

@@ -24,7 +24,7 @@ static lspo_model_t small_llama(void)
     return model;
 }
 
-static lspo_plan_t *plan_of(const char *policy_name, bool checkpointing, uint32_t accumulation)
+static lspo_plan_t *plan_swapping(const char *policy_name, bool checkpointing, uint32_t accumulation, uint32_t swapped)
 {
     const lspo_policy_t *policy = NULL;
     lspo_workload_t workload;
@@ -36,12 +36,18 @@ static lspo_plan_t *plan_of(const char *policy_name, bool checkpointing, uint32_
     workload.precision = workload.transfer = LSPO_BF16;
     workload.checkpointing = checkpointing;
     workload.accumulation = accumulation;
+    workload.swap_activations = swapped;
     workload.iterations = 6;
     lspo_lsp_values_edit(&workload)->subspace = 16;
     lspo_lsp_values_edit(&workload)->nnz = 4;
     cr_assert_eq(lspo_policy_find(policy_name, &policy), LSPO_OK);
     cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
     return plan;
+}
+
+static lspo_plan_t *plan_of(const char *policy_name, bool checkpointing, uint32_t accumulation)
+{
+    return plan_swapping(policy_name, checkpointing, accumulation, 0);
 }
 
 static lspo_machine_t rtx4090(void)
@@ -115,6 +121,27 @@ Test(framework_memory, blocks_keep_more)
         lspo_framework_memory_release(&memory);
         lspo_plan_destroy(plan);
     }
+}
+
+/* What block 1 keeps leaves with its SWAP_OUT and returns with its SWAP_IN: 16 x 12 x 64 = 12,288 B more. */
+Test(framework_memory, what_blocks_keep_more_is_swapped)
+{
+    lspo_plan_t *plan = plan_swapping("native", false, 2, 1);
+    lspo_machine_t machine = rtx4090();
+    lspo_framework_memory_t memory;
+    uint32_t swaps = 0;
+    machine.software.saved_width_bytes = 12;
+    cr_assert_eq(lspo_framework_memory_create(plan, &machine, &memory), LSPO_OK);
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const lspo_op_t *op = &plan->ops[i];
+        bool takes = is_block(op) && (op->kind == LSPO_OP_FWD || op->kind == LSPO_OP_SWAP_IN);
+        bool gives = is_block(op) && (op->kind == LSPO_OP_BWD || op->kind == LSPO_OP_SWAP_OUT);
+        swaps += lspo_op_swaps_activations(op);
+        expect_op(&memory, plan, i, (uint64_t[2]){takes ? 12288 : 0, gives ? 12288 : 0});
+    }
+    cr_expect_eq(swaps, 6u * 2 * 2, "steps x micro-batches x out and in");
+    lspo_framework_memory_release(&memory);
+    lspo_plan_destroy(plan);
 }
 
 /* Adapters of rank 4 on qkv (64 x 128), attention's output (64 x 64), gate and up (64 x 128 each, or one of 64 x 256)

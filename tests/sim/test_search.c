@@ -124,7 +124,7 @@ Test(search, is_the_best_of_a_loop_over_all_settings)
     question_t question;
     double best_s = INFINITY;
     ask("gpt2-774m", "paper-laptop", "zero", 4, &question);
-    question.options.holds_order = true;
+    question.options.holds_order = question.options.holds_swap = true;
     question.options.holds = holds_native_layers;
     for (uint32_t batch = 1; batch <= 4; batch *= 2) {
         for (uint32_t i = 0; i < 2 * 9 * 4; i++) {
@@ -179,6 +179,52 @@ Test(search, gives_the_first_layers_to_the_gpu)
         lspo_search_release(&without);
         lspo_search_release(&with);
     }
+}
+
+/* What would be computed again waits on the host where it has no room on the GPU: faster with a batch that fits with
+ * checkpointing only, needless with a smaller one. */
+Test(search, swaps_activations_in_place_of_checkpointing)
+{
+    static const struct {
+        uint32_t batch;
+        bool gains;
+    } cases[] = {{24, true}, {4, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        question_t question;
+        ask("gpt2-1.3b", "rtx4090", "lsp", cases[i].batch, &question);
+        question.options.workload.batch = cases[i].batch;
+        question.options.holds_batch = question.options.holds_order = true;
+        question.options.most = 1;
+        lspo_search_t with = answer(&question);
+        question.options.holds_swap = true;
+        lspo_search_t without = answer(&question);
+        cr_assert(with.count == 1 && without.count == 1);
+        const lspo_workload_t *workload = &with.found[0].workload;
+        cr_expect_eq(workload->swap_activations > 0, cases[i].gains, "%u", workload->swap_activations);
+        cr_expect_not(workload->checkpointing);
+        cr_expect_eq(without.found[0].workload.checkpointing, cases[i].gains);
+        cr_expect_eq(with.found[0].objective < 0.99 * without.found[0].objective, cases[i].gains, "%g, %g",
+                     with.found[0].objective, without.found[0].objective);
+        cr_expect(with.found[0].fit.fits);
+        lspo_search_release(&without);
+        lspo_search_release(&with);
+    }
+}
+
+/* The least memory is that of what is swapped, too. */
+Test(search, swaps_activations_for_the_least_memory)
+{
+    question_t question;
+    ask("gpt2-774m", "paper-laptop", "lora", 4, &question);
+    question.options.objective = LSPO_OBJECTIVE_MEMORY;
+    lspo_search_t with = answer(&question);
+    question.options.holds_swap = true;
+    lspo_search_t without = answer(&question);
+    cr_assert(with.count > 0 && without.count > 0);
+    cr_expect_lt(with.found[0].fit.gpu_bytes, without.found[0].fit.gpu_bytes);
+    cr_expect_gt(with.found[0].workload.swap_activations, 0u);
+    lspo_search_release(&without);
+    lspo_search_release(&with);
 }
 
 static double default_s(const question_t *question, const char *policy, uint32_t batch, bool *fits_out)

@@ -235,6 +235,32 @@ Test(session_cuda, memory_is_what_the_plan_says)
         }
 }
 
+/* What blocks keep, on the host meanwhile: each policy's losses bit for bit, in the memory of the plan. */
+Test(session_cuda, activations_on_the_host)
+{
+    lspo_model_t model = gpt();
+    model.block_count = 4;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        const char *policy = lspo_policy_at(i)->name;
+        lspo_workload_t workload = small_workload();
+        double expected[STEPS_MAX], got[STEPS_MAX];
+        workload.checkpointing = i % 2;
+        workload.accumulation = 1 + i / 2 % 2;
+        workload.clip_norm = i / 4 % 2 ? 0.5 : 0;
+        workload.iterations = 3;
+        workload.learning_rate = rate_of(policy);
+        workload.precision = workload.transfer = i % 3 == 0 && cuda_has_bf16() ? LSPO_BF16 : LSPO_FP32;
+        losses_on("cuda", &model, policy, &workload, expected);
+        workload.swap_activations = 2 + i % 2;
+        losses_on("cuda", &model, policy, &workload, got);
+        for (uint32_t step = 0; step < workload.iterations; step++)
+            cr_expect_eq(got[step], expected[step], "%s: loss of step %u is %.9g, not %.9g", policy, step, got[step],
+                         expected[step]);
+        workload.swap_activations = 1;
+        check_peak(policy, &workload);
+    }
+}
+
 /* Weights that were quantized on the host, expanded on the GPU. */
 Test(session_cuda, lora_on_4_bit_weights)
 {
