@@ -41,6 +41,7 @@ extern const lspo_command_t lspo_command_list;
 extern const lspo_command_t lspo_command_show;
 extern const lspo_command_t lspo_command_choose;
 extern const lspo_command_t lspo_command_tune;
+extern const lspo_command_t lspo_command_memory;
 extern const lspo_command_t lspo_command_sim;
 extern const lspo_command_t lspo_command_sweep;
 extern const lspo_command_t lspo_command_run;

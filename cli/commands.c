@@ -7,6 +7,7 @@
 const lspo_command_t *const lspo_commands[] = {
     &lspo_command_choose,
     &lspo_command_tune,
+    &lspo_command_memory,
     &lspo_command_sim,
     &lspo_command_sweep,
     &lspo_command_run,

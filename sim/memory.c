@@ -63,7 +63,7 @@ static uint64_t process_bytes(const lspo_plan_t *plan, const lspo_machine_t *mac
            (plan->gradient_form == LSPO_FORM_LOWRANK ? (uint64_t)LAPACK_BYTES : 0);
 }
 
-static lspo_memory_t sum_up(uint64_t tensor_bytes, uint64_t reserve_bytes, uint64_t host_bytes,
+static lspo_memory_t sum_up(const lspo_plan_t *plan, uint64_t tensor_bytes, uint64_t reserve_bytes, uint64_t host_bytes,
                             const lspo_machine_t *machine)
 {
     uint64_t library_bytes = (uint64_t)machine->software.library_bytes;
@@ -71,7 +71,9 @@ static lspo_memory_t sum_up(uint64_t tensor_bytes, uint64_t reserve_bytes, uint6
                            .host_bytes = host_bytes,
                            .gpu_tensor_bytes = tensor_bytes,
                            .gpu_reserve_bytes = reserve_bytes,
-                           .gpu_library_bytes = library_bytes};
+                           .gpu_library_bytes = library_bytes,
+                           .gpu_static_bytes = plan->gpu_static_bytes,
+                           .host_static_bytes = plan->host_static_bytes};
 }
 
 lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
@@ -84,9 +86,9 @@ lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t 
         return status;
     status = lspo_memory_replay(framework.plan, trace, &gpu_bytes, &host_bytes);
     if (status == LSPO_OK)
-        *memory_out =
-            sum_up(gpu_bytes, lspo_framework_reserve_bytes(machine, gpu_bytes - framework.plan->gpu_static_bytes),
-                   host_bytes + process_bytes(plan, machine), machine);
+        *memory_out = sum_up(framework.plan, gpu_bytes,
+                             lspo_framework_reserve_bytes(machine, gpu_bytes - framework.plan->gpu_static_bytes),
+                             host_bytes + process_bytes(plan, machine), machine);
     lspo_framework_memory_release(&framework);
     return status;
 }
@@ -102,7 +104,7 @@ lspo_status_t lspo_memory_predict_bound(const lspo_plan_t *plan, const lspo_mach
     status = lspo_memory_bound(framework.plan, trace, slack_ns, &gpu_bytes, &host_bytes);
     if (status == LSPO_OK)
         *memory_out =
-            sum_up(gpu_bytes,
+            sum_up(framework.plan, gpu_bytes,
                    lspo_framework_reserve_most_bytes(machine, gpu_bytes, gpu_bytes - framework.plan->gpu_static_bytes),
                    host_bytes + process_bytes(plan, machine), machine);
     lspo_framework_memory_release(&framework);

@@ -21,9 +21,10 @@ lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *tr
 /* Predicted peaks, or their bounds.  The GPU's is the sum of its three parts. */
 typedef struct {
     uint64_t gpu_bytes, host_bytes;
-    uint64_t gpu_tensor_bytes;  /* at one moment; what torch.cuda.max_memory_allocated() counts */
-    uint64_t gpu_reserve_bytes; /* held unused by the framework's allocator                     */
-    uint64_t gpu_library_bytes; /* of the framework's process, besides the driver's context     */
+    uint64_t gpu_tensor_bytes;                    /* at one moment; what torch.cuda.max_memory_allocated() counts */
+    uint64_t gpu_reserve_bytes;                   /* held unused by the framework's allocator                     */
+    uint64_t gpu_library_bytes;                   /* of the framework's process, besides the driver's context     */
+    uint64_t gpu_static_bytes, host_static_bytes; /* of the tensors, those that live as long as the plan */
 } lspo_memory_t;
 
 /* The replay with what the machine's framework takes (framework_memory.h), as measured by a run: the host's includes

@@ -1,0 +1,340 @@
+/* cmd_memory.c - `lspo memory`: what a training needs of GPU and host memory, itemised. */
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/csv_file.h"
+#include "base/interrupt.h"
+#include "base/table.h"
+#include "base/words.h"
+#include "base/wrap.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/command_line.h"
+#include "cli/machine_named.h"
+#include "cli/memory_rows.h"
+#include "cli/progress.h"
+#include "cli/request.h"
+#include "validate/child.h"
+
+typedef struct {
+    lspo_request_t base; /* first, see cli/request.h */
+    uint32_t devices;
+    bool largest_batch, largest_model, run;
+} memory_request_t;
+
+static const lspo_arg_t memory_args[] = {
+    {.name = "model",
+     .value = "NAME|FILE|FOLDER",
+     .list = "models",
+     .help = "model to train, or its config.json alone; help: list models",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(memory_request_t, base.model_name)},
+    {.name = "machine",
+     .value = "NAME|FILE|auto",
+     .list = "machines",
+     .help = "machine whose memory counts (paper-workstation); auto: this one; help: list machines",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(memory_request_t, base.machine_name)},
+    {.name = "policy",
+     .value = "NAME",
+     .list = "policies",
+     .help = "only this policy (all); help: list policies",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(memory_request_t, base.policy_name)},
+    {.name = "devices",
+     .value = "N",
+     .help = "GPUs that share the training: also by replicas, ZeRO-3, tensor parallelism (1)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = 64,
+     .offset_bytes = offsetof(memory_request_t, devices)},
+    {.name = "largest-batch",
+     .help = "also the largest --batch that fits, for each row",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(memory_request_t, largest_batch)},
+    {.name = "largest-model",
+     .help = "also the largest of lspo's models that fits, for each policy",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(memory_request_t, largest_model)},
+    {.name = "run",
+     .help = "also run each policy that fits, on the host or a GPU as the machine is, and measure",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(memory_request_t, run)},
+    LSPO_FORMAT_ARG("result", offsetof(memory_request_t, base.format)),
+};
+
+static const lspo_arg_group_t memory_group = LSPO_ARG_GROUP("options", memory_args);
+
+/* ---- measured ---- */
+
+enum { WORDS_MAX = 256, RESULT_BYTES_MAX = 1 << 20 };
+
+typedef struct {
+    lspo_command_line_t line;
+    const atomic_int *stop;
+    char output[64], log[64];
+} bench_t;
+
+static uint64_t number_of(const lspo_csv_t *csv, const char *name)
+{
+    size_t column = lspo_csv_column(csv, name);
+    const char *text = column < csv->column_count && csv->row_count == 1 ? lspo_csv_cell(csv, 0, column) : "";
+    char *end;
+    double number = strtod(text, &end);
+    return end != text ? (uint64_t)number : LSPO_MISSING;
+}
+
+static lspo_status_t read_measured(const bench_t *bench, lspo_memory_row_t *row)
+{
+    lspo_csv_t csv;
+    lspo_status_t status = lspo_csv_read(bench->output, RESULT_BYTES_MAX, &csv);
+    if (status != LSPO_OK)
+        return status;
+    row->measured_gpu_bytes = number_of(&csv, "peak_gpu_bytes");
+    row->measured_total_bytes = number_of(&csv, "peak_total_bytes");
+    lspo_csv_release(&csv);
+    double predicted = (double)(row->needs.gpu_bytes - row->needs.gpu_context_bytes + row->needs.host_bytes);
+    if (row->measured_total_bytes != LSPO_MISSING && row->measured_total_bytes > 0)
+        row->measured_error = predicted / (double)row->measured_total_bytes - 1;
+    return LSPO_OK;
+}
+
+/* By `lspo run --timing-only`, in a process of its own.  A run that fails leaves its row without figures, and says
+ * so. */
+static lspo_status_t measure(const bench_t *bench, const lspo_policy_t *policy, lspo_memory_row_t *row)
+{
+    char text[LSPO_COMMAND_LINE_BYTES], last[256];
+    char *argv[WORDS_MAX + 4];
+    size_t count = 0;
+    int code = 0;
+    double cpu_s = 0;
+    lspo_status_t status =
+        lspo_command_line_write(&bench->line, "run", policy, (uint32_t)row->batch, text, sizeof text);
+    if (status == LSPO_OK)
+        status = lspo_words_split("lspo run", text, WORDS_MAX, argv, &count);
+    if (status != LSPO_OK)
+        return status;
+    argv[count++] = "--timing-only";
+    argv[count++] = "--format";
+    argv[count++] = "csv";
+    argv[count] = NULL;
+    status = lspo_child_run(&(lspo_child_t){argv, bench->output, bench->log, bench->stop}, &code, &cpu_s);
+    if (status != LSPO_OK)
+        return status;
+    if (code == 0)
+        return read_measured(bench, row);
+    lspo_child_last_line(bench->log, last, sizeof last);
+    lspo_warn("%s was not measured: %s", policy->name, last);
+    return LSPO_OK;
+}
+
+static lspo_status_t measure_all(bench_t *bench, const lspo_memory_question_t *question, lspo_memory_row_t *rows,
+                                 size_t count)
+{
+    lspo_status_t status = LSPO_OK;
+    for (size_t i = 0; i < count && status == LSPO_OK && !atomic_load(bench->stop); i++) {
+        const lspo_policy_t *policy = NULL;
+        if (rows[i].by != LSPO_MEMORY_POLICY || rows[i].fits != 1)
+            continue;
+        question->progress(question->progress_context, rows[i].method, (uint32_t)i, lspo_policy_count());
+        status = lspo_policy_find(rows[i].method, &policy);
+        if (status == LSPO_OK)
+            status = measure(bench, policy, &rows[i]);
+    }
+    if (status == LSPO_OK && atomic_load(bench->stop))
+        return LSPO_ERR_INTERRUPTED;
+    return status;
+}
+
+static lspo_status_t run_all(const lspo_command_line_t *line, const lspo_memory_question_t *question,
+                             lspo_memory_row_t *rows, size_t count)
+{
+    bench_t bench = {.line = *line, .output = "/tmp/lspo-memory-XXXXXX"};
+    int file = mkstemp(bench.output);
+    if (file < 0)
+        return lspo_error(LSPO_ERR_IO, "%s: %s", bench.output, strerror(errno));
+    close(file);
+    snprintf(bench.log, sizeof bench.log, "%s.log", bench.output);
+    bench.stop = lspo_interrupt_catch();
+    lspo_status_t status = measure_all(&bench, question, rows, count);
+    lspo_interrupt_release();
+    unlink(bench.output);
+    unlink(bench.log);
+    return status;
+}
+
+/* ---- the answer ---- */
+
+typedef struct {
+    const memory_request_t *request;
+    const lspo_memory_question_t *question;
+} headline_t;
+
+static void print_headline(FILE *file, const void *context)
+{
+    const headline_t *headline = context;
+    const lspo_workload_t *workload = &headline->question->workload;
+    const lspo_machine_t *machine = headline->question->machine;
+    char gpu[32], host[32], micros[32] = "";
+    lspo_format_quantity(machine->gpu.memory_bytes, LSPO_UNIT_BYTES, gpu, sizeof gpu);
+    lspo_format_quantity(machine->cpu.memory_bytes, LSPO_UNIT_BYTES, host, sizeof host);
+    if (workload->accumulation > 1)
+        snprintf(micros, sizeof micros, "%u x ", workload->accumulation);
+    fprintf(file, "%s, batch %s%u x %u tokens, %s, checkpointing %s; %s has %s of GPU memory and %s of host memory.\n",
+            headline->question->model->name, micros, workload->batch, workload->sequence,
+            lspo_precision_name(workload->precision), workload->checkpointing ? "on" : "off", machine->name, gpu, host);
+}
+
+static const char *const titles[] = {
+    [LSPO_MEMORY_POLICY] = "One GPU, by lspo's replay of each policy's plan:",
+    [LSPO_MEMORY_LAYOUT] = "Each of %u GPUs under native, by lspo's replay:",
+    [LSPO_MEMORY_LLMEM] = "Each of %u GPUs by LLMem's formulas (Gemini, mixed precision, checkpointing):",
+    [LSPO_MEMORY_DEEPSPEED] = "Each of %u GPUs by DeepSpeed's estimator (weights, gradients and states only):",
+};
+
+static lspo_status_t print_part(const lspo_memory_question_t *question, lspo_memory_by_t by, bool measured,
+                                const lspo_memory_row_t *rows, size_t count)
+{
+    lspo_field_t columns[LSPO_MEMORY_COLUMNS_MAX];
+    lspo_table_t table = {.fields = columns,
+                          .field_count = lspo_memory_columns(question, by, measured, columns),
+                          .records = rows,
+                          .record_bytes = sizeof *rows,
+                          .record_count = count};
+    putchar('\n');
+    if (by == LSPO_MEMORY_POLICY)
+        puts(titles[by]);
+    else if (question->devices == 1)
+        printf("One GPU%s\n", strchr(titles[by], 'u') + strlen("u GPUs"));
+    else {
+        printf("Each of %u", question->devices);
+        puts(strchr(titles[by], 'u') + 1);
+    }
+    return lspo_table_write(&table, LSPO_FORMAT_TABLE, stdout);
+}
+
+static lspo_status_t print_parts(const memory_request_t *request, const lspo_memory_question_t *question,
+                                 const lspo_memory_row_t *rows, size_t count)
+{
+    lspo_wrap_print(stdout, print_headline, &(headline_t){request, question});
+    for (size_t i = 0; i < count;) {
+        size_t end = i;
+        while (end < count && rows[end].by == rows[i].by)
+            end++;
+        lspo_status_t status = print_part(question, rows[i].by, request->run, rows + i, end - i);
+        if (status != LSPO_OK)
+            return status;
+        i = end;
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t write_rows(const memory_request_t *request, const lspo_memory_question_t *question,
+                                const lspo_memory_row_t *rows, size_t count)
+{
+    lspo_format_t format = lspo_format_resolve(request->base.format);
+    if (format == LSPO_FORMAT_TABLE)
+        return print_parts(request, question, rows, count);
+    lspo_table_t table = {.fields = lspo_memory_fields,
+                          .field_count = lspo_memory_field_count,
+                          .records = rows,
+                          .record_bytes = sizeof *rows,
+                          .record_count = count};
+    return lspo_table_write(&table, format, stdout);
+}
+
+/* ---- the command ---- */
+
+static lspo_status_t prepare(void *request, const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    return lspo_request_own_values(request, policy, workload);
+}
+
+static lspo_status_t answer(memory_request_t *request, const lspo_command_line_t *line,
+                            const lspo_memory_question_t *question)
+{
+    lspo_progress_t progress;
+    lspo_memory_question_t asked = *question;
+    size_t count = 0;
+    lspo_memory_row_t *rows = calloc(LSPO_MEMORY_ROWS_MAX, sizeof *rows);
+    if (rows == NULL)
+        return lspo_no_memory("%d rows", LSPO_MEMORY_ROWS_MAX);
+    asked.progress = lspo_progress_update;
+    asked.progress_context = &progress;
+    lspo_progress_start(&progress);
+    lspo_status_t status = lspo_memory_rows(&asked, rows, &count);
+    if (status == LSPO_OK && request->run)
+        status = run_all(line, &asked, rows, count);
+    lspo_progress_end(&progress);
+    if (status == LSPO_OK)
+        status = write_rows(request, &asked, rows, count);
+    free(rows);
+    return status;
+}
+
+static lspo_status_t memory(int argc, char **argv)
+{
+    memory_request_t request = {.base = {.machine_name = "paper-workstation",
+                                         .policy_name = "native",
+                                         .every_policy = true,
+                                         .format = LSPO_FORMAT_AUTO},
+                                .devices = 1};
+    lspo_machine_t machine;
+    const lspo_policy_t *only = NULL;
+    lspo_command_line_t line = {argc, argv, &memory_group, NULL};
+    lspo_status_t status = lspo_request_parse(&lspo_command_memory, argc, argv, LSPO_PRECISION_COUNT, &request.base);
+    if (status == LSPO_OK && lspo_command_line_has(&line, "policy")) {
+        only = request.base.policy;
+        status = lspo_given_check(&request.base.given, only, NULL);
+    }
+    if (status == LSPO_OK)
+        status = lspo_request_machine(&request.base, &machine);
+    if (status != LSPO_OK)
+        return status;
+    lspo_memory_question_t question = {.model = &request.base.model,
+                                       .machine = &machine,
+                                       .workload = request.base.workload,
+                                       .only = only,
+                                       .devices = request.devices,
+                                       .largest_batch = request.largest_batch,
+                                       .largest_model = request.largest_model,
+                                       .prepare = prepare,
+                                       .prepare_context = &request.base};
+    if (!request.base.own_iterations)
+        question.workload.iterations = 0;
+    line.device = lspo_command_line_device(&machine);
+    return answer(&request, &line, &question);
+}
+
+const lspo_command_t lspo_command_memory = {
+    .name = "memory",
+    .summary = "what a training needs of GPU and host memory, itemised",
+    .usage = "--model NAME [options]",
+    .about =
+        "What a training needs of GPU and host memory, item by item: for every policy by lspo's replay of its plan, "
+        "for several GPUs by replicas, ZeRO-3 and tensor parallelism, and beside these by LLMem's formulas and "
+        "DeepSpeed's estimator. --run also measures it.",
+    .examples = "lspo memory --model llama-7b --machine rtx4090\n"
+                "lspo memory --model gpt2-1.3b --gpu-memory 12GiB --batch 8 --largest-batch\n"
+                "lspo memory --model gpt2 --machine v100-16gb --devices 4\n"
+                "lspo memory --model gpt2-774m --machine rtx3060 --policy lsp --largest-model\n"
+                "lspo memory --model gpt-tiny --machine host-reference --policy zero --run",
+    .common = "model machine policy devices batch sequence gpu-memory largest-batch largest-model run",
+    .details =
+        "GPU is what a monitor of the GPU shows: with what the driver and the framework's libraries take, and what "
+        "its allocator leaves unused (runtime). `in a step` are activations, gradients and messages at their "
+        "peak. Time is not asked for: `lspo choose` and `lspo tune` have it.\n\n"
+        "LLMem chooses the layout with the highest score, which grows with the batch that fits; its `base`, which "
+        "it measures, is the profile's here. A score of 0 everywhere means that it would leave weights and states "
+        "to the CPU. DeepSpeed's estimator counts no activations. docs/memory.md has the formulas and how far they "
+        "are from measured memory.",
+    .groups = (const lspo_arg_group_t *const[]){&memory_group, &lspo_workload_group, &lspo_policy_group,
+                                                &lspo_framework_group, &lspo_override_group, NULL},
+    .run = memory,
+};
