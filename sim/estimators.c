@@ -129,13 +129,6 @@ static uint64_t chunk_of(const kinds_t *kinds, const sums_t *sums)
     return best;
 }
 
-uint64_t lspo_llmem_chunk_elements(const lspo_model_t *model)
-{
-    kinds_t kinds = kinds_of(model);
-    sums_t sums = sum(&kinds);
-    return chunk_of(&kinds, &sums);
-}
-
 /* ---- LLMem ---- */
 
 typedef struct {

@@ -38,9 +38,6 @@ typedef struct {
     uint64_t gpu_bytes;                                                                             /* their sum  */
 } lspo_llmem_t;
 
-/* c for this model. */
-uint64_t lspo_llmem_chunk_elements(const lspo_model_t *model);
-
 /* Of one GPU of the layout. */
 void lspo_llmem(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_parallel_t *layout,
                 uint64_t base_bytes, lspo_llmem_t *estimate_out);

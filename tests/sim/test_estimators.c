@@ -110,13 +110,29 @@ static uint64_t chunk_by_trial(const lspo_model_t *model)
     return best;
 }
 
+/* 6 bytes per weight of embeddings and of whole chunks, to a page of 2 MiB. */
+static double weights_by_trial(const lspo_model_t *model, double embedding)
+{
+    double chunk = (double)chunk_by_trial(model);
+    double others = (double)lspo_model_parameter_count(model) - embedding;
+    return embedding + ceil(others / chunk) * chunk;
+}
+
 Test(estimators, chunks_leave_least_unused)
 {
-    static const char *const names[] = {"opt-1.3b", "gpt2-124m", "llama-3b"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    static const struct {
+        const char *name;
+        double embedding;
+    } cases[] = {
+        {"opt-1.3b", (50272.0 + 2050) * 2048}, {"gpt2-124m", (50257.0 + 1024) * 768}, {"llama-7b", 32000.0 * 4096}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lspo_model_t model;
-        cr_assert_eq(lspo_model_find(names[i], &model), LSPO_OK);
-        cr_expect_eq(lspo_llmem_chunk_elements(&model), chunk_by_trial(&model), "%s", names[i]);
+        lspo_workload_t one = of_batch(1);
+        lspo_llmem_t got;
+        cr_assert_eq(lspo_model_find(cases[i].name, &model), LSPO_OK);
+        lspo_llmem(&model, &one, &(lspo_parallel_t){1, 1, false}, 0, &got);
+        uint64_t pages = (uint64_t)ceil(6 * weights_by_trial(&model, cases[i].embedding) / (double)(2 * MIB));
+        cr_expect_eq(got.weights_bytes, pages * 2 * MIB, "%s", cases[i].name);
     }
 }
 
@@ -131,9 +147,7 @@ Test(estimators, llmem_divides_as_told)
         double bytes_per_weight, state_share;
     } cases[] = {{{1, 1, false}, 6, 1},      {{1, 4, false}, 6, 1},   {{1, 4, true}, 3, 0.25},
                  {{4, 1, false}, 1.5, 0.25}, {{2, 2, true}, 2, 0.25}, {{2, 2, false}, 3, 0.5}};
-    double chunk = (double)lspo_llmem_chunk_elements(&model), embedding = (50272.0 + 2050) * 2048;
-    double others = (double)lspo_model_parameter_count(&model) - embedding;
-    double weights = embedding + ceil(others / chunk) * chunk;
+    double weights = weights_by_trial(&model, (50272.0 + 2050) * 2048);
     lspo_llmem_t whole;
     lspo_llmem(&model, &one, &cases[0].layout, 0, &whole);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
