@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/stream.h"
 #include "plan/policies/zero.h"
@@ -123,6 +124,30 @@ Test(session_cuda, a_share_on_the_gpu)
     workload.precision = workload.transfer = LSPO_BF16;
     workload.clip_norm = 0.5;
     compare(&model, "zero", &workload, 4e-3);
+}
+
+/* Blocks of three subgroups, which the CPU and the GPU update in turn: gradients that stay are copied before the rest
+ * leaves, and states come and go beside updates. */
+Test(session_cuda, subgroups_on_both_sides)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    lspo_deep_optimizer_states_values_t *own = lspo_deep_optimizer_states_values_edit(&workload);
+    model.width = 64;
+    model.mlp_width = 256;
+    workload.iterations = 3;
+    own->stride = 2;
+    own->subgroup_size = 16384;
+    compare(&model, "deep-optimizer-states", &workload, fp32_tolerance);
+    own->stride = 3;
+    own->subgroup_slots = 1;
+    workload.clip_norm = 0.5;
+    workload.accumulation = 2;
+    workload.precision = LSPO_FP16;
+    compare(&model, "deep-optimizer-states", &workload, 2e-3);
+    own->optimizer_state = LSPO_OPTIMIZER_STATE_8BIT;
+    workload.transfer = LSPO_FP16;
+    compare(&model, "deep-optimizer-states", &workload, 5e-3);
 }
 
 /* 11 bits, and a scale of 1024; with clipping, below, a dynamic one of 65536, at which nothing overflows here. */
