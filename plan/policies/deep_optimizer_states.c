@@ -226,14 +226,26 @@ static void backward(states_t *g, uint32_t iteration, uint32_t micro)
     }
 }
 
+/* Of each stage for the last subgroup of the CPU and the last one of the GPU: lanes serve those of a side in turn. */
+static void depend_on_weights(states_t *g)
+{
+    for (uint32_t s = 0; s < g->b->stage_count; s++) {
+        lspo_op_id_t ready[2] = {LSPO_NO_OP, LSPO_NO_OP};
+        for (uint32_t part = 0; g->b->stages[s].trained && part < g->b->stages[s].parts; part++)
+            ready[on_gpu(g, s, part)] = g->subgroups[g->first[s] + part].ready;
+        lspo_build_depend(g->b, ready[false]);
+        lspo_build_depend(g->b, ready[true]);
+    }
+}
+
 static void step(states_t *g, uint32_t iteration)
 {
     lspo_builder_t *b = g->b;
     for (uint32_t micro = 0; micro < b->workload->accumulation; micro++) {
         for (uint32_t s = 0; s < b->stage_count; s++) {
             lspo_build_forward(b, iteration, micro, s);
-            for (uint32_t i = 0; s == 0 && micro == 0 && i < g->count; i++)
-                lspo_build_depend(b, g->subgroups[i].ready);
+            if (s == 0 && micro == 0)
+                depend_on_weights(g);
         }
         backward(g, iteration, micro);
     }
