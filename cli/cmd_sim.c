@@ -12,6 +12,7 @@
 #include "cli/result.h"
 #include "cli/sim_report.h"
 #include "cli/sim_request.h"
+#include "cli/trace_draw.h"
 #include "sim/advice.h"
 #include "sim/noise.h"
 #include "sim/sim.h"
@@ -42,6 +43,10 @@ static const lspo_arg_t sim_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_sim_request_t, measured)},
     LSPO_TRACE_ARG,
+    {.name = "draw",
+     .help = "draw what the lanes do as text, in place of the result: --first, --count",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(lspo_sim_request_t, draw)},
     {.name = "all",
      .help = "print every figure in a table, as CSV and JSON do",
      .store = lspo_arg_switch,
@@ -72,13 +77,13 @@ static const lspo_arg_t noise_args[] = {
      .offset_bytes = offsetof(lspo_sim_request_t, gantt_path)},
     {.name = "first",
      .value = "N",
-     .help = "first iteration in --gantt (3)",
+     .help = "first iteration in --gantt and --draw (3)",
      .store = lspo_arg_u32,
      .high = UINT32_MAX,
      .offset_bytes = offsetof(lspo_sim_request_t, noise.first_iteration)},
     {.name = "count",
      .value = "N",
-     .help = "iterations in --gantt (2)",
+     .help = "iterations in --gantt and --draw (2)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = UINT32_MAX,
@@ -195,7 +200,10 @@ static lspo_status_t write_answer(const answer_t *answer)
 {
     bool sentences = lspo_format_resolve(answer->request->base.format) == LSPO_FORMAT_TABLE && !answer->request->all;
     lspo_status_t status = LSPO_OK;
-    if (sentences)
+    if (answer->request->draw)
+        status = lspo_draw_print(answer->trace, answer->request->noise.first_iteration,
+                                 answer->request->noise.iteration_count);
+    else if (sentences)
         print_sentences(answer);
     else
         status = write_record(answer);
@@ -271,7 +279,8 @@ static lspo_status_t assess(answer_t *answer)
 static lspo_status_t predict(answer_t *answer)
 {
     const lspo_sim_request_t *request = answer->request;
-    bool wants_trace = request->base.trace_path != NULL || request->gantt_path != NULL || answer->measured != NULL;
+    bool wants_trace =
+        request->base.trace_path != NULL || request->gantt_path != NULL || request->draw || answer->measured != NULL;
     lspo_status_t status =
         lspo_simulate(answer->plan, answer->machine, &answer->prediction, wants_trace ? &answer->trace : NULL);
     if (status != LSPO_OK)

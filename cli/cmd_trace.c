@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/recorded_plan.h"
+#include "cli/trace_draw.h"
 #include "traces/gantt.h"
 #include "traces/import/deepspeed.h"
 #include "traces/import/kineto.h"
@@ -350,8 +351,8 @@ static const lspo_command_t command_trace_diff = {
     .same_as = &lspo_command_compare,
 };
 
-static const lspo_command_t *const subcommands[] = {&command_trace_export, &command_trace_import, &command_trace_diff,
-                                                    NULL};
+static const lspo_command_t *const subcommands[] = {&command_trace_export, &lspo_command_trace_draw,
+                                                    &command_trace_import, &command_trace_diff, NULL};
 
 const lspo_command_t lspo_command_trace = {
     .name = "trace",

@@ -13,7 +13,7 @@ typedef struct {
     lspo_noise_options_t noise; /* a seed of 0: no noise; 0 draws: not given */
     const char *gantt_path;
     const char *measured; /* a time or a file; NULL: not given */
-    bool all;
+    bool all, draw;
     int argc; /* as read */
     char **argv;
 } lspo_sim_request_t;
