@@ -13,7 +13,11 @@ lspo() { # as the command, noted so that every result can be made again
     "$here/bin/lspo" "$@"
 }
 awk_csv() { awk -f "$here/share/lib.awk" -f "$@"; }
-column() { awk -f "$here/share/lib.awk" -f "$here/share/field.awk" -v name="$1"; }
+column() {
+    wanted=$1
+    shift
+    awk -f "$here/share/lib.awk" -f "$here/share/field.awk" -v name="$wanted" "$@"
+}
 # own_flags POLICY --NAME VALUE...: those of these flags that the policy has.
 own_flags() {
     own=" $("$here/bin/lspo" show policy "$1" --format csv | column option | tr '\n' ' ')"
@@ -23,7 +27,8 @@ own_flags() {
         shift 2
     done
 }
-policies() { "$here/bin/lspo" list policies --format csv | column name; }
+# Those of trainings.
+policies() { "$here/bin/lspo" list policies --format csv | column name -v where=task -v is=train; }
 # append FILE LABEL TEXT: a CSV header and row as one more row of FILE, behind a column `label`.
 append() {
     [ -s "$1" ] || printf 'label,%s\n' "$(printf '%s\n' "$3" | sed -n 1p)" > "$1"

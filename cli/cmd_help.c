@@ -31,15 +31,15 @@ static const lspo_arg_t help_args[] = {
 
 static void write_policies(void)
 {
-    for (uint32_t i = 0; i < lspo_policy_count(); i++)
-        puts(lspo_policy_at(i)->name);
+    for (uint32_t i = 0; i < lspo_any_policy_count(); i++)
+        puts(lspo_any_policy_at(i)->name);
 }
 
 static const lspo_policy_t *policy_named(const char *name)
 {
-    for (uint32_t i = 0; i < lspo_policy_count(); i++)
-        if (strcmp(lspo_policy_at(i)->name, name) == 0)
-            return lspo_policy_at(i);
+    for (uint32_t i = 0; i < lspo_any_policy_count(); i++)
+        if (strcmp(lspo_any_policy_at(i)->name, name) == 0)
+            return lspo_any_policy_at(i);
     return NULL;
 }
 
@@ -71,8 +71,8 @@ static lspo_status_t refuse_subject(const char *name)
         names[count++] = lspo_commands[i]->name;
     for (size_t i = 0; lspo_topics[i].name != NULL && count < SUBJECTS_MAX; i++)
         names[count++] = lspo_topics[i].name;
-    for (uint32_t i = 0; i < lspo_policy_count() && count < SUBJECTS_MAX; i++)
-        names[count++] = lspo_policy_at(i)->name;
+    for (uint32_t i = 0; i < lspo_any_policy_count() && count < SUBJECTS_MAX; i++)
+        names[count++] = lspo_any_policy_at(i)->name;
     return lspo_name_refuse("help", name, names, count, NULL);
 }
 

@@ -246,7 +246,7 @@ static lspo_status_t list_frameworks(int format)
 }
 
 typedef struct {
-    const char *name, *semantics, *clip, *help, *citation;
+    const char *name, *task, *semantics, *clip, *help, *citation;
     uint64_t staleness_steps;
     int trains_rest;
 } policy_record_t;
@@ -257,6 +257,7 @@ typedef struct {
     }
 static const lspo_field_t policy_fields[] = {
     POLICY_TEXT(name),
+    POLICY_TEXT(task),
     POLICY_TEXT(semantics),
     {"staleness_steps", LSPO_FIELD_INTEGER, LSPO_UNIT_NONE, offsetof(policy_record_t, staleness_steps)},
     {"trains_rest", LSPO_FIELD_YES_NO, LSPO_UNIT_NONE, offsetof(policy_record_t, trains_rest)},
@@ -267,13 +268,14 @@ static const lspo_field_t policy_fields[] = {
 
 static lspo_status_t list_policies(int format)
 {
-    uint32_t count = lspo_policy_count();
+    uint32_t count = lspo_any_policy_count();
     policy_record_t *records = calloc(count, sizeof *records);
     if (records == NULL)
         return lspo_no_memory("a list of %u policies", count);
     for (uint32_t i = 0; i < count; i++) {
-        const lspo_policy_t *policy = lspo_policy_at(i);
+        const lspo_policy_t *policy = lspo_any_policy_at(i);
         records[i] = (policy_record_t){.name = policy->name,
+                                       .task = lspo_task_names[policy->task],
                                        .semantics = lspo_semantics_name(policy->semantics),
                                        .staleness_steps = policy->staleness_steps,
                                        .trains_rest = policy->train_rest_default,

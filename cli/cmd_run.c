@@ -27,6 +27,7 @@ static const lspo_arg_t run_args[] = {
      .help = "how the training is scheduled (lsp); help: list policies",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, policy_name)},
+    LSPO_TASK_ARG(offsetof(lspo_request_t, task)),
     {.name = "repeat",
      .value = "N",
      .help = "run the plan N times and use the samples of all (1)",
@@ -188,8 +189,13 @@ cleanup:
 
 static lspo_status_t run(int argc, char **argv)
 {
-    lspo_request_t request = {
-        .model_name = "gpt-tiny", .device_name = "host", .policy_name = "lsp", .repeat = 1, .format = LSPO_FORMAT_AUTO};
+    lspo_request_t request = {.model_name = "gpt-tiny",
+                              .device_name = "host",
+                              .policy_name = lspo_usual_policy,
+                              .any_task = true,
+                              .task = -1,
+                              .repeat = 1,
+                              .format = LSPO_FORMAT_AUTO};
     lspo_status_t status = lspo_request_parse(&lspo_command_run, argc, argv, LSPO_FP32, &request);
     if (status != LSPO_OK)
         return status;

@@ -321,7 +321,7 @@ static lspo_status_t command_policy(int argc, char **argv)
     lspo_status_t status = lspo_command_parse(&command_show_policy, argc, argv, &show, &positionals);
     if (status != LSPO_OK)
         return status;
-    status = lspo_policy_find(positionals.texts[0], &policy);
+    status = lspo_policy_find_any(positionals.texts[0], &policy);
     if (status != LSPO_OK)
         return status;
     lspo_format_t format = lspo_format_resolve(show.format);
@@ -398,7 +398,11 @@ static lspo_status_t build_plan(lspo_request_t *request, lspo_machine_t *machine
 
 static lspo_status_t command_plan(int argc, char **argv)
 {
-    lspo_request_t request = {.model_name = "gpt2-774m", .policy_name = "lsp", .format = PLAN_TABLE};
+    lspo_request_t request = {.model_name = "gpt2-774m",
+                              .policy_name = lspo_usual_policy,
+                              .any_task = true,
+                              .task = -1,
+                              .format = PLAN_TABLE};
     lspo_machine_t machine;
     lspo_plan_t *plan;
     lspo_status_t status = lspo_request_parse(&command_show_plan, argc, argv, LSPO_PRECISION_COUNT, &request);

@@ -37,6 +37,7 @@ static const lspo_arg_t sim_args[] = {
      .help = "how the training is scheduled (lsp); help: list policies",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_sim_request_t, base.policy_name)},
+    LSPO_TASK_ARG(offsetof(lspo_sim_request_t, base.task)),
     {.name = "measured",
      .value = "TIME|FILE",
      .help = "is this measured time normal? 1.9s, or a file of times: log, trace, profile, metrics; see below",
@@ -136,7 +137,9 @@ static lspo_status_t read_request(int argc, char **argv, lspo_sim_request_t *req
 {
     lspo_sim_request_t request = {.base = {.model_name = "gpt2-774m",
                                            .machine_name = "paper-workstation",
-                                           .policy_name = "lsp",
+                                           .policy_name = lspo_usual_policy,
+                                           .any_task = true,
+                                           .task = -1,
                                            .format = LSPO_FORMAT_AUTO},
                                   .noise = {.first_iteration = 3, .iteration_count = 2},
                                   .argc = argc,
@@ -187,7 +190,8 @@ static lspo_status_t write_record(const answer_t *answer)
     lspo_result_fill("sim", &request->base, answer->plan, &prediction->summary, sets, &result);
     lspo_result_fill_prediction(answer->plan, answer->machine, prediction, &result);
     result.advice = answer->advice;
-    lspo_result_fill_expect(&answer->expect, answer->machine, &result);
+    if (answer->plan->policy->task == LSPO_TASK_TRAIN)
+        lspo_result_fill_expect(&answer->expect, answer->machine, &result);
     if (answer->measured != NULL)
         lspo_result_fill_judgement(&answer->judgement, &result);
     if (request->noise.seed > 0)
@@ -270,6 +274,8 @@ static lspo_status_t assess(answer_t *answer)
     status = lspo_advise(answer->plan, answer->machine, &answer->prediction, sizeof answer->advice, answer->advice);
     if (status != LSPO_OK)
         return status;
+    if (answer->plan->policy->task == LSPO_TASK_GENERATE)
+        return LSPO_OK;
     status = lspo_expect(answer->plan, answer->machine, &answer->expect);
     if (status != LSPO_OK || answer->measured == NULL)
         return status;
@@ -325,6 +331,9 @@ static lspo_status_t sim(int argc, char **argv)
         return status;
     if (request.measured == NULL)
         return simulate(&request, NULL);
+    if (request.base.policy->task == LSPO_TASK_GENERATE)
+        return lspo_error(LSPO_ERR_INPUT, "--measured judges steps of a training, and policy %s is of generation",
+                          request.base.policy->name);
     double samples = (double)request.base.workload.batch * request.base.workload.accumulation;
     status = lspo_measured_read(request.measured, samples, &measured);
     if (status != LSPO_OK)

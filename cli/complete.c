@@ -84,8 +84,8 @@ static void offer_list(const offers_t *offers, const char *list)
     if (strcmp(list, "frameworks") == 0)
         offer_machines(offers, LSPO_PART_FRAMEWORK);
     if (strcmp(list, "policies") == 0)
-        for (uint32_t i = 0; i < lspo_policy_count(); i++)
-            offer_word(offers, lspo_policy_at(i)->name, lspo_policy_at(i)->help);
+        for (uint32_t i = 0; i < lspo_any_policy_count(); i++)
+            offer_word(offers, lspo_any_policy_at(i)->name, lspo_any_policy_at(i)->help);
     if (strcmp(list, "devices") == 0) {
         offer_word(offers, "host", "this machine, standing in for a GPU");
         offer_word(offers, "cuda", "the first NVIDIA GPU");
@@ -145,9 +145,9 @@ static const lspo_policy_t *policy_in(char **words, int count)
             name = words[i] + 9;
         else if (strcmp(words[i], "--policy") == 0 && i + 1 < count)
             name = words[i + 1];
-        for (uint32_t p = 0; name != NULL && p < lspo_policy_count(); p++)
-            if (strcmp(lspo_policy_at(p)->name, name) == 0)
-                policy = lspo_policy_at(p);
+        for (uint32_t p = 0; name != NULL && p < lspo_any_policy_count(); p++)
+            if (strcmp(lspo_any_policy_at(p)->name, name) == 0)
+                policy = lspo_any_policy_at(p);
     }
     return policy;
 }

@@ -39,9 +39,15 @@ static void each_fact(const lspo_policy_t *policy, void (*write)(void *to, const
 {
     char semantics[TEXT_BYTES];
     describe_semantics(policy, semantics, sizeof semantics);
+    if (policy->task == LSPO_TASK_GENERATE)
+        snprintf(semantics, sizeof semantics, "%s: the same texts as %s, token by token",
+                 lspo_semantics_name(policy->semantics), lspo_generation_policy_at(0)->name);
+    write(to, "task", lspo_task_names[policy->task]);
     write(to, "semantics", semantics);
-    write(to, "trains", trains(policy));
-    write(to, "--clip", policy->clip_help);
+    if (policy->task == LSPO_TASK_TRAIN) {
+        write(to, "trains", trains(policy));
+        write(to, "--clip", policy->clip_help);
+    }
     if (policy->citation != NULL)
         write(to, "citation", policy->citation);
     if (policy->elsewhere != LSPO_ELSEWHERE_NOBODY)

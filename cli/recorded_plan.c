@@ -73,6 +73,8 @@ static lspo_status_t parse(lspo_recorded_plan_t *recorded)
     static const lspo_arg_group_t *const groups[] = {&lspo_plan_group, &lspo_workload_group, &lspo_policy_group,
                                                      &lspo_override_group, NULL};
     static const lspo_command_t command = {.name = "run", .usage = "[options]", .groups = groups};
+    recorded->request.any_task = true;
+    recorded->request.task = -1;
     return lspo_request_parse(&command, recorded->word_count, recorded->words, LSPO_FP32, &recorded->request);
 }
 
@@ -88,7 +90,7 @@ lspo_status_t lspo_recorded_plan_open(const lspo_trace_t *trace, lspo_recorded_p
     const char *name = lspo_trace_meta(trace, "policy");
     if (name == NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s: it does not say which policy it is of", lspo_trace_name(trace));
-    if (lspo_policy_find(name, &policy) != LSPO_OK)
+    if (lspo_policy_find_any(name, &policy) != LSPO_OK)
         return LSPO_ERR_INPUT;
     recorded.words = malloc(sizeof *recorded.words);
     if (recorded.words == NULL || (recorded.words[0] = strdup("run")) == NULL) {

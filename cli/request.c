@@ -401,6 +401,26 @@ static lspo_status_t find_model(lspo_request_t *request)
     return status == LSPO_OK && changed ? lspo_model_check(&request->model) : status;
 }
 
+const char lspo_usual_policy[] = "lsp";
+
+/* --task generate without --policy is generation with everything on the GPU. */
+static lspo_status_t find_policy(lspo_request_t *request)
+{
+    const lspo_policy_t *policy = NULL;
+    if (!request->any_task)
+        return lspo_policy_find(request->policy_name, &request->policy);
+    lspo_status_t status = lspo_policy_find_any(request->policy_name, &policy);
+    if (status != LSPO_OK)
+        return status;
+    if (request->task == LSPO_TASK_GENERATE && request->policy_name == lspo_usual_policy)
+        policy = lspo_generation_policy_at(0);
+    if (request->task >= 0 && (int)policy->task != request->task)
+        return lspo_error(LSPO_ERR_INPUT, "--task %s: policy %s is of the task %s; `lspo list policies` lists them",
+                          lspo_task_names[request->task], policy->name, lspo_task_names[policy->task]);
+    request->policy = policy;
+    return LSPO_OK;
+}
+
 /* Forget the flags of the first reading. */
 static void start_again(lspo_request_t *request)
 {
@@ -419,7 +439,7 @@ lspo_status_t lspo_request_read(lspo_request_read_t read, void *context, lspo_pr
     status = find_model(request);
     if (status != LSPO_OK)
         return status;
-    status = lspo_policy_find(request->policy_name, &request->policy);
+    status = find_policy(request);
     if (status != LSPO_OK)
         return status;
 

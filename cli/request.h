@@ -43,6 +43,8 @@ typedef struct {
     uint32_t repeat, rows;
     bool slowdown, timing_only, nvtx;
     uint32_t sms, cpu_threads; /* 0: not given */
+    bool any_task;             /* policies of generation, too                                       */
+    int task;                  /* lspo_task_t of --task, with any_task; -1: the policy's            */
     bool training;             /* defaults are those of `lspo train`                                */
     bool every_policy;         /* accept flags of all policies; each policy uses its own         */
     const lspo_policy_t *also; /* NULL, or a policy whose flags are accepted, too                  */
@@ -60,6 +62,17 @@ typedef struct {
     double framework_buffers; /* lspo_request_machine(): the framework's --gradient-buffers; 0: none */
     double framework_sums;    /* the same: lspo_accumulate_on_t */
 } lspo_request_t;
+
+/* The policy of commands that also play plans of generation, if --policy is not given. */
+extern const char lspo_usual_policy[];
+
+/* Their option `--task`, stored in a request. */
+#define LSPO_TASK_ARG(offset)                                                                                          \
+    {                                                                                                                  \
+        .name = "task", .value = "train|generate",                                                                     \
+        .help = "steps of a training, or new tokens of texts, whose policy is resident unless given (the policy's)",   \
+        .store = lspo_arg_choice, .names = lspo_task_names, .offset_bytes = (offset)                                   \
+    }
 
 /* The option `--trace` of a command that plays a plan, stored in a request. */
 #define LSPO_TRACE_ARG                                                                                                 \

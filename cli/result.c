@@ -67,6 +67,8 @@ static const lspo_result_field_t result_fields[] = {
     REAL(iteration_s, LSPO_UNIT_SECONDS, 0),
     REAL(iteration_low_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
     REAL(iteration_high_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(time_to_first_token_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
+    REAL(token_s, LSPO_UNIT_SECONDS, LSPO_WANT_SUMMARY),
     INTEGER(sample_count, LSPO_UNIT_NONE, LSPO_WANT_SUMMARY),
     INTEGER(warmup, LSPO_UNIT_NONE, LSPO_WANT_SUMMARY),
     TEXT("not_counted", not_counted, LSPO_WANT_SUMMARY),
@@ -237,6 +239,10 @@ void lspo_result_fill(const char *origin, const lspo_request_t *request, const l
     result_out->host_memory_bytes = integer_or_missing(request->overrides.host_memory_bytes);
     fill_workload(plan, result_out);
     fill_summary(summary, result_out);
+    if (plan->policy->task != LSPO_TASK_GENERATE)
+        return;
+    result_out->time_to_first_token_s = summary->first_s;
+    result_out->token_s = summary->iteration_s;
 }
 
 void lspo_result_fill_prediction(const lspo_plan_t *plan, const lspo_machine_t *machine,

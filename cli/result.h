@@ -28,7 +28,7 @@ typedef struct {
     uint64_t swap_activations;
     double clip_norm, link_Bps, cpu_pps;
     uint64_t gpu_memory_bytes, host_memory_bytes; /* the cap or override; missing: none */
-    double iteration_s, iteration_low_s, iteration_high_s;
+    double iteration_s, iteration_low_s, iteration_high_s, time_to_first_token_s, token_s;
     uint64_t sample_count, warmup, repeat;
     const char *evidence, *expect_basis;
     double expect_low_s, expect_high_s; /* plan/expect.h */

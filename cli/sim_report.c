@@ -50,6 +50,11 @@ static words_t seconds(double value)
     return words;
 }
 
+static bool generates(const lspo_sim_report_t *report)
+{
+    return report->plan->policy->task == LSPO_TASK_GENERATE;
+}
+
 static void print_answer(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_workload_t *workload = &report->plan->workload;
@@ -57,6 +62,16 @@ static void print_answer(FILE *file, const lspo_sim_report_t *report)
     lspo_format_count(report->prediction->tokens_per_s, tokens, sizeof tokens);
     if (workload->accumulation > 1)
         snprintf(micros, sizeof micros, "%u x ", workload->accumulation);
+    if (generates(report)) {
+        fprintf(file,
+                "%s per token after %s for the first, %s tokens/s on %s: %s by %s, batch %s%u, prompts of %u "
+                "tokens and %u new ones, %s.\n",
+                seconds(report->prediction->summary.iteration_s).text,
+                seconds(report->prediction->summary.first_s).text, tokens, report->machine->name,
+                report->plan->model.name, report->plan->policy->name, micros, workload->batch, workload->sequence,
+                workload->iterations, lspo_precision_name(workload->precision));
+        return;
+    }
     if (workload->swap_activations > 0)
         snprintf(swapped, sizeof swapped, ", activations of %u blocks swapped", workload->swap_activations);
     fprintf(file, "%s per step, %s tokens/s on %s: %s by %s, batch %s%u x %u tokens, %s, checkpointing %s%s.\n",
@@ -92,10 +107,11 @@ static void print_native(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_native_t *native = &report->prediction->native;
     const lspo_machine_t *machine = report->machine;
-    if (strcmp(report->plan->policy->name, "native") == 0)
+    const char *name = generates(report) ? lspo_generation_policy_at(0)->name : "native";
+    if (strcmp(report->plan->policy->name, name) == 0)
         return;
-    fprintf(file, "Slowdown %.2f against native training, which takes %s", report->prediction->slowdown,
-            seconds(native->iteration_s).text);
+    fprintf(file, "Slowdown %.2f against %s%s, which takes %s", report->prediction->slowdown, name,
+            generates(report) ? "" : " training", seconds(native->iteration_s).text);
     if (native->fits)
         fprintf(file, " and fits (%s).\n", bytes((double)native->peak_gpu_bytes).text);
     else if (lspo_fit_gpu_excess(machine, native->peak_gpu_bytes) > 0)
@@ -180,7 +196,8 @@ static void print_report(FILE *file, const void *context)
 {
     const lspo_sim_report_t *report = context;
     print_answer(file, report);
-    print_expected(file, report);
+    if (!generates(report))
+        print_expected(file, report);
     if (report->judgement != NULL)
         lspo_judgement_print(report->judgement, file);
     print_memory(file, report);
@@ -190,9 +207,12 @@ static void print_report(FILE *file, const void *context)
                 seconds(report->noise->iteration_s[LSPO_PERCENTILES - 1]).text, report->draws);
     print_native(file, report);
     print_lanes(file, report);
-    print_training(file, report->plan);
-    print_left_out(file, report);
-    fputs("All figures: --all.  Words: lspo help terms.  Every policy: lspo choose.\n", file);
+    if (!generates(report)) {
+        print_training(file, report->plan);
+        print_left_out(file, report);
+    }
+    fputs("All figures: --all.  Words: lspo help terms.  ", file);
+    fputs(generates(report) ? "Every policy: lspo list policies.\n" : "Every policy: lspo choose.\n", file);
 }
 
 void lspo_sim_report_print(const lspo_sim_report_t *report)

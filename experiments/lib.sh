@@ -97,9 +97,10 @@ lspo_field() {
     printf '%s\n' "$text" | awk_csv "$experiments_dir/field.awk" -v name="$name"
 }
 
-# The policies that this lspo has, native first.
+# The policies of trainings that this lspo has, native first.
 policies() {
-    "$LSPO" list policies --format csv | awk_csv "$experiments_dir/field.awk" -v name=name
+    "$LSPO" list policies --format csv |
+        awk_csv "$experiments_dir/field.awk" -v name=name -v where=task -v is=train
 }
 
 # own_flags POLICY --NAME VALUE...: those of these flags that the policy has, one word per line.

@@ -39,10 +39,12 @@ static size_t smaller(size_t a, size_t b)
 
 void lspo_cache_append(const lspo_cached_attention_t *a, const float *k, const float *v)
 {
-    const size_t width = a->kv_heads * a->head_width, row_bytes = width * lspo_number_bytes(a->number);
+    const size_t width = a->kv_heads * a->head_width;
     for (size_t b = 0; b < a->batch; b++)
         for (size_t i = 0; i < a->queries; i++) {
-            const size_t from = (b * a->queries + i) * a->kv_stride, to = (b * a->capacity + a->first + i) * row_bytes;
+            const size_t from = (b * a->queries + i) * a->kv_stride;
+            const size_t to =
+                (b * a->sequence_stride + (a->first + i) * a->token_stride) * lspo_number_bytes(a->number);
             lspo_convert(width, LSPO_NUMBER_FP32, k + from, a->number, (char *)a->k + to);
             lspo_convert(width, LSPO_NUMBER_FP32, v + from, a->number, (char *)a->v + to);
         }
@@ -156,10 +158,10 @@ static void attend_head(void *context, uint32_t worker, size_t item)
     const job_t *job = context;
     const lspo_cached_attention_t *a = job->a;
     const size_t b = item / a->kv_heads, kv_head = item % a->kv_heads, group = a->heads / a->kv_heads;
-    const size_t e = a->head_width, kv_width = a->kv_heads * e;
-    const size_t at = (b * a->capacity * kv_width + kv_head * e) * lspo_number_bytes(a->number);
+    const size_t e = a->head_width;
+    const size_t at = (b * a->sequence_stride + kv_head * e) * lspo_number_bytes(a->number);
     float *p = job->scratch + worker * job->scratch_floats;
-    head_t h = {.a = a, .keys = a->first + a->queries, .stride = kv_width, .number = a->number};
+    head_t h = {.a = a, .keys = a->first + a->queries, .stride = a->token_stride, .number = a->number};
     h.k = (const char *)a->k + at;
     h.v = (const char *)a->v + at;
     h.scale = 1.0F / sqrtf((float)e);

@@ -17,12 +17,14 @@
 #include "kernels/number.h"
 
 typedef struct {
-    size_t batch, queries, first;       /* queries: new tokens per sequence                    */
-    size_t capacity;                    /* tokens per sequence for which the cache has room    */
-    size_t heads, kv_heads, head_width; /* heads % kv_heads == 0                               */
+    size_t batch, queries, first;       /* queries: new tokens per sequence                      */
+    size_t heads, kv_heads, head_width; /* heads % kv_heads == 0                                 */
     size_t q_stride, kv_stride;         /* rows of Q; of the new K and V, before they are stored */
     lspo_number_t number;               /* of the cache */
-    void *k, *v;                        /* batch x capacity rows of kv_heads x head_width numbers */
+    /* Rows of kv_heads x head_width numbers, `token_stride` numbers from a token of a sequence to the next, and
+     * `sequence_stride` from a sequence to the next. */
+    void *k, *v;
+    size_t token_stride, sequence_stride;
 } lspo_cached_attention_t;
 
 /* Store the K and V of the new tokens: (batch x queries) rows. */

@@ -97,6 +97,7 @@ typedef struct lspo_builder {
     lspo_build_stage_t *stages;
     lspo_activations_t activations;
     uint32_t lanes[LSPO_LANE_KIND_COUNT]; /* currently chosen lane of each kind; LSPO_NO_LANE: none yet */
+    uint32_t generate_step;               /* generation: the iteration whose works are described */
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     size_t op_capacity, dep_capacity, work_capacity;

@@ -225,12 +225,12 @@ void lspo_activations(const lspo_model_t *model, const lspo_workload_t *workload
 uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint)
 {
     return footprint->gpu_parameters_bytes + footprint->gpu_gradients_bytes + footprint->gpu_optimizer_bytes +
-           footprint->gpu_projectors_bytes + footprint->gpu_workspace_bytes;
+           footprint->gpu_projectors_bytes + footprint->gpu_workspace_bytes + footprint->gpu_cache_bytes;
 }
 
 uint64_t lspo_footprint_host_bytes(const lspo_footprint_t *footprint)
 {
     return footprint->host_master_bytes + footprint->host_optimizer_bytes + footprint->host_gradients_bytes +
            footprint->host_outgoing_bytes + footprint->host_projectors_bytes + footprint->host_parameters_bytes +
-           footprint->host_activations_bytes;
+           footprint->host_activations_bytes + footprint->host_cache_bytes;
 }

@@ -111,6 +111,7 @@ typedef struct {
     uint64_t gpu_optimizer_bytes;
     uint64_t gpu_projectors_bytes;
     uint64_t gpu_workspace_bytes;
+    uint64_t gpu_cache_bytes; /* generation: keys and values */
     uint64_t host_master_bytes;
     uint64_t host_optimizer_bytes;
     uint64_t host_gradients_bytes;   /* landing buffers of D2H   */
@@ -118,6 +119,7 @@ typedef struct {
     uint64_t host_outgoing_bytes;    /* what H2D sends            */
     uint64_t host_parameters_bytes;  /* swap, stream: parameters between their uses */
     uint64_t host_activations_bytes; /* --swap-activations: what blocks keep, between forward and backward */
+    uint64_t host_cache_bytes;       /* generation: keys and values                 */
 } lspo_footprint_t;
 
 uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint);

@@ -66,6 +66,7 @@ typedef enum {
     LSPO_VARIANT_RENEW,      /* UPD that also renews the bases of Adam: --adam-basis */
     LSPO_VARIANT_SUM,        /* SWAP_OUT/SWAP_IN of the gradient's sum over the micro-batches so far */
     LSPO_VARIANT_ACTIVATIONS, /* SWAP_OUT/SWAP_IN of what a block keeps for its backward: --swap-activations */
+    LSPO_VARIANT_CACHE,       /* generation: SWAP_IN of keys and values, SWAP_OUT of those of new tokens */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

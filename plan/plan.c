@@ -165,6 +165,13 @@ bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration)
     return plan->workload.accumulation > 1 && lspo_plan_renews_bases(plan, iteration);
 }
 
+double lspo_plan_tokens(const lspo_plan_t *plan)
+{
+    const lspo_workload_t *w = &plan->workload;
+    const bool generates = plan->policy->task == LSPO_TASK_GENERATE;
+    return (generates ? (double)w->batch : (double)lspo_workload_tokens(w)) * w->accumulation;
+}
+
 bool lspo_plan_sums_on_host(const lspo_plan_t *plan)
 {
     const uint32_t *where = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_accumulate_on);
@@ -298,6 +305,8 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " probe";
     case LSPO_VARIANT_RENEW:
         return " renew";
+    case LSPO_VARIANT_CACHE:
+        return " cache";
     case LSPO_VARIANT_SUM:
         return " sum";
     case LSPO_VARIANT_ACTIVATIONS:

@@ -128,6 +128,9 @@ uint32_t lspo_plan_fit_steps(const lspo_plan_t *plan);
 bool lspo_plan_renews_bases(const lspo_plan_t *plan, uint32_t iteration);
 bool lspo_plan_keeps_gradients(const lspo_plan_t *plan, uint32_t iteration);
 
+/* Tokens of an iteration after the first: those of all micro-batches, of generation the new ones. */
+double lspo_plan_tokens(const lspo_plan_t *plan);
+
 /* Do sums of gradients leave for the host after each micro-batch, except the last, and come back for the next? */
 bool lspo_plan_sums_on_host(const lspo_plan_t *plan);
 

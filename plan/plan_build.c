@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plan/build.h"
+#include "plan/build_generate.h"
 #include "plan/build_parts.h"
 #include "plan/chunks.h"
 #include "plan/footprint.h"
@@ -122,6 +123,10 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     if (st != LSPO_OK)
         return st;
     st = lspo_policy_check(policy, model, workload);
+    if (st != LSPO_OK)
+        return st;
+    if (policy->task == LSPO_TASK_GENERATE)
+        st = lspo_generate_check(model, workload);
     if (st != LSPO_OK)
         return st;
     lspo_plan_t *plan = calloc(1, sizeof *plan);

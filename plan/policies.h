@@ -20,4 +20,9 @@ extern const lspo_policy_t lspo_policy_lomo;
 extern const lspo_policy_t lspo_policy_badam;
 extern const lspo_policy_t lspo_policy_zenflow;
 
+/* Of generation. */
+extern const lspo_policy_t lspo_policy_resident;
+extern const lspo_policy_t lspo_policy_offload_weights;
+extern const lspo_policy_t lspo_policy_offload_cache;
+
 #endif

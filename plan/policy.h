@@ -39,8 +39,13 @@ typedef struct {
 
 enum { LSPO_PERIODS_MAX = 2 };
 
+/* What a plan computes: steps of a training, or the tokens of texts (plan/build_generate.h). */
+typedef enum { LSPO_TASK_TRAIN, LSPO_TASK_GENERATE, LSPO_TASK_COUNT } lspo_task_t;
+extern const char *const lspo_task_names[]; /* "train", "generate"; ends with NULL */
+
 struct lspo_policy {
     const char *name;
+    lspo_task_t task;
     const char *help;     /* one line */
     const char *citation; /* publication; NULL: none */
     lspo_elsewhere_t elsewhere;
@@ -75,11 +80,21 @@ struct lspo_policy {
     bool (*describe_part)(const lspo_builder_t *builder, lspo_op_kind_t kind, uint64_t elements, lspo_work_t *work);
 };
 
+/* The policies of trainings. */
 uint32_t lspo_policy_count(void);
 const lspo_policy_t *lspo_policy_at(uint32_t index);
+/* Those of generation; the first is the yardstick of the others, as native is of trainings. */
+uint32_t lspo_generation_policy_count(void);
+const lspo_policy_t *lspo_generation_policy_at(uint32_t index);
 
-/* Unknown names are an error that lists the valid ones. */
+/* All of them, in that order. */
+uint32_t lspo_any_policy_count(void);
+const lspo_policy_t *lspo_any_policy_at(uint32_t index);
+
+/* A policy of trainings.  Unknown names are an error that lists the valid ones. */
 lspo_status_t lspo_policy_find(const char *name, const lspo_policy_t **policy_out);
+/* The same of any task. */
+lspo_status_t lspo_policy_find_any(const char *name, const lspo_policy_t **policy_out);
 
 /* The plan's workload, for a plan of another policy such as native, the baseline of slowdowns.  If --train-rest has the
  * default of the plan's policy, the other policy uses its own default; --optimizer-state is the plan's. */

@@ -255,6 +255,32 @@ static lspo_status_t describe_remedy(const question_t *question, size_t text_byt
     return LSPO_OK;
 }
 
+/* Of generation: the fastest policy that fits. */
+static lspo_status_t describe_generation_remedy(const question_t *question, size_t text_bytes, char *text)
+{
+    const lspo_policy_t *best = NULL;
+    double best_s = 0;
+    for (uint32_t i = 0; i < lspo_generation_policy_count(); i++) {
+        lspo_fit_question_t asked = ask(question, lspo_generation_policy_at(i));
+        lspo_fit_t fit = {0};
+        asked.workload.iterations = question->plan->workload.iterations;
+        lspo_status_t status = lspo_fit_try(&asked, &fit);
+        if (status != LSPO_OK)
+            return status;
+        if (fit.fits && (best == NULL || fit.iteration_s < best_s)) {
+            best = asked.policy;
+            best_s = fit.iteration_s;
+        }
+    }
+    if (best != NULL)
+        snprintf(text, text_bytes, "--policy %s would make it fit", best->name);
+    else
+        snprintf(text, text_bytes,
+                 "no policy of generation fits; it takes fewer or shorter texts (--batch, "
+                 "--accumulation, --sequence, --iterations)");
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_advise(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_prediction_t *prediction,
                           size_t text_bytes, char *text_out)
 {
@@ -270,7 +296,9 @@ lspo_status_t lspo_advise(const lspo_plan_t *plan, const lspo_machine_t *machine
                  machine->software.allocator_most > 0.0 ? ", or its allocator leaves more unused," : "", excess);
         return LSPO_OK;
     }
-    lspo_status_t status = describe_remedy(&question, sizeof remedy, remedy);
+    lspo_status_t status = plan->policy->task == LSPO_TASK_GENERATE
+                               ? describe_generation_remedy(&question, sizeof remedy, remedy)
+                               : describe_remedy(&question, sizeof remedy, remedy);
     if (status != LSPO_OK)
         return status;
     describe_excess(machine, prediction->peak_gpu_bytes, prediction->peak_host_bytes, sizeof excess, excess);

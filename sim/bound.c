@@ -3,6 +3,7 @@
 #include "sim/bound.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,6 +267,10 @@ lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work
 lspo_status_t lspo_bound_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, double *lower_bound_s_out)
 {
     uint64_t *work_ns;
+    if (plan->policy != NULL && plan->policy->task == LSPO_TASK_GENERATE) {
+        *lower_bound_s_out = NAN;
+        return LSPO_OK;
+    }
     lspo_status_t status = lspo_cost_plan(machine, plan, &work_ns);
     if (status != LSPO_OK)
         return status;

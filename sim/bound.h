@@ -34,7 +34,7 @@ lspo_status_t lspo_bound_busy(const lspo_plan_t *plan, const uint64_t *work_ns, 
 /* The window whose bound per iteration is that one-machine bound; count 0: there is none.  Release it afterwards. */
 lspo_status_t lspo_bound_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_window_t *window_out);
 
-/* lspo_bound_iteration() with the durations of works on `machine`. */
+/* lspo_bound_iteration() with the durations of works on `machine`; NaN for generation, whose iterations differ. */
 lspo_status_t lspo_bound_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, double *lower_bound_s_out);
 
 /* The critical path of a trace: ids of ops from the first to the last, each of which starts when its predecessor ends.

@@ -35,6 +35,10 @@ lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations,
     lspo_workload_t workload = lspo_policy_workload(plan);
     workload.iterations = iterations;
     const lspo_policy_t *policy = NULL;
+    if (plan->policy->task == LSPO_TASK_GENERATE) {
+        workload.iterations = plan->workload.iterations; /* a new token takes longer the later it comes */
+        return lspo_plan_build(&plan->model, &workload, lspo_generation_policy_at(0), native_out);
+    }
     lspo_status_t status = lspo_policy_find("native", &policy);
     if (status != LSPO_OK)
         return status;
@@ -138,8 +142,7 @@ static void derive(const lspo_plan_t *plan, lspo_prediction_t *prediction)
     double iteration_s = prediction->summary.iteration_s;
     if (prediction->native.iteration_s > 0)
         prediction->slowdown = iteration_s / prediction->native.iteration_s;
-    prediction->tokens_per_s =
-        (double)lspo_workload_tokens(&plan->workload) * plan->workload.accumulation / iteration_s;
+    prediction->tokens_per_s = lspo_plan_tokens(plan) / iteration_s;
 }
 
 /* Play the plan, and predict what is wanted; *trace_out is the caller's. */

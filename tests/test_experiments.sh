@@ -67,7 +67,7 @@ check "means and extremes against full fine-tuning" \
     "$(with_lib adam-basis/summary.awk "$folder/losses.csv" | grep ,lsp,)"
 
 # Every policy has a style of its own, and a picture of all of them as many styles as series.
-names=$("$program" list policies --format csv | with_lib field.awk -v name=name)
+names=$("$program" list policies --format csv | with_lib field.awk -v name=name -v where=task -v is=train)
 check "no policy without a style" "" "$(styled=$(sed -n 's/^styled_policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp")
     for name in $names; do case " $styled " in *" $name "*) ;; *) echo "$name" ;; esac; done)"
 if command -v gnuplot > /dev/null; then

@@ -14,6 +14,7 @@ lspo_fit_objective        the function whose gradient a fit follows: checked by 
 lspo_random_normal        single numbers of the stream that lspo_random_normal_fill() gives: what suites draw
 lspo_generator_length     what a suite sees of the passes
 lspo_generator_logits     likewise
+lspo_generation_session_tokens what a suite sees of the texts
 lspo_safetensors_metadata what other tools read of our files
 lspo_dataset_tokens       what a suite sees of the rows
 lspo_text_train_bytes     what a suite sees of the split

@@ -395,6 +395,7 @@ static lspo_status_t fill_summary(const lspo_trace_t *trace, const iterations_t 
     if (status != LSPO_OK)
         return status;
     fill_totals(trace, iterations->count, summary);
+    summary->first_s = 1e-9 * (double)iterations->ends_ns[0];
     return fill_busy(trace, iterations->ends_ns[summary->warmup], iterations->ends_ns[iterations->count - 1], summary);
 }
 

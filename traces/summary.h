@@ -26,6 +26,7 @@ typedef struct {
     double busy_s[LSPO_LANE_KIND_COUNT]; /* of a lane of the kind: mean over those with ops */
     double exposed_comm_s, exposed_cpu_s, other_s;
     uint64_t link_bytes[LSPO_LANE_KIND_COUNT]; /* per iteration, of ops of the sampled iterations */
+    double first_s;                            /* the end of the first iteration                               */
     double makespan_s;                         /* the last end                                                 */
     double *samples_s;                         /* owned: sample_count values                                   */
     double *lane_busy_s;                       /* owned: by lane of the trace's list          */

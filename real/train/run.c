@@ -15,6 +15,7 @@
 #include "real/data/text.h"
 #include "real/execute/lane.h"
 #include "real/execute/play.h"
+#include "real/generate/session.h"
 #include "real/machine/counters.h"
 #include "real/machine/process.h"
 #include "real/machine/topology.h"
@@ -38,8 +39,9 @@ typedef struct {
     lspo_topology_t topology;
     lspo_workers_t *workers;
     lspo_session_t *session;
-    lspo_trace_t *trace; /* of the last execution */
-    lspo_summary_t sum;  /* samples of all executions; the rest summed up until finish_plays() */
+    lspo_generation_session_t *generation; /* in place of the session, for a plan of generation */
+    lspo_trace_t *trace;                   /* of the last execution */
+    lspo_summary_t sum;                    /* samples of all executions; the rest summed up until finish_plays() */
     uint32_t plays;
     double gpu_cpu_s, gpu_busy_s; /* of the GPU lane's ops: CPU time, and elapsed time; 0 with a GPU */
 } player_t;
@@ -58,14 +60,20 @@ static void enter_lane(void *context, const lspo_lane_t *lane)
     lspo_lane_flush_denormals();
 }
 
+static lspo_status_t run_own_op(const player_t *player, const lspo_op_t *op)
+{
+    return player->generation ? lspo_generation_session_run_op(player->generation, op)
+                              : lspo_session_run_op(player->session, op);
+}
+
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
     player_t *player = context;
     if (lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU || lspo_device_is_asynchronous(player->device))
-        return lspo_session_run_op(player->session, op);
+        return run_own_op(player, op);
     double cpu_s = lspo_lane_cpu_s();
     uint64_t start_ns = lspo_now_ns();
-    lspo_status_t status = lspo_session_run_op(player->session, op);
+    lspo_status_t status = run_own_op(player, op);
     player->gpu_busy_s += (double)(lspo_now_ns() - start_ns) * 1e-9;
     player->gpu_cpu_s += lspo_lane_cpu_s() - cpu_s;
     return status;
@@ -103,6 +111,8 @@ static lspo_status_t open_player(const bench_t *bench, const lspo_plan_t *plan, 
     status = lspo_play_place(player->device, bench->options->cpu_threads, &player->topology, &player->workers);
     if (status != LSPO_OK)
         return status;
+    if (plan->policy->task == LSPO_TASK_GENERATE)
+        return lspo_generation_session_create(plan, player->device, &player->generation);
     status = lspo_session_create(plan, player->device, bench->text, &player->session);
     if (status != LSPO_OK)
         return status;
@@ -115,6 +125,7 @@ static void close_player(player_t *player)
 {
     lspo_summary_release(&player->sum);
     lspo_trace_destroy(player->trace);
+    lspo_generation_session_destroy(player->generation);
     lspo_session_destroy(player->session);
     lspo_workers_destroy(player->workers);
     lspo_device_close(player->device);
@@ -147,6 +158,7 @@ static lspo_status_t add_play(player_t *player, const lspo_summary_t *play)
     sum->other_s += play->other_s;
     sum->makespan_s += play->makespan_s;
     sum->warmup = play->warmup;
+    sum->first_s = play->first_s;
     player->plays++;
     return LSPO_OK;
 }
@@ -169,7 +181,11 @@ static lspo_status_t finish_plays(player_t *player)
 static lspo_status_t play_once(player_t *player)
 {
     const lspo_run_options_t *options = player->bench->options;
-    lspo_status_t status = player->plays > 0 ? lspo_session_reset(player->session) : LSPO_OK;
+    lspo_status_t status = LSPO_OK;
+    if (player->plays > 0 && player->generation)
+        lspo_generation_session_reset(player->generation);
+    else if (player->plays > 0)
+        status = lspo_session_reset(player->session);
     if (status != LSPO_OK)
         return status;
     lspo_trace_destroy(player->trace);
@@ -197,7 +213,7 @@ static lspo_status_t held_out_loss(const player_t *player, double *loss_out)
 {
     uint64_t tokens = lspo_workload_tokens(&player->plan->workload);
     uint32_t batches = tokens >= HELD_OUT_TOKENS ? 1 : (uint32_t)(HELD_OUT_TOKENS / tokens);
-    if (!player->bench->options->timing_only)
+    if (!player->bench->options->timing_only && !player->generation)
         return lspo_session_held_out_loss(player->session, batches, loss_out);
     *loss_out = NAN;
     return LSPO_OK;
@@ -206,6 +222,10 @@ static lspo_status_t held_out_loss(const player_t *player, double *loss_out)
 static lspo_status_t keep_losses(const player_t *player, lspo_run_result_t *result)
 {
     uint32_t count = player->plan->workload.iterations;
+    if (player->generation) {
+        result->loss_first = result->loss_last = NAN;
+        return LSPO_OK;
+    }
     const double *losses = lspo_session_losses(player->session);
     if (!result->losses) {
         result->losses = malloc(count * sizeof *losses);
@@ -258,6 +278,8 @@ static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *
 static lspo_status_t build_native(const lspo_plan_t *plan, lspo_plan_t **native_out)
 {
     const lspo_policy_t *policy;
+    if (plan->policy->task == LSPO_TASK_GENERATE)
+        return lspo_plan_build(&plan->model, &plan->workload, lspo_generation_policy_at(0), native_out);
     lspo_status_t status = lspo_policy_find("native", &policy);
     if (status != LSPO_OK)
         return status;
@@ -284,7 +306,7 @@ static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo
         if (!native_plan)
             continue;
         report(options, native_plan->policy->name, i);
-        if (!native.session)
+        if (!native.session && !native.generation)
             status = open_player(bench, native_plan, &no_caps, &native);
         if (status != LSPO_OK)
             goto cleanup;
@@ -421,8 +443,7 @@ static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_
     result->peak_gpu_bytes = lspo_device_peak_bytes(player->device);
     result->summary = player->sum;
     player->sum = (lspo_summary_t){0};
-    result->tokens_per_s =
-        (double)lspo_workload_tokens(&plan->workload) * plan->workload.accumulation / result->summary.iteration_s;
+    result->tokens_per_s = lspo_plan_tokens(plan) / result->summary.iteration_s;
     return LSPO_OK;
 }
 

@@ -20,7 +20,6 @@ static void attend_to_cache(lspo_transformer_t *t, size_t q_stride, size_t kv_st
     const lspo_cached_attention_t attention = {.batch = t->batch,
                                                .queries = t->sequence,
                                                .first = pass->first,
-                                               .capacity = pass->shape.positions,
                                                .heads = t->heads,
                                                .kv_heads = t->kv_heads,
                                                .head_width = t->head_width,
@@ -28,7 +27,9 @@ static void attend_to_cache(lspo_transformer_t *t, size_t q_stride, size_t kv_st
                                                .kv_stride = kv_stride,
                                                .number = pass->shape.cache,
                                                .k = pass->k,
-                                               .v = pass->v};
+                                               .v = pass->v,
+                                               .token_stride = 2 * t->batch * t->kv_width,
+                                               .sequence_stride = t->kv_width};
     lspo_compute_cache_append(t->compute, &attention, lspo_floats(s, t->saved.k), lspo_floats(s, t->saved.v));
     lspo_compute_cached_attention(t->compute, &attention, lspo_floats(s, t->saved.q), lspo_floats(s, t->saved.context),
                                   pass->attention);

@@ -137,11 +137,10 @@ void lspo_generation_begin(lspo_transformer_t *t, size_t first, size_t count)
 void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,
                                    float *x_out)
 {
-    const lspo_generation_shape_t *shape = &t->pass.shape;
     const lspo_block_parameters_t from = {.weights = weights};
     const size_t linear = t->block.tensors[t->block.linear_count].offset_elements;
     t->pass.k = cache;
-    t->pass.v = t->pass.k + t->batch * shape->positions * t->kv_width * lspo_number_bytes(shape->cache);
+    t->pass.v = t->pass.k + t->batch * t->kv_width * lspo_number_bytes(t->pass.shape.cache);
     lspo_compute_convert(t->compute, t->block.element_count - linear, t->weight_number,
                          (const char *)weights + linear * t->weight_bytes, LSPO_NUMBER_FP32, t->pass.vectors);
     t->family->block_forward(t, &from, x_in, t->pass.saved, x_out);

@@ -11,7 +11,8 @@
  * The result for a token does not depend on how the tokens before it were divided into passes, except for rounding.
  *
  * Activations are fp32.  Weights are in `weights`, the whole array of a stage, and the cache is in `cache`: fp32, bf16
- * or fp16.  A cache of a block has K, batch x positions x kv width numbers, then V.
+ * or fp16.  A cache of a block has for each position K of each sequence, then V of each: 2 x batch x kv width numbers,
+ * so that those of some tokens are one piece of memory.
  */
 #ifndef LSPO_REAL_TRANSFORMER_GENERATION_H
 #define LSPO_REAL_TRANSFORMER_GENERATION_H

@@ -66,7 +66,6 @@ static operands_t make(const cache_case_t *c)
     o.a = (lspo_cached_attention_t){.batch = BATCH,
                                     .queries = c->queries,
                                     .first = c->first,
-                                    .capacity = CAPACITY,
                                     .heads = HEADS,
                                     .kv_heads = c->kv_heads,
                                     .head_width = E,
@@ -74,7 +73,9 @@ static operands_t make(const cache_case_t *c)
                                     .kv_stride = kv_stride,
                                     .number = c->number,
                                     .k = make_cache(c, 5),
-                                    .v = make_cache(c, 6)};
+                                    .v = make_cache(c, 6),
+                                    .token_stride = c->kv_heads * E,
+                                    .sequence_stride = CAPACITY * c->kv_heads * E};
     return o;
 }
 

@@ -1,0 +1,234 @@
+/* build_generate.c - see build_generate.h. */
+#include "plan/build_generate.h"
+
+#include <string.h>
+
+#include "plan/family.h"
+#include "plan/policy.h"
+#include "plan/stage_work.h"
+
+static uint64_t rounded(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+uint32_t lspo_generate_positions(const lspo_workload_t *workload)
+{
+    return workload->sequence + workload->iterations - 1;
+}
+
+uint32_t lspo_generate_first(const lspo_workload_t *workload, uint32_t iteration)
+{
+    return iteration == 0 ? 0 : workload->sequence + iteration - 1;
+}
+
+uint32_t lspo_generate_count(const lspo_workload_t *workload, uint32_t iteration)
+{
+    return iteration == 0 ? workload->sequence : 1;
+}
+
+uint64_t lspo_generate_cache_bytes(const lspo_model_t *model, const lspo_workload_t *workload)
+{
+    return (uint64_t)2 * workload->batch * lspo_model_kv_width(model) * lspo_precision_bytes(workload->precision);
+}
+
+/* ---- workspace, in the layout of real/transformer/generation.c ---- */
+
+/* What a block's forward pass writes, in floats. */
+static uint64_t saved_floats(const lspo_model_t *model, uint64_t tokens)
+{
+    const lspo_traits_t traits = lspo_model_traits(model);
+    const uint64_t a = lspo_model_attention_width(model), kv = lspo_model_kv_width(model), w = model->width;
+    uint64_t per_token = (traits.rms ? 2 : 4) + 3 * w + 2 * a + 2 * kv;
+    per_token += (lspo_family_of(model)->gated ? 3 : 2) * (uint64_t)model->mlp_width;
+    if (model->qk_norm == LSPO_QK_NORM_HEAD)
+        per_token += model->head_count + model->kv_head_count + a + kv;
+    return tokens * per_token;
+}
+
+static uint64_t vector_floats(const lspo_model_t *model)
+{
+    lspo_stage_t block;
+    lspo_model_stage(model, 1, &block);
+    const uint64_t of_block = block.element_count - block.tensors[block.linear_count].offset_elements;
+    return of_block > 2 * (uint64_t)model->width ? of_block : 2 * (uint64_t)model->width;
+}
+
+/* Scores of one query, or of 32 at a time and K and V in fp32. */
+static uint64_t scores_floats(const lspo_model_t *model, const lspo_workload_t *workload, uint64_t queries)
+{
+    const uint64_t keys = lspo_generate_positions(workload);
+    if (queries <= LSPO_GENERATE_FEW_ROWS && workload->precision != LSPO_FP16)
+        return keys + 16;
+    const uint64_t wide = workload->precision != LSPO_FP32 ? 2 * keys * lspo_model_head_width(model) : 0;
+    return 32 * keys + wide + 16;
+}
+
+static uint64_t pass_bytes(const lspo_model_t *model, const lspo_workload_t *workload)
+{
+    const uint64_t tokens = lspo_workload_tokens(workload);
+    const bool rotary = lspo_model_traits(model).positions == LSPO_POSITIONS_ROTARY;
+    const uint64_t table = rotary ? (uint64_t)lspo_generate_positions(workload) * lspo_model_head_width(model) : 0;
+    const uint64_t many = scores_floats(model, workload, workload->sequence), one = scores_floats(model, workload, 1);
+    return rounded(table * sizeof(float)) + rounded(tokens * (2 + 2 * (uint64_t)model->width) * sizeof(float)) +
+           rounded(vector_floats(model) * sizeof(float)) + rounded(saved_floats(model, tokens) * sizeof(float)) +
+           rounded((many > one ? many : one) * sizeof(float));
+}
+
+void lspo_generate_sizes(const lspo_model_t *model, const lspo_workload_t *workload, lspo_generate_sizes_t *sizes_out)
+{
+    const uint64_t tokens = lspo_workload_tokens(workload);
+    *sizes_out = (lspo_generate_sizes_t){
+        .pass = pass_bytes(model, workload),
+        .input = rounded(tokens * model->width * sizeof(float)),
+        .logits = rounded((uint64_t)workload->batch * model->vocabulary * sizeof(float)),
+        .tokens = rounded((tokens + workload->batch) * sizeof(uint32_t)),
+    };
+}
+
+uint64_t lspo_generate_workspace_bytes(const lspo_model_t *model, const lspo_workload_t *workload)
+{
+    lspo_generate_sizes_t sizes;
+    const uint64_t micros = workload->accumulation;
+    lspo_generate_sizes(model, workload, &sizes);
+    return sizes.pass + (micros + 1) * sizes.input + micros * (sizes.logits + sizes.tokens);
+}
+
+lspo_status_t lspo_generate_check(const lspo_model_t *model, const lspo_workload_t *workload)
+{
+    const uint64_t positions = (uint64_t)workload->sequence + workload->iterations - 1;
+    if (!lspo_family_of(model)->causal)
+        return lspo_error(LSPO_ERR_INPUT, "model %s reads a text in both directions and cannot continue it",
+                          model->name);
+    if (positions > model->max_sequence)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--sequence %u and --iterations %u: a prompt of %u tokens and %u new ones need %llu "
+                          "positions, and model %s has %u",
+                          workload->sequence, workload->iterations, workload->sequence, workload->iterations,
+                          (unsigned long long)positions, model->name, model->max_sequence);
+    if (workload->swap_activations > 0)
+        return lspo_error(LSPO_ERR_INPUT, "--swap-activations is of trainings; a text has no backward pass");
+    if (workload->clip_norm > 0 || workload->train_rest == LSPO_TRAIN_REST_ON)
+        return lspo_error(LSPO_ERR_INPUT, "--%s is of trainings; a text has no gradients",
+                          workload->clip_norm > 0 ? "clip" : "train-rest");
+    return LSPO_OK;
+}
+
+/* ---- works ---- */
+
+typedef struct {
+    const lspo_model_t *model;
+    uint64_t p, tokens, batch, first, count;
+    lspo_work_t *work;
+} pass_t;
+
+static void add_stream(const pass_t *pass, uint32_t kernels, double flop, uint64_t bytes)
+{
+    lspo_work_add(pass->work, LSPO_KERNEL_STREAM, kernels, flop, bytes);
+}
+
+/* rows x m times m x n. */
+static void add_product(const pass_t *pass, uint64_t rows, uint64_t m, uint64_t n)
+{
+    if (rows > LSPO_GENERATE_FEW_ROWS)
+        lspo_work_append_gemm(pass->work, pass->p, LSPO_LAYOUT_NN, rows, n, m);
+    else
+        add_stream(pass, 1, 2.0 * (double)rows * (double)m * (double)n, pass->p * m * n + 4 * rows * (m + n));
+}
+
+/* Query i of a sequence sees first + i + 1 keys; few of them read the cache once, many are products. */
+static void add_attention(const pass_t *pass)
+{
+    const lspo_model_t *model = pass->model;
+    const uint64_t a = lspo_model_attention_width(model), kv = lspo_model_kv_width(model);
+    const double pairs = (double)pass->count * ((double)pass->first + ((double)pass->count + 1) / 2);
+    const double flop = 4.0 * (double)pass->batch * pairs * (double)a;
+    const uint64_t cache = pass->p * 2 * pass->batch * kv;
+    const uint64_t bytes = cache * (pass->first + pass->count) + 4 * pass->tokens * 2 * a;
+    add_stream(pass, 1, 0, pass->tokens * 2 * kv * 4 + cache * pass->count); /* the new K and V into the cache */
+    if (pass->count <= LSPO_GENERATE_FEW_ROWS)
+        add_stream(pass, 1, flop, bytes);
+    else
+        lspo_work_append(pass->work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_ATTENTION,
+                                                      .count = 1,
+                                                      .m = pass->count,
+                                                      .n = model->head_count * pass->batch,
+                                                      .k = lspo_model_head_width(model),
+                                                      .flop = flop,
+                                                      .bytes = bytes});
+}
+
+static void add_block(const pass_t *pass)
+{
+    const lspo_model_t *model = pass->model;
+    const uint64_t w = model->width, f = model->mlp_width, t = pass->tokens;
+    const bool gated = lspo_family_of(model)->gated;
+    lspo_stage_t block;
+    lspo_model_stage(model, 1, &block);
+    for (uint32_t i = 0; i < block.linear_count; i++)
+        add_product(pass, t, block.tensors[i].rows, block.tensors[i].cols);
+    add_attention(pass);
+    lspo_work_add(pass->work, LSPO_KERNEL_NORM, 2, 0, 2 * t * 2 * w * 4);
+    if (model->qk_norm == LSPO_QK_NORM_HEAD)
+        lspo_work_add(pass->work, LSPO_KERNEL_NORM, 2, 0,
+                      t * 2 * 4 * ((uint64_t)lspo_model_attention_width(model) + lspo_model_kv_width(model)));
+    if (lspo_model_traits(model).positions == LSPO_POSITIONS_ROTARY)
+        add_stream(pass, 2, 0, t * 2 * 4 * ((uint64_t)lspo_model_attention_width(model) + lspo_model_kv_width(model)));
+    lspo_work_add(pass->work, LSPO_KERNEL_ACTIVATION, 1, 0, t * f * 4 * (gated ? 3 : 2));
+}
+
+static void describe_forward(const pass_t *pass, uint32_t stage, uint32_t stages)
+{
+    const uint64_t w = pass->model->width;
+    if (stage == 0) {
+        add_stream(pass, 1, 0, pass->tokens * w * (pass->p + 4));
+    } else if (stage + 1 < stages) {
+        add_block(pass);
+    } else { /* of the last token of each sequence */
+        lspo_work_add(pass->work, LSPO_KERNEL_NORM, 1, 0, pass->batch * 2 * w * 4);
+        add_product(pass, pass->batch, w, pass->model->vocabulary);
+        add_stream(pass, 1, 0, pass->batch * pass->model->vocabulary * 4);
+    }
+}
+
+bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                              lspo_work_t *work)
+{
+    const lspo_workload_t *w = b->workload;
+    const uint32_t step = b->generate_step;
+    const uint64_t cache = lspo_generate_cache_bytes(b->model, w);
+    const pass_t pass = {.model = b->model,
+                         .p = lspo_precision_bytes(w->precision),
+                         .batch = w->batch,
+                         .first = lspo_generate_first(w, step),
+                         .count = lspo_generate_count(w, step),
+                         .tokens = (uint64_t)w->batch * lspo_generate_count(w, step),
+                         .work = work};
+    if (kind == LSPO_OP_FWD)
+        describe_forward(&pass, stage, b->stage_count);
+    else if (variant == LSPO_VARIANT_CACHE)
+        lspo_work_copy(cache * (kind == LSPO_OP_SWAP_IN ? pass.first : pass.count), work);
+    else
+        return false;
+    return true;
+}
+
+/* ---- ops ---- */
+
+/* Works of an iteration differ from those of the one before: none is shared with it. */
+void lspo_build_generate_step(lspo_builder_t *b, uint32_t iteration)
+{
+    b->generate_step = iteration;
+    memset(b->work_ids[LSPO_OP_FWD], 0, sizeof b->work_ids[LSPO_OP_FWD]);
+    memset(b->work_ids[LSPO_OP_SWAP_IN][LSPO_VARIANT_CACHE], 0, sizeof b->work_ids[0][0]);
+    memset(b->work_ids[LSPO_OP_SWAP_OUT][LSPO_VARIANT_CACHE], 0, sizeof b->work_ids[0][0]);
+}
+
+lspo_op_id_t lspo_build_generate_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)
+{
+    lspo_op_id_t id = lspo_build_op(b, LSPO_OP_FWD, LSPO_VARIANT_NONE, stage, iteration);
+    lspo_build_micro(b, micro);
+    lspo_build_depend(b, b->last_compute);
+    b->last_compute = id;
+    return id;
+}

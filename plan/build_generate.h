@@ -1,0 +1,55 @@
+/* build_generate.h - plans of generation: texts of equal length that grow by a token per iteration.
+ *
+ * --batch sequences in each of --accumulation micro-batches have prompts of S = --sequence tokens.  Iteration 0 reads
+ * the prompts and chooses their first new tokens; iteration i > 0 reads the token chosen before, at position S + i - 1,
+ * and chooses the next.  So --iterations is the number of new tokens, and a text has P = S + iterations - 1 positions
+ * whose keys and values are kept.  Every pass is FWD of all stages, of a micro-batch.
+ *
+ *     parameters   --precision, the whole array of a stage.  The embedding's always stay on the GPU, since a token
+ *                  needs few of its rows, and a tied head all of them.
+ *     cache        --precision; of a block and micro-batch 2 batch kv numbers per position: K of each sequence, then V
+ *     workspace    activations are fp32: of all stages together, once, and inputs of stages for each micro-batch
+ *
+ * The sizes are those of real/generate/session.c, and the kernels those of real/transformer/generation.h: up to
+ * LSPO_GENERATE_FEW_ROWS tokens a product takes the time of reading its weight, and is counted as LSPO_KERNEL_STREAM.
+ */
+#ifndef LSPO_PLAN_BUILD_GENERATE_H
+#define LSPO_PLAN_BUILD_GENERATE_H
+
+#include "plan/build.h"
+
+enum { LSPO_GENERATE_FEW_ROWS = 4 };
+
+/* Positions of a text; tokens of a sequence that are cached before, and read in, an iteration. */
+uint32_t lspo_generate_positions(const lspo_workload_t *workload);
+uint32_t lspo_generate_first(const lspo_workload_t *workload, uint32_t iteration);
+uint32_t lspo_generate_count(const lspo_workload_t *workload, uint32_t iteration);
+
+/* Bytes of a block's cache for one position, of a micro-batch. */
+uint64_t lspo_generate_cache_bytes(const lspo_model_t *model, const lspo_workload_t *workload);
+
+/* The parts of the workspace, each a multiple of 64 bytes. */
+typedef struct {
+    uint64_t pass;   /* what a stage computes with                                            */
+    uint64_t input;  /* of a stage, of a micro-batch; there is one more than micro-batches   */
+    uint64_t logits; /* of a micro-batch                                                      */
+    uint64_t tokens; /* of a micro-batch: the next ones to read, and the rows of the last ones */
+} lspo_generate_sizes_t;
+void lspo_generate_sizes(const lspo_model_t *model, const lspo_workload_t *workload, lspo_generate_sizes_t *sizes_out);
+uint64_t lspo_generate_workspace_bytes(const lspo_model_t *model, const lspo_workload_t *workload);
+
+/* LSPO_ERR_INPUT for a model that does not continue texts, for texts longer than its positions, and for settings that
+ * only a training has. */
+lspo_status_t lspo_generate_check(const lspo_model_t *model, const lspo_workload_t *workload);
+
+/* ---- for policies ---- */
+
+/* Before the ops of an iteration. */
+void lspo_build_generate_step(lspo_builder_t *b, uint32_t iteration);
+/* FWD behind the one before; of a micro-batch. */
+lspo_op_id_t lspo_build_generate_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage);
+/* describe_work of a policy of generation. */
+bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
+                              lspo_work_t *work);
+
+#endif

@@ -1,0 +1,394 @@
+/* session.c - see session.h. */
+#include "real/generate/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/pack.h"
+#include "kernels/random.h"
+#include "plan/build_generate.h"
+#include "real/generate/choice.h"
+#include "real/transformer/generation.h"
+
+/* Streams of random numbers. */
+enum { PROMPT_STREAM = 77 };
+
+typedef struct {
+    size_t bytes;
+    void *weights; /* on the device; NULL while they are only on the host */
+    void *home;    /* on the host; NULL: always on the device             */
+} stage_t;
+
+/* Of a micro-batch. */
+typedef struct {
+    float *x; /* input of its next stage */
+    float *logits;
+    uint32_t *reads; /* tokens of the next pass, and behind them the rows of the last ones */
+    uint32_t *prompt, *chosen;
+    void **caches;  /* by stage: on the device, NULL while they are only on the host */
+    void **at_home; /* by stage: on the host; NULL: always on the device             */
+} micro_t;
+
+struct lspo_generation_session {
+    const lspo_plan_t *plan;
+    lspo_device_t *device;
+    lspo_compute_t *compute;
+    lspo_transformer_t *transformer;
+    lspo_number_t number;
+    lspo_generate_sizes_t sizes;
+    size_t cache_bytes; /* of a block for one position */
+    void *pass;
+    float *spare; /* the output of a stage */
+    stage_t *stages;
+    micro_t *micros;
+    bool streams_weights, streams_caches;
+};
+
+static const lspo_workload_t *workload_of(const lspo_generation_session_t *s)
+{
+    return &s->plan->workload;
+}
+
+/* ---- memory ---- */
+
+static lspo_status_t take(lspo_generation_session_t *s, size_t bytes, void **memory_out)
+{
+    return lspo_device_alloc(s->device, bytes, memory_out);
+}
+
+static bool has_op(const lspo_plan_t *plan, lspo_op_variant_t variant)
+{
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        if (plan->ops[i].variant == variant && plan->ops[i].kind != LSPO_OP_FWD)
+            return true;
+    return false;
+}
+
+/* The embedding stays on the device. */
+static bool is_streamed(const lspo_generation_session_t *s, uint32_t stage)
+{
+    return s->streams_weights && stage > 0;
+}
+
+static bool is_block(const lspo_generation_session_t *s, uint32_t stage)
+{
+    return stage > 0 && stage + 1 < s->plan->stage_count;
+}
+
+/* Weights of a stage, random, in the format. */
+static lspo_status_t draw(const lspo_generation_session_t *s, uint32_t stage, void *out)
+{
+    lspo_stage_t shape;
+    lspo_model_stage(&s->plan->model, stage, &shape);
+    float *wide = malloc(shape.element_count * sizeof *wide + 1);
+    if (wide == NULL)
+        return lspo_no_memory("the weights of a stage");
+    lspo_transformer_init(&s->plan->model, stage, workload_of(s)->seed, wide);
+    lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, s->number, out);
+    free(wide);
+    return LSPO_OK;
+}
+
+static lspo_status_t reserve_host(lspo_generation_session_t *s)
+{
+    const lspo_footprint_t *f = &s->plan->footprint;
+    const lspo_device_host_item_t items[] = {{"weights", f->host_parameters_bytes},
+                                             {"keys and values", f->host_cache_bytes}};
+    const uint64_t pieces = (uint64_t)s->plan->stage_count * (1 + workload_of(s)->accumulation);
+    const uint64_t bytes = f->host_parameters_bytes + f->host_cache_bytes;
+    if (bytes == 0)
+        return LSPO_OK;
+    return lspo_device_host_reserve(s->device, bytes + 64 * pieces, items, sizeof items / sizeof items[0]);
+}
+
+static lspo_status_t take_weights(lspo_generation_session_t *s)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < s->plan->stage_count; i++) {
+        stage_t *stage = &s->stages[i];
+        void **place = is_streamed(s, i) ? &stage->home : &stage->weights;
+        stage->bytes = lspo_generation_weight_bytes(&s->plan->model, i, s->number);
+        status =
+            is_streamed(s, i) ? lspo_device_host_alloc(s->device, stage->bytes, place) : take(s, stage->bytes, place);
+        if (status == LSPO_OK)
+            status = draw(s, i, *place);
+    }
+    return status;
+}
+
+static lspo_status_t take_caches(lspo_generation_session_t *s, micro_t *micro)
+{
+    const size_t bytes = s->cache_bytes * lspo_generate_positions(workload_of(s));
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < s->plan->stage_count; i++) {
+        if (!is_block(s, i))
+            continue;
+        status = s->streams_caches ? lspo_device_host_alloc(s->device, bytes, &micro->at_home[i])
+                                   : take(s, bytes, &micro->caches[i]);
+    }
+    return status;
+}
+
+static lspo_status_t take_micro(lspo_generation_session_t *s, micro_t *micro)
+{
+    const lspo_workload_t *w = workload_of(s);
+    micro->caches = calloc(s->plan->stage_count, sizeof *micro->caches);
+    micro->at_home = calloc(s->plan->stage_count, sizeof *micro->at_home);
+    micro->prompt = calloc((size_t)w->batch * w->sequence, sizeof *micro->prompt);
+    micro->chosen = calloc((size_t)w->batch * w->iterations, sizeof *micro->chosen);
+    if (micro->caches == NULL || micro->at_home == NULL || micro->prompt == NULL || micro->chosen == NULL)
+        return lspo_no_memory("a micro-batch of texts");
+    lspo_status_t status = take(s, s->sizes.input, (void **)&micro->x);
+    if (status == LSPO_OK)
+        status = take(s, s->sizes.logits, (void **)&micro->logits);
+    if (status == LSPO_OK)
+        status = take(s, s->sizes.tokens, (void **)&micro->reads);
+    return status == LSPO_OK ? take_caches(s, micro) : status;
+}
+
+static lspo_status_t take_memory(lspo_generation_session_t *s)
+{
+    lspo_status_t status = reserve_host(s);
+    if (status != LSPO_OK)
+        return status;
+    status = take(s, s->sizes.pass, &s->pass);
+    if (status == LSPO_OK)
+        status = take(s, s->sizes.input, (void **)&s->spare);
+    if (status == LSPO_OK)
+        status = take_weights(s);
+    for (uint32_t m = 0; status == LSPO_OK && m < workload_of(s)->accumulation; m++)
+        status = take_micro(s, &s->micros[m]);
+    return status;
+}
+
+static void give_back(lspo_generation_session_t *s, void *memory)
+{
+    if (memory != NULL)
+        lspo_device_free(s->device, memory);
+}
+
+static void release_micro(lspo_generation_session_t *s, micro_t *micro)
+{
+    for (uint32_t i = 0; i < s->plan->stage_count; i++) {
+        if (micro->caches != NULL)
+            give_back(s, micro->caches[i]);
+        if (micro->at_home != NULL)
+            lspo_device_host_free(s->device, micro->at_home[i]);
+    }
+    give_back(s, micro->x);
+    give_back(s, micro->logits);
+    give_back(s, micro->reads);
+    free(micro->caches);
+    free(micro->at_home);
+    free(micro->prompt);
+    free(micro->chosen);
+}
+
+/* ---- the session ---- */
+
+static void draw_prompts(lspo_generation_session_t *s)
+{
+    const lspo_workload_t *w = workload_of(s);
+    const size_t tokens = (size_t)w->batch * w->sequence;
+    for (uint32_t m = 0; m < w->accumulation; m++)
+        for (size_t i = 0; i < tokens; i++)
+            s->micros[m].prompt[i] =
+                lspo_random_below(w->seed, PROMPT_STREAM, m * tokens + i, s->plan->model.vocabulary);
+}
+
+void lspo_generation_session_reset(lspo_generation_session_t *session)
+{
+    const lspo_workload_t *w = workload_of(session);
+    for (uint32_t m = 0; m < w->accumulation; m++)
+        memcpy(session->micros[m].reads, session->micros[m].prompt, (size_t)w->batch * w->sequence * sizeof(uint32_t));
+}
+
+static lspo_status_t open_session(lspo_generation_session_t *s)
+{
+    const lspo_workload_t *w = workload_of(s);
+    const lspo_model_t *model = &s->plan->model;
+    const lspo_generation_shape_t shape = {.batch = w->batch,
+                                           .tokens = w->sequence,
+                                           .positions = lspo_generate_positions(w),
+                                           .weights = s->number,
+                                           .cache = s->number};
+    if (lspo_device_is_asynchronous(s->device))
+        return lspo_error(LSPO_ERR_INPUT, "generation is computed on the host only (--device host)");
+    lspo_status_t status = lspo_generation_check(model, &shape);
+    if (status != LSPO_OK)
+        return status;
+    if (lspo_generation_workspace_bytes(model, &shape, 1) > s->sizes.pass)
+        return lspo_error(LSPO_ERR_INTERNAL, "a pass computes with more memory than the plan has for it");
+    status = lspo_compute_create_generation(NULL, &s->compute);
+    if (status == LSPO_OK)
+        status = take_memory(s);
+    if (status == LSPO_OK)
+        status = lspo_generation_create(model, &shape, s->compute, s->pass, &s->transformer);
+    if (status != LSPO_OK)
+        return status;
+    draw_prompts(s);
+    lspo_generation_session_reset(s);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_generation_session_create(const lspo_plan_t *plan, lspo_device_t *device,
+                                             lspo_generation_session_t **session_out)
+{
+    lspo_generation_session_t *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return lspo_no_memory("a session of generation");
+    s->plan = plan;
+    s->device = device;
+    s->number = lspo_compute_number_of(plan->workload.precision);
+    s->cache_bytes = lspo_generate_cache_bytes(&plan->model, &plan->workload);
+    s->streams_weights = has_op(plan, LSPO_VARIANT_PARAMETERS);
+    s->streams_caches = has_op(plan, LSPO_VARIANT_CACHE);
+    lspo_generate_sizes(&plan->model, &plan->workload, &s->sizes);
+    s->stages = calloc(plan->stage_count, sizeof *s->stages);
+    s->micros = calloc(plan->workload.accumulation, sizeof *s->micros);
+    lspo_status_t status =
+        s->stages != NULL && s->micros != NULL ? open_session(s) : lspo_no_memory("a session of generation");
+    if (status != LSPO_OK) {
+        lspo_generation_session_destroy(s);
+        return status;
+    }
+    *session_out = s;
+    return LSPO_OK;
+}
+
+void lspo_generation_session_destroy(lspo_generation_session_t *session)
+{
+    lspo_generation_session_t *s = session;
+    if (s == NULL)
+        return;
+    lspo_transformer_destroy(s->transformer);
+    for (uint32_t m = 0; s->micros != NULL && m < workload_of(s)->accumulation; m++)
+        release_micro(s, &s->micros[m]);
+    for (uint32_t i = 0; s->stages != NULL && i < s->plan->stage_count; i++) {
+        give_back(s, s->stages[i].weights);
+        lspo_device_host_free(s->device, s->stages[i].home);
+    }
+    give_back(s, s->pass);
+    give_back(s, s->spare);
+    lspo_compute_destroy(s->compute);
+    free(s->stages);
+    free(s->micros);
+    free(s);
+}
+
+const uint32_t *lspo_generation_session_tokens(const lspo_generation_session_t *session, uint32_t micro)
+{
+    return session->micros[micro].chosen;
+}
+
+/* ---- ops ---- */
+
+static lspo_status_t head(lspo_generation_session_t *s, micro_t *micro, uint32_t iteration)
+{
+    const lspo_workload_t *w = workload_of(s);
+    const size_t count = lspo_generate_count(w, iteration), vocabulary = s->plan->model.vocabulary;
+    const lspo_choice_t greedy = {.top_p = 1};
+    const lspo_head_parameters_t from = {s->stages[s->plan->stage_count - 1].weights, s->stages[0].weights};
+    uint32_t *rows = micro->reads + (size_t)w->batch * w->sequence;
+    for (uint32_t b = 0; b < w->batch; b++)
+        rows[b] = (uint32_t)((b + 1) * count - 1);
+    lspo_transformer_logits(s->transformer, &from, micro->x, w->batch, rows, micro->logits);
+    for (uint32_t b = 0; b < w->batch; b++) {
+        uint32_t *chosen = &micro->chosen[(size_t)b * w->iterations + iteration];
+        lspo_status_t status =
+            lspo_choose_token(&greedy, vocabulary, micro->logits + b * vocabulary, iteration, NULL, chosen);
+        if (status != LSPO_OK)
+            return status;
+        micro->reads[b] = *chosen;
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t block(lspo_generation_session_t *s, const lspo_op_t *op, micro_t *micro)
+{
+    void **cache = &micro->caches[op->layer];
+    lspo_status_t status = LSPO_OK;
+    if (*cache == NULL)
+        status = take(s, s->cache_bytes * workload_of(s)->sequence, cache); /* of the prompt */
+    if (status != LSPO_OK)
+        return status;
+    lspo_generation_block_forward(s->transformer, s->stages[op->layer].weights, *cache, micro->x, s->spare);
+    float *x = micro->x;
+    micro->x = s->spare;
+    s->spare = x;
+    return LSPO_OK;
+}
+
+static lspo_status_t forward(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    const lspo_workload_t *w = workload_of(s);
+    micro_t *micro = &s->micros[op->micro];
+    stage_t *stage = &s->stages[op->layer];
+    lspo_status_t status = LSPO_OK;
+    lspo_generation_begin(s->transformer, lspo_generate_first(w, op->iteration), lspo_generate_count(w, op->iteration));
+    if (op->layer == 0)
+        lspo_transformer_embed_forward(s->transformer, micro->reads, stage->weights, micro->x);
+    else if (is_block(s, op->layer))
+        status = block(s, op, micro);
+    else
+        status = head(s, micro, op->iteration);
+    if (is_streamed(s, op->layer) && op->gpu_free_bytes > 0) {
+        give_back(s, stage->weights);
+        stage->weights = NULL;
+    }
+    return status;
+}
+
+static lspo_status_t bring_weights(lspo_generation_session_t *s, stage_t *stage)
+{
+    void *memory = NULL;
+    lspo_status_t status = take(s, stage->bytes, &memory);
+    if (status != LSPO_OK)
+        return status;
+    lspo_device_copy(s->device, LSPO_COPY_H2D, memory, stage->home, stage->bytes);
+    stage->weights = memory;
+    return LSPO_OK;
+}
+
+/* The whole cache with the new tokens, of which those before them arrive. */
+static lspo_status_t bring_cache(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    micro_t *micro = &s->micros[op->micro];
+    const size_t first = lspo_generate_first(workload_of(s), op->iteration);
+    const size_t count = lspo_generate_count(workload_of(s), op->iteration);
+    void *memory = NULL;
+    lspo_status_t status = take(s, s->cache_bytes * (first + count), &memory);
+    if (status != LSPO_OK)
+        return status;
+    lspo_device_copy(s->device, LSPO_COPY_H2D, memory, micro->at_home[op->layer], s->cache_bytes * first);
+    micro->caches[op->layer] = memory;
+    return LSPO_OK;
+}
+
+static void store_cache(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    micro_t *micro = &s->micros[op->micro];
+    const size_t first = lspo_generate_first(workload_of(s), op->iteration) * s->cache_bytes;
+    const size_t count = lspo_generate_count(workload_of(s), op->iteration) * s->cache_bytes;
+    lspo_device_copy(s->device, LSPO_COPY_D2H, (char *)micro->at_home[op->layer] + first,
+                     (const char *)micro->caches[op->layer] + first, count);
+    give_back(s, micro->caches[op->layer]);
+    micro->caches[op->layer] = NULL;
+}
+
+lspo_status_t lspo_generation_session_run_op(void *session, const lspo_op_t *op)
+{
+    lspo_generation_session_t *s = session;
+    switch ((lspo_op_kind_t)op->kind) {
+    case LSPO_OP_FWD:
+        return forward(s, op);
+    case LSPO_OP_SWAP_IN:
+        return op->variant == LSPO_VARIANT_CACHE ? bring_cache(s, op) : bring_weights(s, &s->stages[op->layer]);
+    case LSPO_OP_SWAP_OUT:
+        store_cache(s, op);
+        return LSPO_OK;
+    default:
+        return lspo_error(LSPO_ERR_INTERNAL, "a plan of generation has a %s op",
+                          lspo_op_kind_name((lspo_op_kind_t)op->kind));
+    }
+}
