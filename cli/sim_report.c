@@ -1,6 +1,7 @@
 /* sim_report.c - print a prediction for people; see sim_report.h. */
 #include "cli/sim_report.h"
 #include "plan/policies/lsp.h"
+#include "plan/policies/shared.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -133,6 +134,20 @@ static void print_lanes(FILE *file, const lspo_sim_report_t *report)
         seconds(summary->exposed_comm_s).text, seconds(summary->exposed_cpu_s).text);
 }
 
+/* What a prediction assumes of steps that clip. */
+static void print_speculation(FILE *file, const lspo_plan_t *plan)
+{
+    const uint32_t every = lspo_layerwise_values_of(&plan->workload)->clip_every;
+    if (!lspo_plan_speculates(plan))
+        return;
+    if (every == 0)
+        fputs("; assuming that no step clips (--clip-every 1: all do)", file);
+    else if (every == 1)
+        fputs("; assuming that every step clips (--clip-every 0: none does)", file);
+    else
+        fprintf(file, "; assuming that one of %u steps clips (--clip-every)", every);
+}
+
 /* Which part of the model the policy changes, and how. */
 static void print_training(FILE *file, const lspo_plan_t *plan)
 {
@@ -153,6 +168,7 @@ static void print_training(FILE *file, const lspo_plan_t *plan)
             rest && how[0] == '\0' ? "all weights" : "the linear weights of the blocks", how);
     if (lspo_plan_native_layers(plan) > 0)
         fprintf(file, "; the first %u layers natively", lspo_plan_native_layers(plan));
+    print_speculation(file, plan);
     if (rest && how[0] != '\0')
         fprintf(file, "; embeddings, norms, biases and head too");
     else if (!rest)

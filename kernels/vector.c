@@ -2,6 +2,9 @@
 #include "kernels/vector.h"
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "kernels/simd.h"
 
@@ -33,6 +36,27 @@ LSPO_SIMD void lspo_column_sum(size_t rows, size_t cols, const float *x, bool ac
             out[j] += row[j];
     }
 }
+
+#if defined(__x86_64__)
+void lspo_vector_store(size_t n, const float *x, float *out)
+{
+    size_t i = 0;
+    while (i < n && (uintptr_t)(out + i) % sizeof(__m128) != 0) {
+        out[i] = x[i];
+        i++;
+    }
+    for (; i + 4 <= n; i += 4)
+        _mm_stream_ps(out + i, _mm_loadu_ps(x + i));
+    for (; i < n; i++)
+        out[i] = x[i];
+    _mm_sfence(); /* other threads see it behind what follows */
+}
+#else
+void lspo_vector_store(size_t n, const float *x, float *out)
+{
+    memcpy(out, x, n * sizeof *x);
+}
+#endif
 
 LSPO_SIMD void lspo_vector_add(size_t n, const float *x, float *sum)
 {

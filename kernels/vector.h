@@ -21,6 +21,10 @@ void lspo_bias_add(size_t rows, size_t cols, const float *x, const float *bias, 
  * 4 bytes per element. */
 void lspo_column_sum(size_t rows, size_t cols, const float *x, bool accumulate, float *out);
 
+/* out = x past the cache, which `out` need not be read into: 8 bytes per element.  In place of memcpy() for what is not
+ * read again soon. */
+void lspo_vector_store(size_t n, const float *x, float *out);
+
 /* sum += x.  1 FLOP, 12 bytes per element. */
 void lspo_vector_add(size_t n, const float *x, float *sum);
 

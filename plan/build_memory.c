@@ -153,6 +153,10 @@ void lspo_build_offloaded_memory(lspo_builder_t *b, uint32_t gradient_slots)
         f->host_optimizer_bytes += st->moments_bytes;
         f->host_outgoing_bytes += st->turn_bytes;
         f->host_gradients_bytes += landing_bytes(b, st) * gradient_slots;
+        if (lspo_plan_speculates(b->plan)) { /* a second place for moments and master */
+            f->host_optimizer_bytes += st->moments_bytes;
+            f->host_master_bytes += elements * sizeof(float);
+        }
         if (!sends_master)
             f->host_outgoing_bytes += st->link_bytes * gradient_slots;
         if (parameters)

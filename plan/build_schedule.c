@@ -63,6 +63,28 @@ static void rank_stages(lspo_builder_t *b, int32_t transition)
         b->stages[s].priority_rank = lspo_build_layerwise_rank(s, transition, b->stage_count);
 }
 
+/* The updates of a step that do not wait for the norm, then what follows it: where steps clip, shallow layers first. */
+static void speculate(lspo_builder_t *b, uint32_t iteration, lspo_op_id_t norm)
+{
+    const bool redoes = lspo_plan_redoes(b->plan, iteration);
+    b->update_variant = LSPO_VARIANT_SPECULATE;
+    for (uint32_t s = b->stage_count; s-- > 0;)
+        if (lspo_build_is_sent(b, s))
+            lspo_build_update(b, iteration, s, LSPO_NO_OP);
+    b->update_variant = LSPO_VARIANT_NONE;
+    for (uint32_t s = 0; s < b->stage_count; s++) {
+        lspo_op_id_t update = b->stages[s].updated;
+        if (!lspo_build_is_sent(b, s))
+            continue;
+        lspo_op_id_t settled =
+            lspo_build_op(b, LSPO_OP_UPD, redoes ? LSPO_VARIANT_REDO : LSPO_VARIANT_SETTLE, s, iteration);
+        lspo_build_depend(b, update);
+        lspo_build_depend(b, norm);
+        b->stages[s].updated = settled;
+        lspo_build_return(b, iteration, s, settled, LSPO_NO_OP);
+    }
+}
+
 lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
 {
     rank_stages(b, transition);
@@ -70,6 +92,10 @@ lspo_status_t lspo_build_layerwise(lspo_builder_t *b, int32_t transition)
     for (uint32_t i = 0; i < b->workload->iterations; i++) {
         lspo_build_step(b, i, true);
         lspo_op_id_t norm = lspo_build_updates_gpu(b, i);
+        if (lspo_plan_speculates(b->plan)) {
+            speculate(b, i, norm);
+            continue;
+        }
         for (uint32_t s = b->stage_count; s-- > 0;)
             if (lspo_build_is_sent(b, s))
                 lspo_build_return(b, i, s, lspo_build_update(b, i, s, norm), LSPO_NO_OP);

@@ -130,6 +130,16 @@ static void describe_update(const lspo_builder_t *b, const lspo_build_stage_t *s
         lspo_adam_basis_add_work(lspo_plan_adam_basis(b->plan), b->plan->gradient_form, &stage->message, renews, work);
 }
 
+/* A part of a speculative update: Adam's usual traffic, but what it has written is not in the cache the next time. */
+static bool describe_speculation(const lspo_build_stage_t *stage, lspo_op_variant_t variant, lspo_work_t *work)
+{
+    if (variant != LSPO_VARIANT_SPECULATE && variant != LSPO_VARIANT_REDO)
+        return variant == LSPO_VARIANT_SETTLE;
+    lspo_work_adam(stage->message.element_count, work);
+    work->kernels[0].of_elements = UINT64_MAX;
+    return true;
+}
+
 /* The bytes on a link: a message, or what is swapped, read or written. */
 static void describe_copy(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                           lspo_work_t *work)
@@ -183,6 +193,8 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
         break;
     case LSPO_OP_UPD:
     case LSPO_OP_UPD_GPU:
+        if (describe_speculation(stage, variant, work))
+            break;
         describe_update(b, stage, variant == LSPO_VARIANT_RENEW, tail, work);
         break;
     case LSPO_OP_APPLY:

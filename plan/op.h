@@ -65,6 +65,9 @@ typedef enum {
     LSPO_VARIANT_PROJECTORS, /* lsp: D2H of new projectors, for the moments on the CPU     */
     LSPO_VARIANT_RENEW,      /* UPD that also renews the bases of Adam: --adam-basis */
     LSPO_VARIANT_SUM,        /* SWAP_OUT/SWAP_IN of the gradient's sum over the micro-batches so far */
+    LSPO_VARIANT_SPECULATE,  /* UPD that does not wait for the norm, into a second place: --speculate-clip */
+    LSPO_VARIANT_SETTLE, /* UPD after it: takes that place, or repeats what clips, which the plan assumes not to ... */
+    LSPO_VARIANT_REDO,   /* ... or to be so */
     LSPO_VARIANT_ACTIVATIONS, /* SWAP_OUT/SWAP_IN of what a block keeps for its backward: --swap-activations */
     LSPO_VARIANT_CACHE,       /* generation: SWAP_IN of keys and values, SWAP_OUT of those of new tokens */
     LSPO_VARIANT_COUNT
@@ -97,10 +100,18 @@ static inline bool lspo_op_swaps_activations(const lspo_op_t *op)
     return lspo_op_kind_swaps_activations((lspo_op_kind_t)op->kind, (lspo_op_variant_t)op->variant);
 }
 
-/* Does the op's priority depend on its layer's rank?  The GPU waits for activations as for nothing else. */
+/* Is it the second part of a speculative update? */
+static inline bool lspo_op_settles(const lspo_op_t *op)
+{
+    return op->kind == LSPO_OP_UPD && (op->variant == LSPO_VARIANT_SETTLE || op->variant == LSPO_VARIANT_REDO);
+}
+
+/* Does the op's priority depend on its layer's rank?  The GPU waits for activations as for nothing else, and what a
+ * norm settles is most often done at once. */
 static inline bool lspo_op_is_ranked(const lspo_op_t *op)
 {
-    return lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU && !lspo_op_swaps_activations(op);
+    return lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU && !lspo_op_swaps_activations(op) &&
+           !lspo_op_settles(op);
 }
 
 /* "FWD", "D2H", ...  The parser returns LSPO_OP_KIND_COUNT when unknown. */

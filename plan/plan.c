@@ -28,6 +28,18 @@ uint32_t lspo_plan_native_layers(const lspo_plan_t *plan)
     return layers != NULL ? *layers : 0;
 }
 
+bool lspo_plan_speculates(const lspo_plan_t *plan)
+{
+    const uint32_t *speculate = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_speculate_clip);
+    return speculate != NULL && *speculate == LSPO_SPECULATE_ON && plan->workload.clip_norm > 0;
+}
+
+bool lspo_plan_redoes(const lspo_plan_t *plan, uint32_t iteration)
+{
+    const uint32_t every = lspo_layerwise_values_of(&plan->workload)->clip_every;
+    return every > 0 && ((uint64_t)plan->workload.first_step + iteration + 1) % every == 0;
+}
+
 uint32_t lspo_plan_first_sent_block(const lspo_plan_t *plan)
 {
     uint32_t native = lspo_plan_native_layers(plan), head = plan->stage_count - 1;
@@ -311,6 +323,12 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " sum";
     case LSPO_VARIANT_ACTIVATIONS:
         return " activations";
+    case LSPO_VARIANT_SPECULATE:
+        return " speculate";
+    case LSPO_VARIANT_SETTLE:
+        return " settle";
+    case LSPO_VARIANT_REDO:
+        return " redo";
     case LSPO_VARIANT_NONE:
     case LSPO_VARIANT_COUNT:
         break;

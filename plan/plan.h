@@ -84,6 +84,11 @@ static inline bool lspo_plan_swaps_activations(const lspo_plan_t *plan, uint32_t
     return stage >= 1 && stage <= plan->workload.swap_activations;
 }
 
+/* Does the CPU update before the norm of --clip is known (plan/policies/zero_layerwise.c)?  And does the plan assume
+ * that the step of this iteration clips? */
+bool lspo_plan_speculates(const lspo_plan_t *plan);
+bool lspo_plan_redoes(const lspo_plan_t *plan, uint32_t iteration);
+
 /* The number of stages, from the first, whose full gradients and optimizer state stay on the GPU: --native-layers, or 0
  * if the policy does not have it.  And the first block behind them; the head if there is none. */
 uint32_t lspo_plan_native_layers(const lspo_plan_t *plan);

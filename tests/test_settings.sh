@@ -113,6 +113,8 @@ cpu-share        zero         cpu-share       0.5
 native-layers    zero-layerwise native-layers 2
 native-layers    lsp          native-layers   2
 chunk-bytes      zero-layerwise same          64KiB
+speculate-clip   zero-layerwise same          on
+clip-every       zero-layerwise same          3
 stride           deep-optimizer-states same   3
 stride           deep-optimizer-states same   auto
 subgroup-size    deep-optimizer-states same   20000
@@ -193,6 +195,14 @@ while read -r flag policy outcome value; do
         grep -q -- "$outcome" messages || fail "--$flag $value under $policy: no word of $outcome: $(cat messages)"
     fi
 done <flags
+
+# With clipping the second place of a speculative update is no part of the state.
+train zero-layerwise --clip 0.5 --speculate-clip on --output speculating >/dev/null 2>messages ||
+    fail "speculating: $(cat messages)"
+cp -r speculating waiting
+rm -r "waiting/$last"
+train zero-layerwise --clip 0.5 --output waiting --resume >/dev/null 2>messages || fail "waiting: $(cat messages)"
+cmp "speculating/$last/state.safetensors" "waiting/$last/state.safetensors" || fail "waiting differs from speculating"
 
 # What chats are made into is part of their data.
 for i in $(seq 1 40); do

@@ -92,7 +92,8 @@ static inline lspo_trace_t *play(const lspo_plan_t *plan, const durations_t *d)
         const lspo_op_t *op = &plan->ops[i];
         bool block = op->layer > 0 && op->layer + 1u < plan->stage_count;
         bool costs = block || op->kind == LSPO_OP_NORM || op->variant == LSPO_VARIANT_NORM_SCALAR;
-        ns[op->work * LSPO_LANE_KIND_COUNT + op->lane] = costs ? d->ns[op->kind] : 0;
+        bool works = plan->works[op->work].kernel_count > 0;
+        ns[op->work * LSPO_LANE_KIND_COUNT + op->lane] = costs && works ? d->ns[op->kind] : 0;
     }
     lspo_trace_t *trace = NULL;
     cr_assert_eq(lspo_engine_play(plan, &machine, ns, &trace), LSPO_OK);

@@ -96,6 +96,33 @@ const lspo_parameter_t lspo_parameter_chunk_bytes = {
     .affects = LSPO_AFFECTS_PLAN,
 };
 
+static const char *const speculate_names[] = {"off", "on", NULL};
+
+const lspo_parameter_t lspo_parameter_speculate_clip = {
+    .key = "speculate-clip",
+    .value = "off|on",
+    .help =
+        "with --clip, the CPU updates as gradients arrive, before their norm is known, into a second copy of weights "
+        "and state (12 bytes of host memory each), and does it again where the step clips",
+    .kind = LSPO_RECORD_NAMED,
+    .names = speculate_names,
+    .preset = LSPO_SPECULATE_OFF,
+    .affects = LSPO_AFFECTS_PLAN,
+    .arrays = LSPO_ARRAYS_BY_VALUE,
+};
+
+/* Nobody knows before a training how often it clips: unless told, predictions promise nothing. */
+const lspo_parameter_t lspo_parameter_clip_every = {
+    .key = "clip-every",
+    .value = "N",
+    .unit = "steps",
+    .help = "with --speculate-clip on, predictions assume that one of N steps clips; 0: none.  Changes no run",
+    .kind = LSPO_RECORD_U32,
+    .preset = 1,
+    .high = LSPO_STEPS_MAX,
+    .affects = LSPO_AFFECTS_PLAN,
+};
+
 const lspo_parameter_t lspo_parameter_rank = {
     .key = "rank",
     .value = "N",
@@ -170,5 +197,7 @@ static const lspo_parameter_use_t layerwise_uses[] = {
     {&lspo_parameter_optimizer_state, offsetof(lspo_layerwise_values_t, optimizer_state), true, NULL},
     {&lspo_parameter_native_layers, offsetof(lspo_layerwise_values_t, native_layers), false, NULL},
     {&lspo_parameter_chunk_bytes, offsetof(lspo_layerwise_values_t, chunk_bytes), false, NULL},
+    {&lspo_parameter_speculate_clip, offsetof(lspo_layerwise_values_t, speculate_clip), false, NULL},
+    {&lspo_parameter_clip_every, offsetof(lspo_layerwise_values_t, clip_every), false, NULL},
 };
 const lspo_parameters_t lspo_layerwise_parameters = LSPO_PARAMETERS(layerwise_uses, lspo_layerwise_values_t);

@@ -13,6 +13,9 @@ extern const lspo_parameter_t lspo_parameter_rank;             /* lora, galore  
 extern const lspo_parameter_t lspo_parameter_native_layers;    /* zero, zero-delayed, and layer-wise policies  */
 extern const lspo_parameter_t lspo_parameter_chunk_bytes;      /* the same                                     */
 
+extern const lspo_parameter_t lspo_parameter_speculate_clip; /* zero-layerwise                                */
+extern const lspo_parameter_t lspo_parameter_clip_every;     /* the same                                      */
+
 extern const lspo_parameter_t lspo_parameter_check_every; /* lsp, lsp-paper                               */
 
 extern const lspo_parameter_t lspo_parameter_optimizer_state; /* policies whose Adam has its own state        */
@@ -33,6 +36,9 @@ double lspo_parameter_largest_dimension(const lspo_parameter_context_t *context)
 /* Where the gradients of a step's micro-batches are summed; in the order of --accumulate-on's words. */
 typedef enum { LSPO_ACCUMULATE_ON_GPU, LSPO_ACCUMULATE_ON_HOST } lspo_accumulate_on_t;
 
+/* Are updates made before the norm that clips is known?  In the order of --speculate-clip's words. */
+typedef enum { LSPO_SPECULATE_OFF, LSPO_SPECULATE_ON } lspo_speculate_t;
+
 /* Own parameters of zero-delayed and backward-update. */
 typedef struct LSPO_VALUES_BLOCK {
     uint32_t gradient_buffers; /* stages whose gradients may wait on the GPU for the link; 0: no limit */
@@ -52,6 +58,8 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t optimizer_state; /* lspo_optimizer_state_t */
     uint32_t native_layers;
     double chunk_bytes;
+    uint32_t speculate_clip; /* lspo_speculate_t */
+    uint32_t clip_every;     /* of so many steps one is assumed to clip; 0: none */
 } lspo_layerwise_values_t;
 extern const lspo_parameters_t lspo_layerwise_parameters;
 LSPO_VALUES(layerwise);

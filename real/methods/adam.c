@@ -56,6 +56,8 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
         status = lspo_host_adam_take_master(session, &own->host, count);
     else if (stage->updated_on_host)
         status = lspo_host_adam_take_outgoing(session, s, &own->host, true, count);
+    if (status == LSPO_OK && stage->updated_on_host && lspo_plan_speculates(session->plan))
+        status = lspo_host_adam_take_second(session, &own->host, count);
     return status;
 }
 
@@ -132,10 +134,14 @@ static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
 static lspo_status_t update_host(lspo_session_t *session, const lspo_op_t *op)
 {
     uint64_t start_ns = lspo_now_ns();
-    const adam_stage_t *own = stage_of(session, op->layer);
+    adam_stage_t *own = stage_of(session, op->layer);
     size_t count = session->stages[op->layer].message.element_count;
-    bool begins;         /* only the CPU has them */
-    if (own->eigen.host) /* a cap is one of Adam alone */
+    bool begins; /* only the CPU has them */
+    if (op->variant == LSPO_VARIANT_SPECULATE)
+        count = lspo_host_adam_speculate(session, op, &own->host);
+    else if (lspo_op_settles(op))
+        count = lspo_host_adam_settle(session, op, &own->host);
+    else if (own->eigen.host) /* a cap is one of Adam alone */
         start_ns +=
             lspo_eigen_update_host(session, op, &own->host, &own->eigen, &((adam_t *)session->own)->host, &begins);
     else

@@ -46,9 +46,11 @@ lspo_status_t lspo_host_adam_take_outgoing(lspo_session_t *session, uint32_t s, 
 
 void lspo_host_adam_give_back(lspo_session_t *session, lspo_host_adam_t *host)
 {
+    lspo_device_host_free(session->device, host->second_master);
+    lspo_device_host_free(session->device, host->second_moments);
     lspo_device_host_free(session->device, host->master);
     lspo_device_host_free(session->device, host->moments.memory);
-    host->master = host->moments.memory = NULL;
+    host->master = host->moments.memory = host->second_master = host->second_moments = NULL;
 }
 
 void lspo_host_adam_clear(const lspo_host_adam_t *host)
@@ -57,12 +59,22 @@ void lspo_host_adam_clear(const lspo_host_adam_t *host)
         memset(host->moments.memory, 0, lspo_moments_bytes(&host->moments));
 }
 
+lspo_status_t lspo_host_adam_take_second(lspo_session_t *session, lspo_host_adam_t *host, lspo_host_count_t *count)
+{
+    lspo_status_t status = lspo_session_take_host(session, count, LSPO_HOST_OPTIMIZERS,
+                                                  lspo_moments_bytes(&host->moments), &host->second_moments);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_session_take_host(session, count, LSPO_HOST_MASTERS, host->count * sizeof(float), &host->second_master);
+}
+
 /* An UPD, shared by the workers block by block. */
 typedef struct {
     lspo_session_t *session;
     const lspo_op_t *op;
     lspo_session_stage_t *stage;
     const lspo_host_adam_t *host;
+    const lspo_host_adam_t *from; /* read from here, written to `host`; NULL: in place */
     lspo_adam_t adam;
     size_t first, end;      /* elements */
     const float *direction; /* of the step; NULL: Adam's */
@@ -135,6 +147,32 @@ static void update_direction(const update_t *update, uint32_t worker, const floa
     lspo_session_pack_numbers(session->link, n, scratch, outgoing);
 }
 
+/* From one place into another: a piece is updated in the cache and stored past it. */
+static void update_elsewhere(const update_t *update, const float *gradient, size_t at, size_t n)
+{
+    enum { PIECE = 4 * LSPO_ADAM_BLOCK };
+    float m[PIECE], v[PIECE], w[PIECE];
+    const float *master = update->from->master;
+    void *outgoing = update->stage->outgoing[update->slot];
+    for (size_t i = 0; i < n; i += PIECE) {
+        const size_t some = n - i < PIECE ? n - i : PIECE, bytes = some * sizeof(float);
+        const lspo_adam_state_t to = moments_at(update, at + i, some);
+        const lspo_adam_state_t from =
+            lspo_moments_at(update->session, update->op, &update->from->moments, at + i, some);
+        const lspo_adam_state_t piece = {.count = some, .m = m, .v = v, .format = LSPO_ADAM_FP32};
+        memcpy(m, from.m, bytes);
+        memcpy(v, from.v, bytes);
+        memcpy(w, master + at + i, bytes);
+        lspo_adam_parameters(&update->adam, &piece, gradient + i, w);
+        lspo_vector_store(some, m, to.m);
+        lspo_vector_store(some, v, to.v);
+        lspo_vector_store(some, w, (float *)update->host->master + at + i);
+        if (outgoing)
+            lspo_convert(some, LSPO_NUMBER_FP32, w, update->session->link,
+                         lspo_session_link_at(update->session, outgoing, at + i));
+    }
+}
+
 static void update_block(void *context, uint32_t worker, size_t block)
 {
     const update_t *update = context;
@@ -143,7 +181,9 @@ static void update_block(void *context, uint32_t worker, size_t block)
     const float *gradient =
         update->direction ? NULL
                           : lspo_session_landed(update->session, worker, update->stage->landing[update->slot], at, n);
-    if (update->host->master)
+    if (update->from)
+        update_elsewhere(update, gradient, at, n);
+    else if (update->host->master)
         update_parameters(update, gradient, at, n);
     else if (!update->skips)
         update_direction(update, worker, gradient, at, n);
@@ -195,6 +235,55 @@ size_t lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const
     const lspo_session_part_t part = lspo_session_part(session, op);
     lspo_host_adam_update_part(session, op, host, part.first, part.count);
     return part.count;
+}
+
+/* Into the second place, with this factor of the gradient. */
+static size_t update_second(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host, float scale)
+{
+    lspo_host_adam_t second = *host;
+    second.master = host->second_master;
+    second.moments.memory = host->second_moments;
+    update_t update = update_of(session, op, &second);
+    update.from = host;
+    update.adam.gradient_scale = scale;
+    update.skips = false;
+    run_blocks(&update, 0, host->count);
+    return host->count;
+}
+
+/* The factor of a gradient that does not clip.  Its loss scale is that of the step's forward pass, which has ended. */
+static float unclipped_scale(const lspo_session_t *session, const lspo_op_t *op)
+{
+    uint32_t parity = lspo_session_parity(session, op);
+    return lspo_session_gradient_scale(session, 0, lspo_session_scale_of(session, parity, &session->norms));
+}
+
+size_t lspo_host_adam_speculate(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host)
+{
+    return update_second(session, op, host, unclipped_scale(session, op));
+}
+
+static void swap_places(void **first, void **second)
+{
+    void *kept = *first;
+    *first = *second;
+    *second = kept;
+}
+
+size_t lspo_host_adam_settle(lspo_session_t *session, const lspo_op_t *op, lspo_host_adam_t *host)
+{
+    const float scale = lspo_session_op_scale(session, op, session->host_norms), guessed = unclipped_scale(session, op);
+    size_t count = 0;
+    if (lspo_session_skips_step(session, op, session->host_norms)) {
+        lspo_host_adam_update(session, op, host); /* what leaves is the old master */
+        return 0;
+    }
+    if (scale < guessed || scale > guessed)
+        count = update_second(session, op, host, scale);
+    swap_places(&host->master, &host->second_master);
+    swap_places(&host->moments.memory, &host->second_moments);
+    session->stages[op->layer].returned = host->master;
+    return count;
 }
 
 void lspo_host_adam_visit(const lspo_host_adam_t *host, const char *name, lspo_state_walk_t *walk)

@@ -10,10 +10,11 @@
 #include "real/methods/moments.h"
 
 typedef struct {
-    lspo_moments_t moments; /* host                                    */
-    size_t count;           /* elements of the message                 */
-    void *master;           /* host, as long as the message; NULL: none */
-    lspo_number_t number;   /* of the master                           */
+    lspo_moments_t moments;               /* host                                    */
+    size_t count;                         /* elements of the message                 */
+    void *master;                         /* host, as long as the message; NULL: none */
+    lspo_number_t number;                 /* of the master                           */
+    void *second_moments, *second_master; /* host: where a speculative update writes; NULL: there is none */
 } lspo_host_adam_t;
 
 /* Set the counts for a stage's whole message. */
@@ -32,7 +33,14 @@ void lspo_host_adam_clear(const lspo_host_adam_t *host);
 /* UPD of the received gradient, or of the op's part of it, shared among the workers; returns the number of its
  * elements.  A skipped step changes nothing. */
 size_t lspo_host_adam_update(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host);
-/* The same of `count` elements of the message from `at` on. */
+/* A second place for m, v and master, all in fp32 (plan/policies/zero_layerwise.c).  UPD into it, as if the step did
+ * not clip and before its norm is known; and what follows the norm: the second place becomes the first, after an
+ * update again if the step clips, or neither if it is skipped.  Both return the number of elements that they
+ * updated. */
+lspo_status_t lspo_host_adam_take_second(lspo_session_t *session, lspo_host_adam_t *host, lspo_host_count_t *count);
+size_t lspo_host_adam_speculate(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host);
+size_t lspo_host_adam_settle(lspo_session_t *session, const lspo_op_t *op, lspo_host_adam_t *host);
+/* UPD of `count` elements of the message from `at` on. */
 void lspo_host_adam_update_part(lspo_session_t *session, const lspo_op_t *op, const lspo_host_adam_t *host, size_t at,
                                 size_t count);
 /* The same of the first `count` elements along a direction, with a master: master <- keep master - eta direction. */

@@ -439,6 +439,14 @@ Test(kernels, bias_and_column_sum)
     for (size_t i = 0; i < N; i++)
         want[i] = (double)bias[i % COLS];
     assert_close("fill", N, out, want, 0.0, 0.0);
+    for (size_t at = 0; at < 5; at++) { /* from any place, and nothing beyond */
+        out[N - 1] = -1;
+        lspo_vector_store(N - 1 - at, x, out + at);
+        cr_expect_arr_eq(out + at, x, (N - 1 - at) * sizeof *x, "from %zu on", at);
+        cr_expect_eq(out[N - 1], -1);
+        for (size_t i = 0; i < N; i++)
+            out[i] = bias[i % COLS];
+    }
     lspo_bias_add(ROWS, COLS, x, bias, out);
     for (size_t i = 0; i < N; i++) {
         want[i] += (double)x[i];

@@ -1,5 +1,6 @@
 /* Timelines, traffic and memory of hybrid plans, worked out by hand; see tests/timeline.h.  --native-layers: layer 0 is
- * the embedding, which is not trained there, so 2 native layers are block 1.  --chunk-bytes: two blocks of 3 parts. */
+ * the embedding, which is not trained there, so 2 native layers are block 1.  --chunk-bytes: two blocks of 3 parts.
+ * --speculate-clip: UPD 8, and nothing or 8 again behind the norm. */
 #include "plan/chunks.h"
 #include "tests/timeline.h"
 
@@ -339,4 +340,113 @@ Test(chunk_bytes, counts)
     cr_expect_eq(lspo_chunk_count(p, 16385), 2u);
     lspo_plan_destroy(p);
     lspo_plan_destroy(whole);
+}
+
+/* ---- --speculate-clip ---- */
+
+static lspo_workload_t speculating(uint32_t iterations, uint32_t clip_every)
+{
+    lspo_workload_t w = small_workload(iterations);
+    w.clip_norm = 1;
+    lspo_layerwise_values_edit(&w)->speculate_clip = LSPO_SPECULATE_ON;
+    lspo_layerwise_values_edit(&w)->clip_every = clip_every;
+    return w;
+}
+
+static uint64_t end_of(const lspo_trace_t *t, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t layer)
+{
+    const lspo_trace_row_t *row = find_variant(t, kind, layer, 0, variant);
+    cr_assert_not_null(row);
+    return row->end_ns;
+}
+
+/* D2H3 10-13: UPD3 13-21, in the place of 24-32 behind the norm.  NORM 18-19; its scalar waits for D2H1 18-21: 21-24.
+ * UPD1 21-29, the most urgent.  At 29 blocks 3 and 1 are settled in no time and leave; UPD2 29-37. */
+Test(speculate_clip, no_step_clips)
+{
+    lspo_workload_t w = speculating(2, 0);
+    lspo_plan_t *p = build("zero-layerwise", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect_micro(t, LSPO_OP_UPD, LSPO_VARIANT_SPECULATE, 3, 0, 13);
+    expect_micro(t, LSPO_OP_UPD, LSPO_VARIANT_SPECULATE, 1, 0, 21);
+    expect_micro(t, LSPO_OP_UPD, LSPO_VARIANT_SPECULATE, 2, 0, 29);
+    cr_expect_eq(end_of(t, LSPO_OP_UPD, LSPO_VARIANT_SETTLE, 3), 29u);
+    cr_expect_eq(end_of(t, LSPO_OP_UPD, LSPO_VARIANT_SETTLE, 1), 29u);
+    cr_expect_eq(end_of(t, LSPO_OP_UPD, LSPO_VARIANT_SETTLE, 2), 37u);
+    expect(t, LSPO_OP_H2D, 3, 0, 29, 32);
+    expect(t, LSPO_OP_H2D, 1, 0, 32, 35);
+    expect(t, LSPO_OP_H2D, 2, 0, 37, 40);
+    expect(t, LSPO_OP_FWD, 1, 1, 36, 38);
+    expect(t, LSPO_OP_FWD, 2, 1, 41, 43);
+    done(t, p);
+}
+
+/* All of it again: at 29 that of block 3, which could have been settled since 24, then of block 1, 37-45; UPD2 45-53
+ * and again 53-61. */
+Test(speculate_clip, every_step_clips)
+{
+    lspo_workload_t w = speculating(1, 1);
+    lspo_plan_t *p = build("zero-layerwise", &w);
+    lspo_trace_t *t = play(p, &usual);
+    expect_micro(t, LSPO_OP_UPD, LSPO_VARIANT_REDO, 3, 0, 29);
+    expect_micro(t, LSPO_OP_UPD, LSPO_VARIANT_REDO, 1, 0, 37);
+    expect_micro(t, LSPO_OP_UPD, LSPO_VARIANT_SPECULATE, 2, 0, 45);
+    expect_micro(t, LSPO_OP_UPD, LSPO_VARIANT_REDO, 2, 0, 53);
+    expect(t, LSPO_OP_H2D, 2, 0, 61, 64);
+    done(t, p);
+}
+
+/* Every third step of the training, of which this plan has steps 4 to 9: the sixth and the ninth, counted from 1. */
+Test(speculate_clip, one_of_three_steps_clips)
+{
+    lspo_workload_t w = speculating(6, 3);
+    w.first_step = 3;
+    lspo_plan_t *p = build("zero-layerwise", &w);
+    for (uint32_t i = 0; i < p->op_count; i++)
+        if (lspo_op_settles(&p->ops[i]))
+            cr_expect_eq(p->ops[i].variant == LSPO_VARIANT_REDO, p->ops[i].iteration % 3 == 2);
+    cr_expect_eq(lspo_policy_period(p->policy, &p->workload), 3u);
+    lspo_plan_destroy(p);
+}
+
+/* m, v and master twice on the host; what crosses the link is the same. */
+Test(speculate_clip, memory_and_traffic)
+{
+    enum { BLOCK = 12 * 256 };
+    lspo_workload_t w = speculating(1, 1), waiting = w;
+    lspo_layerwise_values_edit(&waiting)->speculate_clip = LSPO_SPECULATE_OFF;
+    w.precision = waiting.precision = LSPO_BF16;
+    lspo_plan_t *p = build("zero-layerwise", &w), *of_waiting = build("zero-layerwise", &waiting);
+    uint64_t moved[2] = {0};
+    const lspo_plan_t *plans[2] = {p, of_waiting};
+    for (int k = 0; k < 2; k++)
+        for (uint32_t i = 0; i < plans[k]->op_count; i++)
+            moved[k] += lspo_work_link_bytes(&plans[k]->works[plans[k]->ops[i].work]);
+    cr_expect_eq(moved[0], moved[1]);
+    cr_expect_eq(p->gpu_static_bytes, of_waiting->gpu_static_bytes);
+    cr_expect_eq(p->host_static_bytes, of_waiting->host_static_bytes + 3u * 12 * BLOCK);
+    lspo_plan_destroy(of_waiting);
+    lspo_plan_destroy(p);
+}
+
+/* Without --clip there is nothing to guess; messages in parts and other formats of the state are refused. */
+Test(speculate_clip, without_clipping_and_what_is_refused)
+{
+    lspo_workload_t w = speculating(2, 1), waiting = small_workload(2);
+    lspo_model_t model = three_blocks();
+    const lspo_policy_t *policy = NULL;
+    lspo_plan_t *plan = NULL;
+    w.clip_norm = 0;
+    lspo_plan_t *p = build("zero-layerwise", &w), *of_waiting = build("zero-layerwise", &waiting);
+    cr_expect_eq(p->op_count, of_waiting->op_count);
+    cr_expect_eq(p->host_static_bytes, of_waiting->host_static_bytes);
+    lspo_plan_destroy(of_waiting);
+    lspo_plan_destroy(p);
+    cr_assert_eq(lspo_policy_find("zero-layerwise", &policy), LSPO_OK);
+    w = speculating(2, 1);
+    lspo_layerwise_values_edit(&w)->chunk_bytes = 65536;
+    cr_expect_eq(lspo_plan_build(&model, &w, policy, &plan), LSPO_ERR_INPUT);
+    w = speculating(2, 1);
+    lspo_layerwise_values_edit(&w)->optimizer_state = LSPO_OPTIMIZER_STATE_8BIT;
+    cr_expect_eq(lspo_plan_build(&model, &w, policy, &plan), LSPO_ERR_INPUT);
 }

@@ -1,6 +1,6 @@
 /* Hybrids on the host: with --native-layers, policies with exact semantics train as native, bit for bit, for every
- * number of native layers, and lsp does so with all; with --chunk-bytes every policy trains as without; and the
- * memory is that of the plan. */
+ * number of native layers, and lsp does so with all; with --chunk-bytes every policy trains as without, with
+ * --speculate-clip as without whether steps clip or not; and the memory is that of the plan. */
 #include "tests/session_fixture.h"
 
 enum { LAYERS = BLOCKS + 2, VARIANTS = 16 };
@@ -273,6 +273,113 @@ Test(chunk_bytes, another_size_continues, .init = widen, .fini = narrow)
     for (uint32_t i = 0; i < 6; i++)
         cr_assert_eq(i < 3 ? first[i] : last[i - 3], expected[i], "step %u", i);
     assert_equal_weights("in parts", "zero-layerwise", &whole, &parts);
+    training_end(&parts);
+    training_end(&whole);
+}
+
+/* ---- --speculate-clip ---- */
+
+/* How many of the steps clip; *largest_out: the largest norm. */
+static uint32_t count_clipped(lspo_workload_t workload, double *largest_out)
+{
+    training_t training;
+    double loss;
+    uint32_t clipped = 0, steps = workload.iterations;
+    *largest_out = 0;
+    workload.iterations = 1;
+    training_begin("zero-layerwise", &workload, &training);
+    for (uint32_t step = 0; step < steps; step++) {
+        workload.first_step = step;
+        if (step > 0)
+            training_continue(&training, "zero-layerwise", &workload);
+        training_run(&training, &loss);
+        double norm = lspo_session_gradient_norm(training.session);
+        clipped += norm > workload.clip_norm;
+        *largest_out = fmax(*largest_out, norm);
+    }
+    training_end(&training);
+    return clipped;
+}
+
+static void assert_speculates_as_it_waits(lspo_workload_t workload, const char *what)
+{
+    training_t waiting, speculating;
+    double expected[STEPS], got[STEPS];
+    training_begin("zero-layerwise", &workload, &waiting);
+    training_run(&waiting, expected);
+    lspo_layerwise_values_edit(&workload)->speculate_clip = LSPO_SPECULATE_ON;
+    training_begin("zero-layerwise", &workload, &speculating);
+    training_run(&speculating, got);
+    for (uint32_t i = 0; i < workload.iterations; i++)
+        cr_assert_eq(got[i], expected[i], "%s: step %u", what, i);
+    assert_equal_weights(what, "zero-layerwise", &waiting, &speculating);
+    training_end(&speculating);
+    training_end(&waiting);
+}
+
+/* All steps, none, and some. */
+Test(speculate_clip, equals_waiting_bit_for_bit)
+{
+    for (int variant = 0; variant < VARIANTS; variant += 3) {
+        lspo_workload_t workload = workload_of(variant);
+        const double bounds[] = {1e-3, 1e9, 0};
+        const char *const names[] = {"all clip", "none clips", "some clip"};
+        double largest;
+        workload.iterations = 12;
+        workload.transfer = variant & 1 ? LSPO_BF16 : LSPO_FP32;
+        set_native("zero-layerwise", variant & 4 ? 2 : 0, &workload);
+        workload.clip_norm = bounds[1];
+        count_clipped(workload, &largest);
+        for (int i = 0; i < 3; i++) {
+            uint32_t clipped;
+            double share = 0.95;
+            workload.clip_norm = bounds[i] > 0 ? bounds[i] : share * largest;
+            clipped = count_clipped(workload, &(double){0});
+            while (i == 2 && (clipped == 0 || clipped == workload.iterations) && share > 0.3) {
+                workload.clip_norm = (share -= 0.05) * largest;
+                clipped = count_clipped(workload, &(double){0});
+            }
+            cr_assert(i == 0   ? clipped == 12
+                      : i == 1 ? clipped == 0
+                               : clipped > 0 && clipped < 12,
+                      "%s: %u", names[i], clipped);
+            assert_speculates_as_it_waits(workload, names[i]);
+        }
+    }
+}
+
+Test(speculate_clip, takes_the_memory_of_the_plan)
+{
+    lspo_workload_t workload = workload_of(2);
+    lspo_layerwise_values_edit(&workload)->speculate_clip = LSPO_SPECULATE_ON;
+    assert_planned_memory("zero-layerwise", &workload);
+}
+
+/* The second place is no part of a training's state: what follows a segment may wait again, in a session that reads its
+ * checkpoint (tests/test_settings.sh), but not in this one, which has no such place. */
+Test(speculate_clip, segments)
+{
+    lspo_workload_t workload = workload_of(2), rest;
+    training_t whole, parts;
+    double expected[STEPS], first[STEPS], last[STEPS];
+    workload.iterations = 6;
+    training_begin("zero-layerwise", &workload, &whole);
+    training_run(&whole, expected);
+    lspo_layerwise_values_edit(&workload)->speculate_clip = LSPO_SPECULATE_ON;
+    rest = workload;
+    workload.iterations = rest.first_step = 3; /* each place is the first in turn: an odd number of steps */
+    rest.iterations = 3;
+    training_begin("zero-layerwise", &workload, &parts);
+    training_run(&parts, first);
+    training_continue(&parts, "zero-layerwise", &rest);
+    training_run(&parts, last);
+    for (uint32_t i = 0; i < 6; i++)
+        cr_assert_eq(i < 3 ? first[i] : last[i - 3], expected[i], "step %u", i);
+    assert_equal_weights("speculating", "zero-layerwise", &whole, &parts);
+    lspo_layerwise_values_edit(&rest)->speculate_clip = LSPO_SPECULATE_OFF;
+    lspo_plan_t *other = make_plan("zero-layerwise", &rest);
+    cr_expect_eq(lspo_session_continue(parts.session, other), LSPO_ERR_INPUT);
+    lspo_plan_destroy(other);
     training_end(&parts);
     training_end(&whole);
 }

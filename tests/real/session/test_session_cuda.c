@@ -286,6 +286,28 @@ Test(session_cuda, activations_on_the_host)
     }
 }
 
+/* Updates before the norm is known, into a second place, are those behind it: where all steps clip, some, or none. */
+Test(session_cuda, speculative_clipping)
+{
+    static const lspo_precision_t precisions[] = {LSPO_FP32, LSPO_FP16, LSPO_BF16};
+    static const double bounds[] = {1e-3, 1, 1e6};
+    lspo_model_t model = gpt();
+    for (size_t i = 0; i < 6u + 3u * cuda_has_bf16(); i++) {
+        lspo_workload_t workload = small_workload();
+        double expected[STEPS_MAX], got[STEPS_MAX];
+        workload.precision = workload.transfer = precisions[i / 3];
+        workload.clip_norm = bounds[i % 3];
+        workload.iterations = 5;
+        workload.learning_rate = 0.01;
+        losses_on("cuda", &model, "zero-layerwise", &workload, expected);
+        lspo_layerwise_values_edit(&workload)->speculate_clip = LSPO_SPECULATE_ON;
+        losses_on("cuda", &model, "zero-layerwise", &workload, got);
+        for (uint32_t step = 0; step < workload.iterations; step++)
+            cr_expect_eq(got[step], expected[step], "%s, %g: loss of step %u is %.9g, not %.9g",
+                         lspo_precision_name(workload.precision), workload.clip_norm, step, got[step], expected[step]);
+    }
+}
+
 /* Weights that were quantized on the host, expanded on the GPU. */
 Test(session_cuda, lora_on_4_bit_weights)
 {
@@ -562,7 +584,7 @@ Test(session_cuda, a_loss_that_is_not_finite_ends_the_training)
  * side may move anything.  Twice halved, they still do. */
 Test(session_cuda, steps_whose_gradients_overflow_are_skipped)
 {
-    static const char *const policies[] = {"native", "zero", "zero-delayed", "lsp", "lomo", "swap"};
+    static const char *const policies[] = {"native", "zero", "zero-delayed", "lsp", "lomo", "swap", "zero-layerwise"};
     lspo_model_t model = gpt();
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         lspo_workload_t workload = small_workload();
@@ -572,6 +594,7 @@ Test(session_cuda, steps_whose_gradients_overflow_are_skipped)
         workload.clip_norm = 1;
         workload.iterations = 2;
         workload.weight_decay = 0.1;
+        lspo_layerwise_values_edit(&workload)->speculate_clip = LSPO_SPECULATE_ON;
         training_begin("cuda", &model, policies[i], &workload, &training);
         uint32_t head = training.plan->stage_count - 1;
         size_t head_count = training.session->stages[head].shape.element_count;
