@@ -1,10 +1,10 @@
 /* interrupt.h - Ctrl-C (SIGINT), SIGTERM and SIGHUP: the first signal asks for an orderly end, a second one ends the
  * process at once; one that follows within 0.3 s is the same request, sent twice, as timeout(1) does.
  *
- * This is for the commands that have something to save or to say in the end: `train`, `generate`, `sweep` and
- * `validate`.  Signals end all other commands at once.  A signal that was ignored when the program started stays
- * ignored: nohup ignores SIGHUP, and a script without job control starts `command &` with SIGINT ignored.  System calls
- * are restarted. */
+ * This is for the commands that have something to save or to say in the end: `train`, `generate`, `sweep`, `validate`
+ * and `memory --run`.  Signals end all other commands at once.  A signal that was ignored when the program started
+ * stays ignored: nohup ignores SIGHUP, and a script without job control starts `command &` with SIGINT ignored.  System
+ * calls are restarted. */
 #ifndef LSPO_BASE_INTERRUPT_H
 #define LSPO_BASE_INTERRUPT_H
 

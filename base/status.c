@@ -52,8 +52,8 @@ const lspo_exit_code_t lspo_exit_codes[] = {
     {4, "a run does not fit the memory of the device or of this machine, or a cap; tune: no setting fits"},
     {5, "validate: the predictions are outside the thresholds; sim --measured: the step is outside the band"},
     {6, "validate: too few cells could be measured undisturbed to judge"},
-    {130, "train, generate, sweep and validate: interrupted by Ctrl-C, SIGTERM or SIGHUP; other commands end by the "
-          "signal"},
+    {130, "train, generate, sweep, validate and memory --run: interrupted by Ctrl-C, SIGTERM or SIGHUP; other commands "
+          "end by the signal"},
     {0, NULL},
 };
 

@@ -78,7 +78,7 @@ enum { WORDS_MAX = 256, RESULT_BYTES_MAX = 1 << 20 };
 typedef struct {
     lspo_command_line_t line;
     const atomic_int *stop;
-    char output[64], log[64];
+    char folder[256], output[272], log[272];
 } bench_t;
 
 static uint64_t number_of(const lspo_csv_t *csv, const char *name)
@@ -129,6 +129,8 @@ static lspo_status_t measure(const bench_t *bench, const lspo_policy_t *policy, 
         return status;
     if (code == 0)
         return read_measured(bench, row);
+    if (atomic_load(bench->stop))
+        return LSPO_ERR_INTERRUPTED;
     lspo_child_last_line(bench->log, last, sizeof last);
     lspo_warn("%s was not measured: %s", policy->name, last);
     return LSPO_OK;
@@ -138,6 +140,7 @@ static lspo_status_t measure_all(bench_t *bench, const lspo_memory_question_t *q
                                  size_t count)
 {
     lspo_status_t status = LSPO_OK;
+    size_t asked = 0, measured = 0;
     for (size_t i = 0; i < count && status == LSPO_OK && !atomic_load(bench->stop); i++) {
         const lspo_policy_t *policy = NULL;
         if (rows[i].by != LSPO_MEMORY_POLICY || rows[i].fits != 1)
@@ -146,56 +149,59 @@ static lspo_status_t measure_all(bench_t *bench, const lspo_memory_question_t *q
         status = lspo_policy_find(rows[i].method, &policy);
         if (status == LSPO_OK)
             status = measure(bench, policy, &rows[i]);
+        asked++;
+        measured += rows[i].measured_gpu_bytes != LSPO_MISSING;
     }
     if (status == LSPO_OK && atomic_load(bench->stop))
         return LSPO_ERR_INTERRUPTED;
+    if (status == LSPO_OK && asked > 0 && measured == 0)
+        return lspo_error(LSPO_ERR_DEVICE, "no run ended: nothing was measured");
     return status;
 }
 
 static lspo_status_t run_all(const lspo_command_line_t *line, const lspo_memory_question_t *question,
                              lspo_memory_row_t *rows, size_t count)
 {
-    bench_t bench = {.line = *line, .output = "/tmp/lspo-memory-XXXXXX"};
-    int file = mkstemp(bench.output);
-    if (file < 0)
-        return lspo_error(LSPO_ERR_IO, "%s: %s", bench.output, strerror(errno));
-    close(file);
-    snprintf(bench.log, sizeof bench.log, "%s.log", bench.output);
+    const char *temporary = getenv("TMPDIR");
+    bench_t bench = {.line = *line};
+    int length = snprintf(bench.folder, sizeof bench.folder, "%s/lspo-memory-XXXXXX",
+                          temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp");
+    if (length < 0 || (size_t)length >= sizeof bench.folder || mkdtemp(bench.folder) == NULL)
+        return lspo_error(LSPO_ERR_IO, "%s: %s", bench.folder, strerror(errno));
+    snprintf(bench.output, sizeof bench.output, "%s/run.csv", bench.folder);
+    snprintf(bench.log, sizeof bench.log, "%s/run.log", bench.folder);
     bench.stop = lspo_interrupt_catch();
     lspo_status_t status = measure_all(&bench, question, rows, count);
     lspo_interrupt_release();
     unlink(bench.output);
     unlink(bench.log);
+    rmdir(bench.folder);
     return status;
 }
 
 /* ---- the answer ---- */
 
-typedef struct {
-    const memory_request_t *request;
-    const lspo_memory_question_t *question;
-} headline_t;
-
 static void print_headline(FILE *file, const void *context)
 {
-    const headline_t *headline = context;
-    const lspo_workload_t *workload = &headline->question->workload;
-    const lspo_machine_t *machine = headline->question->machine;
+    const lspo_memory_question_t *question = context;
+    const lspo_workload_t *workload = &question->workload;
+    const lspo_machine_t *machine = question->machine;
     char gpu[32], host[32], micros[32] = "";
     lspo_format_quantity(machine->gpu.memory_bytes, LSPO_UNIT_BYTES, gpu, sizeof gpu);
     lspo_format_quantity(machine->cpu.memory_bytes, LSPO_UNIT_BYTES, host, sizeof host);
     if (workload->accumulation > 1)
         snprintf(micros, sizeof micros, "%u x ", workload->accumulation);
     fprintf(file, "%s, batch %s%u x %u tokens, %s, checkpointing %s; %s has %s of GPU memory and %s of host memory.\n",
-            headline->question->model->name, micros, workload->batch, workload->sequence,
+            question->model->name, micros, workload->batch, workload->sequence,
             lspo_precision_name(workload->precision), workload->checkpointing ? "on" : "off", machine->name, gpu, host);
 }
 
+/* What follows "One GPU" or "Each of N GPUs". */
 static const char *const titles[] = {
-    [LSPO_MEMORY_POLICY] = "One GPU, by lspo's replay of each policy's plan:",
-    [LSPO_MEMORY_LAYOUT] = "Each of %u GPUs under native, by lspo's replay:",
-    [LSPO_MEMORY_LLMEM] = "Each of %u GPUs by LLMem's formulas (Gemini, mixed precision, checkpointing):",
-    [LSPO_MEMORY_DEEPSPEED] = "Each of %u GPUs by DeepSpeed's estimator (weights, gradients and states only):",
+    [LSPO_MEMORY_POLICY] = ", by lspo's replay of each policy's plan:",
+    [LSPO_MEMORY_LAYOUT] = " under native, by lspo's replay:",
+    [LSPO_MEMORY_LLMEM] = " by LLMem's formulas (Gemini, mixed precision, checkpointing):",
+    [LSPO_MEMORY_DEEPSPEED] = " by DeepSpeed's estimator (weights, gradients and states only):",
 };
 
 static lspo_status_t print_part(const lspo_memory_question_t *question, lspo_memory_by_t by, bool measured,
@@ -207,22 +213,17 @@ static lspo_status_t print_part(const lspo_memory_question_t *question, lspo_mem
                           .records = rows,
                           .record_bytes = sizeof *rows,
                           .record_count = count};
-    putchar('\n');
-    if (by == LSPO_MEMORY_POLICY)
-        puts(titles[by]);
-    else if (question->devices == 1)
-        printf("One GPU%s\n", strchr(titles[by], 'u') + strlen("u GPUs"));
-    else {
-        printf("Each of %u", question->devices);
-        puts(strchr(titles[by], 'u') + 1);
-    }
+    if (rows[0].devices == 1)
+        printf("\nOne GPU%s\n", titles[by]);
+    else
+        printf("\nEach of %u GPUs%s\n", question->devices, titles[by]);
     return lspo_table_write(&table, LSPO_FORMAT_TABLE, stdout);
 }
 
 static lspo_status_t print_parts(const memory_request_t *request, const lspo_memory_question_t *question,
                                  const lspo_memory_row_t *rows, size_t count)
 {
-    lspo_wrap_print(stdout, print_headline, &(headline_t){request, question});
+    lspo_wrap_print(stdout, print_headline, question);
     for (size_t i = 0; i < count;) {
         size_t end = i;
         while (end < count && rows[end].by == rows[i].by)
@@ -322,7 +323,7 @@ const lspo_command_t lspo_command_memory = {
         "DeepSpeed's estimator. --run also measures it.",
     .examples = "lspo memory --model llama-7b --machine rtx4090\n"
                 "lspo memory --model gpt2-1.3b --gpu-memory 12GiB --batch 8 --largest-batch\n"
-                "lspo memory --model gpt2 --machine v100-16gb --devices 4\n"
+                "lspo memory --model ./gpt2 --machine v100-16gb --devices 4\n"
                 "lspo memory --model gpt2-774m --machine rtx3060 --policy lsp --largest-model\n"
                 "lspo memory --model gpt-tiny --machine host-reference --policy zero --run",
     .common = "model machine policy devices batch sequence gpu-memory largest-batch largest-model run",

@@ -132,6 +132,18 @@ static lspo_status_t check_draws(lspo_sim_request_t *request)
     return LSPO_OK;
 }
 
+/* A drawing takes the place of the result. */
+static lspo_status_t check_draw(const lspo_sim_request_t *request)
+{
+    if (!request->draw)
+        return LSPO_OK;
+    const char *other = request->base.format == LSPO_FORMAT_CSV || request->base.format == LSPO_FORMAT_JSON ? "--format"
+                        : request->all                                                                      ? "--all"
+                        : request->measured != NULL ? "--measured"
+                                                    : NULL;
+    return other == NULL ? LSPO_OK : lspo_error(LSPO_ERR_INPUT, "--draw prints no result, so it excludes %s", other);
+}
+
 /* Read the flags, with the defaults of `lspo sim`. */
 static lspo_status_t read_request(int argc, char **argv, lspo_sim_request_t *request_out)
 {
@@ -148,6 +160,8 @@ static lspo_status_t read_request(int argc, char **argv, lspo_sim_request_t *req
     if (status != LSPO_OK)
         return status;
     status = check_draws(&request);
+    if (status == LSPO_OK)
+        status = check_draw(&request);
     if (status == LSPO_OK)
         *request_out = request;
     return status;
@@ -199,14 +213,22 @@ static lspo_status_t write_record(const answer_t *answer)
     return lspo_result_write(&result, request->base.format);
 }
 
+static lspo_status_t print_drawing(const answer_t *answer)
+{
+    lspo_status_t status =
+        lspo_draw_print(answer->trace, answer->request->noise.first_iteration, answer->request->noise.iteration_count);
+    if (status == LSPO_OK && !answer->prediction.fits)
+        printf("Does not fit: %s.\n", answer->advice);
+    return status;
+}
+
 /* The whole record, or sentences for people on a terminal. */
 static lspo_status_t write_answer(const answer_t *answer)
 {
     bool sentences = lspo_format_resolve(answer->request->base.format) == LSPO_FORMAT_TABLE && !answer->request->all;
     lspo_status_t status = LSPO_OK;
     if (answer->request->draw)
-        status = lspo_draw_print(answer->trace, answer->request->noise.first_iteration,
-                                 answer->request->noise.iteration_count);
+        status = print_drawing(answer);
     else if (sentences)
         print_sentences(answer);
     else

@@ -34,18 +34,36 @@ static lspo_memory_row_t *begin_row(const lspo_memory_question_t *question, lspo
     return row;
 }
 
-/* "yes", or how much is lacking.  gpu_bytes includes what the driver takes; a host without a figure fits. */
+/* What is lacking; gpu_bytes includes what the driver takes, and a host without a figure fits. */
+static double lacking_gpu(const lspo_machine_t *machine, const lspo_needs_t *needs)
+{
+    return (double)needs->gpu_bytes - machine->gpu.memory_bytes;
+}
+
+static double lacking_host(const lspo_machine_t *machine, const lspo_needs_t *needs)
+{
+    return needs->host_bytes == LSPO_MISSING ? 0 : (double)needs->host_bytes - machine->cpu.memory_bytes;
+}
+
+static bool fits_machine(const lspo_machine_t *machine, const lspo_needs_t *needs)
+{
+    return lacking_gpu(machine, needs) <= 0 && lacking_host(machine, needs) <= 0;
+}
+
+/* "yes", or how much is lacking. */
 static void judge(const lspo_machine_t *machine, lspo_memory_row_t *row)
 {
-    double gpu = (double)row->needs.gpu_bytes - machine->gpu.memory_bytes;
-    double host = row->needs.host_bytes == LSPO_MISSING ? 0 : (double)row->needs.host_bytes - machine->cpu.memory_bytes;
+    double gpu = lacking_gpu(machine, &row->needs), host = lacking_host(machine, &row->needs);
     char gpu_text[32], host_text[32];
     lspo_format_quantity(gpu, LSPO_UNIT_BYTES, gpu_text, sizeof gpu_text);
     lspo_format_quantity(host, LSPO_UNIT_BYTES, host_text, sizeof host_text);
-    row->fits = gpu <= 0 && host <= 0;
+    row->fits = fits_machine(machine, &row->needs);
     row->runtime_bytes = row->needs.gpu_context_bytes;
     if (row->needs.gpu_reserve_bytes != LSPO_MISSING)
-        row->runtime_bytes += row->needs.gpu_reserve_bytes;
+        row->runtime_bytes += row->needs.gpu_reserve_bytes + row->needs.gpu_framework_bytes;
+    if (row->needs.host_buffers_bytes != LSPO_MISSING)
+        row->host_other_bytes =
+            row->needs.host_buffers_bytes + row->needs.host_activations_bytes + row->needs.host_framework_bytes;
     if (row->fits)
         snprintf(row->verdict_text, sizeof row->verdict_text, "yes");
     else if (host <= 0)
@@ -83,7 +101,20 @@ static lspo_status_t needs_of_policy(const lspo_fit_question_t *fit, lspo_needs_
     return lspo_parallel_needs(&tuned, &single, needs_out);
 }
 
-/* The preset of most parameters that fits with this workload, shortened to what the model allows. */
+/* Can the preset be trained as asked?  What it has no room for (a rank, a sequence) is no error here. */
+static bool allows(const lspo_memory_question_t *question, const lspo_model_t *model, const lspo_policy_t *policy,
+                   lspo_fit_question_t *fit_out)
+{
+    char ignored[256];
+    lspo_messages_keep(ignored, sizeof ignored);
+    bool good = ask(question, model, policy, fit_out) == LSPO_OK &&
+                lspo_workload_check(&fit_out->workload, model) == LSPO_OK &&
+                lspo_policy_check(policy, model, &fit_out->workload) == LSPO_OK;
+    lspo_messages_keep(NULL, 0);
+    return good;
+}
+
+/* The preset of most parameters that allows this workload and fits with it. */
 static lspo_status_t find_largest_model(const lspo_memory_question_t *question, const lspo_policy_t *policy,
                                         lspo_memory_row_t *row)
 {
@@ -98,10 +129,7 @@ static lspo_status_t find_largest_model(const lspo_memory_question_t *question, 
         uint64_t parameters = lspo_model_parameter_count(&model);
         if (parameters <= most || model.class_count > 0)
             continue;
-        status = ask(question, &model, policy, &fit);
-        if (status != LSPO_OK)
-            return status;
-        if (fit.workload.sequence > model.max_sequence)
+        if (!allows(question, &model, policy, &fit))
             continue;
         status = lspo_fit_try(&fit, &result);
         if (status != LSPO_OK)
@@ -154,7 +182,8 @@ static lspo_status_t largest_of_layout(const lspo_fit_question_t *fit, const lsp
         lspo_status_t status = lspo_parallel_needs(&tried, layout, &needs);
         if (status != LSPO_OK)
             return status;
-        bool fits = (double)needs.gpu_bytes <= fit->machine->gpu.memory_bytes;
+        lspo_needs_share_host(&needs, layout->tensor * layout->data);
+        bool fits = fits_machine(fit->machine, &needs);
         if (found) {
             *(fits ? &low : &high) = tried.workload.batch;
         } else if (fits && high < most) {
@@ -182,7 +211,7 @@ static lspo_status_t add_layout(const lspo_memory_question_t *question, const ls
     status = lspo_parallel_needs(&fit, layout, &row->needs);
     if (status != LSPO_OK)
         return status;
-    row->needs.host_bytes *= question->devices; /* the process and the like, of each GPU */
+    lspo_needs_share_host(&row->needs, question->devices);
     judge(question->machine, row);
     return question->largest_batch ? largest_of_layout(&fit, layout, &row->largest_batch) : LSPO_OK;
 }
@@ -309,6 +338,7 @@ const lspo_field_t lspo_memory_fields[] = {
     BYTES("gpu_optimizer_bytes", needs.gpu_optimizer_bytes),
     BYTES("gpu_projectors_bytes", needs.gpu_projectors_bytes),
     BYTES("gpu_workspace_bytes", needs.gpu_workspace_bytes),
+    BYTES("gpu_framework_bytes", needs.gpu_framework_bytes),
     BYTES("gpu_step_bytes", needs.gpu_step_bytes),
     BYTES("gpu_reserve_bytes", needs.gpu_reserve_bytes),
     BYTES("gpu_context_bytes", needs.gpu_context_bytes),
@@ -316,6 +346,8 @@ const lspo_field_t lspo_memory_fields[] = {
     BYTES("host_weights_bytes", needs.host_weights_bytes),
     BYTES("host_optimizer_bytes", needs.host_optimizer_bytes),
     BYTES("host_buffers_bytes", needs.host_buffers_bytes),
+    BYTES("host_activations_bytes", needs.host_activations_bytes),
+    BYTES("host_framework_bytes", needs.host_framework_bytes),
     BYTES("host_step_bytes", needs.host_step_bytes),
     REAL("score", score),
     TEXT("choice", choice),
@@ -343,7 +375,7 @@ static const struct {
     {BYTES("measured", measured_gpu_bytes), FOR_POLICY, WITH_MEASURED},
     {BYTES("host: weights", needs.host_weights_bytes), FOR_POLICY, ALWAYS},
     {BYTES("optimizer", needs.host_optimizer_bytes), FOR_POLICY, ALWAYS},
-    {BYTES("buffers", needs.host_buffers_bytes), FOR_POLICY, ALWAYS},
+    {BYTES("buffers", host_other_bytes), FOR_POLICY, ALWAYS},
     {BYTES("in a step", needs.host_step_bytes), FOR_POLICY, ALWAYS},
     {BYTES("host", needs.host_bytes), FOR_POLICY | FOR_DEEPSPEED, ALWAYS},
     {BYTES("GPU + host measured", measured_total_bytes), FOR_POLICY, WITH_MEASURED},

@@ -25,9 +25,10 @@ typedef struct {
     const char *by_name, *method, *semantics, *largest_model, *verdict, *choice;
     char method_text[64], verdict_text[96], largest_model_text[LSPO_NAME_BYTES];
     uint64_t devices, batch, sequence, largest_batch;
-    lspo_needs_t needs;     /* of one GPU, and of the host; LSPO_MISSING: not told */
-    uint64_t runtime_bytes; /* driver, libraries, what the allocator leaves unused */
-    double score;           /* of LLMem */
+    lspo_needs_t needs;        /* of one GPU, and of the host; LSPO_MISSING: not told */
+    uint64_t runtime_bytes;    /* driver, framework, libraries, what the allocator leaves unused */
+    uint64_t host_other_bytes; /* buffers, activations, framework */
+    double score;              /* of LLMem */
     int fits;
     uint64_t measured_gpu_bytes, measured_total_bytes;
     double measured_error; /* predicted / measured - 1 of GPU and host together */

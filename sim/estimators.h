@@ -65,7 +65,8 @@ const lspo_deepspeed_setting_t *lspo_deepspeed_setting(uint32_t index);
 void lspo_deepspeed_estimate(uint64_t elements, uint64_t largest_elements, uint32_t gpus,
                              const lspo_deepspeed_setting_t *setting, uint64_t *gpu_bytes_out, uint64_t *cpu_bytes_out);
 
-/* The elements of the model's largest module: an embedding or a linear weight, without biases. */
+/* The elements of the model's largest module: an embedding or a linear weight.  DeepSpeed counts
+ * its bias, too, which is 0.1 % of it or less. */
 uint64_t lspo_deepspeed_largest(const lspo_model_t *model);
 
 #endif

@@ -65,7 +65,7 @@ size_t lspo_parallel_list(const lspo_model_t *model, uint32_t devices, lspo_para
 /* ---- ZeRO-3: a plan with a part of its weights, gradients and states ---- */
 
 typedef struct {
-    lspo_plan_t plan; /* a copy, but for `ops` the original's */
+    lspo_plan_t plan; /* the original, but for its memory and its `ops` */
     lspo_op_t *ops;
     uint32_t parts;
     lspo_op_id_t *gradient_from; /* by stage: the BWD that takes its gradient in this iteration */
@@ -104,7 +104,7 @@ static uint64_t gathered_bytes(const sharded_t *sharded, uint32_t stage)
     return bytes - kept(sharded, bytes);
 }
 
-/* From the start of the op before, of a stage's first, to the end of its last. */
+/* A stage's weights are gathered from the start of the op before its first op until the end of its last. */
 static void gather_weights(sharded_t *sharded)
 {
     lspo_op_id_t before = LSPO_NO_OP;

@@ -7,13 +7,14 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "traces/summary.h"
 
 /* The time that is drawn, and its columns. */
 typedef struct {
     const lspo_trace_t *trace;
     const lspo_draw_t *draw;
     uint64_t begin_ns, end_ns;
-    uint32_t columns;
+    uint32_t columns, last_iteration; /* of those wanted that the trace has */
     int label_width;
     char letters[LSPO_OP_KIND_COUNT];
     bool used[LSPO_OP_KIND_COUNT];
@@ -42,6 +43,14 @@ static bool is_wanted(const lspo_draw_t *draw, const lspo_trace_row_t *row)
     return row->iteration >= draw->first_iteration && row->iteration - draw->first_iteration < draw->iteration_count;
 }
 
+static uint32_t last_of(const lspo_trace_t *trace)
+{
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < trace->row_count; i++)
+        last = trace->rows[i].iteration > last ? trace->rows[i].iteration : last;
+    return last;
+}
+
 static bool find_window(canvas_t *canvas)
 {
     canvas->begin_ns = UINT64_MAX;
@@ -51,6 +60,7 @@ static bool find_window(canvas_t *canvas)
             continue;
         canvas->begin_ns = row->start_ns < canvas->begin_ns ? row->start_ns : canvas->begin_ns;
         canvas->end_ns = row->end_ns > canvas->end_ns ? row->end_ns : canvas->end_ns;
+        canvas->last_iteration = row->iteration > canvas->last_iteration ? row->iteration : canvas->last_iteration;
     }
     return canvas->end_ns > canvas->begin_ns;
 }
@@ -122,25 +132,28 @@ static void print_lane(canvas_t *canvas, uint32_t lane, FILE *file)
 }
 
 /* A bar where the forward and backward passes of an iteration end. */
-static void print_ends(const canvas_t *canvas, FILE *file)
+static lspo_status_t print_ends(const canvas_t *canvas, FILE *file)
 {
-    fprintf(file, "%-*s ", canvas->label_width, "");
+    uint64_t *ends_ns = NULL;
+    uint32_t count = 0;
     bool *ends = calloc(canvas->columns, sizeof *ends);
-    for (uint32_t n = 0; ends != NULL && n < canvas->draw->iteration_count; n++) {
-        uint64_t end_ns = 0;
-        for (uint32_t i = 0; i < canvas->trace->row_count; i++) {
-            const lspo_trace_row_t *row = &canvas->trace->rows[i];
-            bool computes = row->kind == LSPO_OP_FWD || row->kind == LSPO_OP_RECOMPUTE || row->kind == LSPO_OP_BWD;
-            if (computes && row->iteration == canvas->draw->first_iteration + n && row->end_ns > end_ns)
-                end_ns = row->end_ns;
-        }
-        if (end_ns > canvas->begin_ns)
-            ends[column_of(canvas, end_ns - 1)] = true;
+    if (ends == NULL)
+        return lspo_no_memory("a drawing of %u columns", canvas->columns);
+    lspo_status_t status = lspo_trace_iteration_ends(canvas->trace, &ends_ns, &count);
+    if (status != LSPO_OK) {
+        free(ends);
+        return status;
     }
-    for (uint32_t c = 0; ends != NULL && c < canvas->columns; c++)
+    for (uint32_t n = canvas->draw->first_iteration; n < count && n <= canvas->last_iteration; n++)
+        if (ends_ns[n] > canvas->begin_ns && ends_ns[n] <= canvas->end_ns)
+            ends[column_of(canvas, ends_ns[n] - 1)] = true;
+    fprintf(file, "%-*s ", canvas->label_width, "");
+    for (uint32_t c = 0; c < canvas->columns; c++)
         fputs(!ends[c] ? " " : canvas->draw->utf8 ? "\u2502" : "|", file);
     fputc('\n', file);
+    free(ends_ns);
     free(ends);
+    return LSPO_OK;
 }
 
 static void print_legend(const canvas_t *canvas, FILE *file)
@@ -157,11 +170,11 @@ static void print_legend(const canvas_t *canvas, FILE *file)
     fprintf(file, "; small: busy for less than half; \",\" a tenth, %s a hundredth; %s ends of backward passes.\n",
             idle(canvas), canvas->draw->utf8 ? "\u2502" : "|");
     fprintf(file, "%s in all, %s per character; ", whole, part);
-    if (canvas->draw->iteration_count == 1)
-        fprintf(file, "iteration %" PRIu32 ".\n", canvas->draw->first_iteration);
+    if (canvas->last_iteration == canvas->draw->first_iteration)
+        fprintf(file, "iteration %" PRIu32 ".\n", canvas->last_iteration);
     else
         fprintf(file, "iterations %" PRIu32 " to %" PRIu32 ".\n", canvas->draw->first_iteration,
-                canvas->draw->first_iteration + canvas->draw->iteration_count - 1);
+                canvas->last_iteration);
 }
 
 static int label_width(const lspo_trace_t *trace)
@@ -178,8 +191,10 @@ lspo_status_t lspo_trace_draw(const lspo_trace_t *trace, const lspo_draw_t *draw
 {
     canvas_t canvas = {.trace = trace, .draw = draw, .label_width = label_width(trace)};
     if (!find_window(&canvas))
-        return lspo_error(LSPO_ERR_INPUT, "%s has no op in the %" PRIu32 " iterations from %" PRIu32,
-                          lspo_trace_name(trace), draw->iteration_count, draw->first_iteration);
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s has no op in the %" PRIu32 " iterations from %" PRIu32
+                          ": it has iterations 0 to %" PRIu32,
+                          lspo_trace_name(trace), draw->iteration_count, draw->first_iteration, last_of(trace));
     uint32_t width = draw->width < LSPO_DRAW_WIDTH_LEAST ? LSPO_DRAW_WIDTH_LEAST : draw->width;
     uint32_t labels = (uint32_t)canvas.label_width + 1;
     canvas.columns = width > 2 * labels ? width - labels : width / 2;
@@ -187,10 +202,11 @@ lspo_status_t lspo_trace_draw(const lspo_trace_t *trace, const lspo_draw_t *draw
     if (canvas.busy_ns == NULL)
         return lspo_no_memory("a drawing of %u columns", canvas.columns);
     choose_letters(&canvas);
-    print_ends(&canvas, file);
-    for (uint32_t lane = 0; lane < trace->lanes.count; lane++)
+    lspo_status_t status = print_ends(&canvas, file);
+    for (uint32_t lane = 0; status == LSPO_OK && lane < trace->lanes.count; lane++)
         print_lane(&canvas, lane, file);
-    print_legend(&canvas, file);
+    if (status == LSPO_OK)
+        print_legend(&canvas, file);
     free(canvas.busy_ns);
-    return LSPO_OK;
+    return status;
 }

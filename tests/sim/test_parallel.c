@@ -151,6 +151,64 @@ Test(parallel, zero_3_by_hand)
     cr_expect_lt(here, e1 / 100);
 }
 
+/* A GPU of T has the share's weights and states, and less than one GPU alone of all that comes and goes. */
+Test(parallel, tensor_parallelism_takes_the_share)
+{
+    lspo_model_t model = model_named("llama-7b");
+    lspo_machine_t machine = machine_named("rtx4090");
+    lspo_fit_question_t question = question_of(&model, &machine, 1);
+    lspo_needs_t before;
+    cr_assert_eq(lspo_parallel_needs(&question, &(lspo_parallel_t){1, 1, false}, &before), LSPO_OK);
+    for (uint32_t tensor = 2; tensor <= 8; tensor *= 2) {
+        lspo_model_t share;
+        lspo_needs_t needs;
+        cr_assert_eq(lspo_parallel_share(&model, tensor, &share), LSPO_OK);
+        cr_assert_eq(lspo_parallel_needs(&question, &(lspo_parallel_t){tensor, 1, false}, &needs), LSPO_OK);
+        cr_expect_eq(needs.gpu_weights_bytes, 2 * lspo_model_parameter_count(&share));
+        cr_expect_eq(needs.gpu_optimizer_bytes, 12 * lspo_model_parameter_count(&share));
+        cr_expect_lt(needs.gpu_step_bytes, before.gpu_step_bytes);
+        cr_expect_gt(needs.gpu_step_bytes, before.gpu_step_bytes / 2);
+        before = needs;
+    }
+}
+
+static void check_sums(const lspo_needs_t *needs, const char *what)
+{
+    uint64_t gpu = needs->gpu_weights_bytes + needs->gpu_gradients_bytes + needs->gpu_optimizer_bytes +
+                   needs->gpu_projectors_bytes + needs->gpu_workspace_bytes + needs->gpu_framework_bytes +
+                   needs->gpu_step_bytes + needs->gpu_reserve_bytes + needs->gpu_context_bytes;
+    uint64_t host = needs->host_weights_bytes + needs->host_optimizer_bytes + needs->host_buffers_bytes +
+                    needs->host_activations_bytes + needs->host_framework_bytes + needs->host_step_bytes;
+    cr_expect_eq(gpu, needs->gpu_bytes, "%s: GPU %lu, not %lu", what, gpu, needs->gpu_bytes);
+    cr_expect_eq(host, needs->host_bytes, "%s: host %lu, not %lu", what, host, needs->host_bytes);
+}
+
+/* The items are all there is, whatever the policy and the framework; lspo's own has nothing besides the plan's. */
+Test(parallel, items_add_up)
+{
+    static const char *const frameworks[] = {"lspo", "deepspeed", "deepspeed-blocking", "torchao", "eager"};
+    lspo_model_t model = model_named("gpt2-124m");
+    for (uint32_t i = 0; i < lspo_policy_count(); i++)
+        for (size_t f = 0; f < sizeof frameworks / sizeof frameworks[0]; f++)
+            for (uint32_t swap = 0; swap < 2; swap++) {
+                lspo_machine_t machine = machine_named("rtx3060");
+                cr_assert_eq(lspo_machine_use_framework(&machine, frameworks[f]), LSPO_OK);
+                lspo_fit_question_t question = question_of(&model, &machine, 1);
+                lspo_needs_t needs;
+                question.policy = lspo_policy_at(i);
+                lspo_policy_set_defaults(question.policy, &model, false, &question.workload);
+                question.workload.swap_activations = 5 * swap;
+                question.workload.iterations = lspo_policy_iterations(question.policy, &question.workload);
+                cr_assert_eq(lspo_parallel_needs(&question, &(lspo_parallel_t){1, 1, false}, &needs), LSPO_OK);
+                check_sums(&needs, question.policy->name);
+                cr_expect_eq(needs.host_activations_bytes > 0, swap > 0, "%s", question.policy->name);
+                cr_expect(f > 0 || (needs.gpu_framework_bytes == 0 && needs.host_framework_bytes == 0), "%s",
+                          question.policy->name);
+                lspo_needs_share_host(&needs, 4);
+                check_sums(&needs, question.policy->name);
+            }
+}
+
 Test(parallel, only_native_is_divided)
 {
     lspo_model_t model = model_named("gpt2-774m");

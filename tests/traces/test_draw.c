@@ -82,29 +82,53 @@ Test(draw, part_of_a_trace)
     maker_release(&maker);
 }
 
-/* Every kind has a letter of its own, whatever kinds there are. */
+/* Letters of a line that are not those before, added to `seen`. */
+static void gather_letters(const char *line, char seen[64])
+{
+    size_t begin = strlen(seen), count = begin;
+    for (; *line != '\n'; line++) {
+        if (*line == '.' || (count > begin && seen[count - 1] == *line))
+            continue;
+        cr_expect_null(strchr(seen, *line), "%c twice in %s", *line, seen);
+        cr_assert_lt(count, 63u);
+        seen[count++] = *line;
+        seen[count] = '\0';
+    }
+}
+
+/* Every kind on the lanes of a device has a letter of its own, whatever kinds there are. */
 Test(draw, letters_differ)
 {
     plan_maker_t maker = maker_create();
     for (int kind = 0; kind < LSPO_OP_KIND_COUNT; kind++)
-        if (lspo_op_kind_lane((lspo_op_kind_t)kind) == LSPO_LANE_GPU)
-            maker_op(&maker, (lspo_op_kind_t)kind, 0, 0, 100);
+        if (lspo_op_kind_lane((lspo_op_kind_t)kind) < LSPO_DEVICE_LANES)
+            maker_op(&maker, (lspo_op_kind_t)kind, 0, 0, 1000);
     maker.plan.stage_count = 3;
     lspo_trace_t *trace = play(&maker);
-    char *text = drawn(trace, &(lspo_draw_t){.iteration_count = 1, .width = 400});
-    const char *line = strstr(text, "gpu ") + 4;
-    char seen[64] = "";
-    for (; *line != '\n'; line++) {
-        size_t count = strlen(seen);
-        if (count > 0 && seen[count - 1] == *line)
-            continue;
-        cr_expect_null(strchr(seen, *line), "%c twice in %s", *line, seen);
-        cr_assert_lt(count, sizeof seen - 1);
-        seen[count] = *line;
-        seen[count + 1] = '\0';
+    char *text = drawn(trace, &(lspo_draw_t){.iteration_count = 1, .width = 900}), seen[64] = "";
+    for (uint32_t lane = 0; lane < trace->lanes.count; lane++) {
+        char label[32];
+        snprintf(label, sizeof label, "\n%s ", trace->lanes.list[lane].name);
+        const char *line = strstr(text, label);
+        cr_assert_not_null(line, "%s", text);
+        gather_letters(line + strlen(label), seen);
     }
     cr_expect_eq(strlen(seen), maker.plan.op_count, "%s", seen);
     free(text);
+    lspo_trace_destroy(trace);
+    maker_release(&maker);
+}
+
+/* More iterations than there are take no longer. */
+Test(draw, counts_what_there_is)
+{
+    plan_maker_t maker = small_plan();
+    lspo_trace_t *trace = play(&maker);
+    char *all = drawn(trace, &(lspo_draw_t){.iteration_count = 2, .width = 40});
+    char *more = drawn(trace, &(lspo_draw_t){.iteration_count = UINT32_MAX, .width = 40});
+    cr_expect_str_eq(more, all);
+    free(all);
+    free(more);
     lspo_trace_destroy(trace);
     maker_release(&maker);
 }
