@@ -35,13 +35,15 @@ static void need(lspo_status_t status)
 }
 
 /* Small numbers of both signs, whose sums stay finite: the time does not depend on them. */
-static lspo_status_t load(void *context, uint32_t stage, float *weights)
+static lspo_status_t load(void *context, uint32_t stage, lspo_number_t number, void *weights)
 {
     lspo_stage_t shape;
     (void)context;
     lspo_model_stage(&model, stage, &shape);
-    for (uint64_t i = 0; i < shape.element_count; i++)
-        weights[i] = 1e-3F * (float)((int)(i * 2654435761U % 65) - 32);
+    for (uint64_t i = 0; i < shape.element_count; i++) {
+        const float value = 1e-3F * (float)((int)(i * 2654435761U % 65) - 32);
+        lspo_convert(1, LSPO_NUMBER_FP32, &value, number, (char *)weights + i * lspo_number_bytes(number));
+    }
     return LSPO_OK;
 }
 

@@ -206,11 +206,11 @@ typedef struct {
     double load_s;
 } writer_t;
 
-static lspo_status_t load_stage(void *context, uint32_t stage, float *weights)
+static lspo_status_t load_stage(void *context, uint32_t stage, lspo_number_t number, void *weights)
 {
     const writer_t *writer = context;
-    return writer->checkpoint != NULL ? lspo_checkpoint_weights_read(writer->checkpoint, stage, weights)
-                                      : lspo_hf_model_read(writer->hf, stage, weights);
+    return writer->checkpoint != NULL ? lspo_checkpoint_weights_read(writer->checkpoint, stage, number, weights)
+                                      : lspo_hf_model_read_as(writer->hf, stage, number, weights);
 }
 
 /* Its prompt's positions and those of new tokens. */

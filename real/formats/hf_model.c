@@ -298,6 +298,11 @@ bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage)
 
 lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, float *weights)
 {
+    return lspo_hf_model_read_as(model, stage, LSPO_NUMBER_FP32, weights);
+}
+
+lspo_status_t lspo_hf_model_read_as(const lspo_hf_model_t *model, uint32_t stage, lspo_number_t number, void *weights)
+{
     lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
     if (!lspo_hf_model_has_stage(model, stage))
         return lspo_error(LSPO_ERR_INPUT, "%s: has no classifier", model->folder);
@@ -306,9 +311,9 @@ lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, f
         const lspo_hf_piece_t *piece = &pieces[i];
         const lspo_safetensor_t *tensor = lspo_hf_tensors_find(model->tensors, piece->name);
         uint64_t rows = piece->rank == 1 ? 1 : piece->shape[0], cols = piece->shape[piece->rank - 1];
-        lspo_status_t status = lspo_safetensors_read(model->weights, tensor, rows,
-                                                     &(lspo_tensor_view_t){cols, piece->row_stride, piece->col_stride},
-                                                     weights + piece->offset_elements);
+        const lspo_tensor_view_t view = {cols, piece->row_stride, piece->col_stride};
+        char *to = (char *)weights + piece->offset_elements * lspo_number_bytes(number);
+        lspo_status_t status = lspo_safetensors_read(model->weights, tensor, rows, &view, number, to);
         if (status != LSPO_OK)
             return status;
     }

@@ -49,6 +49,8 @@ bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage);
 
 /* Fill a stage array (element_count of lspo_model_stage()).  LSPO_ERR_INPUT for a stage that the folder lacks. */
 lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, float *weights);
+/* The same in any format, without more memory than a part of a tensor needs. */
+lspo_status_t lspo_hf_model_read_as(const lspo_hf_model_t *model, uint32_t stage, lspo_number_t number, void *weights);
 
 /* Write model.safetensors, config.json and the tokenizer files into `folder`, which is created if needed; each file is
  * written completely or not at all, the weights last. stages[i]: the weights of stage i.  origin: the model that was

@@ -478,21 +478,20 @@ const char *lspo_safetensors_path(const lspo_safetensors_t *file, const lspo_saf
     return file->shards[tensor->file].path;
 }
 
-static void unpack(lspo_dtype_t dtype, size_t count, const void *in, float *out)
+static lspo_number_t number_of(lspo_dtype_t dtype)
 {
-    if (dtype == LSPO_DTYPE_F16)
-        lspo_unpack_fp16(count, in, out);
-    else if (dtype == LSPO_DTYPE_BF16)
-        lspo_unpack_bf16(count, in, out);
-    else
-        memcpy(out, in, count * sizeof *out);
+    switch (dtype) {
+    case LSPO_DTYPE_F16:
+        return LSPO_NUMBER_FP16;
+    case LSPO_DTYPE_BF16:
+        return LSPO_NUMBER_BF16;
+    default:
+        return LSPO_NUMBER_FP32;
+    }
 }
 
-lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
-                                    const lspo_tensor_view_t *view, float *out)
+static lspo_status_t check_elements(const shard_t *shard, const lspo_safetensor_t *tensor, uint64_t rows, uint64_t cols)
 {
-    const shard_t *shard = &file->shards[tensor->file];
-    const uint64_t cols = view->cols;
     uint64_t elements = 0;
     if (tensor->dtype > LSPO_DTYPE_BF16)
         return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' has dtype %s; weights are F32, F16 or BF16", shard->path,
@@ -500,21 +499,32 @@ lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_s
     if (__builtin_mul_overflow(rows, cols, &elements) || elements != tensor->element_count)
         return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' has %" PRIu64 " elements, not %" PRIu64 " x %" PRIu64,
                           shard->path, tensor->name, tensor->element_count, rows, cols);
-    size_t item_bytes = lspo_dtype_bytes(tensor->dtype), chunk = lspo_tensor_view_chunk(view);
-    uint8_t *raw = malloc(LSPO_CHUNK_ELEMENTS * item_bytes);
-    float *line = malloc(LSPO_CHUNK_ELEMENTS * sizeof *line);
-    lspo_status_t status = LSPO_OK;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
+                                    const lspo_tensor_view_t *view, lspo_number_t number, void *out)
+{
+    const shard_t *shard = &file->shards[tensor->file];
+    lspo_status_t status = check_elements(shard, tensor, rows, view->cols);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_number_t from = number_of(tensor->dtype);
+    const size_t item_bytes = lspo_number_bytes(from), chunk = lspo_tensor_view_chunk(view);
+    void *raw = malloc(LSPO_CHUNK_ELEMENTS * item_bytes);
+    void *line = malloc(LSPO_CHUNK_ELEMENTS * lspo_number_bytes(number));
     if (!raw || !line) {
         status = lspo_no_memory("reading %s", shard->path);
         goto cleanup;
     }
-    for (uint64_t first = 0; first < elements; first += chunk) {
-        size_t count = elements - first < chunk ? (size_t)(elements - first) : chunk;
+    for (uint64_t first = 0; first < tensor->element_count; first += chunk) {
+        const uint64_t left = tensor->element_count - first;
+        const size_t count = left < chunk ? (size_t)left : chunk;
         status = read_at(shard, tensor->offset_bytes + first * item_bytes, count * item_bytes, raw);
         if (status != LSPO_OK)
             goto cleanup;
-        unpack(tensor->dtype, count, raw, line);
-        lspo_tensor_view_scatter(line, view, first, count, out);
+        lspo_convert(count, from, raw, number, line);
+        lspo_tensor_view_scatter(line, view, first, count, lspo_number_bytes(number), out);
     }
 cleanup:
     free(line);

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "kernels/number.h"
 #include "real/formats/tensor_view.h"
 
 enum { LSPO_SAFETENSORS_LENGTH_BYTES = 8 }; /* of N, at the file's beginning */
@@ -75,10 +76,10 @@ const char *lspo_safetensors_metadata(const lspo_safetensors_t *file, const char
 /* The path of the file that holds `tensor`, for messages. */
 const char *lspo_safetensors_path(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor);
 
-/* Read a tensor as fp32 into a view of `rows` rows with as many elements as the tensor; the shape is not checked.
- * LSPO_ERR_INPUT for a type other than F32, F16 or BF16, or if the file has become shorter. */
+/* Read a tensor, in any format, into a view of `rows` rows with as many elements as the tensor; the shape is not
+ * checked.  LSPO_ERR_INPUT for a type other than F32, F16 or BF16, or if the file has become shorter. */
 lspo_status_t lspo_safetensors_read(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor, uint64_t rows,
-                                    const lspo_tensor_view_t *view, float *out);
+                                    const lspo_tensor_view_t *view, lspo_number_t number, void *out);
 /* Read `bytes` of a tensor's byte_count bytes, from `offset_bytes` on, without conversion. */
 lspo_status_t lspo_safetensors_read_part(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
                                          uint64_t offset_bytes, size_t bytes, void *out);

@@ -16,10 +16,11 @@ typedef struct {
 /* Elements per chunk, at most LSPO_CHUNK_ELEMENTS: complete rows if one fits, so that a transposition reads and writes
  * whole cache lines. */
 size_t lspo_tensor_view_chunk(const lspo_tensor_view_t *view);
-/* Copy elements first .. first + count - 1, in row-major order, from the view to `line`, or from `line` to the view. */
+/* Copy elements first .. first + count - 1, in row-major order, from the view to `line`, or from `line` to the view,
+ * whose elements have 4 or 2 bytes. */
 void lspo_tensor_view_gather(const float *data, const lspo_tensor_view_t *view, uint64_t first, size_t count,
                              float *line);
-void lspo_tensor_view_scatter(const float *line, const lspo_tensor_view_t *view, uint64_t first, size_t count,
-                              float *data);
+void lspo_tensor_view_scatter(const void *line, const lspo_tensor_view_t *view, uint64_t first, size_t count,
+                              size_t element_bytes, void *data);
 
 #endif

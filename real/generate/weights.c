@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "kernels/pack.h"
 #include "real/transformer/generation.h"
 
 uint64_t lspo_generation_weights_bytes(const lspo_model_t *model, lspo_number_t number)
@@ -12,24 +11,6 @@ uint64_t lspo_generation_weights_bytes(const lspo_model_t *model, lspo_number_t 
     for (uint32_t s = 0; s < lspo_model_stage_count(model); s++)
         bytes += lspo_generation_weight_bytes(model, s, number);
     return bytes;
-}
-
-/* In fp32 a stage is read to where it stays. */
-static lspo_status_t load_stage(const lspo_model_t *model, lspo_number_t number, uint32_t s, lspo_stage_load_t load,
-                                void *context, void *stored)
-{
-    lspo_stage_t shape;
-    lspo_model_stage(model, s, &shape);
-    if (number == LSPO_NUMBER_FP32)
-        return load(context, s, stored);
-    float *wide = malloc(shape.element_count * sizeof *wide + 1);
-    if (wide == NULL)
-        return lspo_no_memory("the weights of a stage");
-    lspo_status_t status = load(context, s, wide);
-    if (status == LSPO_OK)
-        lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, number, stored);
-    free(wide);
-    return status;
 }
 
 lspo_status_t lspo_generation_weights_load(const lspo_model_t *model, lspo_number_t number, lspo_device_t *device,
@@ -44,7 +25,7 @@ lspo_status_t lspo_generation_weights_load(const lspo_model_t *model, lspo_numbe
     for (uint32_t s = 0; status == LSPO_OK && s < weights.stage_count; s++) {
         status = lspo_device_alloc(device, lspo_generation_weight_bytes(model, s, number), &weights.stages[s]);
         if (status == LSPO_OK)
-            status = load_stage(model, number, s, load, context, weights.stages[s]);
+            status = load(context, s, number, weights.stages[s]);
     }
     if (status == LSPO_OK)
         *weights_out = weights;

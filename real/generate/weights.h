@@ -15,8 +15,8 @@ typedef struct {
     void **stages;
 } lspo_generation_weights_t;
 
-/* Fill a stage's weights, element_count floats. */
-typedef lspo_status_t (*lspo_stage_load_t)(void *context, uint32_t stage, float *weights);
+/* Fill a stage's weights, element_count numbers; with little memory beside, since that is not counted. */
+typedef lspo_status_t (*lspo_stage_load_t)(void *context, uint32_t stage, lspo_number_t number, void *weights);
 
 /* All bytes of the arrays. */
 uint64_t lspo_generation_weights_bytes(const lspo_model_t *model, lspo_number_t number);

@@ -133,30 +133,36 @@ static lspo_status_t find_array(const lspo_safetensors_t *file, const char *path
     return LSPO_OK;
 }
 
+/* A file being read, and what takes the parts of its arrays. */
+typedef struct {
+    const char *path;
+    lspo_safetensors_t *file;
+    void *part; /* PART_BYTES */
+    lspo_checkpoint_take_t take;
+    void *context;
+} incoming_t;
+
 /* Part by part; each is hashed while it is in the cache. */
-static lspo_status_t read_parts(const lspo_safetensors_t *file, const lspo_safetensor_t *tensor,
-                                const lspo_state_array_t *array, void *part, XXH3_state_t *hash, progress_t *progress)
+static lspo_status_t read_parts(const incoming_t *in, const lspo_safetensor_t *tensor, XXH3_state_t *hash)
 {
     for (uint64_t at = 0; at < tensor->byte_count; at += PART_BYTES) {
         uint64_t left = tensor->byte_count - at;
         size_t bytes = left < PART_BYTES ? (size_t)left : PART_BYTES;
-        lspo_status_t status = damage(lspo_safetensors_read_part(file, tensor, at, bytes, part));
+        lspo_status_t status = damage(lspo_safetensors_read_part(in->file, tensor, at, bytes, in->part));
         if (status != LSPO_OK)
             return status;
-        XXH3_64bits_update(hash, part, bytes);
-        status = lspo_state_array_write(array, at, bytes, part);
+        XXH3_64bits_update(hash, in->part, bytes);
+        status = in->take(in->context, at, bytes, in->part);
         if (status != LSPO_OK)
             return status;
-        progress_add(progress, bytes);
     }
     return LSPO_OK;
 }
 
-static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path, const lspo_state_array_t *array,
-                                void *part, uint64_t hash, progress_t *progress)
+static lspo_status_t read_array(const incoming_t *in, const lspo_state_array_t *array, uint64_t hash)
 {
     const lspo_safetensor_t *tensor = NULL;
-    lspo_status_t status = find_array(file, path, array, &tensor);
+    lspo_status_t status = find_array(in->file, in->path, array, &tensor);
     if (status != LSPO_OK)
         return status;
     XXH3_state_t *state = XXH3_createState();
@@ -164,38 +170,79 @@ static lspo_status_t read_array(const lspo_safetensors_t *file, const char *path
         XXH3_freeState(state);
         return lspo_no_memory("a hash");
     }
-    status = read_parts(file, tensor, array, part, state, progress);
+    status = read_parts(in, tensor, state);
     uint64_t found = XXH3_64bits_digest(state);
     XXH3_freeState(state);
     if (status != LSPO_OK)
         return status;
     if (found != hash)
         return lspo_error(LSPO_ERR_CHECK,
-                          "%s: damaged: array %s has the hash %016" PRIx64 ", but was written with %016" PRIx64, path,
-                          array->name, found, hash);
+                          "%s: damaged: array %s has the hash %016" PRIx64 ", but was written with %016" PRIx64,
+                          in->path, array->name, found, hash);
     return LSPO_OK;
+}
+
+static lspo_status_t open_incoming(const char *path, incoming_t *in)
+{
+    *in = (incoming_t){.path = path};
+    lspo_status_t status = damage(lspo_safetensors_open(path, &in->file));
+    if (status != LSPO_OK)
+        return status;
+    in->part = malloc(PART_BYTES);
+    if (in->part)
+        return LSPO_OK;
+    lspo_safetensors_close(in->file);
+    return lspo_no_memory("reading %s", path);
+}
+
+static void close_incoming(incoming_t *in)
+{
+    free(in->part);
+    lspo_safetensors_close(in->file);
+}
+
+lspo_status_t lspo_checkpoint_read_parts(const char *path, const lspo_state_array_t *array, uint64_t hash,
+                                         lspo_checkpoint_take_t take, void *context)
+{
+    incoming_t in;
+    lspo_status_t status = open_incoming(path, &in);
+    if (status != LSPO_OK)
+        return status;
+    in.take = take;
+    in.context = context;
+    status = read_array(&in, array, hash);
+    close_incoming(&in);
+    return status;
+}
+
+typedef struct {
+    const lspo_state_array_t *array;
+    progress_t progress;
+} stored_t;
+
+static lspo_status_t store(void *context, size_t offset_bytes, size_t bytes, const void *part)
+{
+    stored_t *stored = context;
+    lspo_status_t status = lspo_state_array_write(stored->array, offset_bytes, bytes, part);
+    if (status == LSPO_OK)
+        progress_add(&stored->progress, bytes);
+    return status;
 }
 
 lspo_status_t lspo_checkpoint_read_arrays(const char *path, const lspo_checkpoint_t *checkpoint, const uint64_t *hashes)
 {
-    lspo_safetensors_t *file = NULL;
-    lspo_status_t status = damage(lspo_safetensors_open(path, &file));
+    incoming_t in;
+    stored_t stored;
+    lspo_status_t status = open_incoming(path, &in);
     if (status != LSPO_OK)
         return status;
-    void *part = malloc(PART_BYTES);
-    if (!part) {
-        status = lspo_no_memory("reading %s", path);
-        goto close;
+    in.take = store;
+    in.context = &stored;
+    progress_start(&stored.progress, checkpoint);
+    for (size_t i = 0; status == LSPO_OK && i < checkpoint->array_count; i++) {
+        stored.array = &checkpoint->arrays[i];
+        status = read_array(&in, stored.array, hashes[i]);
     }
-    progress_t progress;
-    progress_start(&progress, checkpoint);
-    for (size_t i = 0; i < checkpoint->array_count; i++) {
-        status = read_array(file, path, &checkpoint->arrays[i], part, hashes[i], &progress);
-        if (status != LSPO_OK)
-            break;
-    }
-    free(part);
-close:
-    lspo_safetensors_close(file);
+    close_incoming(&in);
     return status;
 }

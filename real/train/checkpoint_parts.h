@@ -9,6 +9,10 @@
 lspo_status_t lspo_checkpoint_write_arrays(const char *path, const lspo_checkpoint_t *checkpoint, uint64_t *hashes);
 lspo_status_t lspo_checkpoint_read_arrays(const char *path, const lspo_checkpoint_t *checkpoint,
                                           const uint64_t *hashes);
+/* An array's parts, in order; `array` has no data.  Those that come before an error may be damaged. */
+typedef lspo_status_t (*lspo_checkpoint_take_t)(void *context, size_t offset_bytes, size_t bytes, const void *part);
+lspo_status_t lspo_checkpoint_read_parts(const char *path, const lspo_state_array_t *array, uint64_t hash,
+                                         lspo_checkpoint_take_t take, void *context);
 
 lspo_status_t lspo_checkpoint_write_state(const char *path, const lspo_checkpoint_t *checkpoint,
                                           const uint64_t *hashes);

@@ -88,7 +88,22 @@ lspo_number_t lspo_checkpoint_weights_number(const lspo_checkpoint_weights_t *we
     return weights->number;
 }
 
-lspo_status_t lspo_checkpoint_weights_read(const lspo_checkpoint_weights_t *weights, uint32_t stage, float *out)
+typedef struct {
+    lspo_number_t from, to;
+    char *out;
+} conversion_t;
+
+static lspo_status_t convert(void *context, size_t offset_bytes, size_t bytes, const void *part)
+{
+    const conversion_t *c = context;
+    const size_t item_bytes = lspo_number_bytes(c->from);
+    lspo_convert(bytes / item_bytes, c->from, part, c->to,
+                 c->out + offset_bytes / item_bytes * lspo_number_bytes(c->to));
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_checkpoint_weights_read(const lspo_checkpoint_weights_t *weights, uint32_t stage,
+                                           lspo_number_t number, void *out)
 {
     static const lspo_state_type_t types[] = {
         [LSPO_NUMBER_FP32] = LSPO_STATE_F32, [LSPO_NUMBER_BF16] = LSPO_STATE_BF16, [LSPO_NUMBER_FP16] = LSPO_STATE_F16};
@@ -101,17 +116,10 @@ lspo_status_t lspo_checkpoint_weights_read(const lspo_checkpoint_weights_t *weig
         return LSPO_OK;
     lspo_state_array_t array = {.element_count = shape.element_count, .type = types[weights->number]};
     snprintf(array.name, sizeof array.name, "%s.weights", lspo_model_stage_name(weights->model, stage, name));
-    void *read = weights->number == LSPO_NUMBER_FP32 ? out : malloc(lspo_state_array_bytes(&array));
-    if (read == NULL)
-        return lspo_no_memory("the weights of a stage");
-    array.data = read;
     const lspo_checkpoint_t checkpoint = {.arrays = &array, .array_count = 1, .some_arrays = true};
     lspo_status_t status = as_input(lspo_checkpoint_read_state(weights->state_path, &checkpoint, &hash, &state));
-    if (status == LSPO_OK)
-        status = as_input(lspo_checkpoint_read_arrays(weights->arrays_path, &checkpoint, &hash));
-    if (status == LSPO_OK && read != out)
-        lspo_convert(shape.element_count, weights->number, read, LSPO_NUMBER_FP32, out);
-    if (read != out)
-        free(read);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    conversion_t conversion = {.from = weights->number, .to = number, .out = out};
+    return as_input(lspo_checkpoint_read_parts(weights->arrays_path, &array, hash, convert, &conversion));
 }

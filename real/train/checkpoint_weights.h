@@ -20,7 +20,8 @@ void lspo_checkpoint_weights_close(lspo_checkpoint_weights_t *weights);
 /* The format of the training's weights. */
 lspo_number_t lspo_checkpoint_weights_number(const lspo_checkpoint_weights_t *weights);
 
-/* Fill a stage array (element_count of lspo_model_stage()); its hash is checked. */
-lspo_status_t lspo_checkpoint_weights_read(const lspo_checkpoint_weights_t *weights, uint32_t stage, float *out);
+/* Fill a stage array (element_count of lspo_model_stage()), in any format, part by part; its hash is checked. */
+lspo_status_t lspo_checkpoint_weights_read(const lspo_checkpoint_weights_t *weights, uint32_t stage,
+                                           lspo_number_t number, void *out);
 
 #endif

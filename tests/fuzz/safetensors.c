@@ -11,7 +11,7 @@ static void read_tensor(const lspo_safetensors_t *file, const lspo_safetensor_t 
     char *bytes = malloc(tensor->byte_count + 1);
     if (numbers && bytes) {
         lspo_safetensors_read(file, tensor, 1, &(lspo_tensor_view_t){tensor->element_count, tensor->element_count, 1},
-                              numbers);
+                              LSPO_NUMBER_FP32, numbers);
         lspo_safetensors_read_part(file, tensor, 0, tensor->byte_count, bytes);
     }
     free(bytes);

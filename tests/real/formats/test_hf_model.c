@@ -123,7 +123,8 @@ static float *read_answer(const answers_t *a, const char *name, uint64_t element
     cr_assert_not_null(tensor, "no %s", name);
     cr_assert_eq(tensor->element_count, elements, "%s", name);
     float *values = malloc(elements * sizeof *values);
-    cr_assert_eq(lspo_safetensors_read(a->file, tensor, 1, &(lspo_tensor_view_t){elements, elements, 1}, values),
+    cr_assert_eq(lspo_safetensors_read(a->file, tensor, 1, &(lspo_tensor_view_t){elements, elements, 1},
+                                       LSPO_NUMBER_FP32, values),
                  LSPO_OK);
     return values;
 }
@@ -252,7 +253,8 @@ static double tensors_difference(const numbers_t *n, const answers_t *a, float *
         const lspo_safetensor_t *tensor = lspo_safetensors_at(ours, i);
         snprintf(name, sizeof name, "%s%s", prefix, tensor->name);
         float *theirs = read_answer(a, name, tensor->element_count), *values = malloc(tensor->byte_count);
-        cr_assert_eq(lspo_safetensors_read(ours, tensor, 1, &(lspo_tensor_view_t){tensor->element_count, 1, 1}, values),
+        cr_assert_eq(lspo_safetensors_read(ours, tensor, 1, &(lspo_tensor_view_t){tensor->element_count, 1, 1},
+                                           LSPO_NUMBER_FP32, values),
                      LSPO_OK);
         double off = difference(values, theirs, tensor->element_count, floor);
         cr_assert_lt(off, TOLERANCE, "%s: %.2e", name, off);
@@ -654,7 +656,9 @@ static void write_wrapped(const char *front, const char *inner)
                  part ? part : "");
         const uint64_t rows = tensor->rank == 1 ? 1 : tensor->shape[0], cols = tensor->shape[tensor->rank - 1];
         float *values = malloc(rows * cols * sizeof *values);
-        cr_assert_eq(lspo_safetensors_read(files, tensor, rows, &(lspo_tensor_view_t){cols, cols, 1}, values), LSPO_OK);
+        cr_assert_eq(
+            lspo_safetensors_read(files, tensor, rows, &(lspo_tensor_view_t){cols, cols, 1}, LSPO_NUMBER_FP32, values),
+            LSPO_OK);
         sources[i] = (lspo_safetensor_source_t){.name = names[i],
                                                 .dtype = tensor->dtype,
                                                 .rank = tensor->rank,

@@ -100,7 +100,8 @@ Test(safetensors, reads_what_the_bytes_say)
         const lspo_safetensor_t *tensor = lspo_safetensors_find(file, name);
         float values[2] = {0, 0};
         cr_assert_eq(tensor->dtype, dtypes[i]);
-        cr_assert_eq(lspo_safetensors_read(file, tensor, 1, &(lspo_tensor_view_t){2, 2, 1}, values), LSPO_OK);
+        cr_assert_eq(lspo_safetensors_read(file, tensor, 1, &(lspo_tensor_view_t){2, 2, 1}, LSPO_NUMBER_FP32, values),
+                     LSPO_OK);
         cr_assert_eq(values[0], 1.0F);
         cr_assert_eq(values[1], -2.0F);
     }
@@ -110,10 +111,11 @@ Test(safetensors, reads_what_the_bytes_say)
     cr_assert_eq(number->rank, 0u);
     cr_assert_eq(lspo_safetensors_read_part(file, number, 0, number->byte_count, &value), LSPO_OK);
     cr_assert_eq(value, 263);
-    cr_assert_eq(lspo_safetensors_read(file, number, 1, &(lspo_tensor_view_t){1, 1, 1}, &refused), LSPO_ERR_INPUT);
-    cr_assert_eq(
-        lspo_safetensors_read(file, lspo_safetensors_find(file, "a"), 1, &(lspo_tensor_view_t){3, 3, 1}, &refused),
-        LSPO_ERR_INPUT);
+    cr_assert_eq(lspo_safetensors_read(file, number, 1, &(lspo_tensor_view_t){1, 1, 1}, LSPO_NUMBER_FP32, &refused),
+                 LSPO_ERR_INPUT);
+    cr_assert_eq(lspo_safetensors_read(file, lspo_safetensors_find(file, "a"), 1, &(lspo_tensor_view_t){3, 3, 1},
+                                       LSPO_NUMBER_FP32, &refused),
+                 LSPO_ERR_INPUT);
     lspo_safetensors_close(file);
 }
 
@@ -196,7 +198,8 @@ Test(safetensors, truncation_after_opening_is_an_error_not_a_signal)
     float values[2];
     cr_assert_eq(open_text("{" TENSOR("a", "F32", "2", "0", "8") "}", 8, &file), LSPO_OK);
     cr_assert_eq(truncate(path_of("model.safetensors"), 60), 0);
-    cr_assert_eq(lspo_safetensors_read(file, lspo_safetensors_at(file, 0), 1, &(lspo_tensor_view_t){2, 2, 1}, values),
+    cr_assert_eq(lspo_safetensors_read(file, lspo_safetensors_at(file, 0), 1, &(lspo_tensor_view_t){2, 2, 1},
+                                       LSPO_NUMBER_FP32, values),
                  LSPO_ERR_INPUT);
     lspo_safetensors_close(file);
 }
@@ -233,16 +236,16 @@ Test(safetensors, what_is_written_is_read_again)
     cr_assert_eq(w->offset_bytes % 8, 0u);
     cr_assert_eq(lspo_safetensors_find(file, "step")->offset_bytes % 8, 0u);
     /* As it lies in the file: element (i, j) of w is values[i + 4 j]. */
-    cr_assert_eq(lspo_safetensors_read(file, w, 4, &(lspo_tensor_view_t){6, 6, 1}, back), LSPO_OK);
+    cr_assert_eq(lspo_safetensors_read(file, w, 4, &(lspo_tensor_view_t){6, 6, 1}, LSPO_NUMBER_FP32, back), LSPO_OK);
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 6; j++)
             cr_assert_eq(back[6 * i + j], values[i + 4 * j]);
     /* Through the same view it is what was written. */
-    cr_assert_eq(lspo_safetensors_read(file, w, 4, &(lspo_tensor_view_t){6, 1, 4}, back), LSPO_OK);
+    cr_assert_eq(lspo_safetensors_read(file, w, 4, &(lspo_tensor_view_t){6, 1, 4}, LSPO_NUMBER_FP32, back), LSPO_OK);
     cr_assert_eq(memcmp(back, values, sizeof values), 0);
-    cr_assert_eq(
-        lspo_safetensors_read(file, lspo_safetensors_find(file, "half"), 1, &(lspo_tensor_view_t){3, 3, 1}, back),
-        LSPO_OK);
+    cr_assert_eq(lspo_safetensors_read(file, lspo_safetensors_find(file, "half"), 1, &(lspo_tensor_view_t){3, 3, 1},
+                                       LSPO_NUMBER_FP32, back),
+                 LSPO_OK);
     for (int i = 0; i < 3; i++)
         cr_assert_eq(back[i], values[2 * i]);
     lspo_safetensors_close(file);
@@ -265,9 +268,9 @@ Test(safetensors, large_tensors_are_read_whole)
     cr_assert_eq(lspo_safetensors_write(path_of("a"), &tensor, 1, NULL, 0), LSPO_OK);
     lspo_safetensors_t *file = NULL;
     cr_assert_eq(lspo_safetensors_open(path_of("a"), &file), LSPO_OK);
-    cr_assert_eq(
-        lspo_safetensors_read(file, lspo_safetensors_at(file, 0), ROWS, &(lspo_tensor_view_t){COLS, COLS, 1}, back),
-        LSPO_OK);
+    cr_assert_eq(lspo_safetensors_read(file, lspo_safetensors_at(file, 0), ROWS, &(lspo_tensor_view_t){COLS, COLS, 1},
+                                       LSPO_NUMBER_FP32, back),
+                 LSPO_OK);
     for (int i = 0; i < ROWS; i++)
         for (int j = 0; j < COLS; j++)
             cr_assert_eq(back[i * COLS + j], (float)(j * ROWS + i));
@@ -293,9 +296,9 @@ Test(safetensors, shards_are_one_model)
     cr_assert_eq(lspo_safetensors_open_folder(folder, &file), LSPO_OK);
     float value = 0;
     cr_assert_eq(lspo_safetensors_count(file), 2u);
-    cr_assert_eq(
-        lspo_safetensors_read(file, lspo_safetensors_find(file, "b"), 1, &(lspo_tensor_view_t){1, 1, 1}, &value),
-        LSPO_OK);
+    cr_assert_eq(lspo_safetensors_read(file, lspo_safetensors_find(file, "b"), 1, &(lspo_tensor_view_t){1, 1, 1},
+                                       LSPO_NUMBER_FP32, &value),
+                 LSPO_OK);
     cr_assert_eq(value, 2.0F);
     lspo_safetensors_close(file);
     file = NULL;

@@ -34,9 +34,9 @@ static size_t read_ids(const lspo_safetensors_t *file, const char *name, uint32_
     return tensor->shape[1];
 }
 
-static lspo_status_t load(void *context, uint32_t stage, float *weights)
+static lspo_status_t load(void *context, uint32_t stage, lspo_number_t number, void *weights)
 {
-    return lspo_hf_model_read(context, stage, weights);
+    return lspo_hf_model_read_as(context, stage, number, weights);
 }
 
 typedef struct {
