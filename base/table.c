@@ -31,6 +31,11 @@ typedef union {
     int yes_no;
 } cell_t;
 
+static bool is_text(const lspo_field_t *field)
+{
+    return field->kind == LSPO_FIELD_TEXT || field->kind == LSPO_FIELD_STRING;
+}
+
 /* False when the value is missing. */
 static bool read_cell(const lspo_table_t *table, size_t record, const lspo_field_t *field, cell_t *cell_out)
 {
@@ -39,6 +44,9 @@ static bool read_cell(const lspo_table_t *table, size_t record, const lspo_field
     case LSPO_FIELD_TEXT:
         cell_out->text = *(const char *const *)(const void *)slot;
         return cell_out->text != NULL && cell_out->text[0] != '\0';
+    case LSPO_FIELD_STRING:
+        cell_out->text = *(const char *const *)(const void *)slot;
+        return cell_out->text != NULL;
     case LSPO_FIELD_REAL:
         cell_out->real = *(const double *)(const void *)slot;
         return isfinite(cell_out->real);
@@ -60,6 +68,7 @@ static const char *plain_cell(const lspo_table_t *table, size_t record, const ls
         return buffer;
     switch (field->kind) {
     case LSPO_FIELD_TEXT:
+    case LSPO_FIELD_STRING:
         return cell.text;
     case LSPO_FIELD_REAL:
         snprintf(buffer, CELL_BYTES, "%.9g", cell.real);
@@ -87,7 +96,7 @@ static const char *human_cell(const lspo_table_t *table, size_t record, const ls
         snprintf(buffer, CELL_BYTES, fabs(cell.real) >= 1000.0 && fabs(cell.real) < 1e15 ? "%.0f" : "%.4g", cell.real);
         return buffer;
     }
-    if (field->kind == LSPO_FIELD_TEXT) {
+    if (is_text(field)) {
         lspo_printable(cell.text, buffer, CELL_BYTES);
         return buffer;
     }
@@ -164,6 +173,7 @@ static json_t *json_cell(const lspo_table_t *table, size_t record, const lspo_fi
         return json_null();
     switch (field->kind) {
     case LSPO_FIELD_TEXT:
+    case LSPO_FIELD_STRING:
         return json_text(cell.text);
     case LSPO_FIELD_REAL:
         return json_real(cell.real);
@@ -246,7 +256,7 @@ static void write_cell(const char *text, size_t length, const lspo_field_t *fiel
 {
     size_t own = width_of(text, length);
     int padding = own < width ? (int)(width - own) : 0;
-    if (field->kind == LSPO_FIELD_TEXT)
+    if (is_text(field))
         fprintf(file, "%.*s%*s%s", (int)length, text, last ? 0 : padding, "", last ? "" : "  ");
     else
         fprintf(file, "%*s%.*s%s", padding, "", (int)length, text, last ? "" : "  ");
@@ -282,7 +292,7 @@ static size_t widest_text(const columns_t *columns)
 {
     size_t widest = columns->table->field_count, width = TEXT_COLUMN_LEAST;
     for (size_t f = 1; f < columns->table->field_count; f++)
-        if (columns->table->fields[f].kind == LSPO_FIELD_TEXT && columns->widths[f] > width) {
+        if (is_text(&columns->table->fields[f]) && columns->widths[f] > width) {
             widest = f;
             width = columns->widths[f];
         }

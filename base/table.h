@@ -30,7 +30,8 @@ typedef enum {
     LSPO_FIELD_TEXT,    /* const char * */
     LSPO_FIELD_REAL,    /* double       */
     LSPO_FIELD_INTEGER, /* uint64_t     */
-    LSPO_FIELD_YES_NO   /* int: 1, 0, negative */
+    LSPO_FIELD_YES_NO,  /* int: 1, 0, negative */
+    LSPO_FIELD_STRING   /* as TEXT, but missing only if NULL: "" is a value */
 } lspo_field_kind_t;
 
 typedef struct {

@@ -184,7 +184,7 @@ static const lspo_field_t result_fields[] = {
     REAL(tokens_per_s, LSPO_UNIT_NONE),
     INTEGER(peak_bytes, LSPO_UNIT_BYTES),
     TEXT(version),
-    TEXT(text),
+    {"text", LSPO_FIELD_STRING, LSPO_UNIT_NONE, offsetof(generate_result_t, text)},
 };
 
 /* ---- what a text needs ---- */
@@ -385,7 +385,7 @@ static lspo_status_t report(const writer_t *writer, const lspo_text_result_t *wr
         .tokens = written->count,
         .ended = end_name(written->end),
         .load_s = writer->load_s,
-        .time_to_first_token_s = written->first_s,
+        .time_to_first_token_s = written->count > 0 ? written->first_s : (double)NAN,
         .token_s = others > 0 ? written->rest_s / others : (double)NAN,
         .tokens_per_s = others > 0 ? others / written->rest_s : (double)NAN,
         .peak_bytes = lspo_device_peak_bytes(writer->device),
@@ -492,7 +492,7 @@ const lspo_command_t lspo_command_generate = {
     .about = "Generate text with a model's weights, on the CPUs of this machine. The text goes to stdout as it comes; "
              "the time to the first token, the time per token and the memory follow on stderr.",
     .examples = "lspo generate --model ./gpt2 --prompt \"The meaning of life is\" --tokens 40\n"
-                "echo \"Once upon a time\" | lspo generate --model ./gpt2 --prompt - --temperature 0.8 --top-p 0.95\n"
+                "printf \"Once upon a time\" | lspo generate --model ./gpt2 --prompt - --temperature 0.8 --top-p 0.95\n"
                 "lspo generate --model ./gpt2 --chat --prompt \"Count to three.\" --format json",
     .common = "model prompt chat tokens temperature top-p weights format",
     .details =

@@ -364,6 +364,7 @@ static const lspo_arg_t plan_args[] = {
      .help = "how the training is scheduled (lsp)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, policy_name)},
+    LSPO_TASK_ARG(offsetof(lspo_request_t, task)),
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",

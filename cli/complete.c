@@ -14,6 +14,7 @@ enum { WORDS_MAX = 256 };
 typedef struct {
     FILE *file;
     const char *typed;
+    bool trainings; /* policies of other tasks are no candidates */
 } offers_t;
 
 static void offer(const offers_t *offers, const char *prefix, const char *word, size_t length, const char *what)
@@ -85,7 +86,8 @@ static void offer_list(const offers_t *offers, const char *list)
         offer_machines(offers, LSPO_PART_FRAMEWORK);
     if (strcmp(list, "policies") == 0)
         for (uint32_t i = 0; i < lspo_any_policy_count(); i++)
-            offer_word(offers, lspo_any_policy_at(i)->name, lspo_any_policy_at(i)->help);
+            if (!offers->trainings || lspo_any_policy_at(i)->task == LSPO_TASK_TRAIN)
+                offer_word(offers, lspo_any_policy_at(i)->name, lspo_any_policy_at(i)->help);
     if (strcmp(list, "devices") == 0) {
         offer_word(offers, "host", "this machine, standing in for a GPU");
         offer_word(offers, "cuda", "the first NVIDIA GPU");
@@ -191,7 +193,7 @@ void lspo_complete(int count, char **words, FILE *file)
         if (strcmp(words[i], "=") != 0)
             kept[kept_count++] = words[i];
     bool begins = kept_count == 0 || strcmp(words[count - 1], "=") == 0;
-    const offers_t offers = {file, begins ? "" : kept[kept_count - 1]};
+    offers_t offers = {.file = file, .typed = begins ? "" : kept[kept_count - 1]};
     int before = begins ? kept_count : kept_count - 1;
 
     const lspo_command_t *command = command_of(before, kept, &depth);
@@ -200,10 +202,11 @@ void lspo_complete(int count, char **words, FILE *file)
             offer_commands(&offers, command == NULL ? lspo_commands : command->subcommands);
         return;
     }
-    lspo_arg_t arg;
-    if (before > depth && option_at(command, kept[before - 1], &arg) && arg.value != NULL)
+    lspo_arg_t arg, task;
+    if (before > depth && option_at(command, kept[before - 1], &arg) && arg.value != NULL) {
+        offers.trainings = !lspo_args_find(command->groups, "task", strlen("task"), &task);
         offer_values(&offers, arg.value, arg.list);
-    else if (offers.typed[0] == '-')
+    } else if (offers.typed[0] == '-')
         offer_options(&offers, command, policy_in(kept, before));
     else
         offer_values(&offers, command->positionals, command->list);

@@ -11,30 +11,25 @@
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 
-/* A model with its own vocabulary and no tokenizer may generate ids that are not bytes: no UTF-8 either. */
-static lspo_status_t decode_bytes(const lspo_answer_text_t *text, char **out, size_t *bytes_out)
+/* The bytes of `count` tokens from `first` on, which are behind all that were decoded before; a model with its own
+ * vocabulary and no tokenizer may generate ids that are not bytes: no UTF-8 either. */
+static lspo_status_t decode(lspo_answer_text_t *text, size_t first, size_t count)
 {
-    char *bytes = malloc(text->count + 1);
-    if (bytes == NULL)
-        return lspo_no_memory("a text of %zu tokens", text->count);
-    for (size_t i = 0; i < text->count; i++)
-        bytes[i] = text->tokens[i] < 256 ? (char)text->tokens[i] : '\xff';
-    *out = bytes;
-    *bytes_out = text->count;
-    return LSPO_OK;
-}
-
-static lspo_status_t decode(const lspo_answer_text_t *text, char **out, size_t *bytes_out)
-{
-    if (text->tokenizer == NULL)
-        return decode_bytes(text, out, bytes_out);
-    return lspo_tokenizer_decode(text->tokenizer, text->tokens, text->count, true, out, bytes_out);
+    lspo_status_t status = LSPO_OK;
+    if (text->tokenizer != NULL)
+        return lspo_tokenizer_decode_next(text->tokenizer, &text->stream, text->tokens + first, count, true,
+                                          &text->pending);
+    for (size_t i = first; status == LSPO_OK && i < first + count; i++) {
+        const char byte = text->tokens[i] < 256 ? (char)text->tokens[i] : '\xff';
+        status = lspo_buffer_append(&text->pending, &byte, 1);
+    }
+    return status;
 }
 
 /* How many bytes at the end may be the beginning of a character. */
-static size_t unfinished(const char *text, size_t begin, size_t bytes)
+static size_t unfinished(const char *text, size_t bytes)
 {
-    for (size_t back = 1; back <= 3 && back <= bytes - begin; back++) {
+    for (size_t back = 1; back <= 3 && back <= bytes; back++) {
         const uint8_t byte = (uint8_t)text[bytes - back];
         if ((byte & 0xc0) == 0x80)
             continue;
@@ -69,24 +64,23 @@ static lspo_status_t put(lspo_answer_text_t *text, const char *at, size_t length
     return LSPO_OK;
 }
 
-/* Write what the tokens so far add; not what may be the beginning of a character, unless it is the end. */
+/* Write what is pending; not what may be the beginning of a character, unless it is the end. */
 static lspo_status_t advance(lspo_answer_text_t *text, bool end)
 {
-    char *all = NULL;
-    size_t bytes = 0;
-    lspo_status_t status = decode(text, &all, &bytes);
-    if (status != LSPO_OK)
-        return status;
-    if (!end && bytes > text->written)
-        bytes -= unfinished(all, text->written, bytes);
-    while (status == LSPO_OK && text->written < bytes) {
+    lspo_buffer_t *pending = &text->pending;
+    lspo_status_t status = LSPO_OK;
+    const size_t bytes = pending->bytes - (end ? 0 : unfinished(pending->text, pending->bytes));
+    size_t done = 0;
+    while (status == LSPO_OK && done < bytes) {
         uint32_t code;
-        const size_t length = lspo_utf8_next(all, bytes, text->written, &code);
+        const size_t length = lspo_utf8_next(pending->text, bytes, done, &code);
         const bool valid = code != UINT32_MAX && code != 0;
-        status = put(text, all + text->written, length, valid, code);
-        text->written += length;
+        status = put(text, pending->text + done, length, valid, code);
+        done += length;
     }
-    free(all);
+    pending->bytes -= done;
+    if (done > 0)
+        memmove(pending->text, pending->text + done, pending->bytes);
     if (status == LSPO_OK && text->file != NULL && fflush(text->file) != 0)
         status = lspo_error(LSPO_ERR_IO, "cannot write the text: %s", strerror(errno));
     return status;
@@ -94,11 +88,10 @@ static lspo_status_t advance(lspo_answer_text_t *text, bool end)
 
 lspo_status_t lspo_answer_text_begin(lspo_answer_text_t *text)
 {
-    char *all = NULL;
-    lspo_status_t status = decode(text, &all, &text->written);
+    lspo_status_t status = decode(text, 0, text->count);
     if (status != LSPO_OK)
         return status;
-    free(all);
+    text->pending.bytes = 0; /* the prompt's */
     text->terminal = text->file != NULL && isatty(fileno(text->file));
     return lspo_buffer_append(&text->answer, "", 0);
 }
@@ -107,8 +100,9 @@ lspo_status_t lspo_answer_text_token(void *text, uint32_t token)
 {
     lspo_answer_text_t *answer = text;
     (void)token; /* it is in answer->tokens */
+    lspo_status_t status = decode(answer, answer->count, 1);
     answer->count++;
-    return advance(answer, false);
+    return status == LSPO_OK ? advance(answer, false) : status;
 }
 
 lspo_status_t lspo_answer_text_end(lspo_answer_text_t *text)
@@ -118,6 +112,7 @@ lspo_status_t lspo_answer_text_end(lspo_answer_text_t *text)
 
 void lspo_answer_text_release(lspo_answer_text_t *text)
 {
+    free(text->pending.text);
     free(text->answer.text);
-    text->answer = (lspo_buffer_t){0};
+    text->pending = text->answer = (lspo_buffer_t){0};
 }

@@ -21,7 +21,8 @@ typedef struct {
     size_t count;                      /* of them so far */
     FILE *file;                        /* NULL: nothing is written until the end */
     bool terminal;                     /* the file is one */
-    size_t written;                    /* bytes of that text, to the end of what was written */
+    lspo_tokenizer_stream_t stream;    /* of all tokens so far */
+    lspo_buffer_t pending;             /* bytes of the answer that were not written yet */
     lspo_buffer_t answer;              /* in UTF-8, all that was written */
 } lspo_answer_text_t;
 

@@ -199,6 +199,7 @@ static void clear_field(const lspo_field_t *field, lspo_result_t *result)
     void *slot = (char *)result + field->offset_bytes;
     switch (field->kind) {
     case LSPO_FIELD_TEXT:
+    case LSPO_FIELD_STRING:
         *(const char **)slot = NULL;
         break;
     case LSPO_FIELD_REAL:

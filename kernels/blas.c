@@ -30,8 +30,10 @@ static void fail(void)
     const char *reason = dlerror();
     snprintf(text, sizeof text, "%s", reason ? reason : "no reason given");
     failure = text;
-    /* The start of glibc's message if an allocation of its loader fails; errno's text does not always follow. */
-    lacks_memory = strstr(text, ": cannot allocate ") || strstr(text, ": cannot create ");
+    /* The start of glibc's message if an allocation of its loader fails; errno's text does not always follow.  Without
+     * memory for the message, all of it. */
+    lacks_memory = strstr(text, ": cannot allocate ") || strstr(text, ": cannot create ") ||
+                   strcmp(text, "out of memory") == 0;
 }
 
 static void find(void *library, const char *name, void *function_out)

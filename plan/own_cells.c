@@ -37,6 +37,7 @@ static lspo_own_cell_t cell_of(const lspo_parameter_t *parameter, const void *sl
     case LSPO_FIELD_YES_NO:
         return (lspo_own_cell_t){.yes = slot != NULL ? number != 0 : -1};
     case LSPO_FIELD_INTEGER:
+    case LSPO_FIELD_STRING:
         break;
     }
     bool automatic = parameter->kind == LSPO_RECORD_I32 && number < 0;

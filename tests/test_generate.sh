@@ -73,6 +73,36 @@ wait $! || code=$?
 check "an interrupted text" "130" "$code"
 check "how it ended" "1" "$(grep -c '^ended *interrupted$' long.err)"
 
+# Interrupted while the prompt is read, as soon as SIGTERM (15) is caught: there is no token, and no time of one.
+head -c 59000 /dev/zero | tr '\0' a >prompt.txt
+lspo generate --model long --prompt - --tokens 100 --format json <prompt.txt >early.json 2>early.err &
+until ! kill -0 $! 2>/dev/null ||
+    { signals=$(sed -n 's/^SigCgt:\t*//p' /proc/$!/status) && (((0x${signals:-0} >> 14) & 1)); }; do sleep 0.02; done
+kill -TERM $! || fail "the long prompt is at its end: $(cat early.err)"
+code=0
+wait $! || code=$?
+check "interrupted while it reads" "130" "$code"
+check "its record" '  "tokens": 0,   "ended": "interrupted",   "time_to_first_token_s": null,   "text": ""' \
+    "$(grep -E '"(tokens|ended|time_to_first_token_s|text)":' early.json | paste -sd ' ')"
+
+# An answer of which the first token is the end is an empty text, not none.
+cp -r letters ends
+sed -i 's/^{/{"eos_token_id": 100,/' ends/config.json
+lspo generate --model ends --prompt "abcdefg abc" --format json >ends.json
+check "an empty answer" '  "text": ""' "$(grep '"text"' ends.json)"
+
+# A token that ends texts but is outside the vocabulary never comes; what is no token is an error.
+for case in "50256/0/outside the vocabulary" "-1/0/outside the vocabulary" "[300, 100]/0/outside the vocabulary" \
+    '"<end>"/2/must be a token' "1.5/2/must be a token"; do
+    IFS=/ read -r id wanted what <<<"$case"
+    printf '{"eos_token_id": %s}\n' "$id" >ends/generation_config.json
+    code=$(status_of lspo generate --model ends --prompt "abcdefg abc" --tokens 4)
+    check "eos_token_id $id" "$wanted 1" "$code $(grep -c "generation_config.json: eos_token_id.*$what" messages)"
+done
+code=$(status_of lspo generate --model "$source_dir/tests/data/peers/models/gpt2" --prompt $'\t\n' --tokens 3)
+check "a model of a few tokens with the end of a large one" "0 1" \
+    "$code $(grep -c 'eos_token_id 50256 is outside the vocabulary, 0..30' messages)"
+
 # A folder with a tokenizer and a chat template of its own: the prompt is that of the template, without a special token
 # from what it says.
 cp -r "$source_dir/tests/data/cases/model/smollm" . && chmod -R u+w smollm

@@ -124,6 +124,12 @@ expect() {
 expect "calibrate choose compare " c
 expect "export " trace e
 expect "zenflow zero zero-delayed zero-layerwise " sim --policy ze
+# Policies of generation only where there is a --task.
+expect "resident " sim --policy res
+expect "resident " run --policy res
+expect "resident " show plan --policy res
+expect "" train --policy res
+expect "" memory --policy res
 expect "rtx4070 rtx4070tis " sim --machine rtx4070
 expect "rtx4070 rtx4070tis " sim --machine = rtx4070
 expect "a10+server-ddr5 a10+server-ddr5-4800-512gib " sim --machine a10+server-ddr5

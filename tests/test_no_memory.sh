@@ -100,6 +100,8 @@ deny join --metrics metrics.csv --policy lsp --model gpt2-774m --machine machine
 deny validate --published "$source_dir/tests/data/cli/published/steps.csv" --format json
 deny trace export predicted --perfetto out/perfetto.json --gantt out/gantt.csv
 deny trace import --kineto "$source_dir/tests/data/import/pytorch-profile.json.gz" -o out/trace
+"$program" train --model gpt-tiny --policy native --steps 1 --batch 1 --sequence 16 --export model >/dev/null 2>&1
+deny generate --model model --prompt abc --tokens 4 --weights bf16
 
 # The starts of OpenBLAS, PAPI and hwloc are among these.  Alone: libgfortran calls itself without end when it has no
 # memory to say so.

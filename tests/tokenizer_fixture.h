@@ -61,6 +61,14 @@ static inline void expect_text(lspo_tokenizer_t *t, const uint32_t *ids, size_t 
     cr_assert_eq(lspo_tokenizer_decode(t, ids, count, skip, &text, &bytes), LSPO_OK);
     cr_assert(bytes == wanted_bytes && memcmp(text, wanted, bytes) == 0, "'%s' is not '%s'", text, wanted);
     free(text);
+    /* One after the other. */
+    lspo_tokenizer_stream_t stream = {0};
+    lspo_buffer_t pieces = {0};
+    for (size_t i = 0; i < count; i++)
+        cr_assert_eq(lspo_tokenizer_decode_next(t, &stream, ids + i, 1, skip, &pieces), LSPO_OK);
+    cr_assert(pieces.bytes == wanted_bytes && (count == 0 || memcmp(pieces.text, wanted, wanted_bytes) == 0),
+              "'%s', one token after the other, is not '%s'", pieces.text, wanted);
+    free(pieces.text);
 }
 
 static inline char *peers_folder(void)

@@ -11,10 +11,15 @@
 static lspo_status_t take(const char *path, const json_t *value, uint32_t vocabulary, lspo_hf_ends_t *ends)
 {
     const json_int_t id = json_integer_value(value);
-    if (!json_is_integer(value) || id < 0 || id >= (json_int_t)vocabulary)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s: eos_token_id must be a token, or a list of tokens, of the vocabulary: 0..%u", path,
+    if (!json_is_integer(value))
+        return lspo_error(LSPO_ERR_INPUT, "%s: eos_token_id must be a token, or a list of tokens: integers 0..%u", path,
                           vocabulary - 1);
+    if (id < 0 || id >= (json_int_t)vocabulary) {
+        lspo_warn("%s: eos_token_id %" JSON_INTEGER_FORMAT
+                  " is outside the vocabulary, 0..%u: no text will end with it",
+                  path, id, vocabulary - 1);
+        return LSPO_OK;
+    }
     if (ends->count == LSPO_HF_ENDS_MAX)
         return lspo_error(LSPO_ERR_INPUT, "%s: eos_token_id has more than %d tokens", path, LSPO_HF_ENDS_MAX);
     ends->ids[ends->count++] = (uint32_t)id;

@@ -15,7 +15,8 @@ typedef struct {
 } lspo_hf_ends_t;
 
 /* eos_token_id, a number or a list, of generation_config.json, or without it of config.json; none if neither names it.
- * LSPO_ERR_INPUT, naming the file, if it is anything else or above `vocabulary`. */
+ * Ids outside the vocabulary, which never come, are left out with a warning.  LSPO_ERR_INPUT, naming the file, if it is
+ * anything else. */
 lspo_status_t lspo_hf_ends_read(const char *folder, uint32_t vocabulary, lspo_hf_ends_t *ends_out);
 
 #endif

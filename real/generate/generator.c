@@ -136,8 +136,14 @@ void lspo_generator_destroy(lspo_generator_t *generator)
 
 /* ---- passes ---- */
 
-/* Reads `count` tokens per sequence, which are in g->tokens; with logits of the last ones. */
-static lspo_status_t pass(lspo_generator_t *g, size_t count, bool logits)
+static bool is_set(const atomic_int *stop)
+{
+    return stop != NULL && atomic_load(stop) != 0;
+}
+
+/* Reads `count` tokens per sequence, which are in g->tokens; with logits of the last ones.  LSPO_ERR_INTERRUPTED, and
+ * none of them read, once `stop` is set. */
+static lspo_status_t pass(lspo_generator_t *g, size_t count, bool logits, const atomic_int *stop)
 {
     const void *const *stages = g->options.stages;
     const size_t cache_bytes = sizes_of(&g->options).cache;
@@ -146,6 +152,8 @@ static lspo_status_t pass(lspo_generator_t *g, size_t count, bool logits)
     lspo_transformer_embed_forward(g->transformer, g->tokens, stages[0], g->x);
     for (uint32_t stage = 1; stage < head; stage++) {
         float *from = g->x;
+        if (is_set(stop))
+            return LSPO_ERR_INTERRUPTED;
         lspo_generation_block_forward(g->transformer, stages[stage], g->caches + (stage - 1) * cache_bytes, from, g->y);
         g->x = g->y;
         g->y = from;
@@ -160,9 +168,9 @@ static lspo_status_t pass(lspo_generator_t *g, size_t count, bool logits)
     return lspo_compute_status(g->compute);
 }
 
-lspo_status_t lspo_generator_read(lspo_generator_t *generator, const uint32_t *tokens, size_t stride, size_t count)
+static lspo_status_t read_tokens(lspo_generator_t *g, const uint32_t *tokens, size_t stride, size_t count,
+                                 const atomic_int *stop)
 {
-    lspo_generator_t *g = generator;
     assert(count > 0 && g->length + count <= g->shape.positions);
     lspo_status_t status = LSPO_OK;
     for (size_t done = 0; status == LSPO_OK && done < count;) {
@@ -171,9 +179,14 @@ lspo_status_t lspo_generator_read(lspo_generator_t *generator, const uint32_t *t
             for (size_t i = 0; i < some; i++)
                 g->tokens[b * some + i] = tokens[b * stride + done + i];
         done += some;
-        status = pass(g, some, done == count);
+        status = pass(g, some, done == count, stop);
     }
     return status;
+}
+
+lspo_status_t lspo_generator_read(lspo_generator_t *generator, const uint32_t *tokens, size_t stride, size_t count)
+{
+    return read_tokens(generator, tokens, stride, count, NULL);
 }
 
 void lspo_generator_rewind(lspo_generator_t *generator, size_t count)
@@ -202,11 +215,6 @@ static bool ends(const lspo_text_options_t *options, uint32_t token)
     return false;
 }
 
-static bool is_stopped(const lspo_text_options_t *options)
-{
-    return options->stop != NULL && atomic_load(options->stop) != 0;
-}
-
 /* The next token, and whether it ends the text. */
 static lspo_status_t next_token(lspo_generator_t *g, const lspo_text_options_t *options, uint32_t *token_out)
 {
@@ -224,7 +232,7 @@ lspo_status_t lspo_generator_continue(lspo_generator_t *generator, const lspo_te
     assert(generator->shape.batch == 1 && options->most > 0);
     lspo_generator_rewind(generator, 0);
     uint64_t start_ns = lspo_now_ns(), first_ns = start_ns;
-    lspo_status_t status = lspo_generator_read(generator, tokens, count, count);
+    lspo_status_t status = read_tokens(generator, tokens, count, count, options->stop);
     while (status == LSPO_OK) {
         uint32_t *token = &tokens[count + result.count];
         status = next_token(generator, options, token);
@@ -234,18 +242,22 @@ lspo_status_t lspo_generator_continue(lspo_generator_t *generator, const lspo_te
             first_ns = lspo_now_ns();
         if (ends(options, *token))
             result.end = LSPO_END_TOKEN;
-        else if (is_stopped(options) && result.count < options->most)
+        else if (is_set(options->stop) && result.count < options->most)
             result.end = LSPO_END_STOPPED;
         else if (result.count < options->most) {
-            status = lspo_generator_read(generator, token, 1, 1);
+            status = read_tokens(generator, token, 1, 1, options->stop);
             continue;
         }
         break;
     }
-    if (status != LSPO_OK)
+    if (status == LSPO_ERR_INTERRUPTED)
+        result.end = LSPO_END_STOPPED;
+    else if (status != LSPO_OK)
         return status;
-    result.first_s = 1e-9 * (double)(first_ns - start_ns);
-    result.rest_s = 1e-9 * (double)(lspo_now_ns() - first_ns);
+    if (result.count > 0) {
+        result.first_s = 1e-9 * (double)(first_ns - start_ns);
+        result.rest_s = 1e-9 * (double)(lspo_now_ns() - first_ns);
+    }
     *result_out = result;
     return LSPO_OK;
 }

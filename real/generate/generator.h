@@ -65,7 +65,7 @@ typedef struct {
     uint32_t most;        /* new tokens */
     const uint32_t *ends; /* tokens that end the text, which are not part of it */
     size_t end_count;
-    const atomic_int *stop; /* NULL; ends the text once it is not 0 */
+    const atomic_int *stop; /* NULL; ends the text once it is not 0, also while the prompt is read */
     /* NULL, or called with each new token, as soon as it is known. */
     lspo_status_t (*token)(void *context, uint32_t token);
     void *context;
@@ -73,8 +73,8 @@ typedef struct {
 
 typedef struct {
     lspo_text_end_t end;
-    size_t count;   /* new tokens that were computed, with one that ended the text */
-    double first_s; /* from the call to the first of them, which is the time to read the prompt */
+    size_t count;   /* new tokens that were computed, with one that ended the text; 0 if stopped before */
+    double first_s; /* from the call to the first of them, which is the time to read the prompt; 0 without one */
     double rest_s;  /* for the others together */
 } lspo_text_result_t;
 

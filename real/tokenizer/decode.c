@@ -76,32 +76,48 @@ static lspo_status_t decode_token(const lspo_tokenizer_t *t, const lspo_token_t 
     return lspo_buffer_append(out, token->text, token->bytes);
 }
 
+/* Removes blanks at the start of the stream's text, as far as the decoder wants, from what begins at `begin`. */
+static void strip(const lspo_tokenizer_t *t, lspo_tokenizer_stream_t *stream, size_t begin, lspo_buffer_t *text)
+{
+    size_t at = begin;
+    while (!stream->has_text && stream->stripped < t->decode_strip && at < text->bytes && text->text[at] == ' ') {
+        stream->stripped++;
+        at++;
+    }
+    stream->has_text |= at < text->bytes;
+    memmove(text->text + begin, text->text + at, text->bytes - at + 1);
+    text->bytes -= at - begin;
+}
+
+lspo_status_t lspo_tokenizer_decode_next(const lspo_tokenizer_t *t, lspo_tokenizer_stream_t *stream,
+                                         const uint32_t *ids, size_t count, bool skip_specials, lspo_buffer_t *text)
+{
+    const size_t begin = text->bytes;
+    if (t->decode_unsupported)
+        return lspo_error(LSPO_ERR_INPUT, "the tokenizer's decoder is not supported");
+    lspo_status_t status = lspo_buffer_append(text, "", 0);
+    for (size_t i = 0; status == LSPO_OK && i < count; i++) {
+        if (ids[i] >= t->token_count || !t->tokens[ids[i]].text || (skip_specials && t->tokens[ids[i]].special))
+            continue;
+        status = decode_token(t, &t->tokens[ids[i]], !stream->begun, text);
+        stream->begun = true;
+    }
+    if (status == LSPO_OK)
+        strip(t, stream, begin, text);
+    return status;
+}
+
 lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *t, const uint32_t *ids, size_t count, bool skip_specials,
                                     char **text_out, size_t *bytes_out)
 {
     lspo_buffer_t text = {0};
-    bool first = true;
-    if (t->decode_unsupported)
-        return lspo_error(LSPO_ERR_INPUT, "the tokenizer's decoder is not supported");
-    lspo_status_t status = lspo_buffer_append(&text, "", 0);
-    if (status != LSPO_OK)
-        goto failed;
-    for (size_t i = 0; i < count; i++) {
-        if (ids[i] >= t->token_count || !t->tokens[ids[i]].text || (skip_specials && t->tokens[ids[i]].special))
-            continue;
-        status = decode_token(t, &t->tokens[ids[i]], first, &text);
-        if (status != LSPO_OK)
-            goto failed;
-        first = false;
+    lspo_tokenizer_stream_t stream = {0};
+    lspo_status_t status = lspo_tokenizer_decode_next(t, &stream, ids, count, skip_specials, &text);
+    if (status != LSPO_OK) {
+        free(text.text);
+        return status;
     }
-    size_t strip = 0;
-    while (strip < t->decode_strip && strip < text.bytes && text.text[strip] == ' ')
-        strip++;
-    memmove(text.text, text.text + strip, text.bytes - strip + 1);
     *text_out = text.text;
-    *bytes_out = text.bytes - strip;
+    *bytes_out = text.bytes;
     return LSPO_OK;
-failed:
-    free(text.text);
-    return status;
 }

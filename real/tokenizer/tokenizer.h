@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/status.h"
 
 typedef struct lspo_tokenizer lspo_tokenizer_t;
@@ -85,5 +86,15 @@ const char *lspo_tokenizer_text_of(const lspo_tokenizer_t *tokenizer, uint32_t i
  * NUL-terminated; the caller frees it. */
 lspo_status_t lspo_tokenizer_decode(const lspo_tokenizer_t *tokenizer, const uint32_t *ids, size_t count,
                                     bool skip_specials, char **text_out, size_t *bytes_out);
+/* The same for ids that come one after the other: their bytes are appended to `text`, and are those that decoding all
+ * ids at once gives.  A stream begins as {0}. */
+typedef struct {
+    bool begun;        /* it has had a token */
+    uint32_t stripped; /* blanks removed at the start */
+    bool has_text;
+} lspo_tokenizer_stream_t;
+
+lspo_status_t lspo_tokenizer_decode_next(const lspo_tokenizer_t *tokenizer, lspo_tokenizer_stream_t *stream,
+                                         const uint32_t *ids, size_t count, bool skip_specials, lspo_buffer_t *text);
 
 #endif

@@ -279,6 +279,33 @@ Test(generator, a_text_ends_where_it_is_told)
     release(f);
 }
 
+/* Stopped while the prompt is read: no token comes, nothing is heard, and the next text is as ever. */
+Test(generator, a_long_prompt_can_be_stopped)
+{
+    fixture_t *f = make(gpt(), LSPO_NUMBER_FP32);
+    const lspo_generator_options_t generator_options = options_of(f, 1, MOST);
+    enum { PROMPT = LSPO_GENERATOR_CHUNK + 9 };
+    uint32_t ids[MOST];
+    heard_t heard = {.fail_at = 99, .stop = 1};
+    lspo_text_options_t options = {.most = 3, .token = hear, .context = &heard, .stop = &heard.stop};
+    lspo_text_result_t result;
+    lspo_generator_t *g = NULL;
+    memcpy(ids, f->tokens, sizeof ids);
+    cr_assert_eq(lspo_generator_create(&generator_options, &g), LSPO_OK);
+    cr_assert_eq(lspo_generator_continue(g, &options, ids, PROMPT, &result), LSPO_OK);
+    cr_expect_eq(result.end, LSPO_END_STOPPED);
+    cr_expect_eq(result.count, 0);
+    cr_expect(result.first_s == 0 && result.rest_s == 0);
+    cr_expect_eq(heard.count, 0);
+    cr_expect_lt(lspo_generator_length(g), PROMPT);
+    heard.stop = 0;
+    cr_assert_eq(lspo_generator_continue(g, &options, ids, PROMPT, &result), LSPO_OK);
+    cr_expect_eq(result.end, LSPO_END_TOKENS);
+    cr_expect_eq(heard.count, 3);
+    lspo_generator_destroy(g);
+    release(f);
+}
+
 /* ---- bad input ---- */
 
 static lspo_status_t try_create(const lspo_generator_options_t *options)
