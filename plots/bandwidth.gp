@@ -14,7 +14,7 @@ set multiplot title "Slowdown of every policy against the link, simulated".(exis
 set tmargin at screen 0.86; set bmargin at screen 0.13
 do for [k=1:words(models)] {
     model = word(models, k)
-    set lmargin at screen (k == 1 ? 0.09 : 0.47); set rmargin at screen (k == 1 ? 0.41 : 0.79)
+    set lmargin at screen (k == 1 ? 0.09 : 0.44); set rmargin at screen (k == 1 ? 0.38 : 0.73)
     set title value("title_".k)
     if (k == 1) { set ylabel "slowdown against native" } else { unset ylabel }
     if (k == 2) { set key at screen 0.99, screen 0.87 right top vertical Left reverse } else { unset key }

@@ -24,13 +24,13 @@ plot free using (column("link_Bps")/1e9):"subspace":"slowdown" with points point
 unset colorbox
 
 most = data."/most.csv"
-set lmargin at screen 0.58; set rmargin at screen 0.84
+set lmargin at screen 0.57; set rmargin at screen 0.82
 set title "Largest model of llama-7b's width, batch 1"
 set xlabel "GPU memory (GiB)"; set ylabel "parameters (billions)"
 set xrange [7:90]; set yrange [*:*]
 set xtics (8, 16, 32, 64)
 unset logscale cb
-set key at screen 0.995, screen 0.90 right top vertical Left reverse maxrows 14 spacing 0.95 font ",9"
+set key at screen 0.995, screen 0.90 right top vertical Left reverse maxrows 24 spacing 0.95 font ",9"
 policies = values(most, "policy")
 plot for [p in policies] most \
     using (strcol("policy") eq p ? column("gpu_memory_GiB") : NaN):(column("parameters") > 0 ? column("parameters")/1e9 : NaN) \
