@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ask/request.h"
 #include "cli/command.h"
-#include "cli/request.h"
+#include "cli/request_line.h"
 
 lspo_status_t lspo_asked_read(int argc, char **argv, lspo_machine_t *machine, lspo_asked_t *asked_out)
 {

@@ -4,13 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ask/version.h"
 #include "base/output_file.h"
 #include "cli/progress.h"
-#include "cli/version.h"
 #include "real/calibrate/report.h"
 #include "validate/trainings.h"
-
-const char lspo_calibration_version[] = "lspo " PACKAGE_VERSION " (" LSPO_GIT_ID ")";
 
 lspo_precision_t lspo_calibration_precision(const char *device)
 {
@@ -43,7 +41,7 @@ lspo_status_t lspo_calibration_write(const lspo_calibration_result_t *result, co
     char comment[1024];
     lspo_output_t output;
     snprintf(comment, sizeof comment, "Measured by %s: lspo calibrate --device %s --precision %s%s\n%s",
-             lspo_calibration_version, options->device, lspo_precision_name(options->precision),
+             lspo_program_version, options->device, lspo_precision_name(options->precision),
              options->quick ? " --quick" : "", result->topology);
     if (path == NULL)
         return lspo_calibration_write_profile(result, comment, stdout);

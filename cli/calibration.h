@@ -16,7 +16,4 @@ lspo_status_t lspo_calibration_measure(const lspo_calibrate_options_t *options, 
 lspo_status_t lspo_calibration_write(const lspo_calibration_result_t *result, const lspo_calibrate_options_t *options,
                                      const char *path);
 
-/* "lspo 0.1.0 (id)". */
-extern const char lspo_calibration_version[];
-
 #endif

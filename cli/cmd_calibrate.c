@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
 #include "base/output_file.h"
 #include "base/table.h"
-#include "cli/args.h"
 #include "cli/calibration.h"
 #include "cli/command.h"
 #include "cli/gnuplot.h"
-#include "cli/request.h"
 #include "real/calibrate/calibrate.h"
 #include "real/calibrate/report.h"
 

@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
 #include "base/table.h"
 #include "base/wrap.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/machine_named.h"
 #include "cli/progress.h"
-#include "cli/request.h"
+#include "cli/request_line.h"
 #include "cli/sim_report.h"
 #include "sim/choose.h"
 #include "sim/fit.h"
@@ -22,7 +23,7 @@
 #include "sim/tune.h"
 
 typedef struct {
-    lspo_request_t base; /* first, see cli/request.h */
+    lspo_request_t base; /* first, see ask/request.h */
     bool exact_only, largest_batch;
 } choose_request_t;
 

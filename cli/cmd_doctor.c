@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/args.h"
 #include "base/table.h"
 #include "base/wrap.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "real/device/device.h"
 #include "real/machine/doctor.h"

@@ -3,20 +3,21 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
+#include "ask/version.h"
 #include "base/table.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
 #include "cli/progress.h"
-#include "cli/request.h"
-#include "cli/version.h"
+#include "cli/request_line.h"
 #include "plan/policies/lsp.h"
 #include "real/formats/hf_model.h"
 #include "real/tokenizer/tokenizer.h"
 #include "real/train/gradients.h"
 
 typedef struct {
-    lspo_request_t base; /* first: its options are parsed into it, see cli/request.h */
+    lspo_request_t base; /* first: its options are parsed into it, see ask/request.h */
     uint32_t layer, calibration_count, validation_count;
     lspo_workload_t projectors; /* lsp's: what is compared */
 } fit_request_t;
@@ -132,7 +133,7 @@ static fit_record_t make_record(const fit_request_t *request, const lspo_gradien
                           .policy = base->policy->name,
                           .weight = report->tensor,
                           .reason = report->fit_reason,
-                          .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
+                          .version = lspo_version,
                           .layer = request->layer,
                           .steps = base->workload.iterations,
                           .rows = report->rows,

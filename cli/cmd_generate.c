@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
+#include "ask/version.h"
 #include "base/interrupt.h"
 #include "base/table.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/generate_prompt.h"
 #include "cli/generate_text.h"
-#include "cli/request.h"
-#include "cli/version.h"
 #include "plan/precision.h"
 #include "real/data/chat_template.h"
 #include "real/formats/hf_folder.h"
@@ -390,7 +390,7 @@ static lspo_status_t report(const writer_t *writer, const lspo_text_result_t *wr
         .tokens_per_s = others > 0 ? others / written->rest_s : (double)NAN,
         .peak_bytes = lspo_device_peak_bytes(writer->device),
         .text = json ? text : NULL,
-        .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
+        .version = lspo_version,
     };
     lspo_table_t table = {.fields = result_fields,
                           .field_count = sizeof result_fields / sizeof result_fields[0],

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ask/version.h"
 #include "base/names.h"
 #include "cli/command.h"
 #include "cli/data_folder.h"
 #include "cli/help.h"
-#include "cli/version.h"
 
 typedef struct {
     bool man, pages, policies;
@@ -177,7 +177,7 @@ static lspo_status_t version(int argc, char **argv)
             return status;
         puts(folder);
     } else {
-        printf("lspo %s (%s, %s)\n", PACKAGE_VERSION, LSPO_GIT_ID, LSPO_CONFIGURATION);
+        printf("lspo %s (%s, %s)\n", PACKAGE_VERSION, lspo_git_id, LSPO_CONFIGURATION);
     }
     return LSPO_OK;
 }

@@ -6,16 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
 #include "base/table.h"
-#include "cli/args.h"
 #include "cli/command.h"
-#include "cli/request.h"
+#include "cli/request_line.h"
 #include "real/train/metrics.h"
 #include "real/train/origin.h"
 #include "sim/sim.h"
 
 typedef struct {
-    lspo_request_t base; /* first, see cli/request.h */
+    lspo_request_t base; /* first, see ask/request.h */
     const char *metrics_path;
     bool evaluated;
 } join_request_t;

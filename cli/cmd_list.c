@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/args.h"
 #include "base/names.h"
 #include "base/table.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "plan/machine.h"
 #include "plan/model.h"

@@ -8,22 +8,23 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
 #include "base/csv_file.h"
 #include "base/interrupt.h"
 #include "base/table.h"
 #include "base/words.h"
 #include "base/wrap.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/machine_named.h"
 #include "cli/memory_rows.h"
 #include "cli/progress.h"
-#include "cli/request.h"
+#include "cli/request_line.h"
 #include "validate/child.h"
 
 typedef struct {
-    lspo_request_t base; /* first, see cli/request.h */
+    lspo_request_t base; /* first, see ask/request.h */
     uint32_t devices;
     bool largest_batch, largest_model, run;
 } memory_request_t;

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/args.h"
+#include "ask/args.h"
+#include "ask/request.h"
+#include "ask/result.h"
+#include "cli/caps.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
 #include "cli/progress.h"
-#include "cli/request.h"
-#include "cli/result.h"
+#include "cli/request_line.h"
 #include "real/train/run.h"
 #include "sim/bound.h"
 #include "sim/sim.h"

@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
 #include "base/table.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/machine_named.h"
 #include "cli/plan_json.h"
-#include "cli/request.h"
+#include "cli/request_line.h"
 #include "plan/presets.h"
 #include "sim/sim.h"
 

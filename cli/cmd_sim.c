@@ -3,19 +3,19 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "cli/args.h"
+#include "ask/answer.h"
+#include "ask/args.h"
+#include "ask/request.h"
+#include "ask/result.h"
 #include "cli/command.h"
 #include "cli/judge.h"
 #include "cli/machine_named.h"
 #include "cli/progress.h"
-#include "cli/request.h"
-#include "cli/result.h"
+#include "cli/request_line.h"
 #include "cli/sim_report.h"
 #include "cli/sim_request.h"
 #include "cli/trace_draw.h"
-#include "sim/advice.h"
 #include "sim/noise.h"
-#include "sim/sim.h"
 #include "traces/gantt.h"
 
 static const lspo_arg_t sim_args[] = {
@@ -170,156 +170,117 @@ static lspo_status_t read_request(int argc, char **argv, lspo_sim_request_t *req
 /* What was asked, and all that is known of it. */
 typedef struct {
     const lspo_sim_request_t *request;
-    const lspo_machine_t *machine;
-    const lspo_plan_t *plan;
     const lspo_measured_t *measured; /* NULL: no --measured */
-    lspo_prediction_t prediction;
-    lspo_trace_t *trace; /* NULL: not wanted */
+    lspo_answer_t answer;
     lspo_noise_t noise;
-    lspo_expect_t expect;
     lspo_judgement_t judgement; /* with `measured` */
-    char advice[LSPO_ADVICE_BYTES];
-} answer_t;
+} told_t;
 
-static void print_sentences(const answer_t *answer)
+static void print_sentences(const told_t *told)
 {
-    bool noisy = answer->request->noise.seed > 0;
+    const lspo_answer_t *answer = &told->answer;
+    bool noisy = told->request->noise.seed > 0;
     lspo_sim_report_print(&(lspo_sim_report_t){.plan = answer->plan,
                                                .machine = answer->machine,
                                                .prediction = &answer->prediction,
                                                .advice = answer->advice,
                                                .expect = &answer->expect,
-                                               .judgement = answer->measured != NULL ? &answer->judgement : NULL,
-                                               .noise = noisy ? &answer->noise : NULL,
-                                               .draws = answer->request->noise.draws});
+                                               .judgement = told->measured != NULL ? &told->judgement : NULL,
+                                               .noise = noisy ? &told->noise : NULL,
+                                               .draws = told->request->noise.draws});
 }
 
-static lspo_status_t write_record(const answer_t *answer)
+static lspo_status_t write_record(const told_t *told)
 {
-    char sets[1024];
     lspo_result_t result;
-    const lspo_sim_request_t *request = answer->request;
-    const lspo_prediction_t *prediction = &answer->prediction;
-    lspo_overrides_sets(&request->base.overrides, sets, sizeof sets);
-    lspo_result_fill("sim", &request->base, answer->plan, &prediction->summary, sets, &result);
-    lspo_result_fill_prediction(answer->plan, answer->machine, prediction, &result);
-    result.advice = answer->advice;
-    if (answer->plan->policy->task == LSPO_TASK_TRAIN)
-        lspo_result_fill_expect(&answer->expect, answer->machine, &result);
-    if (answer->measured != NULL)
-        lspo_result_fill_judgement(&answer->judgement, &result);
+    const lspo_sim_request_t *request = told->request;
+    lspo_answer_result(&told->answer, &result);
+    if (told->measured != NULL)
+        lspo_judgement_fill(&told->judgement, &result);
     if (request->noise.seed > 0)
-        lspo_result_fill_noise(&request->noise, &answer->noise, &result);
+        lspo_result_fill_noise(&request->noise, &told->noise, &result);
     return lspo_result_write(&result, request->base.format);
 }
 
-static lspo_status_t print_drawing(const answer_t *answer)
+static lspo_status_t print_drawing(const told_t *told)
 {
+    const lspo_answer_t *answer = &told->answer;
     lspo_status_t status =
-        lspo_draw_print(answer->trace, answer->request->noise.first_iteration, answer->request->noise.iteration_count);
+        lspo_draw_print(answer->trace, told->request->noise.first_iteration, told->request->noise.iteration_count);
     if (status == LSPO_OK && !answer->prediction.fits)
         printf("Does not fit: %s.\n", answer->advice);
     return status;
 }
 
 /* The whole record, or sentences for people on a terminal. */
-static lspo_status_t write_answer(const answer_t *answer)
+static lspo_status_t write_answer(const told_t *told)
 {
-    bool sentences = lspo_format_resolve(answer->request->base.format) == LSPO_FORMAT_TABLE && !answer->request->all;
+    bool sentences = lspo_format_resolve(told->request->base.format) == LSPO_FORMAT_TABLE && !told->request->all;
     lspo_status_t status = LSPO_OK;
-    if (answer->request->draw)
-        status = print_drawing(answer);
+    if (told->request->draw)
+        status = print_drawing(told);
     else if (sentences)
-        print_sentences(answer);
+        print_sentences(told);
     else
-        status = write_record(answer);
-    if (status != LSPO_OK || answer->measured == NULL)
+        status = write_record(told);
+    if (status != LSPO_OK || told->measured == NULL)
         return status;
-    return lspo_judgement_status(&answer->judgement);
+    return lspo_judgement_status(&told->judgement);
 }
 
-static lspo_status_t draw_noise(answer_t *answer)
+static lspo_status_t draw_noise(told_t *told)
 {
     lspo_progress_t progress;
-    lspo_noise_options_t options = answer->request->noise;
+    lspo_noise_options_t options = told->request->noise;
     if (options.seed == 0)
         return LSPO_OK;
     options.progress = lspo_progress_update;
     options.progress_context = &progress;
-    if (answer->request->gantt_path == NULL)
+    if (told->request->gantt_path == NULL)
         options.iteration_count = 0;
     lspo_progress_start(&progress);
-    lspo_status_t status = lspo_noise_predict(answer->plan, answer->machine, &options, &answer->noise);
+    lspo_status_t status = lspo_noise_predict(told->answer.plan, told->answer.machine, &options, &told->noise);
     lspo_progress_end(&progress);
     return status;
 }
 
-static lspo_status_t write_files(const answer_t *answer)
+static lspo_status_t write_files(const told_t *told)
 {
-    const lspo_sim_request_t *request = answer->request;
+    const lspo_sim_request_t *request = told->request;
     lspo_status_t status = LSPO_OK;
     if (request->base.trace_path != NULL)
-        status = write_trace(request, answer->machine, answer->trace);
+        status = write_trace(request, told->answer.machine, told->answer.trace);
     if (status == LSPO_OK && request->gantt_path != NULL)
-        status = write_gantt(request, &answer->noise, answer->trace);
+        status = write_gantt(request, &told->noise, told->answer.trace);
     return status;
 }
 
-static lspo_status_t judge(answer_t *answer)
+static lspo_status_t judge(told_t *told)
 {
-    const lspo_whatif_question_t question = {.argc = answer->request->argc,
-                                             .argv = answer->request->argv,
+    const lspo_answer_t *answer = &told->answer;
+    if (told->measured == NULL)
+        return LSPO_OK;
+    const lspo_whatif_question_t question = {.argc = told->request->argc,
+                                             .argv = told->request->argv,
                                              .plan = answer->plan,
                                              .machine = answer->machine,
                                              .predicted_s = answer->prediction.summary.iteration_s,
-                                             .measured_s = answer->measured->step_s,
+                                             .measured_s = told->measured->step_s,
                                              .read = read_request};
-    lspo_measured_warn_of_other(answer->measured, answer->request->measured, answer->trace);
-    return lspo_judge(&question, &answer->expect, answer->measured, answer->trace, &answer->judgement);
+    lspo_measured_warn_of_other(told->measured, told->request->measured, answer->trace);
+    return lspo_judge(&question, &answer->expect, told->measured, answer->trace, &told->judgement);
 }
 
-/* What is said about the prediction. */
-static lspo_status_t assess(answer_t *answer)
+/* All that is said about the prediction. */
+static lspo_status_t tell(told_t *told)
 {
-    lspo_status_t status = lspo_simulate_bound(answer->plan, answer->machine, &answer->prediction);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_simulate_check_settled(answer->plan, &answer->prediction);
-    if (status != LSPO_OK)
-        return status;
-    status = draw_noise(answer);
-    if (status != LSPO_OK)
-        return status;
-    status = write_files(answer);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_advise(answer->plan, answer->machine, &answer->prediction, sizeof answer->advice, answer->advice);
-    if (status != LSPO_OK)
-        return status;
-    if (answer->plan->policy->task == LSPO_TASK_GENERATE)
-        return LSPO_OK;
-    status = lspo_expect(answer->plan, answer->machine, &answer->expect);
-    if (status != LSPO_OK || answer->measured == NULL)
-        return status;
-    return judge(answer);
-}
-
-static lspo_status_t predict(answer_t *answer)
-{
-    const lspo_sim_request_t *request = answer->request;
-    bool wants_trace =
-        request->base.trace_path != NULL || request->gantt_path != NULL || request->draw || answer->measured != NULL;
-    lspo_status_t status =
-        lspo_simulate(answer->plan, answer->machine, &answer->prediction, wants_trace ? &answer->trace : NULL);
-    if (status != LSPO_OK)
-        return status;
-    status = assess(answer);
+    lspo_status_t status = draw_noise(told);
     if (status == LSPO_OK)
-        status = write_answer(answer);
-    lspo_judgement_release(&answer->judgement);
-    lspo_noise_release(&answer->noise);
-    lspo_prediction_release(&answer->prediction);
-    lspo_trace_destroy(answer->trace);
+        status = write_files(told);
+    if (status == LSPO_OK)
+        status = judge(told);
+    if (status == LSPO_OK)
+        status = write_answer(told);
     return status;
 }
 
@@ -327,7 +288,6 @@ static lspo_status_t simulate(lspo_sim_request_t *request, const lspo_measured_t
 {
     lspo_request_t *base = &request->base;
     lspo_machine_t machine;
-    lspo_plan_t *plan = NULL;
     lspo_status_t status = lspo_request_machine(base, &machine);
     if (status != LSPO_OK)
         return status;
@@ -335,12 +295,15 @@ static lspo_status_t simulate(lspo_sim_request_t *request, const lspo_measured_t
         status = lspo_noise_check(&machine);
     if (status != LSPO_OK)
         return status;
-    status = lspo_tune_transition(&base->model, &base->workload, base->policy, &machine, &plan);
+    told_t told = {.request = request, .measured = measured};
+    bool wants_trace = base->trace_path != NULL || request->gantt_path != NULL || request->draw || measured != NULL;
+    status = lspo_answer_predict(base, &machine, wants_trace, &told.answer);
     if (status != LSPO_OK)
         return status;
-    answer_t answer = {.request = request, .machine = &machine, .plan = plan, .measured = measured};
-    status = predict(&answer);
-    lspo_plan_destroy(plan);
+    status = tell(&told);
+    lspo_judgement_release(&told.judgement);
+    lspo_noise_release(&told.noise);
+    lspo_answer_release(&told.answer);
     return status;
 }
 

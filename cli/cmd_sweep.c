@@ -6,19 +6,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
+#include "ask/version.h"
 #include "base/interrupt.h"
 #include "base/workers.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/progress.h"
-#include "cli/request.h"
 #include "cli/sweep_cell.h"
 #include "cli/sweep_explain.h"
 #include "cli/sweep_language.h"
 #include "cli/sweep_merge.h"
 #include "cli/sweep_plot.h"
 #include "cli/sweep_title.h"
-#include "cli/version.h"
+#include "real/device/device.h"
 #include "sweep/database.h"
 #include "sweep/output.h"
 #include "sweep/play.h"
@@ -250,7 +251,7 @@ static lspo_status_t open_journal(sweep_t *sweep)
                                                      .names_hash = lspo_sweep_words_hash(sweep->words),
                                                      .format = format_names[sweep->format],
                                                      .run = request->run ? sweep->bench.device : "none",
-                                                     .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
+                                                     .version = lspo_version,
                                                      .columns = lspo_sweep_cells_names(sweep->cells)},
                                &title);
     if (status == LSPO_OK)

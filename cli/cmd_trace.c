@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/args.h"
 #include "base/table.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/recorded_plan.h"

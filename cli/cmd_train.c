@@ -5,18 +5,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
+#include "ask/version.h"
 #include "base/interrupt.h"
 #include "base/table.h"
-#include "cli/args.h"
+#include "cli/caps.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
-#include "cli/request.h"
+#include "cli/request_line.h"
 #include "cli/train_data.h"
 #include "cli/train_lane.h"
 #include "cli/train_paths.h"
 #include "cli/train_sample.h"
 #include "cli/train_view.h"
-#include "cli/version.h"
 #include "real/data/dataset.h"
 #include "real/device/device.h"
 #include "real/formats/hf_model.h"
@@ -25,7 +27,7 @@
 #include "sim/sim.h"
 
 typedef struct {
-    lspo_request_t base; /* first: its options are parsed into it, see cli/request.h */
+    lspo_request_t base; /* first: its options are parsed into it, see ask/request.h */
     const char *data_path, *eval_path, *output, *export_path, *metrics_path;
     double held_out, epochs, min_learning_rate;
     uint32_t steps, warmup_steps, eval_every, eval_batches, patience, checkpoint_every, keep;
@@ -154,10 +156,7 @@ static const lspo_arg_t train_args[] = {
      .help = "continue this text greedily with the trained weights and show the result",
      .store = lspo_arg_text,
      TRAIN(sample_text)},
-    {.name = "sample-tokens",
-     .value = "N",
-     .help = "most tokens that --sample adds (32)",
-     COUNT(sample_tokens, 1)},
+    {.name = "sample-tokens", .value = "N", .help = "most tokens that --sample adds (32)", COUNT(sample_tokens, 1)},
     {.name = "metrics",
      .value = "FILE",
      .help = "write each step's loss, learning rate and other values as CSV",
@@ -462,7 +461,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .output = request->output,
         .export_path = request->export_path,
         .sample = trainee->sample.text,
-        .version = PACKAGE_VERSION " (" LSPO_GIT_ID ")",
+        .version = lspo_version,
     };
     lspo_table_t table = {.fields = result_fields,
                           .field_count = sizeof result_fields / sizeof result_fields[0],

@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/args.h"
+#include "ask/request.h"
 #include "base/output_file.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/machine_named.h"
 #include "cli/progress.h"
-#include "cli/request.h"
+#include "cli/request_line.h"
 #include "cli/tune_curve.h"
 #include "cli/tune_explain.h"
 #include "cli/tune_report.h"
@@ -22,7 +23,7 @@
 enum { RESULTS = 5, CURVES_MOST = 16 };
 
 typedef struct {
-    lspo_request_t base; /* first, see cli/request.h */
+    lspo_request_t base; /* first, see ask/request.h */
     bool exact_only, exhaustive, explain;
     int objective;                  /* lspo_objective_t */
     const char *configuration_path; /* NULL: not given */

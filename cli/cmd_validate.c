@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ask/args.h"
 #include "base/table.h"
-#include "cli/args.h"
 #include "cli/asked.h"
 #include "cli/command.h"
 #include "cli/progress.h"

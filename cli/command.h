@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "ask/args.h"
 #include "base/status.h"
-#include "cli/args.h"
 
 typedef struct lspo_command lspo_command_t;
 struct lspo_command {

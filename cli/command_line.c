@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/policy_flags.h"
+#include "ask/policy_flags.h"
 
 typedef struct {
     char *text;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "ask/args.h"
 #include "base/status.h"
-#include "cli/args.h"
 #include "plan/machine.h"
 #include "plan/policy.h"
 

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/policy_flags.h"
 #include "cli/help.h"
-#include "cli/policy_flags.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"

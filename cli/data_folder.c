@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/version.h"
+#include "cli/folders.h"
 
 /* Does `folder` plus `end` contain the plots?  Then `path` is its name, without links. */
 static bool find(const char *folder, const char *end, char path[PATH_MAX])

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "cli/caps.h"
 #include "plan/machine.h"
 #include "real/machine/host_memory.h"
 #include "sim/fit.h"

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
+#include "ask/request.h"
 #include "base/status.h"
-#include "cli/request.h"
 #include "plan/model.h"
 #include "plan/plan.h"
 #include "plan/policy.h"

@@ -206,3 +206,14 @@ void lspo_judgement_print(const lspo_judgement_t *judgement, FILE *file)
     if (judgement->beyond != 0)
         print_explanations(judgement, file);
 }
+
+void lspo_judgement_fill(const lspo_judgement_t *judgement, lspo_result_t *result)
+{
+    const lspo_measured_t *measured = judgement->measured;
+    result->measured_s = measured->step_s;
+    result->measured_source = measured->source;
+    result->measured_steps = measured->steps > 0 ? measured->steps : LSPO_MISSING;
+    result->measured_skipped = measured->steps > 0 ? measured->skipped : LSPO_MISSING;
+    result->verdict = judgement->verdict;
+    result->explained_by = judgement->explained_by;
+}

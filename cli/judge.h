@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "ask/result.h"
 #include "base/status.h"
 #include "cli/measured.h"
 #include "cli/whatif.h"
@@ -38,5 +39,8 @@ lspo_status_t lspo_judgement_status(const lspo_judgement_t *judgement);
 
 /* The answer in sentences, a line each. */
 void lspo_judgement_print(const lspo_judgement_t *judgement, FILE *file);
+
+/* The same in a result, after lspo_result_fill(). */
+void lspo_judgement_fill(const lspo_judgement_t *judgement, lspo_result_t *result);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ask/version.h"
 #include "cli/calibration.h"
 #include "cli/machine_auto.h"
 #include "real/device/device.h"
@@ -61,7 +62,7 @@ static lspo_status_t find_auto(lspo_machine_t *machine_out)
                                                     .host = host,
                                                     .device = has_gpu ? "cuda" : "host",
                                                     .device_name = gpu.description,
-                                                    .version = lspo_calibration_version,
+                                                    .version = lspo_program_version,
                                                     .measure = measure,
                                                     .say = say},
                              machine_out);

@@ -2,8 +2,8 @@
 #ifndef LSPO_CLI_MACHINE_NAMED_H
 #define LSPO_CLI_MACHINE_NAMED_H
 
+#include "ask/request.h"
 #include "base/status.h"
-#include "cli/request.h"
 #include "plan/machine.h"
 
 /* lspo_machine_find(), and for `auto` the profile of this machine: of its first GPU if it has one, else of the host as

@@ -2,9 +2,9 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "ask/policy_flags.h"
 #include "base/wrap.h"
 #include "cli/help.h"
-#include "cli/policy_flags.h"
 
 enum { FACT_COLUMN = 14, OPTION_COLUMN = 28, TEXT_BYTES = 512 };
 

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ask/args.h"
 #include "base/status.h"
-#include "cli/args.h"
 
 enum { LSPO_WHERE_MAX = 16 };
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/request_line.h"
 /* "--NAME=VALUE UNIT" */
 static lspo_status_t add_flag(lspo_recorded_plan_t *recorded, const char *name, const char *value, const char *unit)
 {

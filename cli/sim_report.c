@@ -12,6 +12,7 @@
 #include "base/wrap.h"
 #include "plan/policy.h"
 #include "sim/fit.h"
+#include "sim/report.h"
 
 const char *lspo_format_count(double value, char *buffer, size_t buffer_bytes)
 {
@@ -187,19 +188,12 @@ static void print_training(FILE *file, const lspo_plan_t *plan)
     fputs(".\n", file);
 }
 
-const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_t *prediction, uint32_t *period_out)
-{
-    const lspo_period_t *period = lspo_policy_longest_period(plan->policy, &plan->workload);
-    *period_out = lspo_policy_period(plan->policy, &plan->workload);
-    return *period_out > prediction->summary.iteration_count ? period->work : NULL;
-}
-
 /* What a long training does but these iterations do not show. */
 static void print_left_out(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_plan_t *plan = report->plan;
     uint32_t period;
-    const char *work = lspo_sim_not_counted(plan, report->prediction, &period);
+    const char *work = lspo_report_not_counted(plan, report->prediction->summary.iteration_count, &period);
     if (work != NULL)
         fprintf(file, "Not counted: %s, every %u steps (--iterations %llu would count them).\n", work, period,
                 (unsigned long long)period + report->prediction->summary.warmup + 1);

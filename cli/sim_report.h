@@ -28,9 +28,6 @@ typedef struct {
 /* Print to stdout, wrapped to the terminal's width. */
 void lspo_sim_report_print(const lspo_sim_report_t *report);
 
-/* Work done once in *period_out steps that is not in the predicted time, because the plan is shorter; NULL: none. */
-const char *lspo_sim_not_counted(const lspo_plan_t *plan, const lspo_prediction_t *prediction, uint32_t *period_out);
-
 /* "579 ms (545 to 693)": the predicted step, and the band in which a measured one is expected, in the same unit. */
 void lspo_format_step(double iteration_s, const lspo_expect_t *expect, size_t text_bytes, char *text);
 

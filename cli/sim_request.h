@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
+#include "ask/request.h"
 #include "base/status.h"
-#include "cli/request.h"
 #include "sim/noise.h"
 
 typedef struct {

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "cli/request.h"
+#include "ask/request.h"
 #include "cli/sweep_language.h"
 
 enum { LSPO_ASK_TEXT_BYTES = 8192 };

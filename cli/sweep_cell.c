@@ -8,10 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ask/result.h"
+#include "ask/version.h"
 #include "base/names.h"
-#include "cli/result.h"
 #include "cli/sweep_ask.h"
-#include "cli/version.h"
 #include "plan/expect.h"
 #include "sim/advice.h"
 #include "sim/sim.h"
@@ -19,8 +19,6 @@
 
 enum { COLUMNS_MAX = 16, FIELDS_MAX = LSPO_RESULT_FIELDS_MAX + COLUMNS_MAX + LSPO_MEASURED_FIELDS + 5, NATIVES = 8 };
 enum { FLAGS_BYTES = 4096, ERROR_BYTES = 1024, SETS_BYTES = 1024 };
-
-static const char version[] = PACKAGE_VERSION " (" LSPO_GIT_ID ")";
 
 typedef struct {
     uint64_t cell;
@@ -269,7 +267,7 @@ static uint64_t key_of(const worker_t *worker)
                                                    .workload = &worker->ask.request.workload,
                                                    .policy = worker->ask.request.policy,
                                                    .machine = &worker->ask.machine,
-                                                   .version = version});
+                                                   .version = lspo_version});
 }
 
 /* Native of the plan's model and workload on the machine, simulated once for all cells that share it. */
@@ -284,7 +282,7 @@ static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native
                                                                  .workload = &workload,
                                                                  .policy = policy,
                                                                  .machine = &worker->ask.machine,
-                                                                 .version = version});
+                                                                 .version = lspo_version});
     for (uint32_t i = 0; i < NATIVES; i++)
         if (worker->natives[i].key == key && (worker->natives[i].peaks || !peaks)) {
             *native_out = &worker->natives[i].native;
@@ -423,7 +421,7 @@ static void clear_result(worker_t *worker, const lspo_sweep_cell_t *cell)
     result->model = lspo_sweep_cell_value(cell, "model");
     result->machine = lspo_sweep_cell_value(cell, "machine");
     result->policy = cell->policy->name;
-    result->version = version;
+    result->version = lspo_version;
 }
 
 /* Messages are kept for the row. */

@@ -9,7 +9,7 @@
 #ifndef LSPO_CLI_SWEEP_LANGUAGE_H
 #define LSPO_CLI_SWEEP_LANGUAGE_H
 
-#include "cli/request.h"
+#include "ask/request.h"
 #include "sweep/grid.h"
 
 /* What a key is: lspo_sweep_key_t.source.  .meaning is the lspo_arg_t, machine or model field. */

@@ -2,8 +2,8 @@
 #ifndef LSPO_CLI_SWEEP_PACE_H
 #define LSPO_CLI_SWEEP_PACE_H
 
+#include "ask/request.h"
 #include "base/status.h"
-#include "cli/request.h"
 #include "plan/machine.h"
 #include "sweep/grid.h"
 

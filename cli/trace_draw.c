@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ask/args.h"
 #include "base/wrap.h"
-#include "cli/args.h"
 #include "traces/draw.h"
 
 enum { USUAL_WIDTH = 110 };

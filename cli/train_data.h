@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cli/request.h"
+#include "ask/request.h"
 #include "cli/train_view.h"
 #include "real/data/dataset.h"
 #include "real/tokenizer/tokenizer.h"

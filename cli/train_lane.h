@@ -2,7 +2,7 @@
 #ifndef LSPO_CLI_TRAIN_LANE_H
 #define LSPO_CLI_TRAIN_LANE_H
 
-#include "cli/request.h"
+#include "ask/request.h"
 
 /* --basis-lane auto: that of the newest checkpoint in `resumed`, the folder of a training that is resumed, or NULL;
  * else without --machine the CPU's, and with it still auto, for lspo_tune_transition(). */

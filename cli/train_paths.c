@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/request.h"
+#include "ask/request.h"
 #include "real/train/checkpoint.h"
 #include "real/train/metrics.h"
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "plan/policy.h"
 #include "sim/bound.h"
 
 static const char *const lane_titles[LSPO_LANE_KIND_COUNT] = {[LSPO_LANE_GPU] = "the GPU",
@@ -113,4 +114,11 @@ lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *tra
              lane_titles[longest], percent[longest], shares, title, busy_percent);
     *lane_out = (lspo_lane_kind_t)longest;
     return LSPO_OK;
+}
+
+const char *lspo_report_not_counted(const lspo_plan_t *plan, uint32_t counted, uint32_t *period_out)
+{
+    const lspo_period_t *period = lspo_policy_longest_period(plan->policy, &plan->workload);
+    *period_out = lspo_policy_period(plan->policy, &plan->workload);
+    return *period_out > counted ? period->work : NULL;
 }

@@ -19,4 +19,8 @@ const char *lspo_report_lane_title(lspo_lane_kind_t lane);
 lspo_status_t lspo_report_bound(const lspo_plan_t *plan, const lspo_trace_t *trace, const lspo_summary_t *summary,
                                 size_t text_bytes, char *text_out, lspo_lane_kind_t *lane_out);
 
+/* Work done once in *period_out steps that is not in the `counted` iterations of a summary, because the plan is
+ * shorter; NULL: none. */
+const char *lspo_report_not_counted(const lspo_plan_t *plan, uint32_t counted, uint32_t *period_out);
+
 #endif

@@ -55,7 +55,9 @@ b.o h U'
 
 source_dir=${LSPO_SOURCE:-$(dirname "$0")/..}
 # An object whose source is gone is left over from an older build.
-objects=$(find base kernels plan traces sim real sweep validate cli -name '*.o' 2> /dev/null | while read -r object; do
+folders='base kernels plan traces sim ask real sweep validate cli'
+# shellcheck disable=SC2086 # a list
+objects=$(find $folders -name '*.o' 2> /dev/null | while read -r object; do
     test ! -f "$source_dir/${object%.o}.c" || echo "$object"; done)
 [ -n "$objects" ] || { echo "skipped: not run in a build folder"; exit 77; }
 found=$(nm -A -P $objects 2> /dev/null | sed 's/: / /' | awk '{ print $1, $2, $3 }' | circles)

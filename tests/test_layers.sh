@@ -32,16 +32,17 @@ allowed() {
     real/calibrate)
         echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer \
             real/train ;;
+    ask) echo base plan plan/policies traces sim real/formats ;;
     sweep) echo base plan plan/policies ;;
     validate) echo base plan plan/policies traces sim sweep real/device real/train real/calibrate ;;
     cli)
-        echo base plan plan/policies traces traces/import sim real/machine real/device real/tokenizer real/formats \
+        echo base plan plan/policies traces traces/import sim ask real/machine real/device real/tokenizer real/formats \
             real/data real/generate real/train real/calibrate sweep validate ;;
     esac
 }
 folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute
 real/transformer real/generate real/tokenizer real/formats real/data real/session real/methods real/train
-real/calibrate sweep validate cli'
+real/calibrate ask sweep validate cli'
 
 # Print one line an offence of the tree at $1.
 offences() {
@@ -90,8 +91,11 @@ expect_offence plan '#include <cublas_v2.h>'
 expect_offence real/device '#include "device.h"'
 expect_offence real/session '#include "real/methods/methods.h"'
 expect_offence real/methods '#include "real/train/train.h"'
-expect_offence validate '#include "cli/args.h"'
+expect_offence validate '#include "ask/args.h"'
+expect_offence validate '#include "cli/command.h"'
 expect_offence sim '#include "validate/grid.h"'
+expect_offence ask '#include "real/device/device.h"'
+expect_offence sim '#include "ask/request.h"'
 
 found=$(offences "$source_dir")
 if [ -n "$found" ]; then

@@ -1,11 +1,11 @@
 /* Command lines of all commands: one argument per line, the command's name first. */
-#include "cli/args.h"
+#include "ask/args.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/request.h"
 #include "cli/command.h"
-#include "cli/request.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { ARGUMENTS_MAX = 64, TARGET_BYTES = 1 << 16 };

@@ -194,7 +194,7 @@ Test(simulate, slowdown_is_against_native_with_unlimited_memory)
 }
 
 /* A driver's context is not the plan's to use: the limit is where memory less context is the peak.  A cap by
- * --gpu-memory is what plans may take, beside the context (cli/request.c). */
+ * --gpu-memory is what plans may take, beside the context (ask/request.c). */
 Test(simulate, the_context_of_the_driver_counts)
 {
     lspo_model_t model;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/request.h"
+#include "ask/request.h"
 #include "plan/record.h"
 
 static const lspo_record_field_t *find(const char *name)

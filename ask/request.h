@@ -8,20 +8,18 @@
  * `train` on the host device, which has no other precision.  A policy's own parameters come from its table
  * (plan/parameter.h).  The default of --transfer is --precision.
  */
-#ifndef LSPO_CLI_REQUEST_H
-#define LSPO_CLI_REQUEST_H
+#ifndef LSPO_ASK_REQUEST_H
+#define LSPO_ASK_REQUEST_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cli/args.h"
-#include "cli/command.h"
-#include "cli/policy_flags.h"
+#include "ask/args.h"
+#include "ask/policy_flags.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policy.h"
 #include "plan/workload.h"
-#include "real/device/device.h"
 #include "traces/trace.h"
 
 enum { LSPO_SETS_MAX = 64 };
@@ -52,7 +50,7 @@ typedef struct {
     lspo_workload_t workload;
     lspo_overrides_t overrides;
     const lspo_model_t *known_model; /* that of model_name, already found; NULL: find it */
-    /* Set by lspo_request_parse(). */
+    /* Set by lspo_request_read(). */
     lspo_model_t model;
     uint64_t peak_bytes; /* of GPU memory, predicted for a device with a cap; 0: unknown */
     uint32_t batch_most; /* the largest --batch; 0 until the model is known */
@@ -90,15 +88,10 @@ extern const lspo_arg_group_t lspo_override_group, lspo_cap_group;
 extern const lspo_arg_group_t lspo_framework_group;
 /* Options of commands that run on a device. */
 extern const lspo_arg_group_t lspo_device_group;
-/* Parse argv with the options of `command` into `request`, and find model and policy.  `request` has the default names
- * and is the first field of the command's target struct.  `precision` is the default on the host device;
- * LSPO_PRECISION_COUNT: the model's, as on other devices. (cli/policy_flags.h has the flags of the policies' own
- * parameters.) */
-lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
-                                 lspo_request_t *request);
-
-/* The same for flags that are not in an argv: `read` stores them in the request, and is called twice, because the
- * defaults of the model, which the first call names, come before all other flags. */
+/* Fill `request` from flags, and find model and policy.  `request` has the default names.  `read` stores the flags in
+ * it, and is called twice, because the defaults of the model, which the first call names, come before all other flags.
+ * `precision` is the default on the host device; LSPO_PRECISION_COUNT: the model's, as on other devices.
+ * (ask/policy_flags.h has the flags of the policies' own parameters.) */
 typedef lspo_status_t (*lspo_request_read_t)(void *context, lspo_request_t *request);
 lspo_status_t lspo_request_read(lspo_request_read_t read, void *context, lspo_precision_t precision,
                                 lspo_request_t *request);
@@ -114,7 +107,7 @@ lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out)
 lspo_status_t lspo_request_check_output(const char *path);
 
 /* Store a --batch; the message names the largest one for the model and the sequence.  Any text is taken until the model
- * is known, because lspo_request_parse() then reads all flags again. */
+ * is known, because lspo_request_read() then reads all flags again. */
 lspo_status_t lspo_request_store_batch(const lspo_request_t *request, const char *what, const char *text,
                                        uint32_t *batch_out);
 
@@ -134,12 +127,8 @@ bool lspo_request_sets_model(const char *assignment);
 /* Apply --framework, then each --set of the machine in order, then --link, --cpu and the like; checks the result. */
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine);
 /* Apply the overrides to the request's machine, and take what its framework decides about the plan: --transfer and
- * --gradient-buffers where they are not given.  After lspo_request_parse(). */
+ * --gradient-buffers where they are not given.  After lspo_request_read(). */
 lspo_status_t lspo_request_use_machine(lspo_request_t *request, lspo_machine_t *machine);
-/* The same as caps of a device.  LSPO_ERR_INPUT for a --set that cannot be imposed on a device (a GEMM rate). */
-lspo_status_t lspo_overrides_caps(const lspo_overrides_t *overrides, lspo_device_caps_t *caps);
-/* These caps, and those that only a device has. */
-lspo_status_t lspo_request_caps(const lspo_request_t *request, lspo_device_caps_t *caps);
 /* Write the given overrides into the header of a trace. */
 lspo_status_t lspo_overrides_describe(const lspo_overrides_t *overrides, lspo_trace_t *trace);
 /* All --set separated by blanks, each without blanks ("50 M/s" becomes 50M/s); "": none. */

@@ -4,8 +4,8 @@
  * options.  Subcommands share groups of options if their target structs begin with the same fields.  If an option is
  * given twice, the last one counts. main() handles `--help` and `--policy help` before anything is parsed.
  */
-#ifndef LSPO_CLI_ARGS_H
-#define LSPO_CLI_ARGS_H
+#ifndef LSPO_ASK_ARGS_H
+#define LSPO_ASK_ARGS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* args.c - see args.h. */
-#include "cli/args.h"
+#include "ask/args.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,13 +2,13 @@
  *
  * A command with lspo_policy_group among its options accepts all of them and keeps them until the policy is known.
  * Then a flag of another policy is refused, or ignored if there are many policies (`lspo choose`, grids). */
-#ifndef LSPO_CLI_POLICY_FLAGS_H
-#define LSPO_CLI_POLICY_FLAGS_H
+#ifndef LSPO_ASK_POLICY_FLAGS_H
+#define LSPO_ASK_POLICY_FLAGS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/args.h"
+#include "ask/args.h"
 #include "plan/policy.h"
 
 enum { LSPO_GIVEN_MAX = 128 };
@@ -22,7 +22,7 @@ typedef struct {
     uint32_t count;
 } lspo_given_t;
 
-/* Stored in lspo_request_t.given (cli/request.h). */
+/* Stored in lspo_request_t.given (ask/request.h). */
 extern const lspo_arg_group_t lspo_policy_group;
 
 /* The option of a parameter, for help and completion; *arg_out points into `parameter`. */

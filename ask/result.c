@@ -1,5 +1,5 @@
 /* result.c - see result.h. */
-#include "cli/result.h"
+#include "ask/result.h"
 
 #include <assert.h>
 #include <math.h>
@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/sim_report.h"
-#include "cli/version.h"
+#include "ask/version.h"
+#include "sim/report.h"
 
 #define TEXT(name, field, needs)                                                                                       \
     {                                                                                                                  \
@@ -232,7 +232,7 @@ void lspo_result_fill(const char *origin, const lspo_request_t *request, const l
     result_out->policy = plan->policy->name;
     result_out->semantics = lspo_semantics_name(plan->policy->semantics);
     result_out->staleness_steps = plan->staleness_steps;
-    result_out->version = PACKAGE_VERSION " (" LSPO_GIT_ID ")";
+    result_out->version = lspo_version;
     result_out->sets = sets;
     result_out->link_Bps = real_or_missing(request->overrides.link_Bps);
     result_out->cpu_pps = real_or_missing(request->overrides.cpu_pps);
@@ -270,7 +270,7 @@ void lspo_result_fill_prediction(const lspo_plan_t *plan, const lspo_machine_t *
     result->bound = prediction->bound;
     if (prediction->summary.iteration_count == 0) /* the summary was not wanted */
         return;
-    result->not_counted = lspo_sim_not_counted(plan, prediction, &period);
+    result->not_counted = lspo_report_not_counted(plan, prediction->summary.iteration_count, &period);
     result->not_counted_every = result->not_counted != NULL ? period : LSPO_MISSING;
 }
 
@@ -281,16 +281,6 @@ void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *
     result->expect_low_s = result->iteration_s * expect->low;
     result->expect_high_s = result->iteration_s * expect->high;
     result->expect_rows = expect->rows;
-}
-
-void lspo_result_fill_judgement(const lspo_judgement_t *judgement, lspo_result_t *result)
-{
-    result->measured_s = judgement->measured->step_s;
-    result->measured_source = judgement->measured->source;
-    result->measured_steps = integer_or_missing(judgement->measured->steps);
-    result->measured_skipped = judgement->measured->steps > 0 ? judgement->measured->skipped : LSPO_MISSING;
-    result->verdict = judgement->verdict;
-    result->explained_by = judgement->explained_by;
 }
 
 void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result)

@@ -1,5 +1,5 @@
 /* request.c - see request.h. */
-#include "cli/request.h"
+#include "ask/request.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ static lspo_status_t store_set(const lspo_arg_t *arg, const char *what, const ch
 }
 
 /* A size whose limit follows from the model.  While the model is not known, any text is taken; the second pass of
- * lspo_request_parse() refuses it with the limit that then holds. */
+ * lspo_request_read() refuses it with the limit that then holds. */
 static lspo_status_t store_size(const char *what, const char *text, uint32_t most, uint32_t *size_out)
 {
     int64_t size;
@@ -460,30 +460,6 @@ lspo_status_t lspo_request_read(lspo_request_read_t read, void *context, lspo_pr
     if (!request->own_transfer)
         request->workload.transfer = request->workload.precision;
     return finish_workload(request);
-}
-
-typedef struct {
-    const lspo_command_t *command;
-    int argc;
-    char **argv;
-} line_t;
-
-static lspo_status_t read_line(void *context, lspo_request_t *request)
-{
-    const line_t *line = context;
-    lspo_positionals_t positionals;
-    lspo_status_t status = lspo_command_parse(line->command, line->argc, line->argv, request, &positionals);
-    if (status == LSPO_OK && request->model_name == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "--model is required; usage: lspo %s %s", line->command->name,
-                          line->command->usage);
-    return status;
-}
-
-lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char **argv, lspo_precision_t precision,
-                                 lspo_request_t *request)
-{
-    line_t line = {command, argc, argv};
-    return lspo_request_read(read_line, &line, precision, request);
 }
 
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine)

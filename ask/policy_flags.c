@@ -1,11 +1,11 @@
 /* policy_flags.c - see policy_flags.h. */
-#include "cli/policy_flags.h"
+#include "ask/policy_flags.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "ask/request.h"
 #include "base/names.h"
-#include "cli/request.h"
 
 enum { LIST_BYTES = 1024, NAMES_MAX = 64 };
 

@@ -3,14 +3,13 @@
  * Every result has all fields; those that do not apply are missing values: a simulation has no loss, and a run has no
  * lower bound unless a machine was given.
  */
-#ifndef LSPO_CLI_RESULT_H
-#define LSPO_CLI_RESULT_H
+#ifndef LSPO_ASK_RESULT_H
+#define LSPO_ASK_RESULT_H
 
 #include <stdint.h>
 
+#include "ask/request.h"
 #include "base/table.h"
-#include "cli/judge.h"
-#include "cli/request.h"
 #include "plan/expect.h"
 #include "plan/own_cells.h"
 #include "plan/plan.h"
@@ -85,8 +84,6 @@ void lspo_result_fill_prediction(const lspo_plan_t *plan, const lspo_machine_t *
 
 /* After lspo_result_fill(). */
 void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *machine, lspo_result_t *result);
-
-void lspo_result_fill_judgement(const lspo_judgement_t *judgement, lspo_result_t *result);
 
 void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result);
 
