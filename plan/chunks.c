@@ -1,6 +1,7 @@
 /* chunks.c - see chunks.h. */
 #include "plan/chunks.h"
 
+#include "plan/policies/axonn.h"
 #include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/shared.h"
 #include "plan/policy.h"
@@ -21,12 +22,19 @@ static uint64_t equal_parts(uint64_t most, uint64_t message_elements)
     return grain_above((message_elements + count - 1) / count);
 }
 
+/* The most elements of one of equal parts; NULL: the policy does not have them. */
+static const uint32_t *most_of(const lspo_plan_t *plan)
+{
+    const uint32_t *subgroup = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_subgroup_size);
+    return subgroup != NULL ? subgroup : lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_bucket_size);
+}
+
 /* C; 0: whole messages. */
 static uint64_t chunk_of(const lspo_plan_t *plan, uint64_t message_elements)
 {
-    const uint32_t *subgroup = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_subgroup_size);
-    if (subgroup != NULL && message_elements > 0) {
-        uint64_t most = grains(*subgroup), least = grain_above(message_elements / LSPO_CHUNKS_MAX + 1);
+    const uint32_t *equal = most_of(plan);
+    if (equal != NULL && message_elements > 0) {
+        uint64_t most = grains(*equal), least = grain_above(message_elements / LSPO_CHUNKS_MAX + 1);
         return equal_parts(most > least ? most : least, message_elements);
     }
     const double *bytes = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_chunk_bytes);

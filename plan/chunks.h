@@ -1,4 +1,4 @@
-/* chunks.h - messages in parts: --chunk-bytes, and --subgroup-size of deep-optimizer-states.
+/* chunks.h - messages in parts: --chunk-bytes, --subgroup-size of deep-optimizer-states, and --bucket-size of axonn.
  *
  * A stage's message of E elements crosses the link in parts of C elements, the last one in what is left; the CPU
  * updates each part when it has arrived, and each part of the result goes back when it is there.  Parts of
@@ -7,8 +7,8 @@
  * format, but at least one, and no message has more than LSPO_CHUNKS_MAX parts.  A part is an op of its own
  * (lspo_op_t.micro has its number), so that a lane may serve another message between two parts.
  *
- * With --subgroup-size S a message of E parameters has ceil(E / S) parts, all but the last of the same number C of
- * elements, the least multiple of LSPO_CHUNK_GRAIN that is enough.
+ * With --subgroup-size or --bucket-size S a message of E parameters has ceil(E / S) parts, all but the last of the same
+ * number C of elements, the least multiple of LSPO_CHUNK_GRAIN that is enough.
  *
  * The numbers of an update do not depend on the parts, since they begin with a whole block of every format of Adam's
  * state. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "plan/footprint.h"
+#include "plan/policy.h"
 
 /* The plan being changed. */
 typedef struct {
@@ -167,6 +168,16 @@ static uint64_t message_elements(const lspo_plan_t *plan, uint32_t stage)
     return message.element_count;
 }
 
+/* Where state visits the GPU in parts, only the temporaries of a part are there. */
+static void change_visits(const change_t *change, double each_bytes)
+{
+    const lspo_plan_t *plan = change->plan;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        if (plan->ops[id].kind == LSPO_OP_UPD_GPU)
+            take_during(&change->ops[id],
+                        (uint64_t)((double)plan->works[plan->ops[id].work].kernels[0].elements * each_bytes));
+}
+
 /* One optimizer step updates all weights: its temporaries are there once, however many ops the plan has. */
 static void change_updates(const change_t *change)
 {
@@ -175,6 +186,10 @@ static void change_updates(const change_t *change)
     double each_bytes = change->machine->software.update_bytes / (half ? 2 : 1);
     if (each_bytes == 0.0 || plan->optimizer == LSPO_OPTIMIZER_SGD)
         return;
+    if (plan->policy->describe_part != NULL) {
+        change_visits(change, each_bytes);
+        return;
+    }
     lspo_op_id_t first = LSPO_NO_OP;
     double elements = 0;
     for (lspo_op_id_t id = 0; id <= plan->op_count; id++) {

@@ -11,7 +11,8 @@
  *                     the GPU, but not over the link, which carries what lspo keeps
  *     loss            T V logit_bytes less what the plan has for it (logits and workspace) if that is more, during FWD
  *                     and BWD of the head; not for classifiers
- *     optimizer       update_bytes x parameters updated on the GPU in that step, during its first UPD_GPU; half of it
+ *     optimizer       update_bytes x parameters updated on the GPU in that step, during its first UPD_GPU, or if their
+ *                     state comes in parts (plan/policies/visit.h), those of each UPD_GPU during it; half of it
  *                     with half_states, and with an --optimizer-state other than fp32
  *     states          half_states: bf16 moments and no fp32 weights, 2 p of 12 bytes per parameter, where all weights
  *                     are trained in bf16 and updated on the GPU; a plan with another --optimizer-state than fp32 has

@@ -42,6 +42,7 @@ own() {
     native-eigen) echo --adam-basis eigen --basis-every 7 ;;
     backward-update) echo --optimizer-state bf16 ;;
     deep-optimizer-states) echo --stride 2 --subgroup-size 20000 --subgroup-slots 1 ;;
+    axonn) echo --bucket-size 20000 ;;
     esac
 }
 
@@ -64,7 +65,7 @@ numbers() {
 
 steps=60
 for policy in zero zero-delayed lsp lsp-eigen lsp-turned-eigen lora lora-nf4 native native-eigen backward-update \
-    deep-optimizer-states; do
+    deep-optimizer-states axonn; do
     start=$(date +%s%N)
     train $policy whole-$policy >whole.out || fail "$policy: the training left alone"
     whole_ms=$((($(date +%s%N) - start) / 1000000))

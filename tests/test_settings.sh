@@ -122,6 +122,9 @@ subgroup-slots   deep-optimizer-states same   1
 down-convert     deep-optimizer-states same   blocking
 interleave       deep-optimizer-states same   off
 optimizer-state  deep-optimizer-states optimizer-state bf16
+bucket-size      axonn        same            20000
+bucket-slots     axonn        same            2
+optimizer-state  axonn        optimizer-state bf16
 swap-slots       swap         same            1
 window           stream       same            1
 update           stream       same            after

@@ -175,8 +175,8 @@ static inline lspo_train_options_t options_past_the_best(const char *policy, con
 
 /* Those that a training is tried under. */
 static const char *const policies[] = {
-    "native", "swap", "stream", "zero", "zero-delayed", "zero-layerwise", "backward-update",
-    "lsp",    "lora", "galore", "lomo", "badam",        "zenflow",        "deep-optimizer-states"};
+    "native", "swap", "stream", "zero",    "zero-delayed",          "zero-layerwise", "backward-update", "lsp", "lora",
+    "galore", "lomo", "badam",  "zenflow", "deep-optimizer-states", "axonn"};
 enum { POLICY_COUNT = sizeof policies / sizeof policies[0] };
 
 #endif

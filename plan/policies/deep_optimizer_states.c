@@ -24,13 +24,13 @@
 #include "plan/chunks.h"
 #include "plan/policies.h"
 #include "plan/policies/shared.h"
+#include "plan/policies/visit.h"
 #include "plan/stage_work.h"
 
 /* The latest ops of a subgroup. */
 typedef struct {
-    lspo_op_id_t sent;  /* D2H of its gradient                                  */
-    lspo_op_id_t home;  /* SWAP_OUT after which the host's state is the latest one */
-    lspo_op_id_t ready; /* APPLY or UPD_GPU, after which its weights are new       */
+    lspo_op_id_t sent;  /* D2H of its gradient */
+    lspo_visit_t visit; /* of the CPU: only `ready`, APPLY */
 } subgroup_t;
 
 typedef struct {
@@ -40,9 +40,8 @@ typedef struct {
     bool waits;      /* an update waits until the result of the one before is on the GPU */
     uint32_t count;
     subgroup_t *subgroups;
-    uint32_t *first;     /* by stage: the number of its first subgroup */
-    lspo_op_id_t *slots; /* ring: the op that frees each slot */
-    uint32_t slot_count, used;
+    uint32_t *first; /* by stage: the number of its first subgroup */
+    lspo_visit_slots_t slots;
 } states_t;
 
 /* ---- sizes ---- */
@@ -58,59 +57,12 @@ static uint64_t elements_of(const states_t *g, uint32_t stage, uint32_t part)
     return lspo_chunk_elements(g->b->plan, g->b->stages[stage].message.element_count, part, &first);
 }
 
-static uint64_t moments_bytes(const lspo_builder_t *b, uint64_t elements)
-{
-    return lspo_optimizer_state_bytes(lspo_plan_optimizer_state(b->plan), elements, 0);
-}
-
-static bool has_master(const lspo_builder_t *b)
-{
-    return lspo_optimizer_state_has_master(lspo_plan_optimizer_state(b->plan), b->workload->precision);
-}
-
-/* m, v and the master. */
-static uint64_t fetched_bytes(const lspo_builder_t *b, uint64_t elements)
-{
-    return moments_bytes(b, elements) + (has_master(b) ? elements * sizeof(float) : 0);
-}
-
-static lspo_precision_t updated_precision(const lspo_builder_t *b)
-{
-    return lspo_optimizer_state_updates(lspo_plan_optimizer_state(b->plan), b->workload->precision);
-}
-
-static uint64_t flushed_bytes(const lspo_builder_t *b, uint64_t elements)
-{
-    return moments_bytes(b, elements) + elements * lspo_precision_bytes(updated_precision(b));
-}
-
-/* m and v, in 8 bits their scales, and the parameters are copies of their own. */
-static void describe_swap(const lspo_builder_t *b, uint64_t bytes, bool parameters, lspo_work_t *work)
-{
-    lspo_work_copy(bytes, work);
-    work->kernels[0].count = lspo_plan_optimizer_state(b->plan) == LSPO_OPTIMIZER_STATE_8BIT ? 4 : 2;
-    work->kernels[0].count += parameters ? 1 : 0;
-}
-
 static bool describe_part(const lspo_builder_t *b, lspo_op_kind_t kind, uint64_t elements, lspo_work_t *work)
 {
-    const lspo_precision_t p = b->workload->precision;
-    switch (kind) {
-    case LSPO_OP_SWAP_IN:
-        describe_swap(b, fetched_bytes(b, elements), has_master(b), work);
-        return true;
-    case LSPO_OP_SWAP_OUT:
-        describe_swap(b, flushed_bytes(b, elements), true, work);
-        return true;
-    case LSPO_OP_UPD_GPU:
-        lspo_work_adam_in(lspo_plan_optimizer_state(b->plan), p, elements, work);
-        return true;
-    case LSPO_OP_COMPRESS:
-        lspo_work_stream(2 * elements * lspo_precision_bytes(p), work);
-        return true;
-    default:
-        return false;
-    }
+    if (kind != LSPO_OP_COMPRESS)
+        return lspo_visit_describe(b, kind, elements, work);
+    lspo_work_stream(2 * elements * lspo_precision_bytes(b->workload->precision), work);
+    return true;
 }
 
 static bool describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
@@ -171,31 +123,22 @@ static void update_on_cpu(states_t *g, uint32_t iteration, uint32_t stage, uint3
     turn->returned = lspo_build_part(b, LSPO_OP_H2D, LSPO_VARIANT_NONE, stage, iteration, part);
     lspo_build_depend(b, update);
     lspo_build_gpu_memory(b, bytes, 0);
-    subgroup->ready = lspo_build_part(b, LSPO_OP_APPLY, LSPO_VARIANT_NONE, stage, iteration, part);
+    subgroup->visit.ready = lspo_build_part(b, LSPO_OP_APPLY, LSPO_VARIANT_NONE, stage, iteration, part);
     lspo_build_depend(b, turn->returned);
     lspo_build_gpu_memory(b, 0, bytes);
 }
 
 static void update_on_gpu(states_t *g, uint32_t iteration, uint32_t stage, uint32_t part, lspo_op_id_t gradients)
 {
-    lspo_builder_t *b = g->b;
-    const lspo_build_stage_t *st = &b->stages[stage];
-    subgroup_t *subgroup = &g->subgroups[g->first[stage] + part];
-    lspo_op_id_t *slot = &g->slots[g->used++ % g->slot_count];
-    const uint64_t elements = elements_of(g, stage, part), state_bytes = fetched_bytes(b, elements);
-    const uint64_t kept_bytes = elements * lspo_precision_bytes(b->workload->precision);
-    lspo_op_id_t state = lspo_build_part(b, LSPO_OP_SWAP_IN, LSPO_VARIANT_OPTIMIZER, stage, iteration, part);
-    lspo_build_depend(b, b->last_compute); /* not before backward has ended: until then its memory is needed */
-    lspo_build_depend(b, *slot);
-    lspo_build_depend(b, subgroup->home);
-    lspo_build_gpu_memory(b, state_bytes, 0);
-    subgroup->ready = lspo_build_part(b, LSPO_OP_UPD_GPU, LSPO_VARIANT_NONE, stage, iteration, part);
-    lspo_build_depend(b, gradients);
-    lspo_build_depend(b, state);
-    lspo_build_gpu_memory(b, 0, st->parts > 1 ? kept_bytes : st->gradient_bytes);
-    subgroup->home = *slot = lspo_build_part(b, LSPO_OP_SWAP_OUT, LSPO_VARIANT_OPTIMIZER, stage, iteration, part);
-    lspo_build_depend(b, subgroup->ready);
-    lspo_build_gpu_memory(b, 0, state_bytes);
+    const lspo_build_stage_t *st = &g->b->stages[stage];
+    const uint64_t kept_bytes = elements_of(g, stage, part) * lspo_precision_bytes(g->b->workload->precision);
+    const lspo_visit_order_t order = {.iteration = iteration,
+                                      .stage = stage,
+                                      .part = part,
+                                      .gradients = gradients,
+                                      .before = LSPO_NO_OP,
+                                      .given_bytes = st->parts > 1 ? kept_bytes : st->gradient_bytes};
+    lspo_visit_build(g->b, &g->slots, &order, &g->subgroups[g->first[stage] + part].visit);
 }
 
 static void update(states_t *g, uint32_t iteration)
@@ -232,7 +175,7 @@ static void depend_on_weights(states_t *g)
     for (uint32_t s = 0; s < g->b->stage_count; s++) {
         lspo_op_id_t ready[2] = {LSPO_NO_OP, LSPO_NO_OP};
         for (uint32_t part = 0; g->b->stages[s].trained && part < g->b->stages[s].parts; part++)
-            ready[on_gpu(g, s, part)] = g->subgroups[g->first[s] + part].ready;
+            ready[on_gpu(g, s, part)] = g->subgroups[g->first[s] + part].visit.ready;
         lspo_build_depend(g->b, ready[false]);
         lspo_build_depend(g->b, ready[true]);
     }
@@ -258,7 +201,7 @@ static void step(states_t *g, uint32_t iteration)
 static void static_memory(const lspo_builder_t *b)
 {
     lspo_footprint_t *f = &b->plan->footprint;
-    const lspo_precision_t master = updated_precision(b);
+    const lspo_precision_t master = lspo_visit_updated(b);
     f->gpu_workspace_bytes = b->activations.workspace_bytes;
     for (uint32_t s = 0; s < b->stage_count; s++) {
         const lspo_build_stage_t *st = &b->stages[s];
@@ -272,22 +215,17 @@ static void static_memory(const lspo_builder_t *b)
     }
 }
 
-static lspo_op_id_t *no_ops(uint32_t count)
-{
-    lspo_op_id_t *ids = malloc(count * sizeof *ids);
-    for (uint32_t i = 0; ids && i < count; i++)
-        ids[i] = LSPO_NO_OP;
-    return ids;
-}
-
 /* Number the subgroups; a stage that is all the GPU's sends nothing. */
 static lspo_status_t number(states_t *g)
 {
     lspo_builder_t *b = g->b;
     g->first = calloc(b->stage_count, sizeof *g->first);
-    g->slots = no_ops(g->slot_count);
-    if (!g->first || !g->slots)
+    if (!g->first)
         return lspo_no_memory("a plan");
+    lspo_status_t status =
+        lspo_visit_slots_create(lspo_deep_optimizer_states_values_of(b->workload)->subgroup_slots, &g->slots);
+    if (status != LSPO_OK)
+        return status;
     for (uint32_t s = 0; s < b->stage_count; s++) {
         lspo_build_stage_t *st = &b->stages[s];
         g->first[s] = g->count;
@@ -297,7 +235,7 @@ static lspo_status_t number(states_t *g)
     }
     g->subgroups = malloc((g->count + 1) * sizeof *g->subgroups);
     for (uint32_t i = 0; g->subgroups && i < g->count; i++)
-        g->subgroups[i] = (subgroup_t){LSPO_NO_OP, LSPO_NO_OP, LSPO_NO_OP};
+        g->subgroups[i] = (subgroup_t){LSPO_NO_OP, lspo_visit_none};
     return g->subgroups ? LSPO_OK : lspo_no_memory("a plan of %u subgroups", g->count);
 }
 
@@ -307,15 +245,14 @@ static lspo_status_t build(lspo_builder_t *b)
     states_t g = {.b = b,
                   .stride = own->interleave ? (uint32_t)own->stride : 0,
                   .blocks = own->gradient_buffers == 1 && b->workload->accumulation == 1,
-                  .waits = own->down_convert == LSPO_DOWN_CONVERT_BLOCKING,
-                  .slot_count = own->subgroup_slots};
+                  .waits = own->down_convert == LSPO_DOWN_CONVERT_BLOCKING};
     b->status = number(&g);
     if (b->status == LSPO_OK)
         static_memory(b);
     for (uint32_t i = 0; b->status == LSPO_OK && i < b->workload->iterations; i++)
         step(&g, i);
     free(g.subgroups);
-    free(g.slots);
+    lspo_visit_slots_release(&g.slots);
     free(g.first);
     return b->status;
 }

@@ -1,15 +1,11 @@
 /* deep_optimizer_states.c - Adam in subgroups, on the CPU and, for those of which the plan says so, on the GPU.
  *     COMPRESS   copies the gradient of a subgroup of the GPU, because the stage's is given back when the rest is sent
  *     UPD        master <- master - eta adam(g)   on the host; H2D sends it, APPLY overwrites the weights
- *     SWAP_IN    m, v and an fp32 master of 16-bit weights, from the host's arrays of the whole stage
- *     UPD_GPU    w <- w - eta adam(g)
- *     SWAP_OUT   m, v and the master, or else the weights, into the same arrays
- * So between two steps all state is on the host, and is the same whoever has updated it. */
+ *     SWAP_IN, UPD_GPU, SWAP_OUT of a subgroup of the GPU: real/methods/visiting.h */
 #include <stdlib.h>
 
-#include "real/methods/gpu_adam.h"
-#include "real/methods/host_adam.h"
 #include "real/methods/methods.h"
+#include "real/methods/visiting.h"
 
 typedef struct {
     lspo_host_adam_t host;
@@ -78,92 +74,20 @@ static void release(lspo_session_t *session)
     }
 }
 
-/* The trained tensors are the head of the stage's array. */
 static lspo_status_t weights_stored(lspo_session_t *session, uint32_t s, const float *weights)
 {
-    const lspo_host_adam_t *host = &stage_of(session, s)->host;
-    if (host->master)
-        lspo_session_pack_numbers(host->number, session->stages[s].message.element_count, weights, host->master);
+    lspo_visiting_store(session, s, &stage_of(session, s)->host, weights);
     return LSPO_OK;
-}
-
-/* ---- the state of a subgroup on the device: m and v as in real/methods/moments.h, then the master ---- */
-
-static size_t moments_bytes(const lspo_host_adam_t *host, size_t count)
-{
-    return lspo_adam_state_bytes(host->moments.format, lspo_adam_places(host->moments.format, count));
-}
-
-static lspo_adam_state_t state_at(const lspo_session_t *session, const lspo_host_adam_t *host, void *memory,
-                                  size_t count)
-{
-    const lspo_adam_format_t format = host->moments.format;
-    lspo_adam_state_t state = lspo_adam_state_at(format, memory, lspo_adam_places(format, count), 0, count);
-    state.master =
-        lspo_moments_have_master(session) ? (float *)memory + moments_bytes(host, count) / sizeof(float) : NULL;
-    return state;
-}
-
-typedef struct {
-    void *host, *device;
-    size_t bytes;
-} piece_t;
-
-enum { PIECES = 5 };
-
-/* What a swap copies of a subgroup whose state on the device is in `memory`; pieces of no bytes are left out. */
-typedef struct {
-    piece_t pieces[PIECES];
-} pieces_t;
-
-static pieces_t pieces_of(lspo_session_t *session, const lspo_op_t *op, void *memory)
-{
-    const lspo_host_adam_t *host = &stage_of(session, op->layer)->host;
-    const lspo_session_part_t part = lspo_session_part(session, op);
-    const lspo_adam_format_t format = host->moments.format;
-    const size_t places = lspo_adam_places(format, part.count), number_bytes = lspo_number_bytes(host->number);
-    const lspo_adam_state_t there = state_at(session, host, memory, part.count);
-    const lspo_adam_state_t here = lspo_adam_state_at(format, host->moments.memory, host->moments.places,
-                                                      lspo_adam_places(format, part.first), part.count);
-    const size_t each = (size_t)((char *)there.v - (char *)there.m);
-    const size_t scales = format == LSPO_ADAM_8BIT ? places / LSPO_ADAM_BLOCK * sizeof(float) : 0;
-    void *updated =
-        there.master ? (void *)there.master : lspo_session_at(session, session->stages[op->layer].weights, part.first);
-    return (pieces_t){{{here.m, there.m, each},
-                       {here.v, there.v, each},
-                       {here.m_scale, there.m_scale, scales},
-                       {here.v_scale, there.v_scale, scales},
-                       {(char *)host->master + part.first * number_bytes, updated, part.count * number_bytes}}};
 }
 
 static lspo_status_t swap_in(lspo_session_t *session, const lspo_op_t *op)
 {
-    const lspo_host_adam_t *host = &stage_of(session, op->layer)->host;
-    lspo_swap_use_t *use = &session->swaps[op - session->plan->ops];
-    const size_t count = lspo_session_part(session, op).count;
-    const bool master = lspo_moments_have_master(session);
-    lspo_status_t status =
-        lspo_session_take(session, moments_bytes(host, count) + (master ? count * sizeof(float) : 0), &use->memory);
-    if (status != LSPO_OK)
-        return status;
-    const pieces_t all = pieces_of(session, op, use->memory);
-    for (int i = 0; i < (master ? PIECES : PIECES - 1); i++)
-        if (all.pieces[i].bytes > 0)
-            lspo_device_copy(session->device, LSPO_COPY_H2D, all.pieces[i].device, all.pieces[i].host,
-                             all.pieces[i].bytes);
-    return LSPO_OK;
+    return lspo_visiting_in(session, op, &stage_of(session, op->layer)->host);
 }
 
 static lspo_status_t swap_out(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_swap_use_t *use = lspo_session_swap_of(session, op, op->layer, LSPO_VARIANT_OPTIMIZER);
-    const pieces_t all = pieces_of(session, op, use->memory);
-    for (int i = 0; i < PIECES; i++)
-        if (all.pieces[i].bytes > 0)
-            lspo_device_copy(session->device, LSPO_COPY_D2H, all.pieces[i].host, all.pieces[i].device,
-                             all.pieces[i].bytes);
-    lspo_session_give_back(session, &use->memory);
-    return LSPO_OK;
+    return lspo_visiting_out(session, op, &stage_of(session, op->layer)->host);
 }
 
 /* ---- gradients and updates ---- */
@@ -192,15 +116,8 @@ static lspo_status_t update_gpu(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer];
     const states_stage_t *own = stage_of(session, op->layer);
-    const lspo_session_part_t part = lspo_session_part(session, op);
-    const lspo_swap_use_t *use = lspo_session_swap_of(session, op, op->layer, LSPO_VARIANT_OPTIMIZER);
-    const lspo_adam_t adam = lspo_gpu_adam_of(session, op);
-    lspo_adam_state_t state = state_at(session, &own->host, use->memory, part.count);
     void **gradient = own->part_count > 1 ? &own->kept[op->micro] : &stage->gradient[lspo_session_parity(session, op)];
-    lspo_moments_seed(session, op, part.first, &state);
-    if (!lspo_session_skips_step(session, op, &session->norms))
-        lspo_compute_adam_parameters(session->compute, &adam, &state, *gradient,
-                                     lspo_session_at(session, stage->weights, part.first));
+    lspo_visiting_update(session, op, &own->host, *gradient);
     lspo_session_give_back(session, gradient);
     return LSPO_OK;
 }

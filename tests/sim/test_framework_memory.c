@@ -225,6 +225,31 @@ Test(framework_memory, states_and_temporaries_of_the_optimizer)
     lspo_plan_destroy(plan);
 }
 
+/* axonn in fp32: its state visits in buckets, each of which takes the temporaries of its own parameters, 4 B each. */
+Test(framework_memory, temporaries_of_a_bucket)
+{
+    lspo_plan_t *whole = plan_of("axonn", true, 1), *plan = NULL;
+    lspo_machine_t machine = rtx4090();
+    lspo_framework_memory_t memory;
+    lspo_workload_t workload = whole->workload;
+    uint64_t sum = 0;
+    own_value(whole->policy, &workload, "bucket-size", 16384);
+    cr_assert_eq(lspo_plan_build(&whole->model, &workload, whole->policy, &plan), LSPO_OK);
+    machine.software.update_bytes = 4;
+    cr_assert_eq(lspo_framework_memory_create(plan, &machine, &memory), LSPO_OK);
+    for (uint32_t op = 0; op < plan->op_count; op++) {
+        bool updates = plan->ops[op].kind == LSPO_OP_UPD_GPU;
+        uint64_t bytes = updates ? 4 * plan->works[plan->ops[op].work].kernels[0].elements : 0;
+        sum += bytes;
+        cr_expect_leq(bytes, 4u * 16384);
+        expect_op(&memory, plan, op, (uint64_t[2]){bytes, bytes});
+    }
+    cr_expect_eq(sum, plan->workload.iterations * 4 * parameters(plan));
+    lspo_framework_memory_release(&memory);
+    lspo_plan_destroy(plan);
+    lspo_plan_destroy(whole);
+}
+
 /* The same plan with m and v in another format. */
 static lspo_plan_t *plan_in(const char *policy_name, lspo_optimizer_state_t state)
 {

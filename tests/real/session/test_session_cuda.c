@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plan/policies/axonn.h"
 #include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/stream.h"
@@ -584,7 +585,8 @@ Test(session_cuda, a_loss_that_is_not_finite_ends_the_training)
  * side may move anything.  Twice halved, they still do. */
 Test(session_cuda, steps_whose_gradients_overflow_are_skipped)
 {
-    static const char *const policies[] = {"native", "zero", "zero-delayed", "lsp", "lomo", "swap", "zero-layerwise"};
+    static const char *const policies[] = {"native", "zero", "zero-delayed",   "lsp",
+                                           "lomo",   "swap", "zero-layerwise", "axonn"};
     lspo_model_t model = gpt();
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         lspo_workload_t workload = small_workload();
@@ -615,6 +617,79 @@ Test(session_cuda, steps_whose_gradients_overflow_are_skipped)
         free(gain);
         training_end(&training);
     }
+}
+
+/* A hash of the state of all stages, without that of the loss scale. */
+static uint64_t state_hash(lspo_session_t *session)
+{
+    uint64_t hash = 1;
+    for (uint32_t i = 0; i < lspo_session_state_count(session); i++) {
+        lspo_state_array_t array;
+        lspo_session_state_at(session, i, &array);
+        if (!strchr(array.name, '.'))
+            continue;
+        const size_t bytes = lspo_state_array_bytes(&array);
+        unsigned char *copy = malloc(bytes);
+        cr_assert_eq(lspo_state_array_read(&array, 0, bytes, copy), LSPO_OK);
+        for (size_t k = 0; k < bytes; k++)
+            hash = (hash ^ copy[k]) * UINT64_C(1099511628211);
+        free(copy);
+    }
+    return hash;
+}
+
+/* axonn, three buckets a block: the gradients of the blocks overflow, those of the head's norm do not.  No bucket's
+ * weights, master, m or v may change, not even of those with a finite gradient. */
+Test(session_cuda, an_overflow_in_one_bucket_changes_none)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    training_t training;
+    double losses[STEPS_MAX];
+    uint32_t finite = 0, infinite = 0;
+    model.width = 64;
+    model.mlp_width = 256;
+    lspo_axonn_values_edit(&workload)->bucket_size = 16384;
+    workload.precision = workload.transfer = LSPO_FP16;
+    workload.clip_norm = 1;
+    workload.weight_decay = 0.1;
+    workload.iterations = 1;
+    training_begin("cuda", &model, "axonn", &workload, &training);
+    const uint32_t head = training.plan->stage_count - 1;
+    const size_t head_count = training.session->stages[head].shape.element_count;
+    float *gain = malloc(head_count * sizeof *gain);
+    for (size_t k = 0; k < head_count; k++)
+        gain[k] = k < model.width ? 300 : 0;
+    cr_assert_eq(lspo_session_set_weights(training.session, head, gain), LSPO_OK);
+    const uint64_t before = state_hash(training.session);
+    training_run(&training, losses);
+    for (uint32_t s = 0; s <= head; s++)
+        *(isfinite(training.session->squares_read[s]) ? &finite : &infinite) += 1;
+    cr_expect(finite > 0 && infinite > 0, "%u finite, %u not", finite, infinite);
+    cr_expect_eq(state_hash(training.session), before, "something moved");
+    cr_expect_eq(training.session->scaling.now, 65536 / 2);
+    training_end(&training);
+    free(gain);
+}
+
+/* Buckets come, are updated and leave on three streams; one at a time and two. */
+Test(session_cuda, buckets_of_axonn)
+{
+    lspo_model_t model = gpt();
+    lspo_workload_t workload = small_workload();
+    lspo_axonn_values_t *own = lspo_axonn_values_edit(&workload);
+    model.width = 64;
+    model.mlp_width = 256;
+    workload.iterations = 3;
+    own->bucket_size = 16384;
+    compare(&model, "axonn", &workload, fp32_tolerance);
+    own->bucket_slots = 2;
+    workload.clip_norm = 0.5;
+    workload.accumulation = 2;
+    workload.precision = LSPO_FP16;
+    compare(&model, "axonn", &workload, 2e-3);
+    own->optimizer_state = LSPO_OPTIMIZER_STATE_8BIT;
+    compare(&model, "axonn", &workload, 5e-3);
 }
 
 /* Many updates of a thousandth of a weight's spacing in bf16: rounded to the nearest they would all be lost.  native

@@ -1,0 +1,17 @@
+/* axonn.h - own parameters of axonn. */
+#ifndef LSPO_PLAN_POLICIES_AXONN_H
+#define LSPO_PLAN_POLICIES_AXONN_H
+
+#include "plan/parameter.h"
+
+typedef struct LSPO_VALUES_BLOCK {
+    uint32_t bucket_size;     /* the most parameters of a bucket */
+    uint32_t bucket_slots;    /* buckets whose state may be on the GPU at once */
+    uint32_t optimizer_state; /* lspo_optimizer_state_t */
+} lspo_axonn_values_t;
+extern const lspo_parameters_t lspo_axonn_parameters;
+LSPO_VALUES(axonn);
+
+extern const lspo_parameter_t lspo_parameter_bucket_size; /* plan/chunks.h cuts by it */
+
+#endif
