@@ -79,9 +79,9 @@ static void list_owners(const lspo_parameter_t *parameter, char *text, size_t ca
 {
     const char *names[NAMES_MAX];
     size_t count = 0, used = 0;
-    for (uint32_t i = 0; i < lspo_policy_count() && count < NAMES_MAX; i++)
-        if (lspo_policy_use(lspo_policy_at(i), parameter) != NULL)
-            names[count++] = lspo_policy_at(i)->name;
+    for (uint32_t i = 0; i < lspo_any_policy_count() && count < NAMES_MAX; i++)
+        if (lspo_policy_use(lspo_any_policy_at(i), parameter) != NULL)
+            names[count++] = lspo_any_policy_at(i)->name;
     text[0] = '\0';
     for (size_t i = 0; i < count && used < capacity; i++)
         used += (size_t)snprintf(text + used, capacity - used, "%s%s",

@@ -135,6 +135,11 @@ LSPO_SIMD static void dots_bf16(size_t count, size_t n, const float *x, const ui
     y[3] += sum3;
 }
 
+static size_t stride_of(const lspo_few_rows_t *p)
+{
+    return p->transposed ? p->m : p->stride > 0 ? p->stride : p->n;
+}
+
 /* Element `at` of W. */
 static const void *weight_at(const lspo_few_rows_t *p, size_t at)
 {
@@ -163,12 +168,12 @@ static void few_fp32(const job_t *job, size_t first, size_t cols)
     const size_t whole = p->m / TOGETHER_FP32 * TOGETHER_FP32;
     begin_columns(job, first, cols);
     for (size_t i = 0; i < p->m; i += i < whole ? TOGETHER_FP32 : 1) {
-        const float *w = weight_at(p, i * p->n + first);
+        const float *w = weight_at(p, i * stride_of(p) + first);
         for (size_t r = 0; r < p->rows; r++) {
             const float *x = job->x + r * p->m + i;
             float *y = job->out + r * p->n + first;
             if (i < whole)
-                add_rows_fp32(cols, x, w, p->n, y);
+                add_rows_fp32(cols, x, w, stride_of(p), y);
             else
                 add_row_fp32(cols, *x, w, y);
         }
@@ -186,7 +191,8 @@ static void few_bf16(const job_t *job, size_t first, size_t cols)
         memset(sums[r], 0, 2 * pairs * sizeof(float));
     for (size_t i = 0; i < whole; i += TOGETHER_BF16)
         for (size_t r = 0; r < p->rows; r++)
-            add_rows_bf16(pairs, job->x + r * p->m + i, weight_at(p, i * p->n + first), p->n, sums[r], sums[r] + pairs);
+            add_rows_bf16(pairs, job->x + r * p->m + i, weight_at(p, i * stride_of(p) + first), stride_of(p), sums[r],
+                          sums[r] + pairs);
     for (size_t r = 0; r < p->rows; r++) {
         float *y = job->out + r * p->n + first;
         for (size_t j = 0; j < pairs; j++) {
@@ -194,9 +200,9 @@ static void few_bf16(const job_t *job, size_t first, size_t cols)
             y[2 * j + 1] += sums[r][pairs + j];
         }
         for (size_t i = 0; cols % 2 != 0 && i < whole; i++)
-            add_row_bf16(1, job->x[r * p->m + i], weight_at(p, i * p->n + first + cols - 1), y + cols - 1);
+            add_row_bf16(1, job->x[r * p->m + i], weight_at(p, i * stride_of(p) + first + cols - 1), y + cols - 1);
         for (size_t i = whole; i < p->m; i++)
-            add_row_bf16(cols, job->x[r * p->m + i], weight_at(p, i * p->n + first), y);
+            add_row_bf16(cols, job->x[r * p->m + i], weight_at(p, i * stride_of(p) + first), y);
     }
 }
 
@@ -226,13 +232,13 @@ static void many_fp32(const job_t *job, size_t first, size_t cols)
     if (p->transposed)
         lspo_gemm_nt(p->rows, cols, p->m, 1.0F, job->x, p->m, weight_at(p, first * p->m), p->m, 1.0F, out, p->n);
     else
-        lspo_gemm_nn(p->rows, cols, p->m, 1.0F, job->x, p->m, weight_at(p, first), p->n, 1.0F, out, p->n);
+        lspo_gemm_nn(p->rows, cols, p->m, 1.0F, job->x, p->m, weight_at(p, first), stride_of(p), 1.0F, out, p->n);
 }
 
 /* Rows i .. i + rows and columns first .. first + cols of W as it is stored. */
 static void expand(const lspo_few_rows_t *p, size_t i, size_t rows, size_t first, size_t cols, float *part)
 {
-    const size_t stride = p->transposed ? p->m : p->n;
+    const size_t stride = stride_of(p);
     for (size_t r = 0; r < rows; r++)
         lspo_convert(cols, p->number, weight_at(p, (i + r) * stride + first), LSPO_NUMBER_FP32, part + r * PART_COLS);
 }

@@ -21,6 +21,7 @@ enum { LSPO_FEW_ROWS = 4 };
 
 typedef struct {
     size_t rows, m, n;
+    size_t stride;        /* from a row of W to the next; 0: n.  Of a transposed W always m */
     lspo_number_t number; /* of W */
     const void *w;
     bool transposed;

@@ -1,9 +1,11 @@
 /* build_generate.c - see build_generate.h. */
 #include "plan/build_generate.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "plan/family.h"
+#include "plan/policies/kvpr.h"
 #include "plan/policy.h"
 #include "plan/stage_work.h"
 
@@ -30,6 +32,29 @@ uint32_t lspo_generate_count(const lspo_workload_t *workload, uint32_t iteration
 uint64_t lspo_generate_cache_bytes(const lspo_model_t *model, const lspo_workload_t *workload)
 {
     return (uint64_t)2 * workload->batch * lspo_model_kv_width(model) * lspo_precision_bytes(workload->precision);
+}
+
+uint64_t lspo_generate_input_bytes(const lspo_model_t *model, const lspo_workload_t *workload)
+{
+    return (uint64_t)workload->batch * model->width * lspo_precision_bytes(workload->precision);
+}
+
+uint32_t lspo_generate_rebuilt(const lspo_plan_t *plan, uint32_t iteration)
+{
+    const double *share = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_recompute_share);
+    return share != NULL ? (uint32_t)lround(*share * lspo_generate_first(&plan->workload, iteration)) : 0;
+}
+
+uint32_t lspo_generate_rebuilt_most(const lspo_plan_t *plan)
+{
+    return lspo_generate_rebuilt(plan, plan->workload.iterations - 1);
+}
+
+uint32_t lspo_generate_kept(const lspo_plan_t *plan, uint32_t iteration)
+{
+    const uint32_t first = lspo_generate_first(&plan->workload, iteration);
+    const uint32_t count = lspo_generate_count(&plan->workload, iteration), most = lspo_generate_rebuilt_most(plan);
+    return most <= first ? 0 : most - first < count ? most - first : count;
 }
 
 /* ---- workspace, in the layout of real/transformer/generation.c ---- */
@@ -191,12 +216,60 @@ static void describe_forward(const pass_t *pass, uint32_t stage, uint32_t stages
     }
 }
 
+/* Inputs of a block in their own format, for the host. */
+static void add_kept(const pass_t *pass, uint64_t kept)
+{
+    if (kept > 0)
+        add_stream(pass, 1, 0, kept * pass->batch * pass->model->width * (4 + pass->p));
+}
+
+static void add_products(const pass_t *pass, uint32_t times, uint64_t rows, uint64_t m, uint64_t n)
+{
+    if (times == 0 || rows == 0)
+        return;
+    add_product(pass, rows, m, n);
+    lspo_kernel_t *kernel = &pass->work->kernels[pass->work->kernel_count - 1];
+    kernel->count *= times;
+    kernel->flop *= times;
+    kernel->bytes *= times;
+    kernel->far_bytes *= times;
+}
+
+/* K and V of so many tokens of each sequence from a block's inputs: norm and products, as many tokens at a time as
+ * prompts have. */
+static void add_rebuild(const pass_t *pass, uint32_t tokens, uint32_t at_a_time)
+{
+    const lspo_model_t *model = pass->model;
+    const uint64_t w = model->width, kv = lspo_model_kv_width(model);
+    add_products(pass, tokens / at_a_time, pass->batch * at_a_time, w, 2 * kv);
+    add_products(pass, 1, pass->batch * (tokens % at_a_time), w, 2 * kv);
+    const uint64_t rows = pass->batch * tokens;
+    lspo_work_add(pass->work, LSPO_KERNEL_NORM, 1, 0, rows * 2 * w * 4);
+    add_stream(pass, 1, 0, rows * w * (pass->p + 4));
+    add_stream(pass, 1, 0, rows * 2 * kv * (4 + pass->p));
+    if (model->qk_norm == LSPO_QK_NORM_HEAD)
+        lspo_work_add(pass->work, LSPO_KERNEL_NORM, 1, 0, rows * 2 * 4 * kv);
+    if (lspo_model_traits(model).positions == LSPO_POSITIONS_ROTARY)
+        add_stream(pass, 1, 0, rows * 2 * 4 * kv);
+}
+
+static bool describe_cache(const lspo_builder_t *b, lspo_op_kind_t kind, const pass_t *pass)
+{
+    const uint64_t cache = lspo_generate_cache_bytes(b->model, b->workload);
+    const uint32_t rebuilt = lspo_generate_rebuilt(b->plan, b->generate_step);
+    if (kind == LSPO_OP_RECOMPUTE)
+        add_rebuild(pass, rebuilt, b->workload->sequence);
+    else
+        lspo_work_copy(cache * (kind == LSPO_OP_SWAP_IN ? pass->first - rebuilt : pass->count), pass->work);
+    return true;
+}
+
 bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                               lspo_work_t *work)
 {
     const lspo_workload_t *w = b->workload;
     const uint32_t step = b->generate_step;
-    const uint64_t cache = lspo_generate_cache_bytes(b->model, w);
+    const uint64_t kept = lspo_generate_kept(b->plan, step), rebuilt = lspo_generate_rebuilt(b->plan, step);
     const pass_t pass = {.model = b->model,
                          .p = lspo_precision_bytes(w->precision),
                          .batch = w->batch,
@@ -204,12 +277,17 @@ bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
                          .count = lspo_generate_count(w, step),
                          .tokens = (uint64_t)w->batch * lspo_generate_count(w, step),
                          .work = work};
-    if (kind == LSPO_OP_FWD)
-        describe_forward(&pass, stage, b->stage_count);
-    else if (variant == LSPO_VARIANT_CACHE)
-        lspo_work_copy(cache * (kind == LSPO_OP_SWAP_IN ? pass.first : pass.count), work);
-    else
+    if (variant == LSPO_VARIANT_CACHE)
+        return describe_cache(b, kind, &pass);
+    if (variant == LSPO_VARIANT_INPUTS) {
+        lspo_work_copy(lspo_generate_input_bytes(b->model, w) * (kind == LSPO_OP_SWAP_IN ? rebuilt : kept), work);
+        return true;
+    }
+    if (kind != LSPO_OP_FWD)
         return false;
+    describe_forward(&pass, stage, b->stage_count);
+    if (stage > 0 && stage + 1 < b->stage_count)
+        add_kept(&pass, kept);
     return true;
 }
 
@@ -219,9 +297,10 @@ bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
 void lspo_build_generate_step(lspo_builder_t *b, uint32_t iteration)
 {
     b->generate_step = iteration;
-    memset(b->work_ids[LSPO_OP_FWD], 0, sizeof b->work_ids[LSPO_OP_FWD]);
-    memset(b->work_ids[LSPO_OP_SWAP_IN][LSPO_VARIANT_CACHE], 0, sizeof b->work_ids[0][0]);
-    memset(b->work_ids[LSPO_OP_SWAP_OUT][LSPO_VARIANT_CACHE], 0, sizeof b->work_ids[0][0]);
+    for (int kind = 0; kind < LSPO_OP_KIND_COUNT; kind++)
+        for (int variant = 0; variant < LSPO_VARIANT_COUNT; variant++)
+            if (variant != LSPO_VARIANT_PARAMETERS)
+                memset(b->work_ids[kind][variant], 0, sizeof b->work_ids[kind][variant]);
 }
 
 lspo_op_id_t lspo_build_generate_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)

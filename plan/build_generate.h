@@ -8,6 +8,7 @@
  *     parameters   --precision, the whole array of a stage.  The embedding's always stay on the GPU, since a token
  *                  needs few of its rows, and a tied head all of them.
  *     cache        --precision; of a block and micro-batch 2 batch kv numbers per position: K of each sequence, then V
+ *     inputs       --precision; where a policy keeps those of blocks, batch w numbers per position: of each sequence
  *     workspace    activations are fp32: of all stages together, once, and inputs of stages for each micro-batch
  *
  * The sizes are those of real/generate/session.c, and the kernels those of real/transformer/generation.h: up to
@@ -27,6 +28,15 @@ uint32_t lspo_generate_count(const lspo_workload_t *workload, uint32_t iteration
 
 /* Bytes of a block's cache for one position, of a micro-batch. */
 uint64_t lspo_generate_cache_bytes(const lspo_model_t *model, const lspo_workload_t *workload);
+
+/* The same of a block's inputs. */
+uint64_t lspo_generate_input_bytes(const lspo_model_t *model, const lspo_workload_t *workload);
+
+/* How many of the tokens that are cached before an iteration it rebuilds; the most of any iteration; and of how many of
+ * the new tokens of an iteration the inputs are kept for that.  0 unless the policy has --recompute-share. */
+uint32_t lspo_generate_rebuilt(const lspo_plan_t *plan, uint32_t iteration);
+uint32_t lspo_generate_rebuilt_most(const lspo_plan_t *plan);
+uint32_t lspo_generate_kept(const lspo_plan_t *plan, uint32_t iteration);
 
 /* The parts of the workspace, each a multiple of 64 bytes. */
 typedef struct {

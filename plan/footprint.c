@@ -232,5 +232,5 @@ uint64_t lspo_footprint_host_bytes(const lspo_footprint_t *footprint)
 {
     return footprint->host_master_bytes + footprint->host_optimizer_bytes + footprint->host_gradients_bytes +
            footprint->host_outgoing_bytes + footprint->host_projectors_bytes + footprint->host_parameters_bytes +
-           footprint->host_activations_bytes + footprint->host_cache_bytes;
+           footprint->host_activations_bytes + footprint->host_cache_bytes + footprint->host_inputs_bytes;
 }

@@ -120,6 +120,7 @@ typedef struct {
     uint64_t host_parameters_bytes;  /* swap, stream: parameters between their uses */
     uint64_t host_activations_bytes; /* --swap-activations: what blocks keep, between forward and backward */
     uint64_t host_cache_bytes;       /* generation: keys and values                 */
+    uint64_t host_inputs_bytes;      /* kvpr: inputs of blocks                       */
 } lspo_footprint_t;
 
 uint64_t lspo_footprint_gpu_bytes(const lspo_footprint_t *footprint);

@@ -5,6 +5,7 @@ static const lspo_policy_t *const policies[] = {
     &lspo_policy_resident,
     &lspo_policy_offload_weights,
     &lspo_policy_offload_cache,
+    &lspo_policy_kvpr,
 };
 
 uint32_t lspo_generation_policy_count(void)

@@ -69,7 +69,8 @@ typedef enum {
     LSPO_VARIANT_SETTLE, /* UPD after it: takes that place, or repeats what clips, which the plan assumes not to ... */
     LSPO_VARIANT_REDO,   /* ... or to be so */
     LSPO_VARIANT_ACTIVATIONS, /* SWAP_OUT/SWAP_IN of what a block keeps for its backward: --swap-activations */
-    LSPO_VARIANT_CACHE,       /* generation: SWAP_IN of keys and values, SWAP_OUT of those of new tokens */
+    LSPO_VARIANT_CACHE,  /* generation: SWAP_IN of keys and values, SWAP_OUT of those of new tokens; RECOMPUTE ... */
+    LSPO_VARIANT_INPUTS, /* ... rebuilds them from a block's inputs: SWAP_IN, and SWAP_OUT of new ones */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

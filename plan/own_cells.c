@@ -31,7 +31,7 @@ static lspo_own_cell_t cell_of(const lspo_parameter_t *parameter, const void *sl
     double number = slot != NULL ? lspo_parameter_number(parameter, slot) : 0;
     switch (kind_of(parameter)) {
     case LSPO_FIELD_REAL:
-        return (lspo_own_cell_t){.real = slot != NULL ? number : (double)NAN};
+        return (lspo_own_cell_t){.real = slot != NULL && number >= 0 ? number : (double)NAN};
     case LSPO_FIELD_TEXT:
         return (lspo_own_cell_t){.text = slot != NULL ? parameter->names[(size_t)number] : NULL};
     case LSPO_FIELD_YES_NO:

@@ -11,6 +11,11 @@
 
 static const char automatic[] = "auto";
 
+static bool may_be_automatic(const lspo_parameter_t *parameter)
+{
+    return parameter->kind == LSPO_RECORD_I32 || (parameter->kind == LSPO_RECORD_REAL && parameter->preset < 0);
+}
+
 static double highest(const lspo_parameter_t *parameter)
 {
     if (parameter->high > 0)
@@ -44,12 +49,14 @@ static lspo_status_t parse_name(const lspo_parameter_t *parameter, const char *w
 static lspo_status_t parse_real(const lspo_parameter_t *parameter, const char *what, const char *text, void *slot)
 {
     char range[96];
-    double value;
-    lspo_parameter_range_text(parameter, range, sizeof range);
-    lspo_status_t status = lspo_parse_quantity_in(what, text, parameter->quantity, range, &value);
-    if (status != LSPO_OK)
-        return status;
-    status = check_real(parameter, what, value);
+    double value = -1;
+    lspo_status_t status = LSPO_OK;
+    if (!may_be_automatic(parameter) || strcmp(text, automatic) != 0) {
+        lspo_parameter_range_text(parameter, range, sizeof range);
+        status = lspo_parse_quantity_in(what, text, parameter->quantity, range, &value);
+        if (status == LSPO_OK)
+            status = check_real(parameter, what, value);
+    }
     if (status != LSPO_OK)
         return status;
     memcpy(slot, &value, sizeof value);
@@ -140,7 +147,7 @@ double lspo_parameter_number(const lspo_parameter_t *parameter, const void *slot
 void lspo_parameter_format(const lspo_parameter_t *parameter, const void *slot, char *text, size_t capacity)
 {
     char number[64];
-    if (parameter->kind == LSPO_RECORD_I32 && lspo_parameter_number(parameter, slot) < 0)
+    if (may_be_automatic(parameter) && lspo_parameter_number(parameter, slot) < 0)
         snprintf(text, capacity, automatic);
     else if (parameter->kind == LSPO_RECORD_REAL)
         snprintf(text, capacity, "%s",
@@ -158,7 +165,7 @@ void lspo_parameter_default_text(const lspo_parameter_t *parameter, char *text, 
         snprintf(text, capacity, "%s", parameter->names[(size_t)parameter->preset]);
     else if (parameter->kind == LSPO_RECORD_BOOL)
         snprintf(text, capacity, "%s", parameter->preset != 0 ? "on" : "off");
-    else if (parameter->kind == LSPO_RECORD_I32 && parameter->preset < 0)
+    else if (may_be_automatic(parameter) && parameter->preset < 0)
         snprintf(text, capacity, automatic);
     else
         snprintf(text, capacity, "%.9g", parameter->preset);
@@ -176,7 +183,7 @@ void lspo_parameter_range_text(const lspo_parameter_t *parameter, char *text, si
         snprintf(high, sizeof high, ", at most %s", parameter->high_is);
     else if (parameter->high > 0)
         snprintf(high, sizeof high, ", at most %.9g", parameter->high);
-    snprintf(text, capacity, "%s%s%s", parameter->kind == LSPO_RECORD_I32 ? "auto, or " : "", low, high);
+    snprintf(text, capacity, "%s%s%s", may_be_automatic(parameter) ? "auto, or " : "", low, high);
 }
 
 const char *lspo_affects_name(lspo_affects_t affects)
@@ -229,12 +236,11 @@ lspo_status_t lspo_parameter_check(const lspo_parameter_t *parameter, const lspo
 {
     char what[64];
     double value = lspo_parameter_number(parameter, slot);
-    bool automatically = parameter->kind == LSPO_RECORD_I32 && value == -1;
     snprintf(what, sizeof what, "--%s", parameter->key);
+    if (parameter->kind == LSPO_RECORD_BOOL || (may_be_automatic(parameter) && value == -1))
+        return LSPO_OK;
     if (parameter->kind == LSPO_RECORD_REAL)
         return check_real(parameter, what, value);
-    if (parameter->kind == LSPO_RECORD_BOOL || automatically)
-        return LSPO_OK;
     double high = parameter->kind == LSPO_RECORD_NAMED ? highest_name(parameter) : highest(parameter);
     const char *is = NULL;
     if (parameter->high_of != NULL && parameter->high_of(context) < high) {

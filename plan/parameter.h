@@ -38,7 +38,7 @@ typedef struct {
     const char *value;        /* placeholder of the value in help; its words in lower case are values */
     const char *unit;         /* of the value, for people: "steps"; NULL: a plain number or a word */
     const char *help;         /* one line, without the default */
-    lspo_record_kind_t kind;  /* I32: "auto" is -1 */
+    lspo_record_kind_t kind;  /* "auto" is -1: I32, and REAL whose preset it is */
     lspo_unit_t quantity;     /* REAL: how the value is written */
     const char *const *names; /* NAMED: NULL-terminated */
     double preset;            /* default */

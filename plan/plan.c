@@ -319,6 +319,8 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " renew";
     case LSPO_VARIANT_CACHE:
         return " cache";
+    case LSPO_VARIANT_INPUTS:
+        return " inputs";
     case LSPO_VARIANT_SUM:
         return " sum";
     case LSPO_VARIANT_ACTIVATIONS:

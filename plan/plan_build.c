@@ -10,6 +10,7 @@
 #include "plan/chunks.h"
 #include "plan/footprint.h"
 #include "plan/policies/deep_optimizer_states.h"
+#include "plan/policies/kvpr.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "plan/policy.h"
@@ -108,6 +109,9 @@ static void resolve(lspo_plan_t *plan)
     int32_t *stride = lspo_policy_slot(plan->policy, w, &lspo_parameter_stride);
     if (stride != NULL && *stride == LSPO_STRIDE_AUTO)
         *stride = LSPO_STRIDE_LEAST;
+    double *share = lspo_policy_slot(plan->policy, w, &lspo_parameter_recompute_share);
+    if (share != NULL && *share < 0)
+        *share = 0.5;
     uint32_t *lane = lspo_policy_slot(plan->policy, w, &lspo_parameter_basis_lane);
     if (lane != NULL && *lane == LSPO_BASIS_LANE_AUTO)
         *lane = LSPO_BASIS_LANE_CPU;

@@ -40,8 +40,8 @@ bool lspo_policy_flag_is_foreign(const lspo_policy_t *policy, const char *word)
     size_t length = strcspn(word + 2, "= "); /* one of several words */
     if (lspo_policy_named_use(policy, word + 2, length) != NULL)
         return false;
-    for (uint32_t i = 0; i < lspo_policy_count(); i++)
-        if (lspo_policy_named_use(lspo_policy_at(i), word + 2, length) != NULL)
+    for (uint32_t i = 0; i < lspo_any_policy_count(); i++)
+        if (lspo_policy_named_use(lspo_any_policy_at(i), word + 2, length) != NULL)
             return true;
     return false;
 }
@@ -66,8 +66,8 @@ static bool has_place(const lspo_parameters_t *table)
 static void list_places(void)
 {
     size_t offset_bytes = 0;
-    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-        const lspo_parameters_t *own = lspo_policy_at(i)->parameters;
+    for (uint32_t i = 0; i < lspo_any_policy_count(); i++) {
+        const lspo_parameters_t *own = lspo_any_policy_at(i)->parameters;
         if (own == NULL || has_place(own))
             continue;
         assert(place_count < TABLES_MAX && offset_bytes + own->block_bytes <= LSPO_VALUES_BYTES);
@@ -127,9 +127,9 @@ lspo_workload_t lspo_policy_workload(const lspo_plan_t *plan)
 /* Has a policy before this one the same parameter? */
 static bool is_known(uint32_t policy, size_t row)
 {
-    const lspo_parameters_t *own = lspo_policy_at(policy)->parameters;
+    const lspo_parameters_t *own = lspo_any_policy_at(policy)->parameters;
     for (uint32_t i = 0; i < policy; i++)
-        if (lspo_policy_use(lspo_policy_at(i), own->uses[row].parameter) != NULL)
+        if (lspo_policy_use(lspo_any_policy_at(i), own->uses[row].parameter) != NULL)
             return true;
     return false;
 }
@@ -142,8 +142,8 @@ static pthread_once_t all_listed = PTHREAD_ONCE_INIT;
 
 static void list_parameters(void)
 {
-    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-        const lspo_parameters_t *own = lspo_policy_at(i)->parameters;
+    for (uint32_t i = 0; i < lspo_any_policy_count(); i++) {
+        const lspo_parameters_t *own = lspo_any_policy_at(i)->parameters;
         for (size_t row = 0; own != NULL && row < own->count; row++)
             if (!is_known(i, row)) {
                 assert(all_count < PARAMETERS_MAX);

@@ -61,8 +61,8 @@ void lspo_workload_default(lspo_workload_t *workload_out)
         .learning_rate = 1e-4,
         .adam_epsilon = 1e-8,
     };
-    for (uint32_t i = 0; i < lspo_policy_count(); i++)
-        lspo_policy_set_defaults(lspo_policy_at(i), NULL, false, workload_out);
+    for (uint32_t i = 0; i < lspo_any_policy_count(); i++)
+        lspo_policy_set_defaults(lspo_any_policy_at(i), NULL, false, workload_out);
 }
 
 static lspo_status_t check_range(const char *flag, int64_t value, int64_t low, int64_t high)

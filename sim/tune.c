@@ -9,12 +9,14 @@
 
 #include "plan/build.h"
 #include "plan/policies/deep_optimizer_states.h"
+#include "plan/policies/kvpr.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "sim/cost.h"
 #include "sim/fit.h"
 #include "sim/order.h"
 #include "sim/pace.h"
+#include "sim/split.h"
 
 enum { TRIAL_ITERATIONS = 8, TRIALS_MAX = 64 };
 
@@ -38,6 +40,12 @@ typedef struct {
     int32_t best_stage;
 } search_t;
 
+static bool is_share_open(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    const double *share = lspo_policy_value(policy, workload, &lspo_parameter_recompute_share);
+    return share != NULL && *share < 0;
+}
+
 static bool is_open(const lspo_policy_t *policy, const lspo_workload_t *workload, const lspo_parameter_t *parameter)
 {
     const int32_t *value = lspo_policy_value(policy, workload, parameter);
@@ -46,7 +54,8 @@ static bool is_open(const lspo_policy_t *policy, const lspo_workload_t *workload
 
 bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
-    return is_open(policy, workload, &lspo_parameter_transition) || is_open(policy, workload, &lspo_parameter_stride);
+    return is_open(policy, workload, &lspo_parameter_transition) || is_open(policy, workload, &lspo_parameter_stride) ||
+           is_share_open(policy, workload);
 }
 
 static int32_t *transition_of(const lspo_policy_t *policy, lspo_workload_t *workload)
@@ -340,6 +349,8 @@ lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workloa
     lspo_status_t status = lspo_tune_lane(model, policy, machine, &resolved);
     if (status == LSPO_OK)
         status = lspo_tune_stride(model, policy, machine, &resolved);
+    if (status == LSPO_OK)
+        status = lspo_split_tune(model, policy, machine, &resolved);
     if (status == LSPO_OK)
         status = tune_transition(model, &resolved, policy, machine, &plan);
     if (status == LSPO_OK && workload->order == LSPO_ORDER_AUTO)

@@ -1,5 +1,5 @@
 /* tune.h - choose the transition stage, the lane of Adam's bases and the stride of subgroups by simulation, and the
- * products of projectors by the profile.
+ * products of projectors by the profile.  sim/split.h chooses which share of a cache is rebuilt.
  *
  * Layer-wise policies serve stages above the transition stage first in, first out, the others last in, first out.
  * Every stage is tried on a plan of 8 iterations, and the one with the shortest time per iteration is taken, or the
@@ -17,7 +17,7 @@
 #include "plan/policy.h"
 #include "plan/workload.h"
 
-/* Does the policy have a transition stage or a stride, and is it AUTO? */
+/* Does the policy have a transition stage, a stride or a share to rebuild, and is it AUTO? */
 bool lspo_tune_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload);
 
 /* Make --compress-by and --apply-by dense where they are AUTO and the machine's profile says that this is faster at the
@@ -40,8 +40,9 @@ lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *p
 void lspo_tune_write_products(const lspo_policy_t *policy, const lspo_workload_t *asked, const lspo_workload_t *tuned,
                               size_t text_bytes, char *text);
 
-/* Build the policy's plan with these products, this lane and this stride, with the transition stage that simulates
- * fastest, if it is AUTO, and in the order that simulates fastest with LSPO_ORDER_AUTO (sim/order.h). */
+/* Build the policy's plan with these products, this lane and this stride, with the share of sim/split.h, with the
+ * transition stage that simulates fastest, if it is AUTO, and in the order that simulates fastest with LSPO_ORDER_AUTO
+ * (sim/order.h). */
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out);
 

@@ -62,8 +62,8 @@ refused "not one of soft, loud" "${sim[@]}" --policy echo --echo-style quiet
 
 # ---- results, trace headers, and plans made from them again ----
 given=(--echo-every 5 --echo-share 0.25 --echo-layer 2 --echo-style loud)
-has "CSV header" ",echo_every,echo_share,echo_layer,echo_style$" "${sim[@]}" --policy echo --format csv
-has "CSV values" ",5,0.25,2,loud$" "${sim[@]}" --policy echo "${given[@]}" --format csv
+has "CSV header" ",echo_every,echo_share,echo_layer,echo_style," "${sim[@]}" --policy echo --format csv
+has "CSV values" ",5,0.25,2,loud," "${sim[@]}" --policy echo "${given[@]}" --format csv
 has "CSV of another policy" ",,,,$" "${sim[@]}" --policy zero --format csv
 has "JSON" '"echo_style": "loud"' "${sim[@]}" --policy echo "${given[@]}" --format json
 has "JSON of another policy" '"echo_style": null' "${sim[@]}" --policy zero --format json

@@ -148,7 +148,8 @@ own() {
 }
 {
     "$program" train --help | grep -oE '^  (-., )?--[a-z-]+' | sed 's/.*--//'
-    for policy in $("$program" help --policies); do own "$policy"; done
+    "$program" list policies --format csv | awk -F, '$2 == "train" { print $1 }' |
+        while read -r policy; do own "$policy"; done
 } | sort -u >every.flag
 [ "$(wc -l <every.flag)" -gt 55 ] || fail "only $(wc -l <every.flag) flags were found"
 while read -r flag; do

@@ -27,6 +27,9 @@ typedef struct {
     uint32_t *prompt, *chosen;
     void **caches;  /* by stage: on the device, NULL while they are only on the host */
     void **at_home; /* by stage: on the host; NULL: always on the device             */
+    /* Inputs of blocks, by stage, where their keys and values are rebuilt: on the host; on the device, on the way to
+     * the rebuilding and to the host. */
+    void **inputs_at_home, **arriving, **leaving;
 } micro_t;
 
 struct lspo_generation_session {
@@ -36,7 +39,7 @@ struct lspo_generation_session {
     lspo_transformer_t *transformer;
     lspo_number_t number;
     lspo_generate_sizes_t sizes;
-    size_t cache_bytes; /* of a block for one position */
+    size_t cache_bytes, input_bytes; /* of a block for one position */
     void *pass;
     float *spare; /* the output of a stage */
     stage_t *stages;
@@ -93,9 +96,10 @@ static lspo_status_t reserve_host(lspo_generation_session_t *s)
 {
     const lspo_footprint_t *f = &s->plan->footprint;
     const lspo_device_host_item_t items[] = {{"weights", f->host_parameters_bytes},
-                                             {"keys and values", f->host_cache_bytes}};
-    const uint64_t pieces = (uint64_t)s->plan->stage_count * (1 + workload_of(s)->accumulation);
-    const uint64_t bytes = f->host_parameters_bytes + f->host_cache_bytes;
+                                             {"keys and values", f->host_cache_bytes},
+                                             {"inputs of blocks", f->host_inputs_bytes}};
+    const uint64_t pieces = (uint64_t)s->plan->stage_count * (1 + 2 * workload_of(s)->accumulation);
+    const uint64_t bytes = f->host_parameters_bytes + f->host_cache_bytes + f->host_inputs_bytes;
     if (bytes == 0)
         return LSPO_OK;
     return lspo_device_host_reserve(s->device, bytes + 64 * pieces, items, sizeof items / sizeof items[0]);
@@ -119,24 +123,39 @@ static lspo_status_t take_weights(lspo_generation_session_t *s)
 static lspo_status_t take_caches(lspo_generation_session_t *s, micro_t *micro)
 {
     const size_t bytes = s->cache_bytes * lspo_generate_positions(workload_of(s));
+    const size_t inputs_bytes = s->input_bytes * lspo_generate_rebuilt_most(s->plan);
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; status == LSPO_OK && i < s->plan->stage_count; i++) {
         if (!is_block(s, i))
             continue;
         status = s->streams_caches ? lspo_device_host_alloc(s->device, bytes, &micro->at_home[i])
                                    : take(s, bytes, &micro->caches[i]);
+        if (status == LSPO_OK && inputs_bytes > 0)
+            status = lspo_device_host_alloc(s->device, inputs_bytes, &micro->inputs_at_home[i]);
     }
     return status;
+}
+
+/* One pointer per stage, each NULL. */
+static bool make_places(const lspo_generation_session_t *s, void ***const *places, size_t count)
+{
+    bool all = true;
+    for (size_t i = 0; i < count; i++) {
+        *places[i] = calloc(s->plan->stage_count, sizeof **places[i]);
+        all = all && *places[i] != NULL;
+    }
+    return all;
 }
 
 static lspo_status_t take_micro(lspo_generation_session_t *s, micro_t *micro)
 {
     const lspo_workload_t *w = workload_of(s);
-    micro->caches = calloc(s->plan->stage_count, sizeof *micro->caches);
-    micro->at_home = calloc(s->plan->stage_count, sizeof *micro->at_home);
+    void ***const places[] = {&micro->caches, &micro->at_home, &micro->inputs_at_home, &micro->arriving,
+                              &micro->leaving};
+    const bool has_places = make_places(s, places, sizeof places / sizeof places[0]);
     micro->prompt = calloc((size_t)w->batch * w->sequence, sizeof *micro->prompt);
     micro->chosen = calloc((size_t)w->batch * w->iterations, sizeof *micro->chosen);
-    if (micro->caches == NULL || micro->at_home == NULL || micro->prompt == NULL || micro->chosen == NULL)
+    if (!has_places || micro->prompt == NULL || micro->chosen == NULL)
         return lspo_no_memory("a micro-batch of texts");
     lspo_status_t status = take(s, s->sizes.input, (void **)&micro->x);
     if (status == LSPO_OK)
@@ -169,17 +188,22 @@ static void give_back(lspo_generation_session_t *s, void *memory)
 
 static void release_micro(lspo_generation_session_t *s, micro_t *micro)
 {
-    for (uint32_t i = 0; i < s->plan->stage_count; i++) {
-        if (micro->caches != NULL)
-            give_back(s, micro->caches[i]);
-        if (micro->at_home != NULL)
-            lspo_device_host_free(s->device, micro->at_home[i]);
-    }
+    void **const on_device[] = {micro->caches, micro->arriving, micro->leaving};
+    void **const on_host[] = {micro->at_home, micro->inputs_at_home};
+    for (size_t k = 0; k < sizeof on_device / sizeof on_device[0]; k++)
+        for (uint32_t i = 0; on_device[k] != NULL && i < s->plan->stage_count; i++)
+            give_back(s, on_device[k][i]);
+    for (size_t k = 0; k < sizeof on_host / sizeof on_host[0]; k++)
+        for (uint32_t i = 0; on_host[k] != NULL && i < s->plan->stage_count; i++)
+            lspo_device_host_free(s->device, on_host[k][i]);
     give_back(s, micro->x);
     give_back(s, micro->logits);
     give_back(s, micro->reads);
     free(micro->caches);
+    free(micro->arriving);
+    free(micro->leaving);
     free(micro->at_home);
+    free(micro->inputs_at_home);
     free(micro->prompt);
     free(micro->chosen);
 }
@@ -241,6 +265,7 @@ lspo_status_t lspo_generation_session_create(const lspo_plan_t *plan, lspo_devic
     s->device = device;
     s->number = lspo_compute_number_of(plan->workload.precision);
     s->cache_bytes = lspo_generate_cache_bytes(&plan->model, &plan->workload);
+    s->input_bytes = lspo_generate_input_bytes(&plan->model, &plan->workload);
     s->streams_weights = has_op(plan, LSPO_VARIANT_PARAMETERS);
     s->streams_caches = has_op(plan, LSPO_VARIANT_CACHE);
     lspo_generate_sizes(&plan->model, &plan->workload, &s->sizes);
@@ -306,12 +331,16 @@ static lspo_status_t head(lspo_generation_session_t *s, micro_t *micro, uint32_t
 
 static lspo_status_t block(lspo_generation_session_t *s, const lspo_op_t *op, micro_t *micro)
 {
-    void **cache = &micro->caches[op->layer];
+    void **cache = &micro->caches[op->layer], **leaving = &micro->leaving[op->layer];
+    const size_t kept = lspo_generate_kept(s->plan, op->iteration);
     lspo_status_t status = LSPO_OK;
     if (*cache == NULL)
         status = take(s, s->cache_bytes * workload_of(s)->sequence, cache); /* of the prompt */
+    if (status == LSPO_OK && kept > 0)
+        status = take(s, s->input_bytes * kept, leaving);
     if (status != LSPO_OK)
         return status;
+    lspo_generation_keep_inputs(s->transformer, micro->x, kept, *leaving);
     lspo_generation_block_forward(s->transformer, s->stages[op->layer].weights, *cache, micro->x, s->spare);
     float *x = micro->x;
     micro->x = s->spare;
@@ -350,19 +379,60 @@ static lspo_status_t bring_weights(lspo_generation_session_t *s, stage_t *stage)
     return LSPO_OK;
 }
 
-/* The whole cache with the new tokens, of which those before them arrive. */
+/* A place for the whole cache with the new tokens. */
+static lspo_status_t take_cache(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    const size_t tokens =
+        (size_t)lspo_generate_first(workload_of(s), op->iteration) + lspo_generate_count(workload_of(s), op->iteration);
+    return take(s, s->cache_bytes * tokens, &s->micros[op->micro].caches[op->layer]);
+}
+
+/* Of the tokens before, those that are not rebuilt arrive. */
 static lspo_status_t bring_cache(lspo_generation_session_t *s, const lspo_op_t *op)
 {
     micro_t *micro = &s->micros[op->micro];
     const size_t first = lspo_generate_first(workload_of(s), op->iteration);
-    const size_t count = lspo_generate_count(workload_of(s), op->iteration);
-    void *memory = NULL;
-    lspo_status_t status = take(s, s->cache_bytes * (first + count), &memory);
+    const size_t rebuilt = lspo_generate_rebuilt(s->plan, op->iteration), at = s->cache_bytes * rebuilt;
+    lspo_status_t status = LSPO_OK;
+    if (rebuilt == 0)
+        status = take_cache(s, op);
     if (status != LSPO_OK)
         return status;
-    lspo_device_copy(s->device, LSPO_COPY_H2D, memory, micro->at_home[op->layer], s->cache_bytes * first);
-    micro->caches[op->layer] = memory;
+    lspo_device_copy(s->device, LSPO_COPY_H2D, (char *)micro->caches[op->layer] + at,
+                     (const char *)micro->at_home[op->layer] + at, s->cache_bytes * (first - rebuilt));
     return LSPO_OK;
+}
+
+static lspo_status_t bring_inputs(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    micro_t *micro = &s->micros[op->micro];
+    const size_t bytes = s->input_bytes * lspo_generate_rebuilt(s->plan, op->iteration);
+    lspo_status_t status = take_cache(s, op);
+    if (status == LSPO_OK)
+        status = take(s, bytes, &micro->arriving[op->layer]);
+    if (status != LSPO_OK)
+        return status;
+    lspo_device_copy(s->device, LSPO_COPY_H2D, micro->arriving[op->layer], micro->inputs_at_home[op->layer], bytes);
+    return LSPO_OK;
+}
+
+static void rebuild(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    micro_t *micro = &s->micros[op->micro];
+    lspo_generation_block_rebuild(s->transformer, s->stages[op->layer].weights, micro->arriving[op->layer],
+                                  lspo_generate_rebuilt(s->plan, op->iteration), s->spare, micro->caches[op->layer]);
+    give_back(s, micro->arriving[op->layer]);
+    micro->arriving[op->layer] = NULL;
+}
+
+static void store_inputs(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    micro_t *micro = &s->micros[op->micro];
+    const size_t first = lspo_generate_first(workload_of(s), op->iteration) * s->input_bytes;
+    lspo_device_copy(s->device, LSPO_COPY_D2H, (char *)micro->inputs_at_home[op->layer] + first,
+                     micro->leaving[op->layer], lspo_generate_kept(s->plan, op->iteration) * s->input_bytes);
+    give_back(s, micro->leaving[op->layer]);
+    micro->leaving[op->layer] = NULL;
 }
 
 static void store_cache(lspo_generation_session_t *s, const lspo_op_t *op)
@@ -383,9 +453,17 @@ lspo_status_t lspo_generation_session_run_op(void *session, const lspo_op_t *op)
     case LSPO_OP_FWD:
         return forward(s, op);
     case LSPO_OP_SWAP_IN:
-        return op->variant == LSPO_VARIANT_CACHE ? bring_cache(s, op) : bring_weights(s, &s->stages[op->layer]);
+        return op->variant == LSPO_VARIANT_CACHE    ? bring_cache(s, op)
+               : op->variant == LSPO_VARIANT_INPUTS ? bring_inputs(s, op)
+                                                    : bring_weights(s, &s->stages[op->layer]);
+    case LSPO_OP_RECOMPUTE:
+        rebuild(s, op);
+        return LSPO_OK;
     case LSPO_OP_SWAP_OUT:
-        store_cache(s, op);
+        if (op->variant == LSPO_VARIANT_CACHE)
+            store_cache(s, op);
+        else
+            store_inputs(s, op);
         return LSPO_OK;
     default:
         return lspo_error(LSPO_ERR_INTERNAL, "a plan of generation has a %s op",

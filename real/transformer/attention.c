@@ -35,6 +35,25 @@ static void attend_to_cache(lspo_transformer_t *t, size_t q_stride, size_t kv_st
                                   pass->attention);
 }
 
+/* What follows a position in the cache are its sequences, so that the roles of the two are exchanged. */
+void lspo_transformer_put_back(lspo_transformer_t *t, const float *k, const float *v, size_t kv_stride)
+{
+    const lspo_generation_pass_t *pass = &t->pass;
+    const size_t position = 2 * t->batch * t->kv_width, at = pass->first * position;
+    const size_t bytes = lspo_number_bytes(pass->shape.cache);
+    const lspo_cached_attention_t rows = {.batch = t->sequence,
+                                          .queries = t->batch,
+                                          .kv_heads = t->kv_heads,
+                                          .head_width = t->head_width,
+                                          .kv_stride = kv_stride,
+                                          .number = pass->shape.cache,
+                                          .k = pass->k + at * bytes,
+                                          .v = pass->v + at * bytes,
+                                          .token_stride = t->kv_width,
+                                          .sequence_stride = position};
+    lspo_compute_cache_append(t->compute, &rows, k, v);
+}
+
 void lspo_transformer_attend(lspo_transformer_t *t, size_t q_stride, size_t kv_stride, char *s)
 {
     const lspo_attention_t attention = lspo_transformer_attention(t, true, q_stride, kv_stride);

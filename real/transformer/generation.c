@@ -134,14 +134,48 @@ void lspo_generation_begin(lspo_transformer_t *t, size_t first, size_t count)
     t->tokens = t->batch * count;
 }
 
-void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,
-                                   float *x_out)
+/* The next block's cache, and what its array has behind the linear weights. */
+static void enter_block(lspo_transformer_t *t, const void *weights, void *cache)
 {
-    const lspo_block_parameters_t from = {.weights = weights};
     const size_t linear = t->block.tensors[t->block.linear_count].offset_elements;
     t->pass.k = cache;
     t->pass.v = t->pass.k + t->batch * t->kv_width * lspo_number_bytes(t->pass.shape.cache);
     lspo_compute_convert(t->compute, t->block.element_count - linear, t->weight_number,
                          (const char *)weights + linear * t->weight_bytes, LSPO_NUMBER_FP32, t->pass.vectors);
+}
+
+void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,
+                                   float *x_out)
+{
+    const lspo_block_parameters_t from = {.weights = weights};
+    enter_block(t, weights, cache);
     t->family->block_forward(t, &from, x_in, t->pass.saved, x_out);
+}
+
+void lspo_generation_keep_inputs(lspo_transformer_t *t, const float *x_in, size_t kept, void *inputs_out)
+{
+    const lspo_number_t number = t->pass.shape.cache;
+    const size_t row_bytes = t->width * lspo_number_bytes(number);
+    char *out = inputs_out;
+    for (size_t i = 0; i < kept; i++)
+        for (size_t b = 0; b < t->batch; b++, out += row_bytes)
+            lspo_compute_convert(t->compute, t->width, LSPO_NUMBER_FP32, x_in + (b * t->sequence + i) * t->width,
+                                 number, out);
+}
+
+void lspo_generation_block_rebuild(lspo_transformer_t *t, const void *weights, const void *inputs, size_t tokens,
+                                   float *scratch, void *cache)
+{
+    const lspo_block_parameters_t from = {.weights = weights};
+    const lspo_number_t number = t->pass.shape.cache;
+    const size_t most = t->pass.shape.tokens, position = t->batch * t->width;
+    enter_block(t, weights, cache);
+    for (size_t first = 0; first < tokens; first += most) {
+        const size_t some = tokens - first < most ? tokens - first : most;
+        lspo_generation_begin(t, first, some);
+        lspo_compute_convert(t->compute, some * position, number,
+                             (const char *)inputs + first * position * lspo_number_bytes(number), LSPO_NUMBER_FP32,
+                             scratch);
+        t->family->block_rebuild(t, &from, scratch, t->pass.saved);
+    }
 }

@@ -54,4 +54,13 @@ void lspo_generation_begin(lspo_transformer_t *t, size_t first, size_t count);
 void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,
                                    float *x_out);
 
+/* A block's inputs in the format of the cache, of each position those of each sequence: batch x w numbers per position.
+ * keep: of the first `kept` of the new tokens, from x_in of the block's forward pass.  rebuild: K and V of positions 0
+ * .. tokens from the inputs of these, as if the cache had never been without them: the same as in the forward pass but
+ * for the rounding of inputs to 16 bits, and of products with other numbers of rows.  scratch: as x_in of the most
+ * tokens. */
+void lspo_generation_keep_inputs(lspo_transformer_t *t, const float *x_in, size_t kept, void *inputs_out);
+void lspo_generation_block_rebuild(lspo_transformer_t *t, const void *weights, const void *inputs, size_t tokens,
+                                   float *scratch, void *cache);
+
 #endif

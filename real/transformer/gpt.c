@@ -62,6 +62,26 @@ static void block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *
         lspo_block_linear_forward(t, from, MLP_DOWN, s + at->mlp_act, s + at->residual, x_out);
 }
 
+/* Of W_qkv only the columns of K and V. */
+static void block_rebuild(lspo_transformer_t *t, const lspo_block_parameters_t *from, const float *x_in, char *s)
+{
+    const lspo_block_saved_t *at = &t->saved;
+    const lspo_norm_t norm1 = lspo_block_norm(t, from, NORM1_GAIN);
+    const float *bias = t->bias[QKV] > 0 ? lspo_block_weight(t, t->bias[QKV], from) : NULL;
+    const lspo_few_rows_t product = {.rows = t->tokens,
+                                     .m = t->width,
+                                     .n = 2 * t->kv_width,
+                                     .stride = qkv_width(t),
+                                     .number = t->weight_number,
+                                     .w = (const char *)lspo_block_weight(t, QKV, from) + t->width * t->weight_bytes,
+                                     .bias = bias != NULL ? bias + t->width : NULL};
+    float *kv = lspo_floats(s, at->q);
+    lspo_compute_norm_forward(t->compute, &norm1, x_in, s + at->norm1_out, lspo_floats(s, at->mean1),
+                              lspo_floats(s, at->rstd1));
+    lspo_compute_few_rows_product(t->compute, &product, lspo_floats(s, at->norm1_out), kv);
+    lspo_transformer_put_back(t, kv, kv + t->kv_width, 2 * t->kv_width);
+}
+
 /* From the gradient of the block's output (d_mlp_down) to that of the residual stream between the two halves
  * (d_attention_out). */
 static void mlp_backward(const lspo_block_backward_t *pass, const char *s)
@@ -121,6 +141,7 @@ static void block_backward(const lspo_block_backward_t *pass, const void *x_in, 
 const lspo_transformer_family_t lspo_transformer_gpt = {.embed_forward = embed_forward,
                                                         .embed_backward = embed_backward,
                                                         .block_forward = block_forward,
+                                                        .block_rebuild = block_rebuild,
                                                         .block_backward = block_backward,
                                                         .head_forward = lspo_language_head_forward,
                                                         .head_backward = lspo_language_head_backward,

@@ -91,6 +91,24 @@ static void block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *
         lspo_block_linear_forward(t, from, DOWN, s + at->mlp_act, s + at->residual, x_out);
 }
 
+/* A position's sequences are one row of heads for the rotation. */
+static void block_rebuild(lspo_transformer_t *t, const lspo_block_parameters_t *from, const float *x_in, char *s)
+{
+    const lspo_block_saved_t *at = &t->saved;
+    const lspo_norm_t norm1 = lspo_block_norm(t, from, t->norm1);
+    lspo_rotary_t of_k = rotary_of(t, t->batch * t->kv_heads);
+    of_k.batch = 1;
+    lspo_compute_rms_norm_forward(t->compute, &norm1, x_in, s + at->norm1_out, lspo_floats(s, at->rstd1));
+    lspo_block_linear_forward(t, from, K, s + at->norm1_out, NULL, s + (t->k_norm > 0 ? at->k_raw : at->k));
+    lspo_block_linear_forward(t, from, V, s + at->norm1_out, NULL, s + at->v);
+    if (t->k_norm > 0) {
+        const lspo_norm_t norm = norm_of_heads(t, from, t->k_norm, t->kv_heads);
+        lspo_compute_rms_norm_forward(t->compute, &norm, s + at->k_raw, s + at->k, lspo_floats(s, at->k_rstd));
+    }
+    lspo_compute_rotary_forward(t->compute, &of_k, s + at->k);
+    lspo_transformer_put_back(t, lspo_floats(s, at->k), lspo_floats(s, at->v), t->kv_width);
+}
+
 /* From the gradient of the block's output (d_mlp_down) to that of the residual stream between the two halves
  * (d_attention_out). */
 static void mlp_backward(const lspo_block_backward_t *pass, const char *s)
@@ -186,6 +204,7 @@ const lspo_transformer_family_t lspo_transformer_llama = {.separate_qkv = true,
                                                           .embed_forward = embed_forward,
                                                           .embed_backward = embed_backward,
                                                           .block_forward = block_forward,
+                                                          .block_rebuild = block_rebuild,
                                                           .block_backward = block_backward,
                                                           .head_forward = lspo_language_head_forward,
                                                           .head_backward = lspo_language_head_backward,

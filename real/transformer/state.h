@@ -62,6 +62,9 @@ typedef struct {
                            bool accumulate, void *embed_gradient);
     void (*block_forward)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s,
                           void *x_out);
+    /* Generation: K and V of t->tokens rows of a block's inputs, which are the sequences of one position after the
+     * other, into its cache. */
+    void (*block_rebuild)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const float *x_in, char *s);
     void (*block_backward)(const lspo_block_backward_t *pass, const void *x_in, const char *s, void *dx);
     void (*head_forward)(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,
                          const void *x_in, char *s, double *loss_sum_out);
@@ -174,6 +177,9 @@ lspo_attention_t lspo_transformer_attention(const lspo_transformer_t *t, bool ca
                                             size_t kv_stride);
 /* The context of a causal family from the block's Q, K and V: with the cache, which also takes them, in generation. */
 void lspo_transformer_attend(lspo_transformer_t *t, size_t q_stride, size_t kv_stride, char *s);
+
+/* K and V of t->sequence positions from pass.first on, as rows of block_rebuild, into the cache. */
+void lspo_transformer_put_back(lspo_transformer_t *t, const float *k, const float *v, size_t kv_stride);
 
 /* The norm of a block whose gain is this tensor; the next tensor is its bias. */
 static inline lspo_norm_t lspo_block_norm(const lspo_transformer_t *t, const lspo_block_parameters_t *from,
