@@ -143,19 +143,27 @@ bool lspo_args_find(const lspo_arg_group_t *const *groups, const char *name, siz
     return find_arg(groups, name, length, 0, arg_out);
 }
 
-static lspo_status_t unknown_option(const char *text, const lspo_arg_group_t *const *groups)
+enum { NAMES_MAX = 256 };
+
+/* Their names, at most NAMES_MAX. */
+static size_t list_names(const lspo_arg_group_t *const *groups, const char *names[NAMES_MAX])
 {
-    enum { NAMES_MAX = 256, NAME_BYTES = 64 };
-    const char *names[NAMES_MAX];
     size_t count = 0;
     lspo_arg_t arg;
     for (size_t g = 0; groups != NULL && groups[g] != NULL; g++)
         for (size_t i = 0; lspo_arg_group_at(groups[g], i, &arg) && count < NAMES_MAX; i++)
             names[count++] = arg.name;
+    return count;
+}
+
+static lspo_status_t unknown_option(const char *text, const lspo_arg_group_t *const *groups)
+{
+    enum { NAME_BYTES = 64 };
+    const char *names[NAMES_MAX];
     char name[NAME_BYTES];
     const char *bare = text + strspn(text, "-");
     snprintf(name, sizeof name, "%.*s", (int)strcspn(bare, "="), bare);
-    const char *nearest = lspo_name_nearest(name, names, count);
+    const char *nearest = lspo_name_nearest(name, names, list_names(groups, names));
     if (nearest != NULL)
         return lspo_error(LSPO_ERR_INPUT, "unknown option %s; did you mean --%s?", text, nearest);
     return lspo_error(LSPO_ERR_INPUT, "unknown option %s", text);
@@ -212,4 +220,27 @@ lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *con
         }
     }
     return LSPO_OK;
+}
+
+lspo_status_t lspo_args_check_name(const lspo_arg_group_t *const *groups, const char *name)
+{
+    const char *names[NAMES_MAX];
+    lspo_arg_t arg;
+    if (lspo_args_find(groups, name, strlen(name), &arg))
+        return LSPO_OK;
+    const char *nearest = lspo_name_nearest(name, names, list_names(groups, names));
+    if (nearest != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "unknown key '%s'; did you mean '%s'?", name, nearest);
+    return lspo_error(LSPO_ERR_INPUT, "unknown key '%s'", name);
+}
+
+lspo_status_t lspo_args_store(const lspo_arg_group_t *const *groups, const char *name, const char *text, void *target)
+{
+    lspo_arg_t arg;
+    lspo_status_t status = lspo_args_check_name(groups, name);
+    if (status != LSPO_OK)
+        return status;
+    (void)lspo_args_find(groups, name, strlen(name), &arg);
+    void *slot = (char *)target + arg.offset_bytes;
+    return arg.value == NULL ? lspo_arg_on_off(&arg, name, text, slot) : arg.store(&arg, name, text, slot);
 }

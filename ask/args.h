@@ -84,4 +84,9 @@ bool lspo_arg_group_at(const lspo_arg_group_t *group, size_t index, lspo_arg_t *
 /* The option whose name is the first `length` characters of `name`; false if there is none. */
 bool lspo_args_find(const lspo_arg_group_t *const *groups, const char *name, size_t length, lspo_arg_t *arg_out);
 
+/* The same for a setting that is not on a command line: LSPO_ERR_INPUT, with the nearest name, for an unknown one. */
+lspo_status_t lspo_args_check_name(const lspo_arg_group_t *const *groups, const char *name);
+/* Store `text` in the option's field of `target`; a switch takes "on" or "off". */
+lspo_status_t lspo_args_store(const lspo_arg_group_t *const *groups, const char *name, const char *text, void *target);
+
 #endif

@@ -296,7 +296,7 @@ void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_nois
     result->fit_draws = noise->fit_draws;
 }
 
-lspo_status_t lspo_result_write(const lspo_result_t *result, int format)
+lspo_status_t lspo_result_write(const lspo_result_t *result, int format, FILE *file)
 {
     lspo_result_fields_t all;
     lspo_field_t fields[LSPO_RESULT_FIELDS_MAX];
@@ -305,5 +305,5 @@ lspo_status_t lspo_result_write(const lspo_result_t *result, int format)
         fields[i] = all.fields[i].field;
     lspo_table_t table = {
         .fields = fields, .field_count = count, .records = result, .record_bytes = sizeof *result, .record_count = 1};
-    return lspo_table_write_record(&table, lspo_format_resolve(format), stdout);
+    return lspo_table_write_record(&table, lspo_format_resolve(format), file);
 }

@@ -7,6 +7,7 @@
 #define LSPO_ASK_RESULT_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "ask/request.h"
 #include "base/table.h"
@@ -87,6 +88,6 @@ void lspo_result_fill_expect(const lspo_expect_t *expect, const lspo_machine_t *
 
 void lspo_result_fill_noise(const lspo_noise_options_t *options, const lspo_noise_t *noise, lspo_result_t *result);
 
-lspo_status_t lspo_result_write(const lspo_result_t *result, int format);
+lspo_status_t lspo_result_write(const lspo_result_t *result, int format, FILE *file);
 
 #endif

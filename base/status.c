@@ -76,6 +76,26 @@ void lspo_messages_keep(char *text, size_t capacity)
         text[0] = '\0';
 }
 
+/* Who takes this thread's warnings meanwhile. */
+static _Thread_local void (*take_warning)(void *context, const char *text);
+static _Thread_local void *warning_context;
+
+void lspo_warnings_hand(void (*take)(void *context, const char *text), void *context)
+{
+    take_warning = take;
+    warning_context = context;
+}
+
+static void hand_warning(const char *format, va_list arguments)
+{
+    char text[2048], line[2048];
+    if (take_warning == NULL)
+        return;
+    vsnprintf(text, sizeof text, format, arguments);
+    lspo_printable(text, line, sizeof line);
+    take_warning(warning_context, line);
+}
+
 static void keep_error(const char *format, va_list arguments)
 {
     char line[2048];
@@ -122,9 +142,10 @@ lspo_status_t lspo_no_memory(const char *what, ...)
 void lspo_warn(const char *format, ...)
 {
     va_list arguments;
-    if (kept_text != NULL)
-        return;
     va_start(arguments, format);
-    print_message("warning", format, arguments);
+    if (kept_text != NULL)
+        hand_warning(format, arguments);
+    else
+        print_message("warning", format, arguments);
     va_end(arguments);
 }

@@ -60,6 +60,9 @@ lspo_status_t lspo_no_memory(const char *what, ...) __attribute__((format(printf
  * at `capacity` bytes and without line ends; warnings are dropped.  NULL: they are printed again. */
 void lspo_messages_keep(char *text, size_t capacity);
 
+/* While they are kept, warnings of the calling thread go to `take`; NULL: they are dropped again. */
+void lspo_warnings_hand(void (*take)(void *context, const char *text), void *context);
+
 /* `before` is called before each message, in the same thread; it erases a progress line.  Set it before threads
  * start. */
 void lspo_message_hook(void (*before)(void));

@@ -97,7 +97,7 @@ static lspo_status_t write_measurement(const lspo_request_t *request, const lspo
     result.held_out_before = measured->held_out_before;
     result.held_out_after = measured->held_out_after;
     result.blas_core = measured->blas_core;
-    return lspo_result_write(&result, request->format);
+    return lspo_result_write(&result, request->format, stdout);
 }
 
 static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *plan, double lower_bound_s)

@@ -199,7 +199,7 @@ static lspo_status_t write_record(const told_t *told)
         lspo_judgement_fill(&told->judgement, &result);
     if (request->noise.seed > 0)
         lspo_result_fill_noise(&request->noise, &told->noise, &result);
-    return lspo_result_write(&result, request->base.format);
+    return lspo_result_write(&result, request->base.format, stdout);
 }
 
 static lspo_status_t print_drawing(const told_t *told)

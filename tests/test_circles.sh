@@ -55,7 +55,7 @@ b.o h U'
 
 source_dir=${LSPO_SOURCE:-$(dirname "$0")/..}
 # An object whose source is gone is left over from an older build.
-folders='base kernels plan traces sim ask real sweep validate cli'
+folders='base kernels plan traces sim ask lib real sweep validate cli'
 # shellcheck disable=SC2086 # a list
 objects=$(find $folders -name '*.o' 2> /dev/null | while read -r object; do
     test ! -f "$source_dir/${object%.o}.c" || echo "$object"; done)

@@ -51,6 +51,14 @@ if command -v man >/dev/null; then
     done
 fi
 
+# Another program is built with the library, wherever that is.
+export PKG_CONFIG_PATH=$home/lib/pkgconfig
+[ "$(pkg-config --modversion lspo)" = "$("$home/bin/lspo" version | awk '{ print $2; exit }')" ] || fail "lspo.pc"
+# shellcheck disable=SC2046 # flags; in the moved folder, whose name has blanks
+quietly cc -o "$scratch/predict" "$home/share/doc/lspo/contrib/c/predict.c" "-I$home/include" "-L$home/lib" -llspo \
+    "-Wl,-rpath,$home/lib" $(sed -n 's/^SANITIZE_CFLAGS = //p' "$build/Makefile")
+"$scratch/predict" gpt2-124m rtx4090 | grep -q "^zero " || fail "the example of the library"
+
 # The moved program finds its own data and does not need the build folder.
 cat >"$scratch/use" <<'END'
 set -eu

@@ -33,6 +33,7 @@ allowed() {
         echo base plan plan/policies traces kernels real/machine real/device real/execute real/transformer \
             real/train ;;
     ask) echo base plan plan/policies traces sim real/formats ;;
+    lib) echo base plan plan/policies sim ask ;;
     sweep) echo base plan plan/policies ;;
     validate) echo base plan plan/policies traces sim sweep real/device real/train real/calibrate ;;
     cli)
@@ -42,7 +43,7 @@ allowed() {
 }
 folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute
 real/transformer real/generate real/tokenizer real/formats real/data real/session real/methods real/train
-real/calibrate ask sweep validate cli'
+real/calibrate ask lib sweep validate cli'
 
 # Print one line an offence of the tree at $1.
 offences() {
@@ -96,6 +97,7 @@ expect_offence validate '#include "cli/command.h"'
 expect_offence sim '#include "validate/grid.h"'
 expect_offence ask '#include "real/device/device.h"'
 expect_offence sim '#include "ask/request.h"'
+expect_offence lib '#include "cli/command.h"'
 
 found=$(offences "$source_dir")
 if [ -n "$found" ]; then

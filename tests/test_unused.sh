@@ -25,7 +25,7 @@ lspo_build_lane           for policies of several GPUs or machines, of which the
 lspo_build_op_on          likewise
 '
 
-folders='base kernels plan traces sim ask real validate sweep cli bench'
+folders='base kernels plan traces sim ask lib real validate sweep cli contrib/c bench'
 
 # Print the functions that headers of the tree at $1 declare and none of its sources uses, sorted.
 unused() {

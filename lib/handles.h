@@ -1,0 +1,54 @@
+/* handles.h - what the handles of lspo.h hold, and how a call of the library begins and ends. */
+#ifndef LSPO_LIB_HANDLES_H
+#define LSPO_LIB_HANDLES_H
+
+#include <locale.h>
+#include <stddef.h>
+
+#include "ask/answer.h"
+#include "ask/request.h"
+#include "ask/result.h"
+#include "base/status.h"
+#include "lib/lspo.h"
+#include "lib/settings.h"
+
+enum { LSPO_MESSAGE_BYTES = 2048 };
+
+struct lspo_context {
+    lspo_options options;
+    locale_t locale; /* "C": numbers have points */
+    char message[LSPO_MESSAGE_BYTES];
+};
+
+struct lspo_query {
+    lspo_context *context;
+    lspo_settings_t settings;
+};
+
+struct lspo_reply {
+    lspo_settings_t settings; /* to whose texts the request points */
+    lspo_request_t request;
+    lspo_machine_t machine;
+    lspo_answer_t answer;
+    lspo_result_t result;
+    lspo_result_fields_t fields;
+    size_t field_count;
+    char *json;
+};
+
+/* What a call changes in its thread and restores. */
+typedef struct {
+    lspo_context *context;
+    locale_t locale;
+} lspo_call_t;
+
+/* Between the two, messages go to the context, and numbers are read and written as in "C". */
+lspo_call_t lspo_call_begin(lspo_context *context);
+/* The code of lspo.h for `status`. */
+int lspo_call_end(const lspo_call_t *call, lspo_status_t status);
+
+/* lspo_query_set() and lspo_query_predict() within a call. */
+lspo_status_t lspo_query_store(lspo_query *query, const char *key, const char *value);
+lspo_status_t lspo_reply_create(const lspo_settings_t *settings, lspo_reply **reply_out);
+
+#endif
