@@ -143,6 +143,8 @@ static void find_functions(void *library)
     find(library, "dsyevr_", &blas.dsyevr);
     find(library, "dsyevd_", &blas.dsyevd);
     find(library, "dgesdd_", &blas.dgesdd);
+    find(library, "spotrf_", &blas.spotrf);
+    find(library, "spotri_", &blas.spotri);
     find(library, "openblas_get_corename", &blas.corename);
 }
 

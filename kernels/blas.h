@@ -38,11 +38,14 @@ typedef void lspo_dgesdd_t(const char *jobz, const int *m, const int *n, double 
                            double *u, const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork,
                            int *iwork, int *info, size_t jobz_length);
 
+typedef void lspo_spotrf_t(const char *uplo, const int *n, float *a, const int *lda, int *info, size_t uplo_length);
+
 typedef struct {
     __typeof__(cblas_sgemm) *sgemm;
     lspo_dsyevr_t *dsyevr;
     lspo_dsyevd_t *dsyevd;
     lspo_dgesdd_t *dgesdd;
+    lspo_spotrf_t *spotrf, *spotri;
     __typeof__(openblas_get_corename) *corename;
 } lspo_blas_t;
 

@@ -12,6 +12,8 @@ trap 'rm -rf "$scratch"' EXIT
 allowed='
 lspo_fit_objective        the function whose gradient a fit follows: checked by finite differences
 lspo_random_normal        single numbers of the stream that lspo_random_normal_fill() gives: what suites draw
+lspo_int4_unpack          what a suite sees of the codes
+lspo_int4_pack            for codes of files, which no reader gives yet
 lspo_generator_length     what a suite sees of the passes
 lspo_generator_logits     likewise
 lspo_generation_session_tokens what a suite sees of the texts
