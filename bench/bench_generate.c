@@ -69,7 +69,7 @@ enum { PIECE_BYTES = 1 << 20 };
 
 static size_t pieces_of(lspo_number_t number, uint32_t stage)
 {
-    return lspo_generation_weight_bytes(&model, stage, number) / PIECE_BYTES;
+    return lspo_generation_weight_bytes(&model, stage, number, &(lspo_int4_form_t){0}) / PIECE_BYTES;
 }
 
 static void read_piece(void *context, uint32_t worker, size_t item)
@@ -130,7 +130,7 @@ static void compare(const lspo_generation_weights_t *weights, lspo_number_t numb
     reading.number = number;
     uint64_t bytes = 0;
     for (uint32_t stage = 1; stage < weights->stage_count; stage++)
-        bytes += lspo_generation_weight_bytes(&model, stage, number);
+        bytes += lspo_generation_weight_bytes(&model, stage, number, &(lspo_int4_form_t){0});
     for (int i = 0; i < REPEATS; i++) {
         reads_s[i] = read_all(&reading, workers);
         tokens_s[i] = one_token(generator, threads);
@@ -156,7 +156,8 @@ int main(void)
         lspo_device_t *device = NULL;
         lspo_generation_weights_t weights;
         need(lspo_device_open("host", &(lspo_device_caps_t){0}, &device));
-        need(lspo_generation_weights_load(&model, numbers[i], device, load, NULL, &weights));
+        need(lspo_generation_weights_load(&(lspo_weights_source_t){.model = &model, .number = numbers[i], .load = load},
+                                          device, &weights));
         compare(&weights, numbers[i], 1, device);
         if (cpus > 1)
             compare(&weights, numbers[i], cpus, device);

@@ -156,7 +156,7 @@ static void calibrated(void)
     const double start_s = measure_thread_s();
     for (size_t i = 0; i < 8; i++)
         lspo_gptq_add_inputs(NULL, D, ROWS_MOST, o.x, hessian);
-    if (lspo_gptq_quantize(NULL, &square, o.fp32, hessian, o.int4) != LSPO_OK)
+    if (lspo_gptq_factor(D, hessian) != LSPO_OK || !lspo_gptq_quantize(NULL, &square, o.fp32, hessian, o.int4))
         exit(1);
     printf("GPTQ, %d x %d, 512 tokens: %.3f G weights/s\n", D, D, 1e-9 * D * D / (measure_thread_s() - start_s));
     free(hessian);

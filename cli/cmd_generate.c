@@ -10,10 +10,12 @@
 #include "ask/request.h"
 #include "ask/version.h"
 #include "base/interrupt.h"
-#include "base/table.h"
 #include "cli/command.h"
 #include "cli/generate_prompt.h"
+#include "cli/generate_result.h"
 #include "cli/generate_text.h"
+#include "cli/generate_weights.h"
+#include "cli/generate_windows.h"
 #include "plan/precision.h"
 #include "real/data/chat_template.h"
 #include "real/formats/hf_folder.h"
@@ -26,21 +28,30 @@
 enum { TOKENS_USUAL = 128, THREADS_MAX = 1024 };
 
 /* The formats of weights: "file" is what the folder has. */
-static const char *const weight_names[] = {"fp32", "bf16", "fp16", "file", NULL};
+static const char *const weight_names[] = {"fp32", "bf16", "fp16", "file", "int4", NULL};
 static const char *const cache_names[] = {"fp32", "bf16", "fp16", NULL};
-enum { WEIGHTS_OF_FILE = LSPO_PRECISION_COUNT };
+enum { WEIGHTS_OF_FILE = LSPO_PRECISION_COUNT, WEIGHTS_INT4 };
+
+enum { QUANTIZER_RTN, QUANTIZER_GPTQ };
+static const char *const quantizer_names[] = {"rtn", "gptq", NULL};
+static const char *const group_names[] = {"32", "64", "128", "column", NULL};
+static const uint32_t groups[] = {32, 64, 128, 0};
+enum { GROUP_USUAL = 2 };
+
+/* Windows of a text whose perplexity is measured, and their tokens. */
+enum { SCORED_MOST = 64, SCORED_LENGTH = 256 };
 
 enum { FORMAT_TEXT, FORMAT_JSON };
 static const char *const format_names[] = {"text", "json", NULL};
 
 typedef struct {
-    const char *model_name, *checkpoint;
+    const char *model_name, *checkpoint, *calibration, *perplexity;
     lspo_prompt_source_t prompt;
     uint32_t tokens; /* 0: TOKENS_USUAL, or fewer where the model has no more positions */
     uint32_t top_k, threads;
     double temperature, top_p;
     uint64_t seed, memory_bytes;
-    int weights, cache, format;
+    int weights, cache, format, quantizer, group;
 } generate_request_t;
 
 static lspo_status_t store_temperature(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
@@ -121,11 +132,34 @@ static const lspo_arg_t generate_args[] = {
      .high = INT64_MAX,
      GENERATE(seed)},
     {.name = "weights",
-     .value = "fp32|bf16|fp16|file",
-     .help = "format of the weights in memory; file: that of the folder or checkpoint (file)",
+     .value = "fp32|bf16|fp16|file|int4",
+     .help = "format of the weights in memory; file: that of the folder or checkpoint; int4: the blocks' linear "
+             "weights in 4 bits, the others as in the file (file)",
      .store = lspo_arg_choice,
      .names = weight_names,
      GENERATE(weights)},
+    {.name = "quantizer",
+     .value = "rtn|gptq",
+     .help = "how int4 weights are found: each rounded to nearest, or by GPTQ with a --calibration (rtn)",
+     .store = lspo_arg_choice,
+     .names = quantizer_names,
+     GENERATE(quantizer)},
+    {.name = "group",
+     .value = "32|64|128|column",
+     .help = "inputs of an output whose int4 weights share a scale (128)",
+     .store = lspo_arg_choice,
+     .names = group_names,
+     GENERATE(group)},
+    {.name = "calibration",
+     .value = "FILE",
+     .help = "text for GPTQ, of whose first 95 % windows of 256 tokens are read",
+     .store = lspo_arg_text,
+     GENERATE(calibration)},
+    {.name = "perplexity",
+     .value = "FILE",
+     .help = "no prompt and no answer: the perplexity of the last 5 % of this text, in windows of 256 tokens",
+     .store = lspo_arg_text,
+     GENERATE(perplexity)},
     {.name = "cache",
      .value = "fp32|bf16|fp16",
      .help = "format of the keys and values of earlier tokens (fp32)",
@@ -149,44 +183,6 @@ static const lspo_arg_t generate_args[] = {
      GENERATE(format)},
 };
 
-typedef struct {
-    const char *model, *weights, *cache, *ended, *text, *version;
-    uint64_t threads, seed, prompt_tokens, tokens, peak_bytes;
-    double load_s, time_to_first_token_s, token_s, tokens_per_s;
-} generate_result_t;
-
-#define TEXT(field)                                                                                                    \
-    {                                                                                                                  \
-#field, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(generate_result_t, field)                                    \
-    }
-#define REAL(field, unit)                                                                                              \
-    {                                                                                                                  \
-#field, LSPO_FIELD_REAL, unit, offsetof(generate_result_t, field)                                              \
-    }
-#define INTEGER(field, unit)                                                                                           \
-    {                                                                                                                  \
-#field, LSPO_FIELD_INTEGER, unit, offsetof(generate_result_t, field)                                           \
-    }
-
-/* The text comes last: it is left out where it was written before. */
-static const lspo_field_t result_fields[] = {
-    TEXT(model),
-    TEXT(weights),
-    TEXT(cache),
-    INTEGER(threads, LSPO_UNIT_NONE),
-    INTEGER(seed, LSPO_UNIT_NONE),
-    INTEGER(prompt_tokens, LSPO_UNIT_NONE),
-    INTEGER(tokens, LSPO_UNIT_NONE),
-    TEXT(ended),
-    REAL(load_s, LSPO_UNIT_SECONDS),
-    REAL(time_to_first_token_s, LSPO_UNIT_SECONDS),
-    REAL(token_s, LSPO_UNIT_SECONDS),
-    REAL(tokens_per_s, LSPO_UNIT_NONE),
-    INTEGER(peak_bytes, LSPO_UNIT_BYTES),
-    TEXT(version),
-    {"text", LSPO_FIELD_STRING, LSPO_UNIT_NONE, offsetof(generate_result_t, text)},
-};
-
 /* ---- what a text needs ---- */
 
 typedef struct {
@@ -199,19 +195,15 @@ typedef struct {
     lspo_prompt_t prompt;
     uint32_t most; /* new tokens */
     lspo_number_t weights_number;
+    lspo_int4_form_t int4;
     lspo_workers_t *workers;
     lspo_device_t *device;
+    lspo_windows_t windows; /* of a text to score */
+    uint32_t positions;
     lspo_generation_weights_t weights;
     lspo_generator_t *generator;
     double load_s;
 } writer_t;
-
-static lspo_status_t load_stage(void *context, uint32_t stage, lspo_number_t number, void *weights)
-{
-    const writer_t *writer = context;
-    return writer->checkpoint != NULL ? lspo_checkpoint_weights_read(writer->checkpoint, stage, number, weights)
-                                      : lspo_hf_model_read_as(writer->hf, stage, number, weights);
-}
 
 /* Its prompt's positions and those of new tokens. */
 static lspo_status_t count_tokens(writer_t *writer)
@@ -263,7 +255,9 @@ static lspo_status_t open_weights(writer_t *writer)
         status = lspo_checkpoint_weights_open(request->checkpoint, writer->model, &writer->checkpoint);
     if (status != LSPO_OK)
         return status;
-    if (request->weights != WEIGHTS_OF_FILE)
+    if (request->weights == WEIGHTS_INT4)
+        writer->int4 = (lspo_int4_form_t){.on = true, .group = groups[request->group]};
+    if (request->weights < WEIGHTS_OF_FILE)
         writer->weights_number = lspo_compute_number_of((lspo_precision_t)request->weights);
     else
         writer->weights_number = writer->checkpoint != NULL ? lspo_checkpoint_weights_number(writer->checkpoint)
@@ -282,13 +276,47 @@ static lspo_status_t open_prompt(writer_t *writer)
     return status == LSPO_OK ? count_tokens(writer) : status;
 }
 
+/* A text to continue, or one to score. */
+static lspo_status_t open_text(writer_t *writer)
+{
+    const char *path = writer->request->perplexity;
+    uint32_t length = SCORED_LENGTH;
+    if (path == NULL) {
+        lspo_status_t status = open_prompt(writer);
+        writer->positions = (uint32_t)writer->prompt.tokens.count + writer->most;
+        return status;
+    }
+    if (lspo_generation_positions(writer->model) < length)
+        length = lspo_generation_positions(writer->model);
+    lspo_status_t status = lspo_windows_open(path, writer->tokenizer, writer->model->vocabulary, &writer->windows);
+    if (status == LSPO_OK)
+        status = lspo_windows_hold_out(&writer->windows, SCORED_MOST, &length);
+    writer->positions = length;
+    return status;
+}
+
+static lspo_generate_weights_t weights_of(const writer_t *writer)
+{
+    const generate_request_t *request = writer->request;
+    return (lspo_generate_weights_t){.model = writer->model,
+                                     .hf = writer->hf,
+                                     .checkpoint = writer->checkpoint,
+                                     .number = writer->weights_number,
+                                     .int4 = writer->int4,
+                                     .calibration = request->calibration,
+                                     .tokenizer = writer->tokenizer,
+                                     .seed = request->seed,
+                                     .workers = writer->workers};
+}
+
 static lspo_generator_options_t generator_options(const writer_t *writer)
 {
     return (lspo_generator_options_t){.model = writer->model,
                                       .stages = (const void *const *)writer->weights.stages,
                                       .batch = 1,
-                                      .positions = (uint32_t)writer->prompt.tokens.count + writer->most,
+                                      .positions = writer->positions,
                                       .weights = writer->weights_number,
+                                      .int4 = writer->int4,
                                       .cache = lspo_compute_number_of((lspo_precision_t)writer->request->cache),
                                       .workers = writer->workers,
                                       .device = writer->device};
@@ -298,8 +326,10 @@ static lspo_generator_options_t generator_options(const writer_t *writer)
 static lspo_status_t check_room(const writer_t *writer)
 {
     const lspo_generator_options_t options = generator_options(writer);
-    const uint64_t weights_bytes = lspo_generation_weights_bytes(writer->model, writer->weights_number);
-    const uint64_t rest_bytes = lspo_generator_bytes(&options), cap = writer->request->memory_bytes;
+    const lspo_generate_weights_t from = weights_of(writer);
+    const uint64_t weights_bytes = lspo_generate_weights_bytes(&from), cap = writer->request->memory_bytes;
+    const uint64_t text_bytes = lspo_generator_bytes(&options), scratch_bytes = lspo_generate_weights_scratch(&from);
+    const uint64_t rest_bytes = text_bytes > scratch_bytes ? text_bytes : scratch_bytes;
     const uint64_t there_bytes = lspo_host_memory_available("");
     const uint64_t room = cap > 0 && cap < there_bytes ? cap : there_bytes;
     if (weights_bytes + rest_bytes <= room)
@@ -311,9 +341,10 @@ static lspo_status_t check_room(const writer_t *writer)
     lspo_format_quantity((double)room, LSPO_UNIT_BYTES, available, sizeof available);
     return lspo_error(LSPO_ERR_FIT,
                       "%s does not fit: a text of %" PRIu32
-                      " tokens needs %s (weights %s, cache and activations %s), and %s %s; try 16-bit --weights or "
+                      " tokens needs %s (weights %s, %s %s), and %s %s; try 16-bit --weights or "
                       "--cache, or fewer --tokens",
-                      writer->model->name, options.positions, needed, weights, rest, available,
+                      writer->model->name, options.positions, needed, weights,
+                      text_bytes >= scratch_bytes ? "cache and activations" : "a block to quantize", rest, available,
                       room == cap ? "are allowed" : "are available");
 }
 
@@ -335,8 +366,8 @@ static lspo_status_t open_memory(writer_t *writer)
     if (status != LSPO_OK)
         return status;
     options.device = writer->device;
-    status = lspo_generation_weights_load(writer->model, writer->weights_number, writer->device, load_stage, writer,
-                                          &writer->weights);
+    const lspo_generate_weights_t from = weights_of(writer);
+    status = lspo_generate_weights_load(&from, writer->device, &writer->weights);
     if (status != LSPO_OK)
         return status;
     options.stages = (const void *const *)writer->weights.stages;
@@ -350,6 +381,7 @@ static void close_writer(writer_t *writer)
     lspo_device_close(writer->device);
     lspo_workers_destroy(writer->workers);
     lspo_prompt_release(&writer->prompt);
+    lspo_windows_close(&writer->windows);
     lspo_tokenizer_close(writer->tokenizer);
     lspo_checkpoint_weights_close(writer->checkpoint);
     lspo_hf_model_close(writer->hf);
@@ -370,34 +402,44 @@ static const char *end_name(lspo_text_end_t end)
     return "all tokens added";
 }
 
+/* What is known of every run. */
+static lspo_generate_result_t result_of(const writer_t *writer)
+{
+    const generate_request_t *request = writer->request;
+    return (lspo_generate_result_t){
+        .model = writer->model->name,
+        .weights = writer->int4.on ? "int4" : lspo_precision_name((lspo_precision_t)writer->weights_number),
+        .cache = cache_names[request->cache],
+        .threads = lspo_workers_count(writer->workers),
+        .seed = LSPO_MISSING,
+        .prompt_tokens = LSPO_MISSING,
+        .time_to_first_token_s = (double)NAN,
+        .token_s = (double)NAN,
+        .tokens_per_s = (double)NAN,
+        .perplexity = (double)NAN,
+        .load_s = writer->load_s,
+        .peak_bytes = lspo_device_peak_bytes(writer->device),
+        .version = lspo_version,
+    };
+}
+
 static lspo_status_t report(const writer_t *writer, const lspo_text_result_t *written, const char *text)
 {
     const generate_request_t *request = writer->request;
     const double others = (double)written->count - 1;
-    const bool json = request->format == FORMAT_JSON;
-    generate_result_t result = {
-        .model = writer->model->name,
-        .weights = lspo_precision_name((lspo_precision_t)writer->weights_number),
-        .cache = cache_names[request->cache],
-        .threads = lspo_workers_count(writer->workers),
-        .seed = request->temperature > 0 ? request->seed : LSPO_MISSING,
-        .prompt_tokens = writer->prompt.tokens.count,
-        .tokens = written->count,
-        .ended = end_name(written->end),
-        .load_s = writer->load_s,
-        .time_to_first_token_s = written->count > 0 ? written->first_s : (double)NAN,
-        .token_s = others > 0 ? written->rest_s / others : (double)NAN,
-        .tokens_per_s = others > 0 ? others / written->rest_s : (double)NAN,
-        .peak_bytes = lspo_device_peak_bytes(writer->device),
-        .text = json ? text : NULL,
-        .version = lspo_version,
-    };
-    lspo_table_t table = {.fields = result_fields,
-                          .field_count = sizeof result_fields / sizeof result_fields[0],
-                          .records = &result,
-                          .record_bytes = sizeof result,
-                          .record_count = 1};
-    return lspo_table_write_record(&table, json ? LSPO_FORMAT_JSON : LSPO_FORMAT_TABLE, json ? stdout : stderr);
+    lspo_generate_result_t result = result_of(writer);
+    result.seed = request->temperature > 0 ? request->seed : LSPO_MISSING;
+    result.prompt_tokens = writer->prompt.tokens.count;
+    result.tokens = written->count;
+    result.ended = end_name(written->end);
+    result.text = request->format == FORMAT_JSON ? text : NULL;
+    if (written->count > 0)
+        result.time_to_first_token_s = written->first_s;
+    if (others > 0) {
+        result.token_s = written->rest_s / others;
+        result.tokens_per_s = others / written->rest_s;
+    }
+    return lspo_generate_result_write(&result, request->format == FORMAT_JSON);
 }
 
 /* Room for the new tokens behind those of the prompt. */
@@ -460,25 +502,65 @@ static lspo_status_t write_all(writer_t *writer)
     return status;
 }
 
+/* ---- perplexity ---- */
+
+/* e to the mean of -ln p of a token. */
+static lspo_status_t score_all(writer_t *writer)
+{
+    const lspo_windows_t *windows = &writer->windows;
+    const atomic_int *stop = lspo_interrupt_catch();
+    const uint64_t start_ns = lspo_now_ns();
+    double sum = 0;
+    for (uint32_t i = 0; i < windows->count; i++) {
+        double one = 0;
+        if (atomic_load(stop) != 0)
+            return LSPO_ERR_INTERRUPTED;
+        lspo_status_t status = lspo_generator_score(writer->generator, windows->tokens + (size_t)i * windows->length,
+                                                    windows->length, &one);
+        if (status != LSPO_OK)
+            return status;
+        sum += one;
+    }
+    lspo_generate_result_t result = result_of(writer);
+    result.tokens = (uint64_t)windows->count * (windows->length - 1);
+    result.tokens_per_s = (double)result.tokens / (1e-9 * (double)(lspo_now_ns() - start_ns));
+    result.perplexity = exp(sum / (double)result.tokens);
+    return lspo_generate_result_write(&result, writer->request->format == FORMAT_JSON);
+}
+
+static lspo_status_t check_request(const generate_request_t *request)
+{
+    const bool int4 = request->weights == WEIGHTS_INT4, gptq = request->quantizer == QUANTIZER_GPTQ;
+    if (!int4 && (gptq || request->group != GROUP_USUAL || request->calibration != NULL))
+        return lspo_error(LSPO_ERR_INPUT, "--quantizer, --group and --calibration are of --weights int4");
+    if (gptq != (request->calibration != NULL))
+        return lspo_error(LSPO_ERR_INPUT, "--quantizer gptq and --calibration FILE go together");
+    if (request->perplexity != NULL && (request->prompt.text != NULL || request->prompt.chat))
+        return lspo_error(LSPO_ERR_INPUT, "--perplexity reads a text and writes none: leave out --prompt and --chat");
+    return LSPO_OK;
+}
+
 static lspo_status_t generate(int argc, char **argv)
 {
-    generate_request_t request = {.top_p = 1, .seed = 1, .weights = WEIGHTS_OF_FILE};
+    generate_request_t request = {.top_p = 1, .seed = 1, .weights = WEIGHTS_OF_FILE, .group = GROUP_USUAL};
     writer_t writer = {.request = &request};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&lspo_command_generate, argc, argv, &request, &positionals);
     if (status != LSPO_OK)
         return status;
     const uint64_t start_ns = lspo_now_ns();
-    status = open_model(&writer);
+    status = check_request(&request);
+    if (status == LSPO_OK)
+        status = open_model(&writer);
     if (status == LSPO_OK)
         status = open_weights(&writer);
     if (status == LSPO_OK)
-        status = open_prompt(&writer);
+        status = open_text(&writer);
     if (status == LSPO_OK)
         status = open_memory(&writer);
     writer.load_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
     if (status == LSPO_OK)
-        status = write_all(&writer);
+        status = request.perplexity != NULL ? score_all(&writer) : write_all(&writer);
     close_writer(&writer);
     return status;
 }
@@ -500,7 +582,8 @@ const lspo_command_t lspo_command_generate = {
         "generation_config.json or config.json names, else the tokenizer's, and with --chat also the one that ends an "
         "answer in the chat template. A folder without a tokenizer whose vocabulary is that of bytes has one token per "
         "byte.\n\n"
-        "Computation is in fp32, whatever the formats of weights and cache; smaller formats save memory and, since a "
+        "Computation is in fp32, whatever the formats of weights and cache, but for weights in 4 bits, for which "
+        "activations are rounded to 16 bits; smaller formats save memory and, since a "
         "token reads all weights once, time. Ctrl-C ends the text, with statistics and exit code 130; a second one "
         "ends the program at once.",
     .groups = (const lspo_arg_group_t *const[]){&generate_group, NULL},

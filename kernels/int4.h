@@ -34,6 +34,18 @@ typedef struct {
     bool zeros;   /* zero points are stored      */
 } lspo_int4_shape_t;
 
+/* How the linear weights of a model are stored. */
+typedef struct {
+    bool on; /* in 4 bits; otherwise the rest does not count */
+    bool zeros;
+    uint32_t group;
+} lspo_int4_form_t;
+
+static inline lspo_int4_shape_t lspo_int4_shape(const lspo_int4_form_t *form, size_t m, size_t n)
+{
+    return (lspo_int4_shape_t){.m = m, .n = n, .group = form->group, .zeros = form->zeros};
+}
+
 /* Of a weight; a multiple of 64. */
 size_t lspo_int4_bytes(const lspo_int4_shape_t *shape);
 size_t lspo_int4_groups(const lspo_int4_shape_t *shape);

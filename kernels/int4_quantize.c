@@ -152,12 +152,11 @@ void lspo_gptq_add_inputs(lspo_workers_t *workers, size_t m, size_t tokens, cons
     lspo_panels_multiply(workers, &product, 1);
 }
 
-/* The upper triangle of H becomes U, that of inputs without values and of their weights 1 and 0.  LAPACK stores by
- * column: our upper triangle is its lower one, and its L is our U transposed. */
-static lspo_status_t find_upper(const lspo_int4_shape_t *shape, float *w, float *hessian)
+/* LAPACK stores by column: our upper triangle is its lower one, and its L is our U transposed. */
+lspo_status_t lspo_gptq_factor(size_t m, float *hessian)
 {
-    const int order = (int)shape->m;
-    const size_t m = shape->m;
+    const int order = (int)m;
+    int info = 0;
     double sum = 0;
     for (size_t i = 0; i < m; i++)
         sum += (double)hessian[i * m + i];
@@ -165,18 +164,23 @@ static lspo_status_t find_upper(const lspo_int4_shape_t *shape, float *w, float 
         return lspo_error(LSPO_ERR_INPUT, "inputs of a calibration are not finite numbers, or too large");
     const float added = sum > 0 ? damping * (float)(sum / (double)m) : 1;
     for (size_t i = 0; i < m; i++) {
-        if (hessian[i * m + i] == 0)
-            memset(w + i * shape->n, 0, shape->n * sizeof *w);
-        hessian[i * m + i] += added;
+        float *diagonal = &hessian[i * m + i];
+        if (i > 0) /* the other triangle is free */
+            hessian[i * m] = *diagonal == 0;
+        *diagonal += added;
     }
-    int info = 0;
+    const bool first_is_dead = hessian[0] == added;
     lspo_blas()->spotrf("L", &order, hessian, &order, &info, 1);
     if (info == 0)
         lspo_blas()->spotri("L", &order, hessian, &order, &info, 1);
     if (info == 0)
         lspo_blas()->spotrf("L", &order, hessian, &order, &info, 1);
-    return info == 0 ? LSPO_OK
-                     : lspo_error(LSPO_ERR_INPUT, "the products of a calibration's inputs have no Cholesky factor");
+    if (info != 0)
+        return lspo_error(LSPO_ERR_INPUT, "the products of a calibration's inputs have no Cholesky factor");
+    for (size_t i = 0; i < m; i++)
+        if (i > 0 ? hessian[i * m] != 0 : first_is_dead)
+            hessian[i * m + i] = -hessian[i * m + i];
+    return LSPO_OK;
 }
 
 LSPO_SIMD static void subtract(size_t cols, float factor, const float *e, float *restrict w)
@@ -190,7 +194,7 @@ LSPO_SIMD static void subtract(size_t cols, float factor, const float *e, float 
 static void quantize_row(const job_t *job, const lspo_int4_part_t *at, const scales_t *s, float *e)
 {
     const float *w = job->changing + at->row * job->shape->n + at->col;
-    const float diagonal = job->upper[at->row * job->shape->m + at->row];
+    const float diagonal = fabsf(job->upper[at->row * job->shape->m + at->row]);
     uint8_t codes[COLS];
     round_row(at->cols, s, w, codes);
     lspo_int4_store_codes(job->shape, at, codes, job->packed);
@@ -206,6 +210,9 @@ static void quantize_columns(void *context, uint32_t worker, size_t item)
     float errors[BLOCK * COLS];
     scales_t s;
     (void)worker;
+    for (size_t i = 0; i < m; i++)
+        if (job->upper[i * m + i] < 0)
+            memset(job->changing + i * n + at.col, 0, at.cols * sizeof(float));
     for (size_t first = 0; first < m; first += BLOCK) {
         const size_t end = smaller(first + BLOCK, m);
         float *w = job->changing + at.col;
@@ -225,15 +232,10 @@ static void quantize_columns(void *context, uint32_t worker, size_t item)
     }
 }
 
-lspo_status_t lspo_gptq_quantize(lspo_workers_t *workers, const lspo_int4_shape_t *shape, float *w, float *hessian,
-                                 void *packed)
+bool lspo_gptq_quantize(lspo_workers_t *workers, const lspo_int4_shape_t *shape, float *w, const float *upper,
+                        void *packed)
 {
-    lspo_status_t status = find_upper(shape, w, hessian);
-    if (status != LSPO_OK)
-        return status;
-    job_t job = {.shape = shape, .changing = w, .upper = hessian, .packed = packed};
+    job_t job = {.shape = shape, .changing = w, .upper = upper, .packed = packed};
     lspo_workers_run(workers, items_of(shape), quantize_columns, &job);
-    return atomic_load(&job.fails) ? lspo_error(LSPO_ERR_INPUT, "weights of 4 bits can only hold finite numbers, whose "
-                                                                "scales fp16 can hold")
-                                   : LSPO_OK;
+    return !atomic_load(&job.fails);
 }

@@ -28,9 +28,12 @@ bool lspo_int4_round(lspo_workers_t *workers, const lspo_int4_shape_t *shape, co
 /* hessian (m x m) += X^T X; x: tokens x m.  Only its upper triangle counts. */
 void lspo_gptq_add_inputs(lspo_workers_t *workers, size_t m, size_t tokens, const float *x, float *hessian);
 
-/* w and hessian are changed.  LSPO_ERR_INPUT, with undefined `packed`, where lspo_int4_round() returns false, and if
- * the hessian is not finite. */
-lspo_status_t lspo_gptq_quantize(lspo_workers_t *workers, const lspo_int4_shape_t *shape, float *w, float *hessian,
-                                 void *packed);
+/* The upper triangle of hessian <- U; U_ii is negative for an input that was always 0.  LSPO_ERR_INPUT if the hessian
+ * is not finite, or has no factor in fp32. */
+lspo_status_t lspo_gptq_factor(size_t m, float *hessian);
+
+/* w is changed.  Returns false as lspo_int4_round(). */
+bool lspo_gptq_quantize(lspo_workers_t *workers, const lspo_int4_shape_t *shape, float *w, const float *upper,
+                        void *packed);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "kernels/activation.h"
+#include "kernels/int4.h"
 #include "kernels/number.h"
 
 #ifdef __cplusplus
@@ -19,9 +20,10 @@ extern "C" {
 
 typedef struct {
     size_t tokens, m, n;
-    const void *w;        /* m x n          */
-    const void *bias;     /* n; NULL: none  */
-    lspo_number_t number; /* of w; only for generation (real/device/compute.h), which reads w in its own format */
+    const void *w;         /* m x n          */
+    const void *bias;      /* n; NULL: none  */
+    lspo_number_t number;  /* of w; only for generation (real/device/compute.h), which reads w in its own format */
+    lspo_int4_form_t int4; /* likewise: w is in 4 bits (int4.h), 64-byte aligned */
 } lspo_linear_t;
 
 /* residual: tokens x n, may be out; NULL: none. */

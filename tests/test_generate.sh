@@ -33,6 +33,28 @@ done
 code=$(status_of lspo generate --model gpt-small --checkpoint run1 --prompt abc)
 check "a checkpoint of another model" "2 1" "$code $(grep -c 'the training was of a model with' "$folder/messages")"
 
+# In 4 bits: the same answer, and nearly the same perplexity, from less memory.
+check "the answer of rounded weights" "defg abcdefg abc" "$(cat rounded.txt)"
+check "the answer of calibrated weights" "defg abcdefg abc" "$(cat calibrated.txt)"
+number() { # FIELD FILE
+    sed -n "s/.*\"$1\": \([-+0-9.e]*\),.*/\1/p" "$2"
+}
+awk -v fp16="$(number perplexity fp16.json)" -v int4="$(number perplexity int4.json)" \
+    'BEGIN { exit !(fp16 > 1 && int4 > 1 && int4 < 1.02 * fp16 && int4 > 0.98 * fp16) }' ||
+    fail "perplexity $(number perplexity fp16.json), in 4 bits $(number perplexity int4.json)"
+check "the format" '  "weights": "int4",' "$(grep '"weights"' int4.json)"
+for case in "--weights fp32 --group 64/of --weights int4" "--weights int4 --quantizer gptq/go together" \
+    "--weights int4 --calibration letters.txt/go together" \
+    "--weights int4 --group 96/is not one of 32, 64, 128, column" \
+    "--perplexity letters.txt/leave out --prompt" "--weights int4 --quantizer gptq --calibration none/none"; do
+    # shellcheck disable=SC2086 # several words
+    code=$(status_of lspo generate --model letters --prompt abc ${case%%/*})
+    check "${case%%/*}" "2 1" "$code $(grep -c -e "${case#*/}" messages)"
+done
+printf 'abcdefg' > short.txt
+code=$(status_of lspo generate --model letters --perplexity short.txt)
+check "a text without a held-out part" "2 1" "$code $(grep -c 'short.txt has 7 tokens' messages)"
+
 # answer FLAGS: what is written to stdout.
 answer() {
     lspo generate --model letters --prompt "abcdefg abc" --tokens 16 "$@" 2>/dev/null
@@ -59,6 +81,7 @@ peak() {
     lspo generate --model letters --prompt abc --format json "$@" | sed -n 's/.*"peak_bytes": \([0-9]*\),/\1/p'
 }
 [ "$(peak --tokens 200)" -gt "$(peak --tokens 20)" ] || fail "a longer text does not need more memory"
+[ "$(peak --tokens 20 --weights int4)" -lt "$(peak --tokens 20 --weights bf16)" ] || fail "4 bits need more than 16"
 [ "$(peak --tokens 20 --weights bf16)" -lt $(($(peak --tokens 20) * 6 / 10)) ] || fail "bf16 does not halve the weights"
 
 # A long text, interrupted once it has begun: what was written stays, and the statistics say why it ended.

@@ -208,6 +208,16 @@ void lspo_text_close(lspo_text_t *text)
     free(text);
 }
 
+size_t lspo_text_count(const lspo_text_t *text)
+{
+    return text->count;
+}
+
+size_t lspo_text_held_out_count(const lspo_text_t *text)
+{
+    return text->count - text->train_count;
+}
+
 size_t lspo_text_bytes(const lspo_text_t *text)
 {
     return text->bytes;

@@ -27,6 +27,9 @@ lspo_status_t lspo_text_tokenize(lspo_text_t *text, lspo_tokenizer_t *tokenizer,
 /* Ids are below this. */
 uint32_t lspo_text_vocabulary(const lspo_text_t *text);
 
+/* Tokens, and those of the last 5 %. */
+size_t lspo_text_count(const lspo_text_t *text);
+size_t lspo_text_held_out_count(const lspo_text_t *text);
 size_t lspo_text_bytes(const lspo_text_t *text);
 size_t lspo_text_train_bytes(const lspo_text_t *text); /* the first 95 % */
 const uint8_t *lspo_text_data(const lspo_text_t *text);

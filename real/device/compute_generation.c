@@ -12,6 +12,14 @@ void lspo_compute_few_rows_product(lspo_compute_t *c, const lspo_few_rows_t *pro
 void lspo_compute_few_rows_linear(lspo_compute_t *c, const lspo_linear_t *layer, const void *x, const void *residual,
                                   void *out)
 {
+    if (layer->int4.on) {
+        const lspo_int4_product_t product = {.rows = layer->tokens,
+                                             .shape = lspo_int4_shape(&layer->int4, layer->m, layer->n),
+                                             .packed = layer->w,
+                                             .bias = layer->bias};
+        lspo_int4_product(&product, x, residual, out, c->workers);
+        return;
+    }
     const lspo_few_rows_t product = {.rows = layer->tokens,
                                      .m = layer->m,
                                      .n = layer->n,

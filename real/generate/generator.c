@@ -2,7 +2,9 @@
 #include "real/generate/generator.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct lspo_generator {
     lspo_generator_options_t options;
@@ -37,7 +39,8 @@ static lspo_generation_shape_t shape_of(const lspo_generator_options_t *options)
                                                                                          : LSPO_GENERATOR_CHUNK,
                                      .positions = options->positions,
                                      .weights = options->weights,
-                                     .cache = options->cache};
+                                     .cache = options->cache,
+                                     .int4 = options->int4};
 }
 
 static sizes_t sizes_of(const lspo_generator_options_t *options)
@@ -187,6 +190,51 @@ static lspo_status_t read_tokens(lspo_generator_t *g, const uint32_t *tokens, si
 lspo_status_t lspo_generator_read(lspo_generator_t *generator, const uint32_t *tokens, size_t stride, size_t count)
 {
     return read_tokens(generator, tokens, stride, count, NULL);
+}
+
+/* -ln p of a token. */
+static double surprise(size_t vocabulary, const float *logits, uint32_t token)
+{
+    double most = -INFINITY, sum = 0;
+    for (size_t i = 0; i < vocabulary; i++)
+        most = fmax(most, (double)logits[i]);
+    for (size_t i = 0; i < vocabulary; i++)
+        sum += exp((double)logits[i] - most);
+    return log(sum) + most - (double)logits[token];
+}
+
+/* Of the tokens behind those of the last pass, which read `count`. */
+static double score_pass(lspo_generator_t *g, const uint32_t *next, size_t count)
+{
+    const uint32_t head = g->stage_count - 1;
+    const lspo_head_parameters_t from = {g->options.stages[head], g->options.stages[0]};
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        g->last[0] = (uint32_t)i;
+        lspo_transformer_logits(g->transformer, &from, g->x, 1, g->last, g->logits);
+        sum += surprise(g->options.model->vocabulary, g->logits, next[i]);
+    }
+    return sum;
+}
+
+lspo_status_t lspo_generator_score(lspo_generator_t *generator, const uint32_t *tokens, size_t count, double *sum_out)
+{
+    lspo_generator_t *g = generator;
+    double sum = 0;
+    assert(g->shape.batch == 1 && count > 1 && count <= (size_t)g->shape.positions + 1);
+    lspo_generator_rewind(g, 0);
+    while (g->length + 1 < count) {
+        const size_t left = count - 1 - g->length, some = left < g->shape.tokens ? left : g->shape.tokens;
+        memcpy(g->tokens, tokens + g->length, some * sizeof *tokens);
+        lspo_status_t status = pass(g, some, false, NULL);
+        if (status != LSPO_OK)
+            return status;
+        sum += score_pass(g, tokens + g->length - some + 1, some);
+    }
+    if (!isfinite(sum))
+        return lspo_error(LSPO_ERR_NUMERIC, "the cross-entropy of a text is not a finite number");
+    *sum_out = sum;
+    return LSPO_OK;
 }
 
 void lspo_generator_rewind(lspo_generator_t *generator, size_t count)

@@ -27,6 +27,7 @@ typedef struct {
     const void *const *stages;    /* weights of each stage, in `number` */
     uint32_t batch, positions;    /* tokens per sequence: prompt and answer */
     lspo_number_t weights, cache; /* formats */
+    lspo_int4_form_t int4;        /* of the linear weights of blocks */
     lspo_workers_t *workers;      /* NULL: the calling thread */
     lspo_device_t *device;        /* "host" */
 } lspo_generator_options_t;
@@ -45,6 +46,9 @@ void lspo_generator_destroy(lspo_generator_t *generator);
 /* Read `count` more tokens per sequence: those of sequence b are tokens[b x stride ...].  At most `positions` in
  * all. */
 lspo_status_t lspo_generator_read(lspo_generator_t *generator, const uint32_t *tokens, size_t stride, size_t count);
+/* Forget everything, read `count` tokens (batch 1), and give the cross-entropy of each but the first from those before
+ * it: the sum of their -ln p, in nats.  LSPO_ERR_NUMERIC if it is no number. */
+lspo_status_t lspo_generator_score(lspo_generator_t *generator, const uint32_t *tokens, size_t count, double *sum_out);
 /* Forget all tokens but the first `count`. */
 void lspo_generator_rewind(lspo_generator_t *generator, size_t count);
 /* Tokens per sequence so far. */

@@ -38,6 +38,7 @@ struct lspo_generation_session {
     lspo_compute_t *compute;
     lspo_transformer_t *transformer;
     lspo_number_t number;
+    lspo_int4_form_t int4; /* of the linear weights of blocks */
     lspo_generate_sizes_t sizes;
     size_t cache_bytes, input_bytes; /* of a block for one position */
     void *pass;
@@ -111,7 +112,7 @@ static lspo_status_t take_weights(lspo_generation_session_t *s)
     for (uint32_t i = 0; status == LSPO_OK && i < s->plan->stage_count; i++) {
         stage_t *stage = &s->stages[i];
         void **place = is_streamed(s, i) ? &stage->home : &stage->weights;
-        stage->bytes = lspo_generation_weight_bytes(&s->plan->model, i, s->number);
+        stage->bytes = lspo_generation_weight_bytes(&s->plan->model, i, s->number, &s->int4);
         status =
             is_streamed(s, i) ? lspo_device_host_alloc(s->device, stage->bytes, place) : take(s, stage->bytes, place);
         if (status == LSPO_OK)
@@ -235,7 +236,8 @@ static lspo_status_t open_session(lspo_generation_session_t *s)
                                            .tokens = w->sequence,
                                            .positions = lspo_generate_positions(w),
                                            .weights = s->number,
-                                           .cache = s->number};
+                                           .cache = s->number,
+                                           .int4 = s->int4};
     if (lspo_device_is_asynchronous(s->device))
         return lspo_error(LSPO_ERR_INPUT, "generation is computed on the host only (--device host)");
     lspo_status_t status = lspo_generation_check(model, &shape);

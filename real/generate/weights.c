@@ -5,28 +5,32 @@
 
 #include "real/transformer/generation.h"
 
-uint64_t lspo_generation_weights_bytes(const lspo_model_t *model, lspo_number_t number)
+uint64_t lspo_generation_weights_bytes(const lspo_weights_source_t *source)
 {
     uint64_t bytes = 0;
-    for (uint32_t s = 0; s < lspo_model_stage_count(model); s++)
-        bytes += lspo_generation_weight_bytes(model, s, number);
+    for (uint32_t s = 0; s < lspo_model_stage_count(source->model); s++)
+        bytes += lspo_generation_weight_bytes(source->model, s, source->number, &source->int4);
     return bytes;
 }
 
-lspo_status_t lspo_generation_weights_load(const lspo_model_t *model, lspo_number_t number, lspo_device_t *device,
-                                           lspo_stage_load_t load, void *context,
+static lspo_status_t load_stage(const lspo_weights_source_t *source, uint32_t stage, lspo_device_t *device,
+                                void **weights_out)
+{
+    const size_t bytes = lspo_generation_weight_bytes(source->model, stage, source->number, &source->int4);
+    lspo_status_t status = lspo_device_alloc(device, bytes, weights_out);
+    return status == LSPO_OK ? source->load(source->context, stage, source->number, *weights_out) : status;
+}
+
+lspo_status_t lspo_generation_weights_load(const lspo_weights_source_t *source, lspo_device_t *device,
                                            lspo_generation_weights_t *weights_out)
 {
-    lspo_generation_weights_t weights = {.device = device, .stage_count = lspo_model_stage_count(model)};
+    lspo_generation_weights_t weights = {.device = device, .stage_count = lspo_model_stage_count(source->model)};
     lspo_status_t status = LSPO_OK;
     weights.stages = calloc(weights.stage_count, sizeof *weights.stages);
     if (weights.stages == NULL)
         return lspo_no_memory("the weights of %u stages", weights.stage_count);
-    for (uint32_t s = 0; status == LSPO_OK && s < weights.stage_count; s++) {
-        status = lspo_device_alloc(device, lspo_generation_weight_bytes(model, s, number), &weights.stages[s]);
-        if (status == LSPO_OK)
-            status = load(context, s, number, weights.stages[s]);
-    }
+    for (uint32_t s = 0; status == LSPO_OK && s < weights.stage_count; s++)
+        status = load_stage(source, s, device, &weights.stages[s]);
     if (status == LSPO_OK)
         *weights_out = weights;
     else

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "kernels/int4.h"
 #include "kernels/number.h"
 #include "plan/model.h"
 #include "real/device/device.h"
@@ -18,12 +19,20 @@ typedef struct {
 /* Fill a stage's weights, element_count numbers; with little memory beside, since that is not counted. */
 typedef lspo_status_t (*lspo_stage_load_t)(void *context, uint32_t stage, lspo_number_t number, void *weights);
 
-/* All bytes of the arrays. */
-uint64_t lspo_generation_weights_bytes(const lspo_model_t *model, lspo_number_t number);
+/* Where weights come from and what they become. */
+typedef struct {
+    const lspo_model_t *model;
+    lspo_number_t number;
+    lspo_int4_form_t int4;  /* of the linear weights of blocks: then `load` fills the array in this form */
+    lspo_stage_load_t load; /* for each stage in order */
+    void *context;
+} lspo_weights_source_t;
+
+/* All bytes of the arrays; of the source's load and context nothing is read. */
+uint64_t lspo_generation_weights_bytes(const lspo_weights_source_t *source);
 
 /* LSPO_ERR_FIT if the device has not so much memory. `device`: the host. */
-lspo_status_t lspo_generation_weights_load(const lspo_model_t *model, lspo_number_t number, lspo_device_t *device,
-                                           lspo_stage_load_t load, void *context,
+lspo_status_t lspo_generation_weights_load(const lspo_weights_source_t *source, lspo_device_t *device,
                                            lspo_generation_weights_t *weights_out);
 void lspo_generation_weights_release(lspo_generation_weights_t *weights);
 

@@ -25,11 +25,29 @@ size_t lspo_generation_cache_bytes(const lspo_model_t *model, const lspo_generat
     return (size_t)2 * shape->batch * shape->positions * lspo_model_kv_width(model) * lspo_number_bytes(shape->cache);
 }
 
-size_t lspo_generation_weight_bytes(const lspo_model_t *model, uint32_t stage, lspo_number_t weights)
+size_t lspo_generation_weight_offset(const lspo_stage_t *stage, lspo_number_t weights, const lspo_int4_form_t *int4,
+                                     uint32_t tensor)
+{
+    size_t bytes = 0;
+    if (!int4->on)
+        return stage->tensors[tensor].offset_elements * lspo_number_bytes(weights);
+    for (uint32_t i = 0; i < tensor; i++) {
+        const lspo_int4_shape_t shape = lspo_int4_shape(int4, stage->tensors[i].rows, stage->tensors[i].cols);
+        bytes += lspo_int4_bytes(&shape);
+    }
+    return bytes;
+}
+
+size_t lspo_generation_weight_bytes(const lspo_model_t *model, uint32_t stage, lspo_number_t weights,
+                                    const lspo_int4_form_t *int4)
 {
     lspo_stage_t shape;
     lspo_model_stage(model, stage, &shape);
-    return shape.element_count * lspo_number_bytes(weights);
+    if (!int4->on || shape.kind != LSPO_STAGE_BLOCK)
+        return shape.element_count * lspo_number_bytes(weights);
+    const uint64_t linear = shape.tensors[shape.linear_count].offset_elements;
+    return lspo_generation_weight_offset(&shape, weights, int4, shape.linear_count) +
+           (shape.element_count - linear) * lspo_number_bytes(weights);
 }
 
 /* Floats behind the linear weights of a block, or the gain and bias of the head's norm. */
@@ -74,6 +92,7 @@ static void occupy(lspo_transformer_t *t, const lspo_model_t *model, const lspo_
 {
     char *at = t->workspace + rounded(logits_bytes(model, shape));
     t->pass.shape = *shape;
+    t->int4 = shape->int4;
     t->pass.vectors = (float *)(void *)at;
     at += rounded(vector_floats(model) * sizeof(float));
     t->pass.saved = at;
@@ -134,6 +153,12 @@ void lspo_generation_begin(lspo_transformer_t *t, size_t first, size_t count)
     t->tokens = t->batch * count;
 }
 
+void lspo_generation_observe(lspo_transformer_t *t, lspo_generation_observer_t observer, void *context)
+{
+    t->pass.observer = observer;
+    t->pass.context = context;
+}
+
 /* The next block's cache, and what its array has behind the linear weights. */
 static void enter_block(lspo_transformer_t *t, const void *weights, void *cache)
 {
@@ -141,7 +166,8 @@ static void enter_block(lspo_transformer_t *t, const void *weights, void *cache)
     t->pass.k = cache;
     t->pass.v = t->pass.k + t->batch * t->kv_width * lspo_number_bytes(t->pass.shape.cache);
     lspo_compute_convert(t->compute, t->block.element_count - linear, t->weight_number,
-                         (const char *)weights + linear * t->weight_bytes, LSPO_NUMBER_FP32, t->pass.vectors);
+                         lspo_linear_in_generation(t, t->block.linear_count, weights), LSPO_NUMBER_FP32,
+                         t->pass.vectors);
 }
 
 void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,
@@ -169,6 +195,7 @@ void lspo_generation_block_rebuild(lspo_transformer_t *t, const void *weights, c
     const lspo_block_parameters_t from = {.weights = weights};
     const lspo_number_t number = t->pass.shape.cache;
     const size_t most = t->pass.shape.tokens, position = t->batch * t->width;
+    assert(!t->int4.on); /* of GPT-2, K and V are columns of a weight in `weights` */
     enter_block(t, weights, cache);
     for (size_t first = 0; first < tokens; first += most) {
         const size_t some = tokens - first < most ? tokens - first : most;

@@ -11,8 +11,9 @@
  * The result for a token does not depend on how the tokens before it were divided into passes, except for rounding.
  *
  * Activations are fp32.  Weights are in `weights`, the whole array of a stage, and the cache is in `cache`: fp32, bf16
- * or fp16.  A cache of a block has for each position K of each sequence, then V of each: 2 x batch x kv width numbers,
- * so that those of some tokens are one piece of memory.
+ * or fp16.  With `int4` a block's array begins with its linear tensors in 4 bits (kernels/int4.h), and what is behind
+ * them is in `weights`.  A cache of a block has for each position K of each sequence, then V of each: 2 x batch x kv
+ * width numbers, so that those of some tokens are one piece of memory.
  */
 #ifndef LSPO_REAL_TRANSFORMER_GENERATION_H
 #define LSPO_REAL_TRANSFORMER_GENERATION_H
@@ -24,11 +25,18 @@ typedef struct {
     uint32_t tokens;    /* new tokens per sequence in a pass, at most          */
     uint32_t positions; /* tokens per sequence for which the caches have room  */
     lspo_number_t weights, cache;
+    lspo_int4_form_t int4; /* of the linear weights of blocks */
 } lspo_generation_shape_t;
 
-/* Bytes of a block's cache; of the weights of a stage. */
+/* Bytes of a block's cache. */
 size_t lspo_generation_cache_bytes(const lspo_model_t *model, const lspo_generation_shape_t *shape);
-size_t lspo_generation_weight_bytes(const lspo_model_t *model, uint32_t stage, lspo_number_t weights);
+
+/* Of the weights of a stage; and where its linear tensor `tensor` is, or what is behind these if that is their
+ * number. */
+size_t lspo_generation_weight_bytes(const lspo_model_t *model, uint32_t stage, lspo_number_t weights,
+                                    const lspo_int4_form_t *int4);
+size_t lspo_generation_weight_offset(const lspo_stage_t *stage, lspo_number_t weights, const lspo_int4_form_t *int4,
+                                     uint32_t tensor);
 
 /* As lspo_transformer_workspace_bytes(): what a pass computes with, beside weights, caches and its input and output.
  * `workers`: of the compute object. */
@@ -49,6 +57,11 @@ lspo_status_t lspo_generation_create(const lspo_model_t *model, const lspo_gener
 
 /* The next pass reads `count` tokens per sequence (1..tokens) behind `first` that the caches have. */
 void lspo_generation_begin(lspo_transformer_t *t, size_t first, size_t count);
+
+/* From now on called with the input of every linear tensor of a block, tokens x its rows, before it is used; NULL: no
+ * more. */
+typedef void (*lspo_generation_observer_t)(void *context, uint32_t tensor, size_t tokens, const float *x);
+void lspo_generation_observe(lspo_transformer_t *t, lspo_generation_observer_t observer, void *context);
 
 /* x_in, x_out: (batch x count) x w floats, not the same.  Adds the new tokens to the cache. */
 void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,

@@ -32,7 +32,8 @@ static lspo_linear_t layer_of(const lspo_transformer_t *t, const lspo_block_para
                            .n = t->block.tensors[tensor].cols,
                            .w = weight_of(t, from, tensor),
                            .bias = t->bias[tensor] > 0 ? lspo_block_weight(t, t->bias[tensor], from) : NULL,
-                           .number = t->weight_number};
+                           .number = t->weight_number,
+                           .int4 = t->int4};
 }
 
 static lspo_adapter_t adapter_of(const lspo_transformer_t *t, const lspo_adapters_t *adapters, uint32_t tensor)
@@ -48,10 +49,17 @@ static lspo_adapter_t adapter_of(const lspo_transformer_t *t, const lspo_adapter
                             .b = a + a_bytes(t, tensor, r)};
 }
 
+static void observe(const lspo_transformer_t *t, uint32_t tensor, const void *x)
+{
+    if (t->pass.observer != NULL)
+        t->pass.observer(t->pass.context, tensor, t->tokens, x);
+}
+
 void lspo_block_linear_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,
                                const void *x, const void *residual, void *out)
 {
     const lspo_linear_t layer = layer_of(t, from, tensor);
+    observe(t, tensor, x);
     lspo_compute_linear_forward(t->compute, &layer, x, residual, out);
     if (from->adapters == NULL)
         return;
@@ -64,6 +72,7 @@ void lspo_block_linear_gelu_forward(const lspo_transformer_t *t, const lspo_bloc
 {
     if (from->adapters == NULL) {
         const lspo_linear_t layer = layer_of(t, from, tensor);
+        observe(t, tensor, x);
         lspo_compute_linear_gelu_forward(t->compute, &layer, x, pre_out, out);
         return;
     }

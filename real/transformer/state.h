@@ -52,6 +52,8 @@ typedef struct {
     char *saved;                   /* a block's arrays, as in training, which nobody needs afterwards */
     float *vectors;                /* of the current stage's array, what is behind the linear weights, in fp32 */
     float *attention;
+    lspo_generation_observer_t observer; /* NULL: none */
+    void *context;
 } lspo_generation_pass_t;
 
 /* The stages of one family; arguments as in transformer.h. */
@@ -99,6 +101,7 @@ struct lspo_transformer {
     uint32_t *lengths;           /* one per sequence, in host memory */
     lspo_number_t weight_number; /* = the compute object's, except in generation */
     size_t weight_bytes;
+    lspo_int4_form_t int4; /* of a block's linear tensors; only in generation */
     lspo_generation_pass_t pass;
 };
 
@@ -132,6 +135,12 @@ static inline bool lspo_transformer_generates(const lspo_transformer_t *t)
     return t->pass.shape.batch > 0;
 }
 
+/* A linear tensor of a block; if that is their number, what is behind them. */
+static inline const void *lspo_linear_in_generation(const lspo_transformer_t *t, uint32_t tensor, const void *weights)
+{
+    return (const char *)weights + lspo_generation_weight_offset(&t->block, t->weight_number, &t->int4, tensor);
+}
+
 /* Not for a linear tensor that is quantized. */
 static inline const void *lspo_block_weight(const lspo_transformer_t *t, uint32_t tensor,
                                             const lspo_block_parameters_t *from)
@@ -139,8 +148,9 @@ static inline const void *lspo_block_weight(const lspo_transformer_t *t, uint32_
     const lspo_tensor_t *tensors = t->block.tensors;
     const uint64_t linear = tensors[t->block.linear_count].offset_elements;
     const uint64_t left_out = from->quantized != NULL ? linear : 0;
-    if (lspo_transformer_generates(t) && tensor >= t->block.linear_count)
-        return t->pass.vectors + tensors[tensor].offset_elements - linear;
+    if (lspo_transformer_generates(t))
+        return tensor < t->block.linear_count ? lspo_linear_in_generation(t, tensor, from->weights)
+                                              : t->pass.vectors + tensors[tensor].offset_elements - linear;
     return (const char *)from->weights + (tensors[tensor].offset_elements - left_out) * t->weight_bytes;
 }
 

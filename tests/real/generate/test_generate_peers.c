@@ -50,8 +50,9 @@ static void check_format(const char *name, const lspo_hf_model_t *hf, lspo_numbe
     lspo_generation_weights_t weights;
     lspo_generator_t *g = NULL;
     cr_assert_eq(lspo_device_open("host", &(lspo_device_caps_t){0}, &device), LSPO_OK);
-    cr_assert_eq(lspo_generation_weights_load(lspo_hf_model_shape(hf), number, device, load, (void *)hf, &weights),
-                 LSPO_OK);
+    const lspo_weights_source_t source = {
+        .model = lspo_hf_model_shape(hf), .number = number, .load = load, .context = (void *)hf};
+    cr_assert_eq(lspo_generation_weights_load(&source, device, &weights), LSPO_OK);
     const lspo_generator_options_t options = {.model = lspo_hf_model_shape(hf),
                                               .stages = (const void *const *)weights.stages,
                                               .batch = 1,

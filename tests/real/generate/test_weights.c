@@ -73,12 +73,13 @@ static void expect_stage(const lspo_model_t *model, uint32_t stage, lspo_number_
 /* A quarter of the block in fp32 is more than parts take, and less than any copy of the block. */
 static void check_load(const lspo_model_t *model, lspo_number_t number, lspo_stage_load_t load, void *context)
 {
+    const lspo_weights_source_t source = {.model = model, .number = number, .load = load, .context = context};
     lspo_process_mark_t mark;
     lspo_device_t *device = NULL;
     lspo_generation_weights_t weights;
     cr_assert_eq(lspo_device_open("host", &(lspo_device_caps_t){0}, &device), LSPO_OK);
     lspo_process_mark(&mark);
-    cr_assert_eq(lspo_generation_weights_load(model, number, device, load, context, &weights), LSPO_OK);
+    cr_assert_eq(lspo_generation_weights_load(&source, device, &weights), LSPO_OK);
     const uint64_t peak_bytes = lspo_process_peak_bytes(&mark), counted_bytes = lspo_device_peak_bytes(device);
     for (uint32_t stage = 0; stage < STAGES; stage++)
         expect_stage(model, stage, number, weights.stages[stage]);

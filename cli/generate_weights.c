@@ -1,0 +1,89 @@
+/* generate_weights.c - see generate_weights.h. */
+#include "cli/generate_weights.h"
+
+#include "cli/generate_windows.h"
+#include "real/generate/generator.h"
+
+/* Sequences of a calibration, and their tokens. */
+enum { SEQUENCES = 64, LENGTH = 256 };
+
+static lspo_status_t load_stage(void *context, uint32_t stage, lspo_number_t number, void *weights)
+{
+    const lspo_generate_weights_t *from = context;
+    return from->checkpoint != NULL ? lspo_checkpoint_weights_read(from->checkpoint, stage, number, weights)
+                                    : lspo_hf_model_read_as(from->hf, stage, number, weights);
+}
+
+static lspo_weights_source_t source_of(const lspo_generate_weights_t *weights)
+{
+    return (lspo_weights_source_t){.model = weights->model,
+                                   .number = weights->number,
+                                   .int4 = weights->int4,
+                                   .load = load_stage,
+                                   .context = (void *)weights};
+}
+
+static lspo_quantizer_options_t quantizer_of(const lspo_generate_weights_t *weights, lspo_device_t *device)
+{
+    static const uint32_t some; /* tokens, of which only the number counts at first */
+    const uint32_t most = lspo_generation_positions(weights->model);
+    return (lspo_quantizer_options_t){.from = source_of(weights),
+                                      .workers = weights->workers,
+                                      .device = device,
+                                      .tokens = weights->calibration != NULL ? &some : NULL,
+                                      .sequences = SEQUENCES,
+                                      .length = most < LENGTH ? most : LENGTH};
+}
+
+uint64_t lspo_generate_weights_bytes(const lspo_generate_weights_t *weights)
+{
+    const lspo_weights_source_t source = source_of(weights);
+    return lspo_generation_weights_bytes(&source);
+}
+
+uint64_t lspo_generate_weights_scratch(const lspo_generate_weights_t *weights)
+{
+    const lspo_quantizer_options_t options = quantizer_of(weights, NULL);
+    return weights->int4.on ? lspo_quantizer_bytes(&options) : 0;
+}
+
+static lspo_status_t load_quantized(const lspo_quantizer_options_t *options, lspo_generation_weights_t *loaded_out)
+{
+    lspo_quantizer_t *quantizer = NULL;
+    lspo_status_t status = lspo_quantizer_create(options, &quantizer);
+    if (status != LSPO_OK)
+        return status;
+    lspo_weights_source_t source = options->from;
+    source.load = lspo_quantizer_load;
+    source.context = quantizer;
+    status = lspo_generation_weights_load(&source, options->device, loaded_out);
+    lspo_quantizer_destroy(quantizer);
+    return status;
+}
+
+static lspo_status_t load_calibrated(const lspo_generate_weights_t *weights, lspo_quantizer_options_t *options,
+                                     lspo_generation_weights_t *loaded_out)
+{
+    lspo_windows_t windows;
+    lspo_status_t status =
+        lspo_windows_open(weights->calibration, weights->tokenizer, weights->model->vocabulary, &windows);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_windows_draw(&windows, weights->seed, options->sequences, &options->length);
+    options->tokens = windows.tokens;
+    if (status == LSPO_OK)
+        status = load_quantized(options, loaded_out);
+    lspo_windows_close(&windows);
+    return status;
+}
+
+lspo_status_t lspo_generate_weights_load(const lspo_generate_weights_t *weights, lspo_device_t *device,
+                                         lspo_generation_weights_t *loaded_out)
+{
+    const lspo_weights_source_t source = source_of(weights);
+    lspo_quantizer_options_t options = quantizer_of(weights, device);
+    if (!weights->int4.on)
+        return lspo_generation_weights_load(&source, device, loaded_out);
+    return weights->calibration != NULL ? load_calibrated(weights, &options, loaded_out)
+                                        : load_quantized(&options, loaded_out);
+}

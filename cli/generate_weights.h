@@ -1,0 +1,31 @@
+/* generate_weights.h - the weights of `lspo generate`: from a folder or a checkpoint, as they are or in 4 bits. */
+#ifndef LSPO_CLI_GENERATE_WEIGHTS_H
+#define LSPO_CLI_GENERATE_WEIGHTS_H
+
+#include "base/status.h"
+#include "real/formats/hf_model.h"
+#include "real/generate/quantizer.h"
+#include "real/generate/weights.h"
+#include "real/tokenizer/tokenizer.h"
+#include "real/train/checkpoint_weights.h"
+
+typedef struct {
+    const lspo_model_t *model;
+    const lspo_hf_model_t *hf;
+    const lspo_checkpoint_weights_t *checkpoint; /* NULL: the weights are the folder's */
+    lspo_number_t number;
+    lspo_int4_form_t int4;
+    const char *calibration;     /* the path of a text: GPTQ; NULL: round to nearest */
+    lspo_tokenizer_t *tokenizer; /* NULL: bytes */
+    uint64_t seed;               /* of the calibration's places in its text */
+    lspo_workers_t *workers;
+} lspo_generate_weights_t;
+
+/* Bytes of the weights; and of what is needed beside them while they are loaded. */
+uint64_t lspo_generate_weights_bytes(const lspo_generate_weights_t *weights);
+uint64_t lspo_generate_weights_scratch(const lspo_generate_weights_t *weights);
+
+lspo_status_t lspo_generate_weights_load(const lspo_generate_weights_t *weights, lspo_device_t *device,
+                                         lspo_generation_weights_t *loaded_out);
+
+#endif
