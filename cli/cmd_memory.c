@@ -10,18 +10,16 @@
 
 #include "ask/args.h"
 #include "ask/request.h"
-#include "base/csv_file.h"
 #include "base/interrupt.h"
 #include "base/table.h"
-#include "base/words.h"
 #include "base/wrap.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/machine_named.h"
+#include "cli/measure.h"
 #include "cli/memory_rows.h"
 #include "cli/progress.h"
 #include "cli/request_line.h"
-#include "validate/child.h"
 
 typedef struct {
     lspo_request_t base; /* first, see ask/request.h */
@@ -74,66 +72,34 @@ static const lspo_arg_group_t memory_group = LSPO_ARG_GROUP("options", memory_ar
 
 /* ---- measured ---- */
 
-enum { WORDS_MAX = 256, RESULT_BYTES_MAX = 1 << 20 };
-
 typedef struct {
     lspo_command_line_t line;
-    const atomic_int *stop;
-    char folder[256], output[272], log[272];
+    lspo_bench_t runs;
 } bench_t;
 
-static uint64_t number_of(const lspo_csv_t *csv, const char *name)
-{
-    size_t column = lspo_csv_column(csv, name);
-    const char *text = column < csv->column_count && csv->row_count == 1 ? lspo_csv_cell(csv, 0, column) : "";
-    char *end;
-    double number = strtod(text, &end);
-    return end != text ? (uint64_t)number : LSPO_MISSING;
-}
-
-static lspo_status_t read_measured(const bench_t *bench, lspo_memory_row_t *row)
-{
-    lspo_csv_t csv;
-    lspo_status_t status = lspo_csv_read(bench->output, RESULT_BYTES_MAX, &csv);
-    if (status != LSPO_OK)
-        return status;
-    row->measured_gpu_bytes = number_of(&csv, "peak_gpu_bytes");
-    row->measured_total_bytes = number_of(&csv, "peak_total_bytes");
-    lspo_csv_release(&csv);
-    double predicted = (double)(row->needs.gpu_bytes - row->needs.gpu_context_bytes + row->needs.host_bytes);
-    if (row->measured_total_bytes != LSPO_MISSING && row->measured_total_bytes > 0)
-        row->measured_error = predicted / (double)row->measured_total_bytes - 1;
-    return LSPO_OK;
-}
-
-/* By `lspo run --timing-only`, in a process of its own.  A run that fails leaves its row without figures, and says
- * so. */
+/* A run that fails leaves its row without figures, and says so. */
 static lspo_status_t measure(const bench_t *bench, const lspo_policy_t *policy, lspo_memory_row_t *row)
 {
-    char text[LSPO_COMMAND_LINE_BYTES], last[256];
-    char *argv[WORDS_MAX + 4];
-    size_t count = 0;
-    int code = 0;
-    double cpu_s = 0;
+    char text[LSPO_COMMAND_LINE_BYTES], message[512];
+    lspo_run_measured_t measured;
     lspo_status_t status =
         lspo_command_line_write(&bench->line, "run", policy, (uint32_t)row->batch, text, sizeof text);
-    if (status == LSPO_OK)
-        status = lspo_words_split("lspo run", text, WORDS_MAX, argv, &count);
     if (status != LSPO_OK)
         return status;
-    argv[count++] = "--timing-only";
-    argv[count++] = "--format";
-    argv[count++] = "csv";
-    argv[count] = NULL;
-    status = lspo_child_run(&(lspo_child_t){argv, bench->output, bench->log, bench->stop}, &code, &cpu_s);
+    lspo_messages_keep(message, sizeof message);
+    status = lspo_bench_measure(&bench->runs, text + strlen("lspo run"), &measured);
+    lspo_messages_keep(NULL, 0);
+    if (status == LSPO_ERR_CHECK) {
+        lspo_warn("%s was not measured: %s", policy->name, message);
+        return LSPO_OK;
+    }
     if (status != LSPO_OK)
-        return status;
-    if (code == 0)
-        return read_measured(bench, row);
-    if (atomic_load(bench->stop))
-        return LSPO_ERR_INTERRUPTED;
-    lspo_child_last_line(bench->log, last, sizeof last);
-    lspo_warn("%s was not measured: %s", policy->name, last);
+        return status == LSPO_ERR_INTERRUPTED ? status : lspo_error(status, "%s", message);
+    double predicted = (double)(row->needs.gpu_bytes - row->needs.gpu_context_bytes + row->needs.host_bytes);
+    row->measured_gpu_bytes = measured.peak_gpu_bytes;
+    row->measured_total_bytes = measured.peak_total_bytes;
+    if (row->measured_total_bytes != LSPO_MISSING && row->measured_total_bytes > 0)
+        row->measured_error = predicted / (double)row->measured_total_bytes - 1;
     return LSPO_OK;
 }
 
@@ -142,7 +108,7 @@ static lspo_status_t measure_all(bench_t *bench, const lspo_memory_question_t *q
 {
     lspo_status_t status = LSPO_OK;
     size_t asked = 0, measured = 0;
-    for (size_t i = 0; i < count && status == LSPO_OK && !atomic_load(bench->stop); i++) {
+    for (size_t i = 0; i < count && status == LSPO_OK && !atomic_load(bench->runs.stop); i++) {
         const lspo_policy_t *policy = NULL;
         if (rows[i].by != LSPO_MEMORY_POLICY || rows[i].fits != 1)
             continue;
@@ -153,7 +119,7 @@ static lspo_status_t measure_all(bench_t *bench, const lspo_memory_question_t *q
         asked++;
         measured += rows[i].measured_gpu_bytes != LSPO_MISSING;
     }
-    if (status == LSPO_OK && atomic_load(bench->stop))
+    if (status == LSPO_OK && atomic_load(bench->runs.stop))
         return LSPO_ERR_INTERRUPTED;
     if (status == LSPO_OK && asked > 0 && measured == 0)
         return lspo_error(LSPO_ERR_DEVICE, "no run ended: nothing was measured");
@@ -164,19 +130,20 @@ static lspo_status_t run_all(const lspo_command_line_t *line, const lspo_memory_
                              lspo_memory_row_t *rows, size_t count)
 {
     const char *temporary = getenv("TMPDIR");
+    char folder[256], path[272];
     bench_t bench = {.line = *line};
-    int length = snprintf(bench.folder, sizeof bench.folder, "%s/lspo-memory-XXXXXX",
+    int length = snprintf(folder, sizeof folder, "%s/lspo-memory-XXXXXX",
                           temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp");
-    if (length < 0 || (size_t)length >= sizeof bench.folder || mkdtemp(bench.folder) == NULL)
-        return lspo_error(LSPO_ERR_IO, "%s: %s", bench.folder, strerror(errno));
-    snprintf(bench.output, sizeof bench.output, "%s/run.csv", bench.folder);
-    snprintf(bench.log, sizeof bench.log, "%s/run.log", bench.folder);
-    bench.stop = lspo_interrupt_catch();
-    lspo_status_t status = measure_all(&bench, question, rows, count);
+    if (length < 0 || (size_t)length >= sizeof folder || mkdtemp(folder) == NULL)
+        return lspo_error(LSPO_ERR_IO, "%s: %s", folder, strerror(errno));
+    snprintf(path, sizeof path, "%s/memory", folder);
+    lspo_status_t status = lspo_bench_open(path, &bench.runs);
+    bench.runs.stop = lspo_interrupt_catch();
+    if (status == LSPO_OK)
+        status = measure_all(&bench, question, rows, count);
     lspo_interrupt_release();
-    unlink(bench.output);
-    unlink(bench.log);
-    rmdir(bench.folder);
+    lspo_bench_release(&bench.runs);
+    rmdir(folder);
     return status;
 }
 

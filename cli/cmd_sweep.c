@@ -209,7 +209,7 @@ typedef struct {
     lspo_workers_t *workers;
     lspo_sweep_cells_t *cells;
     lspo_journal_t *journal;
-    lspo_sweep_bench_t bench; /* of --run */
+    lspo_bench_t bench; /* of --run */
     const atomic_int *stop;
     lspo_ranks_t ranks;           /* one, or those of an MPI job */
     char *final_path, *part_path; /* owned */
@@ -311,7 +311,7 @@ static lspo_status_t open_sweep(sweep_t *sweep)
     if (status == LSPO_OK)
         status = start_workers(sweep);
     sweep->bench =
-        (lspo_sweep_bench_t){.device = request->device != NULL ? request->device : "host", .stop = sweep->stop};
+        (lspo_bench_t){.device = request->device != NULL ? request->device : "host", .stop = sweep->stop};
     if (status != LSPO_OK)
         return status;
     status = lspo_sweep_cells_create(
@@ -329,7 +329,7 @@ static lspo_status_t open_sweep(sweep_t *sweep)
 /* The files of --run are this process's as long as the journal is open. */
 static void close_sweep(sweep_t *sweep)
 {
-    lspo_sweep_bench_release(&sweep->bench);
+    lspo_bench_release(&sweep->bench);
     lspo_journal_close(sweep->journal);
     lspo_sweep_cells_destroy(sweep->cells);
     lspo_workers_destroy(sweep->workers);
@@ -392,7 +392,7 @@ static lspo_status_t run_sweep(sweep_t *sweep)
     if (status == LSPO_OK)
         status = open_journal(sweep);
     if (status == LSPO_OK && sweep->request->run)
-        status = lspo_sweep_bench_open(sweep->part_path, &sweep->bench);
+        status = lspo_bench_open(sweep->part_path, &sweep->bench);
     if (status == LSPO_OK)
         status = play(sweep);
     return status == LSPO_OK ? finish(sweep) : status;

@@ -25,7 +25,7 @@ typedef struct {
     const char *key, *group, *flags, *error;
     const char *columns[COLUMNS_MAX];
     lspo_result_t result;
-    lspo_sweep_measured_t measured;
+    lspo_run_measured_t measured;
 } row_t;
 
 /* The time of native of cells that differ only in policy. */
@@ -51,7 +51,7 @@ typedef struct {
 
 struct lspo_sweep_cells {
     const lspo_sweep_grid_t *grid;
-    const lspo_sweep_bench_t *bench; /* NULL: no runs */
+    const lspo_bench_t *bench; /* NULL: no runs */
     lspo_format_t format;
     lspo_result_fields_t all;
     lspo_field_t fields[FIELDS_MAX];
@@ -73,7 +73,7 @@ static const unsigned beyond = LSPO_NEEDS_ADVICE | LSPO_NEEDS_NOISE | LSPO_NEEDS
 static size_t add_measured(lspo_result_field_t *columns)
 {
     lspo_field_t fields[LSPO_MEASURED_FIELDS];
-    lspo_sweep_measured_fields(offsetof(row_t, measured), fields);
+    lspo_run_measured_fields(offsetof(row_t, measured), fields);
     for (size_t i = 0; i < LSPO_MEASURED_FIELDS; i++)
         columns[i] =
             (lspo_result_field_t){fields[i], strncmp(fields[i].name, "peak_", 5) == 0 ? (unsigned)LSPO_WANT_PEAKS : 0};
@@ -347,10 +347,10 @@ static double error_of(uint64_t predicted, uint64_t measured)
 /* What a run of the same cell takes. */
 static lspo_status_t measure(const lspo_sweep_cells_t *cells, worker_t *worker)
 {
-    lspo_sweep_measured_t *measured = &worker->row.measured;
+    lspo_run_measured_t *measured = &worker->row.measured;
     const lspo_prediction_t *predicted = &worker->prediction;
     lspo_sweep_ask_flags(&worker->ask, worker->flags, sizeof worker->flags);
-    lspo_status_t status = lspo_sweep_measure(cells->bench, worker->flags, measured);
+    lspo_status_t status = lspo_bench_measure(cells->bench, worker->flags, measured);
     if (status != LSPO_OK)
         return status;
     measured->time_error = predicted->summary.iteration_s / measured->iteration_s - 1;
@@ -445,7 +445,7 @@ lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_swe
     worker->plan = NULL;
     worker->prediction = (lspo_prediction_t){0};
     worker->advice[0] = '\0';
-    lspo_sweep_measured_clear(&worker->row.measured);
+    lspo_run_measured_clear(&worker->row.measured);
     *row_out = (lspo_row_t){0};
     lspo_status_t status = fill_row(cells, worker, cell, &held);
     if (status == LSPO_ERR_INTERRUPTED)
@@ -474,7 +474,7 @@ lspo_status_t lspo_sweep_cells_crash_row(void *context, const lspo_sweep_cell_t 
 {
     lspo_sweep_cells_t *cells = context;
     worker_t *worker = cells->workers[0];
-    lspo_sweep_measured_clear(&worker->row.measured);
+    lspo_run_measured_clear(&worker->row.measured);
     lspo_messages_keep(worker->error, sizeof worker->error);
     (void)lspo_sweep_ask(cell, device_of(cells), &worker->ask);
     lspo_messages_keep(NULL, 0);

@@ -18,7 +18,7 @@
 
 #include "base/status.h"
 #include "base/table.h"
-#include "cli/sweep_measure.h"
+#include "cli/measure.h"
 #include "sweep/grid.h"
 #include "sweep/journal.h"
 
@@ -29,7 +29,7 @@ typedef struct {
     const char *columns;           /* names separated by commas; NULL: all that need no more than the prediction */
     lspo_format_t format;          /* CSV or JSON */
     uint32_t workers;
-    const lspo_sweep_bench_t *bench; /* measure each cell there, too, with one worker; NULL: only predict */
+    const lspo_bench_t *bench; /* measure each cell there, too, with one worker; NULL: only predict */
 } lspo_sweep_cells_options_t;
 
 /* LSPO_ERR_INPUT, with all names in the message, for a column that there is not. */

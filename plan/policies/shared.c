@@ -48,7 +48,8 @@ const lspo_parameter_t lspo_parameter_gradient_buffers = {
     .key = "gradient-buffers",
     .value = "N",
     .unit = "layers",
-    .help = "layers whose gradients may wait on the GPU for the link; 1: each copy blocks backward; 0: no limit",
+    .help = "layers whose gradients may wait on the GPU for the link; 1: each copy blocks backward; 0: no limit; sums "
+            "of --accumulation that stay on the GPU are never limited",
     .kind = LSPO_RECORD_U32,
     .preset = 2,
     .high = LSPO_BLOCKS_MAX,

@@ -1,5 +1,5 @@
-/* sweep_measure.c - see sweep_measure.h. */
-#include "cli/sweep_measure.h"
+/* measure.c - see measure.h. */
+#include "cli/measure.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,11 +15,11 @@ enum { WORDS_MAX = 256, WORDS_OURS = 10, RESULT_BYTES_MAX = 1 << 20 };
 
 #define REAL(name, field, unit)                                                                                        \
     {                                                                                                                  \
-        name, LSPO_FIELD_REAL, unit, offsetof(lspo_sweep_measured_t, field)                                            \
+        name, LSPO_FIELD_REAL, unit, offsetof(lspo_run_measured_t, field)                                              \
     }
 #define INTEGER(name, field, unit)                                                                                     \
     {                                                                                                                  \
-        name, LSPO_FIELD_INTEGER, unit, offsetof(lspo_sweep_measured_t, field)                                         \
+        name, LSPO_FIELD_INTEGER, unit, offsetof(lspo_run_measured_t, field)                                           \
     }
 static const lspo_field_t measured_fields[LSPO_MEASURED_FIELDS] = {
     REAL("measured_iteration_s", iteration_s, LSPO_UNIT_SECONDS),
@@ -34,7 +34,7 @@ static const lspo_field_t measured_fields[LSPO_MEASURED_FIELDS] = {
     REAL("peak_total_error", peak_total_error, LSPO_UNIT_NONE),
 };
 
-void lspo_sweep_measured_fields(size_t offset_bytes, lspo_field_t fields_out[LSPO_MEASURED_FIELDS])
+void lspo_run_measured_fields(size_t offset_bytes, lspo_field_t fields_out[LSPO_MEASURED_FIELDS])
 {
     for (size_t i = 0; i < LSPO_MEASURED_FIELDS; i++) {
         fields_out[i] = measured_fields[i];
@@ -42,13 +42,13 @@ void lspo_sweep_measured_fields(size_t offset_bytes, lspo_field_t fields_out[LSP
     }
 }
 
-void lspo_sweep_measured_clear(lspo_sweep_measured_t *measured_out)
+void lspo_run_measured_clear(lspo_run_measured_t *measured_out)
 {
     *measured_out =
-        (lspo_sweep_measured_t){NAN, NAN, NAN, LSPO_MISSING, LSPO_MISSING, LSPO_MISSING, LSPO_MISSING, NAN, NAN, NAN};
+        (lspo_run_measured_t){NAN, NAN, NAN, LSPO_MISSING, LSPO_MISSING, LSPO_MISSING, LSPO_MISSING, NAN, NAN, NAN};
 }
 
-lspo_status_t lspo_sweep_bench_open(const char *path, lspo_sweep_bench_t *bench)
+lspo_status_t lspo_bench_open(const char *path, lspo_bench_t *bench)
 {
     if (asprintf(&bench->output, "%s.run.csv", path) < 0)
         bench->output = NULL;
@@ -57,7 +57,7 @@ lspo_status_t lspo_sweep_bench_open(const char *path, lspo_sweep_bench_t *bench)
     return bench->output != NULL && bench->log != NULL ? LSPO_OK : lspo_no_memory("the names of files");
 }
 
-void lspo_sweep_bench_release(lspo_sweep_bench_t *bench)
+void lspo_bench_release(lspo_bench_t *bench)
 {
     if (bench->output != NULL)
         unlink(bench->output);
@@ -65,21 +65,25 @@ void lspo_sweep_bench_release(lspo_sweep_bench_t *bench)
         unlink(bench->log);
     free(bench->output);
     free(bench->log);
-    *bench = (lspo_sweep_bench_t){0};
+    *bench = (lspo_bench_t){0};
 }
 
-/* "lspo run --timing-only FLAGS --device D --format csv"; `text` are the flags, which are cut into words. */
-static lspo_status_t write_command(const lspo_sweep_bench_t *bench, char *text, char *argv[WORDS_MAX + WORDS_OURS])
+/* "lspo run --timing-only --format csv FLAGS --device D"; `text` are the flags, which are cut into words. */
+static lspo_status_t write_command(const lspo_bench_t *bench, char *text, char *argv[WORDS_MAX + WORDS_OURS])
 {
     size_t count = 0;
-    char *ours[] = {"lspo", "run", "--timing-only"},
-         *last[] = {"--device", (char *)bench->device, "--format", "csv", NULL};
+    char *ours[] = {"lspo", "run", "--timing-only", "--format", "csv"}, *device[] = {"--device", (char *)bench->device};
     size_t begin = sizeof ours / sizeof ours[0];
-    lspo_status_t status = lspo_words_split("a cell", text, WORDS_MAX, argv + begin, &count);
+    lspo_status_t status = lspo_words_split("lspo run", text, WORDS_MAX, argv + begin, &count);
     if (status != LSPO_OK)
         return status;
     memcpy(argv, ours, sizeof ours);
-    memcpy(argv + begin + count, last, sizeof last);
+    count += begin;
+    if (bench->device != NULL) {
+        memcpy(argv + count, device, sizeof device);
+        count += sizeof device / sizeof device[0];
+    }
+    argv[count] = NULL;
     return LSPO_OK;
 }
 
@@ -98,13 +102,13 @@ static uint64_t count_of(const lspo_csv_t *csv, const char *name)
     return isnan(number) ? LSPO_MISSING : (uint64_t)number;
 }
 
-static lspo_status_t read_result(const char *path, lspo_sweep_measured_t *measured_out)
+static lspo_status_t read_result(const char *path, lspo_run_measured_t *measured_out)
 {
     lspo_csv_t csv;
     lspo_status_t status = lspo_csv_read(path, RESULT_BYTES_MAX, &csv);
     if (status != LSPO_OK)
         return status;
-    lspo_sweep_measured_clear(measured_out);
+    lspo_run_measured_clear(measured_out);
     if (csv.row_count == 1) {
         measured_out->iteration_s = number_of(&csv, "iteration_s");
         measured_out->low_s = number_of(&csv, "iteration_low_s");
@@ -118,7 +122,7 @@ static lspo_status_t read_result(const char *path, lspo_sweep_measured_t *measur
     return LSPO_OK;
 }
 
-static lspo_status_t explain(const lspo_sweep_bench_t *bench, int code)
+static lspo_status_t explain(const lspo_bench_t *bench, int code)
 {
     char line[512];
     if (atomic_load(bench->stop) || code == lspo_status_exit_code(LSPO_ERR_INTERRUPTED))
@@ -129,8 +133,7 @@ static lspo_status_t explain(const lspo_sweep_bench_t *bench, int code)
     return lspo_error(LSPO_ERR_CHECK, "lspo run: exit code %d: %s", code, line);
 }
 
-lspo_status_t lspo_sweep_measure(const lspo_sweep_bench_t *bench, const char *flags,
-                                 lspo_sweep_measured_t *measured_out)
+lspo_status_t lspo_bench_measure(const lspo_bench_t *bench, const char *flags, lspo_run_measured_t *measured_out)
 {
     char *argv[WORDS_MAX + WORDS_OURS], *text = strdup(flags);
     int code = 0;
