@@ -1,5 +1,6 @@
 /* cmd_run.c - `lspo run`: execute a plan on a device, training on real text, and report what was measured. */
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,15 @@
 #include "cli/host_room.h"
 #include "cli/progress.h"
 #include "cli/request_line.h"
+#include "cli/run_watch.h"
 #include "real/train/run.h"
 #include "sim/bound.h"
 #include "sim/sim.h"
+
+typedef struct {
+    lspo_request_t base; /* first, see ask/request.h */
+    bool watch;
+} run_request_t;
 
 static const lspo_arg_t run_args[] = {
     {.name = "model",
@@ -22,42 +29,46 @@ static const lspo_arg_t run_args[] = {
      .list = "models",
      .help = "model to train from random weights (gpt-tiny); only the shapes of a folder are used; help: list models",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, model_name)},
+     .offset_bytes = offsetof(run_request_t, base.model_name)},
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
      .help = "how the training is scheduled (lsp); help: list policies",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, policy_name)},
-    LSPO_TASK_ARG(offsetof(lspo_request_t, task)),
+     .offset_bytes = offsetof(run_request_t, base.policy_name)},
+    LSPO_TASK_ARG(offsetof(run_request_t, base.task)),
     {.name = "repeat",
      .value = "N",
      .help = "run the plan N times and use the samples of all (1)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = 1000,
-     .offset_bytes = offsetof(lspo_request_t, repeat)},
+     .offset_bytes = offsetof(run_request_t, base.repeat)},
     {.name = "slowdown",
      .help = "also measure native training, in alternation, and report the ratio of times",
      .store = lspo_arg_switch,
-     .offset_bytes = offsetof(lspo_request_t, slowdown)},
+     .offset_bytes = offsetof(run_request_t, base.slowdown)},
     {.name = "timing-only",
      .help = "do not evaluate the loss on held-out text before and after, which takes time",
      .store = lspo_arg_switch,
-     .offset_bytes = offsetof(lspo_request_t, timing_only)},
+     .offset_bytes = offsetof(run_request_t, base.timing_only)},
     {.name = "machine",
      .value = "NAME|FILE",
      .list = "machines",
      .help = "profile of this device, for lower_bound_s, --transition auto and --order auto (host-reference)",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, machine_name)},
+     .offset_bytes = offsetof(run_request_t, base.machine_name)},
     {.name = "text",
      .value = "FILE",
      .help = "train on this file's bytes (the King James Bible if installed, else texts of this machine)",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(lspo_request_t, text_path)},
+     .offset_bytes = offsetof(run_request_t, base.text_path)},
     LSPO_TRACE_ARG,
-    LSPO_FORMAT_ARG("result", offsetof(lspo_request_t, format)),
+    {.name = "watch",
+     .help = "meanwhile draw what the lanes did in the latest iteration as text on standard error",
+     .store = lspo_arg_switch,
+     .offset_bytes = offsetof(run_request_t, watch)},
+    LSPO_FORMAT_ARG("result", offsetof(run_request_t, base.format)),
 };
 
 static lspo_status_t write_trace(const lspo_request_t *request, lspo_trace_t *trace)
@@ -100,9 +111,32 @@ static lspo_status_t write_measurement(const lspo_request_t *request, const lspo
     return lspo_result_write(&result, request->format, stdout);
 }
 
-static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *plan, double lower_bound_s)
+/* With a bar, or with drawings in its place. */
+static lspo_status_t run_plan(const lspo_plan_t *plan, bool watches, lspo_run_options_t *options,
+                              lspo_run_result_t *measured_out, lspo_trace_t **trace_out)
 {
     lspo_progress_t progress;
+    lspo_watch_t *watch = NULL;
+    if (watches) {
+        lspo_status_t status = lspo_watch_start(plan, &watch);
+        if (status != LSPO_OK)
+            return status;
+        options->op_ended = lspo_watch_op;
+        options->op_ended_context = watch;
+    } else {
+        options->progress = lspo_progress_update;
+        options->progress_context = &progress;
+    }
+    lspo_progress_start(&progress);
+    lspo_status_t status = lspo_run(plan, options, measured_out, trace_out);
+    lspo_progress_end(&progress);
+    lspo_watch_stop(watch);
+    return status;
+}
+
+static lspo_status_t measure(const run_request_t *asked, const lspo_plan_t *plan, double lower_bound_s)
+{
+    const lspo_request_t *request = &asked->base;
     lspo_run_options_t options;
     lspo_run_result_t measured;
     lspo_trace_t *trace = NULL;
@@ -119,12 +153,7 @@ static lspo_status_t measure(const lspo_request_t *request, const lspo_plan_t *p
     options.repeat = request->repeat;
     options.slowdown = request->slowdown;
     options.timing_only = request->timing_only;
-    options.progress = lspo_progress_update;
-    options.progress_context = &progress;
-
-    lspo_progress_start(&progress);
-    status = lspo_run(plan, &options, &measured, request->trace_path != NULL ? &trace : NULL);
-    lspo_progress_end(&progress);
+    status = run_plan(plan, asked->watch, &options, &measured, request->trace_path != NULL ? &trace : NULL);
     if (status != LSPO_OK)
         return status;
     if (trace != NULL)
@@ -147,8 +176,9 @@ static void warn_of_folder(const lspo_request_t *request)
                   request->model_name);
 }
 
-static lspo_status_t execute(lspo_request_t *request)
+static lspo_status_t execute(run_request_t *asked)
 {
+    lspo_request_t *request = &asked->base;
     lspo_machine_t machine;
     lspo_plan_t *plan;
     double lower_bound_s = NAN;
@@ -183,7 +213,7 @@ static lspo_status_t execute(lspo_request_t *request)
         status = lspo_bound_plan(plan, &machine, &lower_bound_s);
     if (status != LSPO_OK)
         goto cleanup;
-    status = measure(request, plan, lower_bound_s);
+    status = measure(asked, plan, lower_bound_s);
 cleanup:
     lspo_plan_destroy(plan);
     return status;
@@ -191,14 +221,14 @@ cleanup:
 
 static lspo_status_t run(int argc, char **argv)
 {
-    lspo_request_t request = {.model_name = "gpt-tiny",
-                              .device_name = "host",
-                              .policy_name = lspo_usual_policy,
-                              .any_task = true,
-                              .task = -1,
-                              .repeat = 1,
-                              .format = LSPO_FORMAT_AUTO};
-    lspo_status_t status = lspo_request_parse(&lspo_command_run, argc, argv, LSPO_FP32, &request);
+    run_request_t request = {.base = {.model_name = "gpt-tiny",
+                                      .device_name = "host",
+                                      .policy_name = lspo_usual_policy,
+                                      .any_task = true,
+                                      .task = -1,
+                                      .repeat = 1,
+                                      .format = LSPO_FORMAT_AUTO}};
+    lspo_status_t status = lspo_request_parse(&lspo_command_run, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)
         return status;
     return execute(&request);
@@ -219,6 +249,7 @@ const lspo_command_t lspo_command_run = {
     .examples =
         "lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"
         "lspo run --model gpt-small --policy lsp --subspace 128 --nnz 4 --cpu 20M/s --trace lsp.trace\n"
+        "lspo run --model gpt-small --policy zero --watch\n"
         "lspo run --device cuda --precision bf16 --model gpt2-774m --policy lsp --gpu-memory 4GiB --link 12GB/s",
     .common = "model policy device batch sequence slowdown gpu-memory link cpu",
     .groups = (const lspo_arg_group_t *const[]){&run_group, &lspo_device_group, &lspo_workload_group,

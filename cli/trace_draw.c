@@ -25,14 +25,23 @@ static bool speaks_utf8(void)
     return false;
 }
 
+uint32_t lspo_draw_width(FILE *terminal)
+{
+    size_t width = lspo_terminal_width(terminal);
+    return width > 0 ? (uint32_t)width : USUAL_WIDTH;
+}
+
+lspo_status_t lspo_draw_write(const lspo_trace_t *trace, uint32_t first_iteration, uint32_t count, uint32_t width,
+                              FILE *file)
+{
+    const lspo_draw_t draw = {
+        .first_iteration = first_iteration, .iteration_count = count, .width = width, .utf8 = speaks_utf8()};
+    return lspo_trace_draw(trace, &draw, file);
+}
+
 lspo_status_t lspo_draw_print(const lspo_trace_t *trace, uint32_t first_iteration, uint32_t count)
 {
-    size_t width = lspo_terminal_width(stdout);
-    const lspo_draw_t draw = {.first_iteration = first_iteration,
-                              .iteration_count = count,
-                              .width = width > 0 ? (uint32_t)width : USUAL_WIDTH,
-                              .utf8 = speaks_utf8()};
-    return lspo_trace_draw(trace, &draw, stdout);
+    return lspo_draw_write(trace, first_iteration, count, lspo_draw_width(stdout), stdout);
 }
 
 typedef struct {

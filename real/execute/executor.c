@@ -135,6 +135,8 @@ static void end_op(executor_t *executor, lane_t *lane, lspo_op_id_t op, uint64_t
     lspo_trace_row_from_op(executor->plan, op, row);
     row->start_ns = start_ns - executor->zero_ns;
     row->end_ns = end_ns - executor->zero_ns;
+    if (executor->calls->row)
+        executor->calls->row(executor->calls->row_context, row);
     executor->ended_count++;
     executor->turn++;
     make_room(executor, op);

@@ -34,6 +34,10 @@ typedef void (*lspo_lane_function_t)(void *context, const lspo_lane_t *lane);
  * lane's thread. */
 typedef uint32_t (*lspo_cut_function_t)(void *context, lspo_op_id_t reached);
 
+/* Called with the row of each op that has ended, under the executor's lock, on any lane's thread: it must return at
+ * once. */
+typedef void (*lspo_row_function_t)(void *context, const lspo_trace_row_t *row);
+
 /* Run with synchronous lanes.  `stop` (may be NULL) is polled between ops; nonzero ends the plan with
  * LSPO_ERR_INTERRUPTED. */
 lspo_status_t lspo_execute(const lspo_plan_t *plan, lspo_op_function_t run, lspo_lane_function_t enter_lane,
@@ -48,6 +52,8 @@ typedef struct {
     /* Called after an op has ended, before its successors start or, on its own lane, end; may be NULL. */
     lspo_op_function_t finish;
     lspo_cut_function_t cut; /* NULL: `stop` ends the plan at once, with LSPO_ERR_INTERRUPTED */
+    lspo_row_function_t row; /* may be NULL */
+    void *row_context;       /* of `row`, in place of `context` */
     uint32_t
         depth[LSPO_LANE_KIND_COUNT]; /* of lanes of that kind: 0: synchronous; else a queue, at most LSPO_ISSUED_MAX */
     /* GPU memory for ops; 0: no limit.  An op without room (real/execute/room.h) is skipped until another has ended;

@@ -140,6 +140,8 @@ static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t 
         .enter_lane = enter_lane,
         .finish = play->finish ? finish : NULL,
         .cut = play->cut ? cut : NULL,
+        .row = play->row,
+        .row_context = play->row_context,
         .depth =
             {[LSPO_LANE_GPU] = LSPO_ISSUED_MAX, [LSPO_LANE_D2H] = LSPO_ISSUED_MAX, [LSPO_LANE_H2D] = LSPO_ISSUED_MAX},
         .room_bytes = room_bytes < UINT64_MAX ? room_bytes : 0,
@@ -163,7 +165,11 @@ lspo_status_t lspo_play(const lspo_plan_t *plan, const lspo_play_t *play, const 
 {
     if (lspo_device_is_asynchronous(play->device))
         return play_on_streams(plan, play, stop, trace_out);
-    const lspo_executor_calls_t calls = {
-        .context = play->context, .run = play->run, .enter_lane = play->enter_lane, .cut = play->cut};
+    const lspo_executor_calls_t calls = {.context = play->context,
+                                         .run = play->run,
+                                         .enter_lane = play->enter_lane,
+                                         .cut = play->cut,
+                                         .row = play->row,
+                                         .row_context = play->row_context};
     return lspo_execute_calls(plan, &calls, stop, trace_out);
 }

@@ -28,6 +28,8 @@ typedef struct {
     lspo_op_function_t finish;       /* asynchronous devices only: an op has ended; see lspo_executor_calls_t */
     lspo_lane_function_t enter_lane; /* may be NULL */
     lspo_cut_function_t cut;         /* NULL: see lspo_executor_calls_t */
+    lspo_row_function_t row;         /* may be NULL: see lspo_executor_calls_t */
+    void *row_context;
 } lspo_play_t;
 
 /* Like lspo_execute(); LSPO_ERR_DEVICE if something fails on the device. */

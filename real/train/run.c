@@ -35,6 +35,7 @@ typedef struct {
 typedef struct {
     const bench_t *bench;
     const lspo_plan_t *plan;
+    lspo_row_function_t op_ended; /* NULL: not wanted of this plan */
     lspo_device_t *device;
     lspo_topology_t topology;
     lspo_workers_t *workers;
@@ -190,8 +191,13 @@ static lspo_status_t play_once(player_t *player)
         return status;
     lspo_trace_destroy(player->trace);
     player->trace = NULL;
-    const lspo_play_t play = {
-        .device = player->device, .context = player, .run = run_op, .finish = finish_op, .enter_lane = enter_lane};
+    const lspo_play_t play = {.device = player->device,
+                              .context = player,
+                              .run = run_op,
+                              .finish = finish_op,
+                              .enter_lane = enter_lane,
+                              .row = player->op_ended,
+                              .row_context = options->op_ended_context};
     status = lspo_play(player->plan, &play, options->stop, &player->trace);
     if (status != LSPO_OK)
         return status;
@@ -472,6 +478,7 @@ lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *option
     lspo_process_mark_t mark;
     lspo_process_mark(&mark);
     status = open_player(&bench, plan, &options->caps, &player);
+    player.op_ended = options->op_ended;
     if (status != LSPO_OK)
         goto close;
     status = measure(&bench, &player, &mark, &result);

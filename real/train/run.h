@@ -8,6 +8,7 @@
 
 #include "plan/plan.h"
 #include "real/device/device.h"
+#include "real/execute/executor.h"
 #include "traces/summary.h"
 #include "traces/trace.h"
 
@@ -23,6 +24,9 @@ typedef struct {
     const atomic_int *stop;
     void (*progress)(void *context, const char *label, uint32_t done, uint32_t of); /* may be NULL */
     void *progress_context;
+    /* NULL, or called with the row of each op of the plan that has ended; see lspo_row_function_t. */
+    lspo_row_function_t op_ended;
+    void *op_ended_context;
 } lspo_run_options_t;
 
 typedef struct {
