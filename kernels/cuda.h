@@ -26,6 +26,7 @@
 #include "kernels/columns.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
+#include "kernels/keys.h"
 #include "kernels/linear.h"
 #include "kernels/loss.h"
 #include "kernels/lowrank.h"
@@ -188,6 +189,13 @@ int lspo_columns_gather_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape,
                              void *out);
 int lspo_columns_scatter_cuda(const lspo_cuda_t *on, const lspo_columns_t *shape, const uint32_t *columns,
                               const void *in, void *x);
+
+/* ---- keys.h; the lists of `keys` in device memory ---- */
+int lspo_keys_forward_cuda(const lspo_cuda_t *on, const lspo_keys_t *keys, const void *h, void *y, float *scratch);
+int lspo_keys_backward_cuda(const lspo_cuda_t *on, const lspo_keys_t *keys, const void *h, const void *dy,
+                            const lspo_keys_gradients_t *gradients, float *scratch);
+int lspo_keys_route_cuda(const lspo_cuda_t *on, const lspo_route_t *route, const void *g, uint32_t *experts_out,
+                         float *gates_out);
 
 /* ---- nf4.h; the parts of `from` in device memory ---- */
 /* Bytes: 0.516 read and one number written per weight. */

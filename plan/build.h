@@ -92,6 +92,7 @@ typedef struct lspo_builder {
     uint32_t gradient_buffers;        /* stages whose gradients may wait for the link; 0: no limit */
     bool sums_on_host;                /* lspo_plan_sums_on_host()                                 */
     bool norm_known;                  /* BWD need not sum squares, since a probe has done so        */
+    bool splits_forward;              /* other ops of a block's forward follow FWD: `saved` stays    */
     lspo_op_variant_t update_variant; /* of the UPD, H2D and APPLY that are emitted     */
     uint32_t stage_count;
     lspo_build_stage_t *stages;

@@ -30,7 +30,7 @@ lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant,
         break;
     case LSPO_STAGE_BLOCK:
         lspo_build_gpu_memory(b, a->input_bytes + a->saved_bytes,
-                              (frozen || b->workload->checkpointing ? a->saved_bytes : 0) +
+                              (frozen || (b->workload->checkpointing && !b->splits_forward) ? a->saved_bytes : 0) +
                                   (frozen ? a->input_bytes : 0));
         break;
     case LSPO_STAGE_HEAD:

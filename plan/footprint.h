@@ -19,7 +19,8 @@ typedef enum {
     LSPO_FORM_SUBSPACE, /* lsp: P^T G Q with sparse P and Q                            */
     LSPO_FORM_ADAPTER,  /* lora: the gradients of A (m x r) and B (n x r), W is frozen */
     LSPO_FORM_LOWRANK,  /* low rank: A^T G or G A with a dense orthonormal A           */
-    LSPO_FORM_COLUMNS   /* some columns stay on the GPU, the message is the others     */
+    LSPO_FORM_COLUMNS,  /* some columns stay on the GPU, the message is the others     */
+    LSPO_FORM_ROWS      /* meft: the rows of an adapter that the batch uses, W is frozen */
 } lspo_gradient_form_t;
 
 /* How one linear weight (m x n) crosses the link under lsp: d_m = min(d, m), d_n = min(d, n); sent uncompressed

@@ -48,6 +48,7 @@ typedef struct {
         /* Rates in a backward pass, whose kernels read what the forward pass wrote; 0: as in forward. */
         double norm_backward_Bps, activation_backward_Bps, loss_backward_Bps, stream_backward_Bps;
         double columns_Bps;              /* 0: as streams */
+        double rows_Bps;                 /* 0: as streams */
         double gather_flops, gather_Bps; /* a projector's kernel takes both times, less the overlap */
         double scatter_flops, scatter_Bps;
         double scatter_inner_flops;                     /* of P D (work.h); 0: as scatter_flops */
@@ -59,7 +60,7 @@ typedef struct {
         double norm_cached_Bps, activation_cached_Bps, loss_cached_Bps, stream_cached_Bps;
         double norm_backward_cached_Bps, activation_backward_cached_Bps, loss_backward_cached_Bps;
         double stream_backward_cached_Bps;
-        double columns_cached_Bps, gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
+        double columns_cached_Bps, rows_cached_Bps, gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
         double near_bytes;     /* up to so many bytes between two uses, all is in cache; X_cached were measured so */
         double cache_bytes;    /* with at least so many, nothing is in cache; 0: there is no cache */
         double training_speed; /* speed of kernels in a training relative to their speed alone; 0: not measured, 1 */

@@ -24,6 +24,7 @@ typedef enum {
     LSPO_OP_SEND,      /* activations or gradients to another peer                                 */
     LSPO_OP_READ,      /* from the SSD                                                             */
     LSPO_OP_WRITE,     /* to the SSD                                                               */
+    LSPO_OP_SELECT,    /* meft: the CPU chooses the rows that a batch needs, and gathers them      */
     LSPO_OP_KIND_COUNT
 } lspo_op_kind_t;
 
@@ -71,6 +72,8 @@ typedef enum {
     LSPO_VARIANT_ACTIVATIONS, /* SWAP_OUT/SWAP_IN of what a block keeps for its backward: --swap-activations */
     LSPO_VARIANT_CACHE,  /* generation: SWAP_IN of keys and values, SWAP_OUT of those of new tokens; RECOMPUTE ... */
     LSPO_VARIANT_INPUTS, /* ... rebuilds them from a block's inputs: SWAP_IN, and SWAP_OUT of new ones */
+    LSPO_VARIANT_MLP,    /* meft: FWD of a block's MLP; without a variant it is what comes before */
+    LSPO_VARIANT_ROWS,   /* meft: FWD of the adapter beside it, and D2H of what its rows are chosen by */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

@@ -331,6 +331,10 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " settle";
     case LSPO_VARIANT_REDO:
         return " redo";
+    case LSPO_VARIANT_MLP:
+        return " mlp";
+    case LSPO_VARIANT_ROWS:
+        return " rows";
     case LSPO_VARIANT_NONE:
     case LSPO_VARIANT_COUNT:
         break;

@@ -115,6 +115,8 @@ static void resolve(lspo_plan_t *plan)
     uint32_t *lane = lspo_policy_slot(plan->policy, w, &lspo_parameter_basis_lane);
     if (lane != NULL && *lane == LSPO_BASIS_LANE_AUTO)
         *lane = LSPO_BASIS_LANE_CPU;
+    if (plan->policy->resolve)
+        plan->policy->resolve(w);
 }
 
 lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,

@@ -16,6 +16,7 @@ extern const lspo_policy_t lspo_policy_axonn;
 extern const lspo_policy_t lspo_policy_lsp;
 extern const lspo_policy_t lspo_policy_lsp_paper;
 extern const lspo_policy_t lspo_policy_lora;
+extern const lspo_policy_t lspo_policy_meft;
 extern const lspo_policy_t lspo_policy_galore;
 extern const lspo_policy_t lspo_policy_lomo;
 extern const lspo_policy_t lspo_policy_badam;

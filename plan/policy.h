@@ -57,6 +57,7 @@ struct lspo_policy {
     bool stale_by_period;                    /* updates come up to the first period, less one step, late */
     const char *clip_help;                   /* the norm that --clip limits, and its cost */
     bool train_rest_default;
+    bool stands_apart;   /* what it trains is no part of any weight: it cannot be exported */
     uint32_t eigen_most; /* trainings with a subspace of at most this have --adam-basis eigen by default */
     bool dense_sketches; /* unless told otherwise, projectors are used as dense matrices, kernels/sketch.h */
     lspo_gradient_form_t gradient_form;
@@ -64,6 +65,8 @@ struct lspo_policy {
     lspo_optimizer_t optimizer;
     const char *method; /* name of its training method in real/methods/methods.c */
     lspo_status_t (*build)(lspo_builder_t *builder);
+    /* Replace AUTO in its own values of a plan's workload; NULL: nothing to do. */
+    void (*resolve)(lspo_workload_t *workload);
     /* The message of a stage; NULL: lspo_message_dense(). */
     void (*describe_message)(const lspo_workload_t *workload, const lspo_stage_t *stage, bool train_rest,
                              lspo_message_t *message_out);

@@ -14,6 +14,7 @@ static const lspo_policy_t *const policies[] = {
     &lspo_policy_lsp,
     &lspo_policy_lsp_paper,
     &lspo_policy_lora,
+    &lspo_policy_meft,
     &lspo_policy_galore,
     &lspo_policy_lomo,
     &lspo_policy_badam,

@@ -106,6 +106,49 @@ void lspo_stage_work_forward(const lspo_model_t *model, const lspo_workload_t *w
     }
 }
 
+void lspo_stage_work_mlp(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
+                         lspo_work_t *work_out)
+{
+    const lspo_stage_shape_t shape = make_shape(model, workload, stage);
+    const bool gated = lspo_family_of(model)->gated;
+    lspo_work_clear(work_out);
+    for (int i = 0; i < (gated ? 2 : 1); i++)
+        lspo_work_append_gemm(work_out, shape.p, LSPO_LAYOUT_NN, shape.tokens, shape.mlp_width, shape.width);
+    lspo_work_add_traffic(work_out, &shape, LSPO_KERNEL_ACTIVATION, 1, (gated ? 3 : 2) * shape.mlp_width);
+    lspo_work_append_gemm(work_out, shape.p, LSPO_LAYOUT_NN, shape.tokens, shape.width, shape.mlp_width);
+    lspo_work_add_traffic(work_out, &shape, LSPO_KERNEL_STREAM, 1, 2 * shape.width);
+}
+
+/* Is `part` `whole`, or some of its launches? */
+static bool has_kernel(const lspo_kernel_t *whole, const lspo_kernel_t *part)
+{
+    return whole->kernel_class == part->kernel_class && whole->layout == part->layout && whole->m == part->m &&
+           whole->n == part->n && whole->k == part->k &&
+           (whole->bytes == part->bytes || (whole->count > part->count && whole->bytes > part->bytes));
+}
+
+void lspo_stage_work_before_mlp(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
+                                lspo_work_t *work_out)
+{
+    lspo_work_t mlp;
+    lspo_stage_work_mlp(model, workload, stage, &mlp);
+    lspo_stage_work_forward(model, workload, stage, work_out);
+    for (uint32_t i = 0; i < mlp.kernel_count; i++) {
+        const lspo_kernel_t *part = &mlp.kernels[i];
+        uint32_t at = 0;
+        while (at < work_out->kernel_count && !has_kernel(&work_out->kernels[at], part))
+            at++;
+        assert(at < work_out->kernel_count);
+        lspo_kernel_t *whole = &work_out->kernels[at];
+        whole->count -= part->count;
+        whole->flop -= part->flop;
+        whole->bytes -= part->bytes;
+        whole->far_bytes -= part->far_bytes;
+        if (whole->count == 0)
+            *whole = work_out->kernels[--work_out->kernel_count];
+    }
+}
+
 void lspo_stage_work_recompute(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                                lspo_work_t *work_out)
 {

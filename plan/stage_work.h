@@ -27,6 +27,12 @@
 void lspo_stage_work_forward(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
                              lspo_work_t *work_out);
 
+/* A block's forward in two: its MLP with the second residual, and all the rest. */
+void lspo_stage_work_mlp(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
+                         lspo_work_t *work_out);
+void lspo_stage_work_before_mlp(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,
+                                lspo_work_t *work_out);
+
 /* A block's forward without its last product (mlp_down or down), which backward does not need.  Embedding and head
  * recompute nothing. */
 void lspo_stage_work_recompute(const lspo_model_t *model, const lspo_workload_t *workload, uint32_t stage,

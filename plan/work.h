@@ -21,6 +21,7 @@ typedef enum {
     LSPO_KERNEL_STREAM,     /* copies, residual adds, bias gradients, packing: bound by memory bandwidth */
     LSPO_KERNEL_EXPAND,     /* 4-bit weights to the workload's precision: bound by memory bandwidth        */
     LSPO_KERNEL_COLUMNS,    /* columns copied out of a matrix, or back into it                          */
+    LSPO_KERNEL_ROWS,       /* products with rows that each token chooses: kernels/keys.h               */
     LSPO_KERNEL_GATHER,     /* X P and dY Q with r nonzeros per row                                     */
     LSPO_KERNEL_SCATTER,    /* W -= eta P D Q^T                                                         */
     LSPO_KERNEL_ADAM,       /* optimizer, counted in parameters                                         */
@@ -46,7 +47,8 @@ typedef struct {
     bool adapter;      /* GEMM: of a low-rank adapter */
     lspo_optimizer_state_t state; /* ADAM: of m and v, and the precision of the weights */
     lspo_precision_t weights;
-    uint64_t far_bytes; /* the bytes not touched recently; GEMM: B, and in dW = X^T dY all but B; EXPAND: the codes */
+    uint64_t far_bytes; /* the bytes not touched recently; GEMM: B, and in dW = X^T dY all but B; EXPAND: the codes;
+                           ROWS: each row once */
 } lspo_kernel_t;
 
 enum { LSPO_WORK_KERNELS_MAX = 192 };

@@ -167,6 +167,15 @@ static double scatter_arithmetic_s(const lspo_machine_t *machine, const lspo_ker
            divide(kernel->inner_flop, inner_flops > 0 ? inner_flops : machine->gpu.scatter_flops);
 }
 
+/* A row is read many times, all but once from cache. */
+static double rows_s(const setting_t *setting, const lspo_kernel_t *kernel)
+{
+    const lspo_machine_t *m = setting->machine;
+    double cached_Bps = m->gpu.rows_cached_Bps > 0 ? m->gpu.rows_cached_Bps : m->gpu.rows_Bps;
+    double far_bytes = (1 - setting->cached) * (double)kernel->far_bytes;
+    return divide((double)kernel->bytes - far_bytes, cached_Bps) + divide(far_bytes, m->gpu.rows_Bps);
+}
+
 static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *m = setting->machine;
@@ -189,6 +198,10 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
     case LSPO_KERNEL_COLUMNS:
         if (m->gpu.columns_Bps > 0)
             return divide_cached(setting, bytes, m->gpu.columns_Bps, m->gpu.columns_cached_Bps);
+        break;
+    case LSPO_KERNEL_ROWS:
+        if (m->gpu.rows_Bps > 0)
+            return rows_s(setting, kernel);
         break;
     case LSPO_KERNEL_GATHER:
         return overlapped_s(m, divide(flop, m->gpu.gather_flops),

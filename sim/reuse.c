@@ -23,7 +23,7 @@ uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op)
         const lspo_kernel_t *kernel = &work->kernels[i];
         if (kernel->kernel_class == LSPO_KERNEL_GEMM)
             bytes += kernel->layout == LSPO_LAYOUT_TN ? 0 : kernel->far_bytes;
-        else if (kernel->kernel_class == LSPO_KERNEL_EXPAND)
+        else if (kernel->kernel_class == LSPO_KERNEL_EXPAND || kernel->kernel_class == LSPO_KERNEL_ROWS)
             bytes += kernel->far_bytes;
         else if (kernel->kernel_class == LSPO_KERNEL_ADAM)
             bytes +=

@@ -211,11 +211,13 @@ static inline void training_end(training_t *training)
 
 static inline void assert_equal_weights(const char *what, const char *policy, const training_t *a, const training_t *b)
 {
+    lspo_status_t (*const read)(lspo_session_t *, uint32_t, float *) =
+        a->plan->policy->stands_apart ? lspo_session_weights : lspo_session_merged_weights;
     for (uint32_t s = 0; s < a->plan->stage_count; s++) {
         size_t count = a->session->stages[s].shape.element_count;
         float *of_a = floats(count), *of_b = floats(count);
-        cr_assert_eq(lspo_session_merged_weights(a->session, s, of_a), LSPO_OK);
-        cr_assert_eq(lspo_session_merged_weights(b->session, s, of_b), LSPO_OK);
+        cr_assert_eq(read(a->session, s, of_a), LSPO_OK);
+        cr_assert_eq(read(b->session, s, of_b), LSPO_OK);
         cr_assert_arr_eq(of_a, of_b, count * sizeof *of_a, "%s, %s: weights of stage %u differ", policy, what, s);
         free(of_b);
         free(of_a);

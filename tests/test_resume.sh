@@ -41,6 +41,7 @@ own() {
     native) echo --optimizer-state 8bit ;;
     native-eigen) echo --adam-basis eigen --basis-every 7 ;;
     backward-update) echo --optimizer-state bf16 ;;
+    meft) echo --adapter-width 96 --experts 12 --probes 4 --keys 10 ;;
     deep-optimizer-states) echo --stride 2 --subgroup-size 20000 --subgroup-slots 1 ;;
     axonn) echo --bucket-size 20000 ;;
     esac
@@ -65,7 +66,7 @@ numbers() {
 
 steps=60
 for policy in zero zero-delayed lsp lsp-eigen lsp-turned-eigen lora lora-nf4 native native-eigen backward-update \
-    deep-optimizer-states axonn; do
+    deep-optimizer-states axonn meft; do
     start=$(date +%s%N)
     train $policy whole-$policy >whole.out || fail "$policy: the training left alone"
     whole_ms=$((($(date +%s%N) - start) / 1000000))

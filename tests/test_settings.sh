@@ -100,6 +100,11 @@ rank             lora         rank            2
 rank             galore       rank            2
 lora-scaling     lora         lora-scaling    0.5
 base-weights     lora         base-weights    nf4
+adapter-width    meft         adapter-width   96
+experts          meft         experts         8
+probes           meft         probes          3
+keys             meft         keys            5
+alike            meft         same            0.2
 project-every    galore       project-every   3
 critical         zenflow      critical        0.3
 update-every     zenflow      update-every    4

@@ -111,6 +111,22 @@ static void call_columns(void *context)
                                     lspo_calibrate_saved_output(c, rows * half));
 }
 
+/* Of each token one row, of which there are as many. */
+static void call_rows(void *context)
+{
+    const vector_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    const size_t n = call->rows * call->width;
+    const lspo_keys_t keys = {.tokens = call->rows,
+                              .width = call->width,
+                              .count = call->rows,
+                              .chosen = 1,
+                              .rows = lspo_calibrate_saved(c, 2 * n),
+                              .slots = c->memory->slots};
+    lspo_compute_keys_forward(c->compute, &keys, lspo_calibrate_recent(c, n), lspo_calibrate_recent_output(c, n),
+                              c->memory->scratch);
+}
+
 /* The target is always the first class. */
 static lspo_cross_entropy_t loss_of(const vector_call_t *call)
 {
@@ -209,6 +225,7 @@ lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration)
         {"stream backward", call_stream_backward, 4, 2, &machine->gpu.stream_backward_Bps,
          &machine->gpu.stream_backward_cached_Bps, 1},
         {"columns", call_columns, 2, 2, &machine->gpu.columns_Bps, &machine->gpu.columns_cached_Bps, 1},
+        {"rows", call_rows, 2, 2, &machine->gpu.rows_Bps, &machine->gpu.rows_cached_Bps, 1},
         {"norm", call_norm, 2, 1, &machine->gpu.norm_Bps, &machine->gpu.norm_cached_Bps, 1},
         {"norm backward", call_norm_backward, 4, 1, &machine->gpu.norm_backward_Bps,
          &machine->gpu.norm_backward_cached_Bps, 1},

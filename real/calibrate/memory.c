@@ -139,6 +139,9 @@ static lspo_status_t make_on_host(lspo_device_t *device, const lspo_calibration_
     status = lspo_device_host_alloc(device, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->columns);
     if (status != LSPO_OK)
         return status;
+    status = lspo_device_host_alloc(device, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->slots);
+    if (status != LSPO_OK)
+        return status;
     status = lspo_device_host_alloc(device, sizeof(double), (void **)&memory->sum);
     if (status != LSPO_OK)
         return status;
@@ -150,6 +153,8 @@ static lspo_status_t make_on_host(lspo_device_t *device, const lspo_calibration_
     }
     for (size_t i = 0; i < 4; i++)
         fill(pools[i]);
+    for (uint32_t i = 0; i < LSPO_CALIBRATE_TARGETS; i++)
+        memory->slots[i] = i ^ (i >> 1); /* a Gray code */
     for (uint32_t i = 0; i < LSPO_CALIBRATE_TARGETS; i++)
         memory->columns[i] = i < LSPO_CALIBRATE_TARGETS / 2 ? 2 * i : 2 * (i - LSPO_CALIBRATE_TARGETS / 2) + 1;
     return LSPO_OK;
@@ -225,6 +230,13 @@ static lspo_status_t make_on_device(lspo_calibration_t *calibration)
                                LSPO_CALIBRATE_TARGETS * sizeof(uint32_t));
     if (status != LSPO_OK)
         return status;
+    status = make_zeroed(calibration, LSPO_CALIBRATE_TARGETS * sizeof(uint32_t), (void **)&memory->slots);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_device_write(calibration->device, memory->slots, calibration->on_host.slots,
+                               LSPO_CALIBRATE_TARGETS * sizeof(uint32_t));
+    if (status != LSPO_OK)
+        return status;
     status = make_zeroed(calibration, sizeof(double), (void **)&memory->sum);
     if (status != LSPO_OK)
         return status;
@@ -256,7 +268,7 @@ static void release(lspo_device_t *device, lspo_calibration_memory_t *memory,
 {
     void *arrays[] = {
         memory->far_output.data, memory->far_input.data, memory->near_output.data, memory->near_input.data, memory->sum,
-        memory->columns,         memory->targets,        memory->scratch};
+        memory->slots,           memory->columns,        memory->targets,          memory->scratch};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         release_array(device, arrays[i]);
 }

@@ -43,6 +43,7 @@ typedef struct {
     float *scratch;                      /* LSPO_CALIBRATE_SCRATCH floats                 */
     uint32_t *targets;                   /* LSPO_CALIBRATE_TARGETS, all 0 */
     uint32_t *columns;                   /* LSPO_CALIBRATE_TARGETS: even numbers, then odd numbers */
+    uint32_t *slots; /* LSPO_CALIBRATE_TARGETS: of the first 2^n each below 2^n once, out of order */
     double *sum;
 } lspo_calibration_memory_t;
 

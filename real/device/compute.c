@@ -307,3 +307,24 @@ void lspo_compute_columns_scatter(lspo_compute_t *c, const lspo_columns_t *shape
 {
     LSPO_ON(c, lspo_columns_scatter(shape, columns, in, x), lspo_columns_scatter_cuda(&c->on, shape, columns, in, x));
 }
+
+/* ---- keys.h ---- */
+
+void lspo_compute_keys_forward(lspo_compute_t *c, const lspo_keys_t *keys, const void *h, void *y, float *scratch)
+{
+    LSPO_ON(c, lspo_keys_forward(keys, h, y, scratch), lspo_keys_forward_cuda(&c->on, keys, h, y, scratch));
+}
+
+void lspo_compute_keys_backward(lspo_compute_t *c, const lspo_keys_t *keys, const void *h, const void *dy,
+                                const lspo_keys_gradients_t *gradients, float *scratch)
+{
+    LSPO_ON(c, lspo_keys_backward(keys, h, dy, gradients, scratch),
+            lspo_keys_backward_cuda(&c->on, keys, h, dy, gradients, scratch));
+}
+
+void lspo_compute_keys_route(lspo_compute_t *c, const lspo_route_t *route, const void *g, uint32_t *experts_out,
+                             float *gates_out)
+{
+    LSPO_ON(c, lspo_keys_route(route, g, experts_out, gates_out),
+            lspo_keys_route_cuda(&c->on, route, g, experts_out, gates_out));
+}

@@ -27,6 +27,7 @@
 #include "kernels/embedding.h"
 #include "kernels/few_rows.h"
 #include "kernels/gemm.h"
+#include "kernels/keys.h"
 #include "kernels/linear.h"
 #include "kernels/loss.h"
 #include "kernels/lowrank.h"
@@ -156,6 +157,13 @@ void lspo_compute_lowrank_compress(lspo_compute_t *c, const lspo_lowrank_t *lowr
                                    void *r_out);
 void lspo_compute_lowrank_apply(lspo_compute_t *c, const lspo_lowrank_t *lowrank, const void *direction, float rate,
                                 void *w);
+
+/* ---- keys.h: rows and gates in the device's format; lists, experts and scratch in device memory ---- */
+void lspo_compute_keys_forward(lspo_compute_t *c, const lspo_keys_t *keys, const void *h, void *y, float *scratch);
+void lspo_compute_keys_backward(lspo_compute_t *c, const lspo_keys_t *keys, const void *h, const void *dy,
+                                const lspo_keys_gradients_t *gradients, float *scratch);
+void lspo_compute_keys_route(lspo_compute_t *c, const lspo_route_t *route, const void *g, uint32_t *experts_out,
+                             float *gates_out);
 
 /* ---- turn.h: matrices, bases and scratch in the device's format ---- */
 void lspo_compute_turn_in(lspo_compute_t *c, const lspo_turn_t *turn, void *g, void *y);

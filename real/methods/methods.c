@@ -8,7 +8,7 @@
 static const lspo_method_t *const methods[] = {
     &lspo_method_adam,  &lspo_method_lsp,   &lspo_method_lora,    &lspo_method_galore,
     &lspo_method_lomo,  &lspo_method_badam, &lspo_method_zenflow, &lspo_method_deep_optimizer_states,
-    &lspo_method_axonn,
+    &lspo_method_axonn, &lspo_method_meft,
 };
 
 lspo_status_t lspo_method_find(const lspo_plan_t *plan, const lspo_method_t **method_out)

@@ -61,7 +61,12 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
         if (status != LSPO_OK)
             return status;
         const lspo_block_parameters_t block = lspo_session_block(&session->stages[s], weights);
-        lspo_transformer_block_forward(t, &block, x, evaluation->saved, y);
+        if (session->method->evaluate_block)
+            status = session->method->evaluate_block(session, s, &block, x, evaluation->saved, y);
+        else
+            lspo_transformer_block_forward(t, &block, x, evaluation->saved, y);
+        if (status != LSPO_OK)
+            return status;
         void *swap = x;
         x = y;
         y = swap;

@@ -20,6 +20,8 @@ lspo_status_t lspo_session_take_gradient(lspo_session_t *session, const lspo_op_
 {
     lspo_session_stage_t *stage = &session->stages[s];
     uint32_t parity = lspo_session_parity(session, op);
+    if (stage->gradient_count == 0)
+        return LSPO_OK;
     lspo_status_t status =
         lspo_session_take(session, stage->gradient_count * session->number_bytes, &stage->gradient[parity]);
     if (status != LSPO_OK)

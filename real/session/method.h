@@ -85,6 +85,10 @@ struct lspo_method {
     /* Before a block's BWD. */
     lspo_status_t (*begin_backward)(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward);
 
+    /* A block's forward in an evaluation, where it is more than lspo_transformer_block_forward(). */
+    lspo_status_t (*evaluate_block)(lspo_session_t *session, uint32_t stage, const lspo_block_parameters_t *block,
+                                    const void *x_in, void *saved, void *x_out);
+
     /* Turn the gradient of the op's stage, which is complete, into Adam's basis (plan/adam_basis.h). */
     void (*turn)(lspo_session_t *session, const lspo_op_t *op);
 
@@ -101,6 +105,9 @@ struct lspo_method {
     void (*visit)(const lspo_session_t *session, lspo_state_walk_t *walk);
     /* The arrays have been written: check them and update everything that depends on them. */
     lspo_status_t (*written)(lspo_session_t *session);
+
+    /* Call `add` for each entry of a trace's header about what this training measured of itself. */
+    lspo_status_t (*report)(const lspo_session_t *session, lspo_device_entry_t add, void *context);
 };
 
 #endif

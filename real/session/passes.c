@@ -154,7 +154,8 @@ void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op)
 {
     const lspo_workload_t *workload = &session->plan->workload;
     lspo_session_stage_t *stage = &session->stages[op->layer];
-    if (!lspo_session_forms_gradient(session, op, op->layer) || !lspo_session_is_last_micro(session, op))
+    if (!lspo_session_forms_gradient(session, op, op->layer) || !lspo_session_is_last_micro(session, op) ||
+        stage->gradient_count == 0)
         return;
     uint32_t parity = lspo_session_parity(session, op);
     size_t n = stage->gradient_count;

@@ -154,6 +154,10 @@ typedef struct {
 /* checked == 0: no check yet. */
 lspo_session_bias_t lspo_session_bias(const lspo_session_t *session);
 
+/* Call `add` for each entry of a trace's header that the method has: meft's rows on the link, expected and used.  Not
+ * while a plan runs. */
+lspo_status_t lspo_session_report(const lspo_session_t *session, lspo_device_entry_t add, void *context);
+
 /* Means over all counted targets: loss in nats, and the accuracy of a classifier with at least two classes (the share
  * whose most likely class, the lowest of equal ones, is the target; NaN for other models). */
 typedef struct {

@@ -36,6 +36,7 @@ typedef struct {
     void *codes;                     /* the linear weights in 4 bits; NULL: not */
     lspo_quantized_t quantized;      /* the parts of the codes, for the transformer */
     const lspo_adapters_t *adapters; /* adapters for the transformer; NULL: none */
+    const lspo_block_keys_t *keys;   /* rows of an adapter beside the MLP, while they are there; NULL: none */
 
     /* On the device, from the op that takes it to the op that gives it back.  Buffers of gradients exist for even and
      * odd iterations, since a stale policy has two gradients at a time. */
@@ -178,8 +179,10 @@ static inline void *lspo_session_rest(const lspo_session_t *session, const lspo_
 /* The parameters of a block whose array of weights is `weights`. */
 static inline lspo_block_parameters_t lspo_session_block(const lspo_session_stage_t *stage, const void *weights)
 {
-    return (lspo_block_parameters_t){
-        .weights = weights, .adapters = stage->adapters, .quantized = stage->codes ? &stage->quantized : NULL};
+    return (lspo_block_parameters_t){.weights = weights,
+                                     .adapters = stage->adapters,
+                                     .quantized = stage->codes ? &stage->quantized : NULL,
+                                     .keys = stage->keys};
 }
 
 /* Linear weight i of a stage on the device, if it is not codes. */

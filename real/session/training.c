@@ -133,6 +133,11 @@ double lspo_session_gradient_norm(const lspo_session_t *session)
     return session->gradient_norm;
 }
 
+lspo_status_t lspo_session_report(const lspo_session_t *session, lspo_device_entry_t add, void *context)
+{
+    return session->method->report ? session->method->report(session, add, context) : LSPO_OK;
+}
+
 lspo_session_bias_t lspo_session_bias(const lspo_session_t *session)
 {
     return session->bias;

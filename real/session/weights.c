@@ -1,6 +1,7 @@
 /* weights.c - a stage's weights: initialise, import and export them.  See session.h. */
 #include <stdlib.h>
 
+#include "plan/policy.h"
 #include "real/session/state.h"
 
 lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t s, const float *weights)
@@ -77,6 +78,9 @@ lspo_status_t lspo_session_weights(lspo_session_t *session, uint32_t s, float *o
 
 lspo_status_t lspo_session_merged_weights(lspo_session_t *session, uint32_t s, float *out)
 {
+    if (session->plan->policy->stands_apart)
+        return lspo_error(LSPO_ERR_INPUT, "policy %s: what it trains is no part of the model's weights",
+                          session->plan->policy->name);
     lspo_status_t status = lspo_session_weights(session, s, out);
     if (status != LSPO_OK)
         return status;

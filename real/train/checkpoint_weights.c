@@ -46,6 +46,10 @@ static lspo_status_t check_training(lspo_checkpoint_weights_t *w)
     lspo_status_t status = as_input(lspo_checkpoint_read_setting(w->state_path, "policy", policy));
     if (status != LSPO_OK)
         return status;
+    if (strcmp(policy, "meft") == 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: the training was of adapters beside the MLPs, which no weights of the model can hold",
+                          w->state_path);
     if (strcmp(policy, "lora") == 0)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: the training was of adapters, which are not merged into the weights; export the model "

@@ -195,6 +195,10 @@ static lspo_status_t check_options(const lspo_gradients_options_t *options)
 {
     const lspo_model_t *model = &options->plan->model;
     const uint32_t counts[] = {options->calibration_count, options->validation_count};
+    if (options->plan->policy->stands_apart)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "policy %s trains adapters and no weights, of which gradients could be learned",
+                          options->plan->policy->name);
     if (options->stage < 1 || options->stage > model->block_count)
         return lspo_error(LSPO_ERR_INPUT, "layer %" PRIu32 " is not a block of %s; its blocks are 1 to %" PRIu32,
                           options->stage, model->name, model->block_count);

@@ -421,6 +421,8 @@ static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
             return status;
     }
     lspo_status_t status = describe_device(player, trace);
+    if (status == LSPO_OK && player->session)
+        status = lspo_session_report(player->session, add_entry, trace);
     if (status != LSPO_OK)
         return status;
     return lspo_counters_describe(bench->counters, trace);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "plan/policy.h"
 #include "real/train/train_state.h"
 
 /* ---- weights that are kept ---- */
@@ -46,7 +47,8 @@ lspo_status_t lspo_train_copy_weights(const trainer_t *trainer, float **stages)
 
 bool lspo_train_tracks_best(const lspo_train_options_t *options)
 {
-    return options->keep_best && (options->save || options->output) && lspo_dataset_held_out_rows(options->data) > 0;
+    return options->keep_best && !options->policy->stands_apart && (options->save || options->output) &&
+           lspo_dataset_held_out_rows(options->data) > 0;
 }
 
 lspo_status_t lspo_train_export(trainer_t *trainer)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/gemm.h"
+#include "plan/policy.h"
 #include "real/train/train_state.h"
 
 #define FIELD(flag, field, kind_name)                                                                                  \
@@ -105,5 +106,10 @@ lspo_status_t lspo_train_check_options(const lspo_train_options_t *options)
         return lspo_error(LSPO_ERR_INPUT, "--resume needs --output, the folder of the checkpoints");
     if (options->patience > 0 && (options->eval_every == 0 || lspo_dataset_held_out_rows(options->data) == 0))
         return lspo_error(LSPO_ERR_INPUT, "--patience needs --eval-every and held-out data");
+    if (options->save && options->policy->stands_apart)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "policy %s trains adapters that the model's weights cannot hold: there is nothing to export "
+                          "or to sample from; --output keeps them in checkpoints",
+                          options->policy->name);
     return LSPO_OK;
 }

@@ -94,15 +94,19 @@ static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters
                               lspo_floats(s, at->rstd1));
 }
 
-static void block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s,
-                          void *x_out)
+static void mlp_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s, void *x_out)
 {
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_norm_t norm2 = lspo_block_norm(t, from, NORM2_GAIN);
-    attention_forward(t, from, x_in, s);
+    (void)x_out;
     lspo_block_linear_forward(t, from, MLP_UP, s + at->norm1_out, NULL, s + at->mlp_pre);
     lspo_compute_gelu_forward(t->compute, LSPO_GELU_EXACT, t->tokens * t->mlp_width, s + at->mlp_pre, s + at->mlp_act);
     lspo_block_linear_forward(t, from, MLP_DOWN, s + at->mlp_act, s + at->norm1_out, s + at->sum);
+}
+
+static void block_end(lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s, void *x_out)
+{
+    const lspo_block_saved_t *at = &t->saved;
+    const lspo_norm_t norm2 = lspo_block_norm(t, from, NORM2_GAIN);
     lspo_compute_norm_forward(t->compute, &norm2, s + at->sum, x_out != NULL ? x_out : t->workspace + t->at.scratch,
                               lspo_floats(s, at->mean2), lspo_floats(s, at->rstd2));
 }
@@ -130,6 +134,7 @@ static void mlp_backward(const lspo_block_backward_t *pass, const char *s, const
                                                         .accumulate = lspo_sink_adds(pass->sink)});
     lspo_copy_activations(t, d_down, d_norm1);
     lspo_block_linear_backward(pass, MLP_UP, s + at->norm1_out, d_up, 1.0F, d_norm1);
+    lspo_block_keys_backward(pass, s + at->norm1_out, d_down, d_norm1);
 }
 
 /* From the gradient of norm1's output to that of its input (d_attention_out). */
@@ -283,7 +288,9 @@ static void logits(lspo_transformer_t *t, const lspo_head_parameters_t *from, co
 
 const lspo_transformer_family_t lspo_transformer_bert = {.embed_forward = embed_forward,
                                                          .embed_backward = embed_backward,
-                                                         .block_forward = block_forward,
+                                                         .attention_forward = attention_forward,
+                                                         .mlp_forward = mlp_forward,
+                                                         .block_end = block_end,
                                                          .block_backward = block_backward,
                                                          .head_forward = head_forward,
                                                          .head_backward = head_backward,

@@ -175,7 +175,7 @@ void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, v
 {
     const lspo_block_parameters_t from = {.weights = weights};
     enter_block(t, weights, cache);
-    t->family->block_forward(t, &from, x_in, t->pass.saved, x_out);
+    lspo_transformer_block_forward(t, &from, x_in, t->pass.saved, x_out);
 }
 
 void lspo_generation_keep_inputs(lspo_transformer_t *t, const float *x_in, size_t kept, void *inputs_out)

@@ -41,22 +41,19 @@ static size_t qkv_width(const lspo_transformer_t *t)
 static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s)
 {
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_norm_t norm1 = lspo_block_norm(t, from, NORM1_GAIN);
+    const lspo_norm_t norm1 = lspo_block_norm(t, from, NORM1_GAIN), norm2 = lspo_block_norm(t, from, NORM2_GAIN);
     lspo_compute_norm_forward(t->compute, &norm1, x_in, s + at->norm1_out, lspo_floats(s, at->mean1),
                               lspo_floats(s, at->rstd1));
     lspo_block_linear_forward(t, from, QKV, s + at->norm1_out, NULL, s + at->q);
     lspo_transformer_attend(t, qkv_width(t), qkv_width(t), s);
     lspo_block_linear_forward(t, from, ATTENTION_OUT, s + at->context, x_in, s + at->residual);
-}
-
-static void block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s,
-                          void *x_out)
-{
-    const lspo_block_saved_t *at = &t->saved;
-    const lspo_norm_t norm2 = lspo_block_norm(t, from, NORM2_GAIN);
-    attention_forward(t, from, x_in, s);
     lspo_compute_norm_forward(t->compute, &norm2, s + at->residual, s + at->norm2_out, lspo_floats(s, at->mean2),
                               lspo_floats(s, at->rstd2));
+}
+
+static void mlp_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s, void *x_out)
+{
+    const lspo_block_saved_t *at = &t->saved;
     lspo_block_linear_gelu_forward(t, from, MLP_UP, s + at->norm2_out, s + at->mlp_pre, s + at->mlp_act);
     if (x_out != NULL)
         lspo_block_linear_forward(t, from, MLP_DOWN, s + at->mlp_act, s + at->residual, x_out);
@@ -96,6 +93,7 @@ static void mlp_backward(const lspo_block_backward_t *pass, const char *s)
     lspo_block_bias_backward(pass, MLP_DOWN, d_down);
     lspo_block_linear_gelu_backward(pass, MLP_DOWN, s + at->mlp_act, s + at->mlp_pre, d_down, d_up);
     lspo_block_linear_backward(pass, MLP_UP, s + at->norm2_out, d_up, 0.0F, d_norm);
+    lspo_block_keys_backward(pass, s + at->norm2_out, d_down, d_norm);
     lspo_compute_norm_backward(t->compute, &norm2,
                                &(lspo_norm_operands_t){.dout = d_norm,
                                                        .x = s + at->residual,
@@ -140,7 +138,8 @@ static void block_backward(const lspo_block_backward_t *pass, const void *x_in, 
 
 const lspo_transformer_family_t lspo_transformer_gpt = {.embed_forward = embed_forward,
                                                         .embed_backward = embed_backward,
-                                                        .block_forward = block_forward,
+                                                        .attention_forward = attention_forward,
+                                                        .mlp_forward = mlp_forward,
                                                         .block_rebuild = block_rebuild,
                                                         .block_backward = block_backward,
                                                         .head_forward = lspo_language_head_forward,

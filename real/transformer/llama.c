@@ -63,7 +63,7 @@ static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters
 {
     const lspo_block_saved_t *at = &t->saved;
     const lspo_rotary_t of_q = rotary_of(t, t->heads), of_k = rotary_of(t, t->kv_heads);
-    const lspo_norm_t norm1 = lspo_block_norm(t, from, t->norm1);
+    const lspo_norm_t norm1 = lspo_block_norm(t, from, t->norm1), norm2 = lspo_block_norm(t, from, t->norm2);
     const void *normed = s + at->norm1_out;
     lspo_compute_rms_norm_forward(t->compute, &norm1, x_in, s + at->norm1_out, lspo_floats(s, at->rstd1));
     lspo_block_linear_forward(t, from, Q, normed, NULL, s + (t->q_norm > 0 ? at->q_raw : at->q));
@@ -75,15 +75,12 @@ static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters
     lspo_compute_rotary_forward(t->compute, &of_k, s + at->k);
     lspo_transformer_attend(t, t->attention_width, t->kv_width, s);
     lspo_block_linear_forward(t, from, ATTENTION_OUT, s + at->context, x_in, s + at->residual);
+    lspo_compute_rms_norm_forward(t->compute, &norm2, s + at->residual, s + at->norm2_out, lspo_floats(s, at->rstd2));
 }
 
-static void block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s,
-                          void *x_out)
+static void mlp_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s, void *x_out)
 {
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_norm_t norm2 = lspo_block_norm(t, from, t->norm2);
-    attention_forward(t, from, x_in, s);
-    lspo_compute_rms_norm_forward(t->compute, &norm2, s + at->residual, s + at->norm2_out, lspo_floats(s, at->rstd2));
     lspo_block_linear_forward(t, from, GATE, s + at->norm2_out, NULL, s + at->gate);
     lspo_block_linear_forward(t, from, UP, s + at->norm2_out, NULL, s + at->mlp_pre);
     lspo_compute_swiglu_forward(t->compute, t->tokens * t->mlp_width, s + at->gate, s + at->mlp_pre, s + at->mlp_act);
@@ -127,6 +124,7 @@ static void mlp_backward(const lspo_block_backward_t *pass, const char *s)
     lspo_block_bias_backward(pass, UP, d_up);
     lspo_block_linear_backward(pass, GATE, s + at->norm2_out, d_gate, 0.0F, d_norm);
     lspo_block_linear_backward(pass, UP, s + at->norm2_out, d_up, 1.0F, d_norm);
+    lspo_block_keys_backward(pass, s + at->norm2_out, d_down, d_norm);
     lspo_compute_rms_norm_backward(
         t->compute, &norm2,
         &(lspo_norm_operands_t){
@@ -203,7 +201,8 @@ static void block_backward(const lspo_block_backward_t *pass, const void *x_in, 
 const lspo_transformer_family_t lspo_transformer_llama = {.separate_qkv = true,
                                                           .embed_forward = embed_forward,
                                                           .embed_backward = embed_backward,
-                                                          .block_forward = block_forward,
+                                                          .attention_forward = attention_forward,
+                                                          .mlp_forward = mlp_forward,
                                                           .block_rebuild = block_rebuild,
                                                           .block_backward = block_backward,
                                                           .head_forward = lspo_language_head_forward,

@@ -62,8 +62,11 @@ typedef struct {
     void (*embed_forward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out);
     void (*embed_backward)(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, const void *dx,
                            bool accumulate, void *embed_gradient);
-    void (*block_forward)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s,
-                          void *x_out);
+    /* A block in three parts: up to the input of the MLP; the sum of the MLP's result and the residual, which is x_out,
+     * or saved where a norm follows; that norm (NULL: none).  x_out is NULL where only `s` is wanted. */
+    void (*attention_forward)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s);
+    void (*mlp_forward)(lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s, void *x_out);
+    void (*block_end)(lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s, void *x_out);
     /* Generation: K and V of t->tokens rows of a block's inputs, which are the sequences of one position after the
      * other, into its cache. */
     void (*block_rebuild)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const float *x_in, char *s);
@@ -94,6 +97,7 @@ struct lspo_transformer {
     uint32_t bias[LSPO_LINEAR_MAX];        /* of a block's linear layers: their tensors; 0: none */
     uint32_t norm1, norm2, q_norm, k_norm; /* a block's gains: their tensors; 0: none */
     lspo_block_saved_t saved;
+    size_t mlp_input; /* the place of the MLP's input among what a block saves */
     lspo_head_saved_t head_saved;
     lspo_block_workspace_t at;
     float *rotary;               /* the table, at the start of the workspace (LLAMA) */
@@ -263,6 +267,12 @@ void lspo_block_linear_gelu_backward(const lspo_block_backward_t *pass, uint32_t
 /* The destination of the gradient of the layer's bias, which is dY summed over the rows; NULL if it is not wanted. */
 void *lspo_block_bias_sink(const lspo_block_backward_t *pass, uint32_t tensor);
 void lspo_block_bias_backward(const lspo_block_backward_t *pass, uint32_t tensor, const void *dy);
+
+/* keys.c: the adapter beside the MLP, if there is one, whose input is `h`: adds its result to `sum`; writes the
+ * gradient of its rows to the sink, and adds that of h to dh. */
+void lspo_block_keys_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *h,
+                             void *sum);
+void lspo_block_keys_backward(const lspo_block_backward_t *pass, const void *h, const void *dy, void *dh);
 
 /* head.c: the head of a language model. */
 void lspo_language_head_forward(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,

@@ -296,6 +296,7 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     find_tensors(t);
     lspo_model_stage(model, t->stage_count - 1, &t->head);
     t->saved = block_saved_layout(of);
+    t->mlp_input = lspo_family_of(model)->post_norm ? t->saved.norm1_out : t->saved.norm2_out;
     t->head_saved = head_saved_layout(of);
     t->at = block_workspace_layout(of);
 }
@@ -407,7 +408,34 @@ void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *token
 void lspo_transformer_block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in,
                                     void *saved, void *x_out)
 {
-    t->family->block_forward(t, from, x_in, saved, x_out);
+    lspo_transformer_block_begin(t, from, x_in, saved);
+    lspo_transformer_block_mlp(t, from, saved, x_out);
+    lspo_transformer_block_end(t, from, saved, x_out);
+}
+
+void lspo_transformer_block_begin(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in,
+                                  void *saved)
+{
+    t->family->attention_forward(t, from, x_in, saved);
+}
+
+void lspo_transformer_block_mlp(lspo_transformer_t *t, const lspo_block_parameters_t *from, void *saved, void *x_out)
+{
+    t->family->mlp_forward(t, from, saved, x_out);
+}
+
+void lspo_transformer_block_end(lspo_transformer_t *t, const lspo_block_parameters_t *from, void *saved, void *x_out)
+{
+    void *sum = t->family->block_end != NULL ? (char *)saved + t->saved.sum : x_out;
+    if (sum != NULL)
+        lspo_block_keys_forward(t, from, lspo_transformer_mlp_input(t, saved), sum);
+    if (t->family->block_end != NULL)
+        t->family->block_end(t, from, saved, x_out);
+}
+
+const void *lspo_transformer_mlp_input(const lspo_transformer_t *t, const void *saved)
+{
+    return (const char *)saved + t->mlp_input;
 }
 
 void lspo_transformer_head_forward(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,

@@ -8,9 +8,9 @@
  * The equations: gpt.c, llama.c, bert.c.
  *
  * Every linear layer of a block may have a low-rank adapter (kernels/adapter.h), and its W may be 4-bit codes
- * (kernels/nf4.h).  Weights and gradients of a stage are
- * one array each, in the layout of lspo_model_stage().  This code is independent of plans, lanes and optimizers: the
- * caller owns every buffer and passes it.  T = batch x sequence.
+ * (kernels/nf4.h).  Beside the MLP there may be an adapter of which each token uses few rows (kernels/keys.h).
+ * Weights and gradients of a stage are one array each, in the layout of lspo_model_stage().  This code is independent
+ * of plans, lanes and optimizers: the caller owns every buffer and passes it.  T = batch x sequence.
  *
  * Everything is computed by one lspo_compute_t (compute.h).  `void *` arrays are in its device's memory and have its
  * number format, fp32 on the host; token ids and targets are in device memory too.  Calls enqueue their work on the
@@ -100,17 +100,32 @@ typedef struct {
     void *expanded; /* room for the largest, in the device's format, owned by the caller */
 } lspo_quantized_t;
 
+/* An adapter beside the MLP: the rows that the batch uses, and 2 T K floats of device memory. */
+typedef struct {
+    lspo_keys_t rows;
+    float *scratch;
+} lspo_block_keys_t;
+
 /* The parameters of a block. */
 typedef struct {
     const void *weights;               /* the stage's array; without the linear tensors if they are quantized */
     const lspo_adapters_t *adapters;   /* or NULL */
     const lspo_quantized_t *quantized; /* or NULL */
+    const lspo_block_keys_t *keys;     /* or NULL */
 } lspo_block_parameters_t;
 
 /* x_in, x_out: T x w, not the same buffer.  RECOMPUTE is this call with x_out = NULL: only `saved` is needed, so it
  * skips the last product (except for BERT). */
 void lspo_transformer_block_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in,
                                     void *saved, void *x_out);
+/* The same in three calls, of which only the last one needs `keys`: which rows these are depends on the MLP's input,
+ * which the first call saves. */
+void lspo_transformer_block_begin(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in,
+                                  void *saved);
+void lspo_transformer_block_mlp(lspo_transformer_t *t, const lspo_block_parameters_t *from, void *saved, void *x_out);
+void lspo_transformer_block_end(lspo_transformer_t *t, const lspo_block_parameters_t *from, void *saved, void *x_out);
+/* The MLP's input (T x w) among what the block has saved. */
+const void *lspo_transformer_mlp_input(const lspo_transformer_t *t, const void *saved);
 
 /* The parameters of the head: its own weights, and those of the embed stage, which a tied head uses. */
 typedef struct {
@@ -146,6 +161,7 @@ typedef struct {
 typedef struct {
     void *linear;          /* linear tensors, in the layout of the stage array */
     void *adapters;        /* adapters, in the layout of their factors; NULL without adapters */
+    void *keys;            /* rows of the adapter beside the MLP (U x 2 w), overwritten; there if the block has one */
     void *rest;            /* other tensors, in the layout of the stage array from the first non-linear one */
     void *tied;            /* tied head: its part of the token embedding's gradient (V x w); not used by others */
     bool accumulate;       /* add to previous values (micro-batches after the first) */

@@ -9,6 +9,7 @@
 #include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/galore.h"
 #include "plan/policies/lsp.h"
+#include "plan/policies/meft.h"
 #include "plan/policies/swap.h"
 #include "plan/policies/zenflow.h"
 #include "plan/policy.h"
@@ -34,6 +35,7 @@ static case_t small_case(void)
     lspo_workload_default(&it.workload);
     it.workload.sequence = 128;
     lspo_lsp_values_edit(&it.workload)->subspace = 64;
+    lspo_meft_values_edit(&it.workload)->adapter_width = it.model.width; /* its default */
     return it;
 }
 
