@@ -192,6 +192,25 @@ fig2_gate "24 % high fails" 1 4.2
 fig2_gate "a laptop bar explained 19 % low passes" 0 3.2 7.3
 fig2_gate "22 % low fails" 1 3.2 7
 
+# meft: what must hold holds in rows that are so, and not if the GPU's memory is not halved, the GPU's time grows, other
+# rows are used than expected, or lora has more memory.
+meft() { # meft GPU_BYTES BUSY USED PLANNED
+    local out=$folder/meft-rows
+    mkdir -p "$out"
+    printf '%s\n' adapters,iteration_s,peak_gpu_bytes host,0.7,16e9 "gpu,0.4,$1" > "$out/memory.csv"
+    printf '%s\n' width,gpu_busy_s,h2d_bytes,iteration_s 960,0.42,5e8,0.5 "14400,$2,75e8,1.9" > "$out/width.csv"
+    printf '%s\n' tokens,h2d_bytes 16,471e6 64,1290e6 1024,1904674944 > "$out/tokens.csv"
+    printf '%s\n' tokens,expected,alike,of_such_tokens,used "64,890,0.13,730,$3" > "$out/rows.csv"
+    printf '%s\n' width,rank,rate,planned_bytes,policy,held_out_before,held_out_after 512,29,0.001,382,meft,5.1,3.7 \
+        "512,29,0.001,$4,lora,5.1,3.9" > "$out/training.csv"
+    with_lib meft/check.awk "$out/memory.csv" "$out/width.csv" "$out/tokens.csv" "$out/rows.csv" "$out/training.csv"
+}
+check "meft holds" 0 "$(status_of meft 28.8e9 0.42 712 381)"
+check "memory that is not halved fails" 1 "$(status_of meft 25e9 0.42 712 381)"
+check "a GPU's time that grows fails" 1 "$(status_of meft 28.8e9 0.43 712 381)"
+check "other rows than expected fail" 1 "$(status_of meft 28.8e9 0.42 690 381)"
+check "a lora with more memory fails" 1 "$(status_of meft 28.8e9 0.42 712 383)"
+
 # deep-optimizer-states: simulated in a moment, its relations hold, and a step that is 20 % shorter is not the paper's.
 # A trace of two iterations: forward 0-2, backward 2-5 with its last D2H 6, the next forward 9.
 check "deep-optimizer-states holds" 0 "$(status_of env LSPO="$program" RESULTS="$folder/states" \

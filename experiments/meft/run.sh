@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# MEFT: an adapter in host memory, of which a batch uses some rows: GPU memory, the rows in use, and what it learns
+# beside lora with as much GPU memory.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+results_open meft
+here=$experiments_dir/meft
+pretrain_model
+
+# LLaMA-7B with the authors' best setting on NQ, and as many parameters in adapters on the GPU: 32 blocks of 2 x 3600 x
+# 4096 are those of rank 378 on all linear layers.
+llama=(--model llama-7b --machine rtx4090 --precision fp16)
+authors=(--adapter-width 3600 --experts 240 --probes 8 --keys 64)
+lspo_row "$out/memory.csv" adapters host sim "${llama[@]}" --batch 4 --sequence 256 --policy meft "${authors[@]}"
+lspo_row "$out/memory.csv" adapters gpu sim "${llama[@]}" --batch 4 --sequence 256 --policy lora --rank 378
+for width in 960 1920 3600 7200 14400; do
+    lspo_row "$out/width.csv" width $width sim "${llama[@]}" --batch 4 --sequence 256 --policy meft \
+        --adapter-width $width --keys 60
+done
+for sequence in 16 64 256 1024; do
+    lspo_row "$out/tokens.csv" tokens $sequence sim "${llama[@]}" --batch 1 --sequence $sequence --policy meft \
+        "${authors[@]}"
+done
+
+# Rows in use, by the header of a trace.
+echo tokens,expected,alike,of_such_tokens,used > "$out/rows.csv"
+for shape in "1 16" "1 64" "1 256" "4 256"; do
+    read -r batch sequence <<< "$shape"
+    "$LSPO" run --model gpt-tiny --policy meft --adapter-width 1024 --batch "$batch" --sequence "$sequence" \
+        --iterations 4 --timing-only --trace "$out/run.trace" > /dev/null || die "a run of $shape tokens failed"
+    awk -F ': ' -v tokens=$((batch * sequence)) '
+        { value[$1] = $2 }
+        END {
+            print tokens "," value["# rows expected"] "," value["# tokens alike"] "," \
+                value["# rows of such tokens"] "," value["# rows used"]
+        }' "$out/run.trace" >> "$out/rows.csv"
+    rm "$out/run.trace"
+done
+
+# A pretrained model goes on with another text.  lora has the largest rank with which it needs no more GPU memory.
+workload=(--batch 4 --sequence 128)
+field() { # field NAME ARGS...
+    lspo_field "$1" sim --model "$pretrained" --machine host-reference "${workload[@]}" "${@:2}"
+}
+steps=40 widths=512
+[ "$EXPERIMENTS" != full ] || { steps=400 widths="128 512 2048"; }
+for width in $widths; do
+    bytes=$(field peak_gpu_bytes --policy meft --adapter-width "$width")
+    rank=1
+    while [ "$(field peak_gpu_bytes --policy lora --rank $((rank + 1)))" -le "$bytes" ]; do
+        rank=$((rank + 1))
+    done
+    for rate in 0.001 0.004; do
+        for policy in meft lora; do
+            own="--adapter-width $width"
+            [ $policy != lora ] || own="--rank $rank"
+            # shellcheck disable=SC2086
+            lspo_row "$out/training.csv" width,rank,rate,planned_bytes \
+                "$width,$rank,$rate,$(field peak_gpu_bytes --policy $policy $own)" train --model "$pretrained" \
+                --data "$corpus" --policy $policy $own "${workload[@]}" --steps $steps --learning-rate $rate
+        done
+    done
+done
+awk_csv "$here/check.awk" "$out/memory.csv" "$out/width.csv" "$out/tokens.csv" "$out/rows.csv" "$out/training.csv"
