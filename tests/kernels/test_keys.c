@@ -51,10 +51,9 @@ static void check(size_t tokens, size_t width, size_t count, size_t chosen)
 {
     keys_case_t c = make_keys(tokens, width, count, chosen);
     const size_t n = tokens * width, row_numbers = count * 2 * width;
-    float *y = copy_of(c.y, n), *dh = copy_of(c.y, n), *drows = copy_of(c.h, 0);
+    float *y = copy_of(c.y, n), *dh = copy_of(c.y, n), *drows = copy_of(c.rows, row_numbers);
     double *want = calloc(n + 1, sizeof *want), *want_dh = calloc(n + 1, sizeof *want_dh);
     double *want_drows = calloc(row_numbers + 1, sizeof *want_drows);
-    drows = realloc(drows, (row_numbers + 1) * sizeof *drows);
     for (size_t i = 0; i < n; i++)
         want[i] = want_dh[i] = (double)c.y[i];
     masked_forward(&c, c.h, want);

@@ -213,6 +213,84 @@ Test(meft, equals_the_dense_adapter)
     check_against_loops((lspo_meft_values_t){ROWS, 4, 4, ROWS, 0}, false);
 }
 
+/* ---- other families: a classifier with norms behind the sums, and gated MLPs ---- */
+
+static lspo_status_t any_targets(void *context, uint32_t step, uint32_t micro, lspo_batch_t *batch)
+{
+    const lspo_model_t *model = context;
+    (void)step;
+    (void)micro;
+    for (uint32_t i = 0; i < TOKENS; i++) {
+        batch->tokens[i] = (i * i + 3) % 97;
+        batch->targets[i] = model->class_count > 0 ? i % model->class_count : (i * 7 + 1) % 97;
+    }
+    return LSPO_OK;
+}
+
+/* The gradient of a number, of m after one step, against the losses of evaluations around it. */
+static void check_family(lspo_family_t family, uint32_t classes, bool checkpointing)
+{
+    lspo_workload_t workload = workload_of((lspo_meft_values_t){ROWS, 4, 4, ROWS, 0});
+    lspo_model_t model = small_model();
+    training_t training = {0};
+    const lspo_policy_t *policy = NULL;
+    lspo_device_caps_t caps = {0};
+    double losses[STEPS];
+    float *kept[BLOCKS + 1];
+    model.family = family;
+    model.class_count = classes;
+    model.tied_head = classes == 0;
+    workload.iterations = 1;
+    workload.checkpointing = checkpointing;
+    cr_assert_eq(lspo_policy_find(name, &policy), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(&model, &workload, policy, &training.plan), LSPO_OK);
+    cr_assert_eq(lspo_device_open("host", &caps, &training.device), LSPO_OK);
+    cr_assert_eq(lspo_session_create(training.plan, training.device, NULL, &training.session), LSPO_OK);
+    lspo_session_set_batches(training.session, any_targets, &model);
+    fill_values(&training);
+    for (uint32_t s = 1; s <= BLOCKS; s++) {
+        kept[s] = floats(ROWS * ROW);
+        memcpy(kept[s], lspo_meft_stage_of(training.session, s)->rows, ROWS * ROW * sizeof(float));
+    }
+    training_run(&training, losses);
+    for (uint32_t s = 1; s <= BLOCKS; s++)
+        memcpy(lspo_meft_stage_of(training.session, s)->rows, kept[s], ROWS * ROW * sizeof(float));
+    for (uint32_t s = 1; s <= BLOCKS; s++) {
+        lspo_meft_stage_t *own = lspo_meft_stage_of(training.session, s);
+        double largest = 0;
+        for (size_t at = 0; at < ROWS * ROW; at++)
+            largest = fmax(largest, fabs(gradient_at(own, at)));
+        cr_assert_gt(largest, 1e-3);
+        for (size_t at = 0; at < ROWS * ROW; at++) {
+            lspo_evaluation_t around[2];
+            if (fabs(gradient_at(own, at)) < 0.8 * largest && at % 211 != 0)
+                continue;
+            for (int side = 0; side < 2; side++) {
+                own->rows[at] = kept[s][at] + (side ? 2e-3F : -2e-3F);
+                cr_assert_eq(lspo_session_evaluate(training.session, any_targets, &model, 1, &around[side]), LSPO_OK);
+            }
+            own->rows[at] = kept[s][at];
+            cr_assert_float_eq((around[1].loss - around[0].loss) / 4e-3, gradient_at(own, at), 0.04 * largest,
+                               "family %d, block %u, number %zu", (int)family, s, at);
+        }
+    }
+    for (uint32_t s = 1; s <= BLOCKS; s++)
+        free(kept[s]);
+    training_end(&training);
+}
+
+Test(meft, llama)
+{
+    check_family(LSPO_FAMILY_LLAMA, 0, false);
+}
+
+/* With checkpointing, its second norm needs the sum with the adapter's result again. */
+Test(meft, bert)
+{
+    check_family(LSPO_FAMILY_BERT, 2, false);
+    check_family(LSPO_FAMILY_BERT, 2, true);
+}
+
 /* ---- trainings ---- */
 
 static void train_rows(const lspo_workload_t *workload, double *losses, training_t *training)
