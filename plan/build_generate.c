@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "plan/family.h"
+#include "plan/footprint.h"
 #include "plan/policies/kvpr.h"
+#include "plan/policies/marlin.h"
 #include "plan/policy.h"
 #include "plan/stage_work.h"
 
@@ -55,6 +57,18 @@ uint32_t lspo_generate_kept(const lspo_plan_t *plan, uint32_t iteration)
     const uint32_t first = lspo_generate_first(&plan->workload, iteration);
     const uint32_t count = lspo_generate_count(&plan->workload, iteration), most = lspo_generate_rebuilt_most(plan);
     return most <= first ? 0 : most - first < count ? most - first : count;
+}
+
+bool lspo_generate_weight_group(const lspo_plan_t *plan, uint32_t *group_out)
+{
+    static const uint32_t groups[] = {[LSPO_WEIGHT_GROUP_32] = 32,
+                                      [LSPO_WEIGHT_GROUP_64] = 64,
+                                      [LSPO_WEIGHT_GROUP_128] = 128,
+                                      [LSPO_WEIGHT_GROUP_COLUMN] = 0};
+    const uint32_t *word = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_weight_group);
+    if (word != NULL)
+        *group_out = groups[*word];
+    return word != NULL;
 }
 
 /* ---- workspace, in the layout of real/transformer/generation.c ---- */
@@ -144,6 +158,7 @@ lspo_status_t lspo_generate_check(const lspo_model_t *model, const lspo_workload
 typedef struct {
     const lspo_model_t *model;
     uint64_t p, tokens, batch, first, count;
+    const uint32_t *group; /* of a block's linear weights in 4 bits; NULL: they are in the precision */
     lspo_work_t *work;
 } pass_t;
 
@@ -183,6 +198,30 @@ static void add_attention(const pass_t *pass)
                                                       .bytes = bytes});
 }
 
+/* The same with a linear weight of a block. */
+static void add_linear(const pass_t *pass, uint64_t rows, uint64_t m, uint64_t n)
+{
+    if (pass->group == NULL) {
+        add_product(pass, rows, m, n);
+        return;
+    }
+    const uint64_t weight_bytes = lspo_int4_weight_bytes(m, n, *pass->group);
+    const double flop = 2.0 * (double)rows * (double)m * (double)n;
+    if (rows <= LSPO_GENERATE_FEW_ROWS)
+        add_stream(pass, 1, flop, weight_bytes + 4 * rows * (m + n));
+    else
+        lspo_work_append(pass->work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_GEMM,
+                                                      .layout = LSPO_LAYOUT_NN,
+                                                      .count = 1,
+                                                      .m = rows,
+                                                      .n = n,
+                                                      .k = m,
+                                                      .flop = flop,
+                                                      .bytes = weight_bytes + pass->p * rows * (m + n),
+                                                      .far_bytes = weight_bytes,
+                                                      .packed = true});
+}
+
 static void add_block(const pass_t *pass)
 {
     const lspo_model_t *model = pass->model;
@@ -191,7 +230,7 @@ static void add_block(const pass_t *pass)
     lspo_stage_t block;
     lspo_model_stage(model, 1, &block);
     for (uint32_t i = 0; i < block.linear_count; i++)
-        add_product(pass, t, block.tensors[i].rows, block.tensors[i].cols);
+        add_linear(pass, t, block.tensors[i].rows, block.tensors[i].cols);
     add_attention(pass);
     lspo_work_add(pass->work, LSPO_KERNEL_NORM, 2, 0, 2 * t * 2 * w * 4);
     if (model->qk_norm == LSPO_QK_NORM_HEAD)
@@ -270,7 +309,10 @@ bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
     const lspo_workload_t *w = b->workload;
     const uint32_t step = b->generate_step;
     const uint64_t kept = lspo_generate_kept(b->plan, step), rebuilt = lspo_generate_rebuilt(b->plan, step);
+    uint32_t group = 0;
+    const bool packed = lspo_generate_weight_group(b->plan, &group);
     const pass_t pass = {.model = b->model,
+                         .group = packed ? &group : NULL,
                          .p = lspo_precision_bytes(w->precision),
                          .batch = w->batch,
                          .first = lspo_generate_first(w, step),
@@ -310,4 +352,22 @@ lspo_op_id_t lspo_build_generate_forward(lspo_builder_t *b, uint32_t iteration, 
     lspo_build_depend(b, b->last_compute);
     b->last_compute = id;
     return id;
+}
+
+lspo_status_t lspo_build_generate_resident(lspo_builder_t *b)
+{
+    const lspo_workload_t *w = b->workload;
+    lspo_footprint_t *f = &b->plan->footprint;
+    for (uint32_t s = 0; s < b->stage_count; s++)
+        f->gpu_parameters_bytes += b->stages[s].parameter_bytes;
+    f->gpu_workspace_bytes = lspo_generate_workspace_bytes(b->model, w);
+    f->gpu_cache_bytes =
+        lspo_generate_cache_bytes(b->model, w) * lspo_generate_positions(w) * b->model->block_count * w->accumulation;
+    for (uint32_t i = 0; i < w->iterations; i++) {
+        lspo_build_generate_step(b, i);
+        for (uint32_t micro = 0; micro < w->accumulation; micro++)
+            for (uint32_t s = 0; s < b->stage_count; s++)
+                lspo_build_generate_forward(b, i, micro, s);
+    }
+    return b->status;
 }

@@ -38,6 +38,9 @@ uint32_t lspo_generate_rebuilt(const lspo_plan_t *plan, uint32_t iteration);
 uint32_t lspo_generate_rebuilt_most(const lspo_plan_t *plan);
 uint32_t lspo_generate_kept(const lspo_plan_t *plan, uint32_t iteration);
 
+/* Whether the linear weights of blocks are in 4 bits (kernels/int4.h), and in which groups of rows; 0: all. */
+bool lspo_generate_weight_group(const lspo_plan_t *plan, uint32_t *group_out);
+
 /* The parts of the workspace, each a multiple of 64 bytes. */
 typedef struct {
     uint64_t pass;   /* what a stage computes with                                            */
@@ -54,6 +57,8 @@ lspo_status_t lspo_generate_check(const lspo_model_t *model, const lspo_workload
 
 /* ---- for policies ---- */
 
+/* build of a policy whose weights and caches are on the GPU. */
+lspo_status_t lspo_build_generate_resident(lspo_builder_t *b);
 /* Before the ops of an iteration. */
 void lspo_build_generate_step(lspo_builder_t *b, uint32_t iteration);
 /* FWD behind the one before; of a micro-batch. */

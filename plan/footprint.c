@@ -134,6 +134,14 @@ uint64_t lspo_nf4_weight_bytes(uint64_t elements)
     return blocks * (BLOCK / 2 + 1) + (groups + 1) * sizeof(float);
 }
 
+uint64_t lspo_int4_weight_bytes(uint64_t rows, uint64_t cols, uint64_t group)
+{
+    enum { STRIP = 32 };
+    const uint64_t groups = group > 0 ? (rows + group - 1) / group : rows > 0;
+    const uint64_t strips = (cols + STRIP - 1) / STRIP, filled = (rows + STRIP - 1) / STRIP * STRIP;
+    return strips * STRIP * (2 * groups + filled / 2);
+}
+
 void lspo_message_columns(const lspo_stage_t *stage, double fraction, bool train_rest, lspo_message_t *message_out)
 {
     lay_out_linear(stage, message_out);

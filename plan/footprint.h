@@ -64,6 +64,10 @@ void lspo_message_lowrank(const lspo_stage_t *stage, uint32_t rank, bool train_r
  * codes and one of its magnitude, for each 256 blocks a scale of 4, and the mean of 4; 4.127 bits per element. */
 uint64_t lspo_nf4_weight_bytes(uint64_t elements);
 
+/* Bytes of a weight in 4-bit integers (kernels/int4.h): for each 32 columns a scale of 2 bytes per group of rows, and
+ * half a byte per weight, rows filled up to 32; `group` 0: all rows. */
+uint64_t lspo_int4_weight_bytes(uint64_t rows, uint64_t cols, uint64_t group);
+
 /* Columns: of each linear weight (m x n) the columns that are not critical, d_cols = n - max(1, round(fraction n)).
  * There is at least one column of each kind, unless n is 1: then it is sent.  The rest is counted, but stays on the
  * GPU. */

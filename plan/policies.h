@@ -27,5 +27,6 @@ extern const lspo_policy_t lspo_policy_resident;
 extern const lspo_policy_t lspo_policy_offload_weights;
 extern const lspo_policy_t lspo_policy_offload_cache;
 extern const lspo_policy_t lspo_policy_kvpr;
+extern const lspo_policy_t lspo_policy_marlin;
 
 #endif

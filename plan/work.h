@@ -45,6 +45,7 @@ typedef struct {
     double inner_flop; /* SCATTER: the part of flop for P D, with rows of D in any order */
     uint64_t bytes;    /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
     bool adapter;      /* GEMM: of a low-rank adapter */
+    bool packed;       /* GEMM: B is in 4 bits, for which a GPU's kernel has tiles of few rows (kernels/int4_cuda.cu) */
     lspo_optimizer_state_t state; /* ADAM: of m and v, and the precision of the weights */
     lspo_precision_t weights;
     uint64_t far_bytes; /* the bytes not touched recently; GEMM: B, and in dW = X^T dY all but B; EXPAND: the codes;

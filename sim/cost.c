@@ -111,6 +111,8 @@ static double gemm_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
     const lspo_machine_t *machine = setting->machine;
     double shape = gemm_shape(machine, kernel->layout, (double)kernel->m, (double)kernel->n, (double)kernel->k);
+    if (kernel->packed && !has_measured_products(machine))
+        shape = 1; /* T = max(bytes / rate, FLOPs / rate)   [Frantar et al., arXiv 2408.11743, Sec. 3] */
     double time_s = divide(kernel->flop, machine->gpu.gemm_flops[setting->precision]) * shape;
     if (!has_measured_products(machine))
         return fmax(time_s, divide((double)kernel->bytes * traffic_factor(setting, kernel), machine->gpu.stream_Bps));

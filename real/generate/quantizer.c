@@ -199,40 +199,66 @@ static void embed(lspo_quantizer_t *q, const void *weights)
 
 /* ---- stages ---- */
 
-static lspo_status_t quantize(lspo_quantizer_t *q, uint32_t stage, uint32_t tensor, const float *upper, void *packed)
+static lspo_status_t refuse(const lspo_model_t *model, uint32_t stage, const lspo_tensor_t *tensor)
 {
-    const lspo_tensor_t *at = &q->block.tensors[tensor];
-    const lspo_int4_shape_t shape = lspo_int4_shape(&q->options.from.int4, at->rows, at->cols);
-    float *w = q->wide + at->offset_elements;
-    if (calibrates(&q->options) ? lspo_gptq_quantize(q->options.workers, &shape, w, upper, packed)
-                                : lspo_int4_round(q->options.workers, &shape, w, packed))
-        return LSPO_OK;
     char name[16];
     return lspo_error(LSPO_ERR_INPUT,
                       "weight %s of stage %s has numbers that are not finite or above 491,280; int4 cannot hold them",
-                      at->name, lspo_model_stage_name(q->options.from.model, stage, name));
+                      tensor->name, lspo_model_stage_name(model, stage, name));
 }
 
-static lspo_status_t load_block(lspo_quantizer_t *q, uint32_t stage, lspo_number_t number, char *weights)
+/* What is behind the linear tensors. */
+static void convert_rest(const lspo_weights_source_t *to, const lspo_stage_t *block, const float *wide, char *out)
 {
-    const lspo_int4_form_t *int4 = &q->options.from.int4;
-    const uint32_t count = q->block.linear_count;
-    const uint64_t linear = q->block.tensors[count].offset_elements;
-    const float *upper = NULL;
-    lspo_status_t status = q->options.from.load(q->options.from.context, stage, LSPO_NUMBER_FP32, q->wide);
-    if (status == LSPO_OK && calibrates(&q->options))
-        status = measure(q);
-    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
-        upper = q->hessians[i] != NULL ? q->hessians[i] : upper;
-        status = quantize(q, stage, i, upper, weights + lspo_generation_weight_offset(&q->block, number, int4, i));
+    const uint64_t linear = block->tensors[block->linear_count].offset_elements;
+    lspo_convert(block->element_count - linear, LSPO_NUMBER_FP32, wide + linear, to->number,
+                 out + lspo_generation_weight_offset(block, to->number, &to->int4, block->linear_count));
+}
+
+lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, uint32_t stage, lspo_workers_t *workers,
+                                   const float *wide, void *out)
+{
+    lspo_stage_t block;
+    lspo_model_stage(to->model, stage, &block);
+    for (uint32_t i = 0; i < block.linear_count; i++) {
+        const lspo_tensor_t *tensor = &block.tensors[i];
+        const lspo_int4_shape_t shape = lspo_int4_shape(&to->int4, tensor->rows, tensor->cols);
+        char *packed = (char *)out + lspo_generation_weight_offset(&block, to->number, &to->int4, i);
+        if (!lspo_int4_round(workers, &shape, wide + tensor->offset_elements, packed))
+            return refuse(to->model, stage, tensor);
     }
+    convert_rest(to, &block, wide, out);
+    return LSPO_OK;
+}
+
+static lspo_status_t calibrate(lspo_quantizer_t *q, uint32_t stage, char *weights)
+{
+    const lspo_weights_source_t *to = &q->options.from;
+    const float *upper = NULL;
+    lspo_status_t status = measure(q);
     if (status != LSPO_OK)
         return status;
-    lspo_convert(q->block.element_count - linear, LSPO_NUMBER_FP32, q->wide + linear, number,
-                 weights + lspo_generation_weight_offset(&q->block, number, int4, count));
-    if (calibrates(&q->options))
-        pass(q, STORED, weights, true);
+    for (uint32_t i = 0; i < q->block.linear_count; i++) {
+        const lspo_tensor_t *tensor = &q->block.tensors[i];
+        const lspo_int4_shape_t shape = lspo_int4_shape(&to->int4, tensor->rows, tensor->cols);
+        upper = q->hessians[i] != NULL ? q->hessians[i] : upper;
+        if (!lspo_gptq_quantize(q->options.workers, &shape, q->wide + tensor->offset_elements, upper,
+                                weights + lspo_generation_weight_offset(&q->block, to->number, &to->int4, i)))
+            return refuse(to->model, stage, tensor);
+    }
+    convert_rest(to, &q->block, q->wide, weights);
+    pass(q, STORED, weights, true);
     return LSPO_OK;
+}
+
+static lspo_status_t load_block(lspo_quantizer_t *q, uint32_t stage, void *weights)
+{
+    const lspo_weights_source_t *from = &q->options.from;
+    lspo_status_t status = from->load(from->context, stage, LSPO_NUMBER_FP32, q->wide);
+    if (status != LSPO_OK)
+        return status;
+    return calibrates(&q->options) ? calibrate(q, stage, weights)
+                                   : lspo_quantizer_round(from, stage, q->options.workers, q->wide, weights);
 }
 
 lspo_status_t lspo_quantizer_load(void *quantizer, uint32_t stage, lspo_number_t number, void *weights)
@@ -241,7 +267,7 @@ lspo_status_t lspo_quantizer_load(void *quantizer, uint32_t stage, lspo_number_t
     lspo_stage_t shape;
     lspo_model_stage(q->options.from.model, stage, &shape);
     if (shape.kind == LSPO_STAGE_BLOCK)
-        return load_block(q, stage, number, weights);
+        return load_block(q, stage, weights);
     lspo_status_t status = q->options.from.load(q->options.from.context, stage, number, weights);
     if (status == LSPO_OK && stage == 0 && calibrates(&q->options))
         embed(q, weights);

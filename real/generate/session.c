@@ -8,6 +8,7 @@
 #include "kernels/random.h"
 #include "plan/build_generate.h"
 #include "real/generate/choice.h"
+#include "real/generate/quantizer.h"
 #include "real/transformer/generation.h"
 
 /* Streams of random numbers. */
@@ -88,9 +89,14 @@ static lspo_status_t draw(const lspo_generation_session_t *s, uint32_t stage, vo
     if (wide == NULL)
         return lspo_no_memory("the weights of a stage");
     lspo_transformer_init(&s->plan->model, stage, workload_of(s)->seed, wide);
-    lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, s->number, out);
+    lspo_status_t status = LSPO_OK;
+    const lspo_weights_source_t to = {.model = &s->plan->model, .number = s->number, .int4 = s->int4};
+    if (s->int4.on && shape.kind == LSPO_STAGE_BLOCK)
+        status = lspo_quantizer_round(&to, stage, NULL, wide, out);
+    else
+        lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, s->number, out);
     free(wide);
-    return LSPO_OK;
+    return status;
 }
 
 static lspo_status_t reserve_host(lspo_generation_session_t *s)
@@ -266,6 +272,7 @@ lspo_status_t lspo_generation_session_create(const lspo_plan_t *plan, lspo_devic
     s->plan = plan;
     s->device = device;
     s->number = lspo_compute_number_of(plan->workload.precision);
+    s->int4.on = lspo_generate_weight_group(plan, &s->int4.group);
     s->cache_bytes = lspo_generate_cache_bytes(&plan->model, &plan->workload);
     s->input_bytes = lspo_generate_input_bytes(&plan->model, &plan->workload);
     s->streams_weights = has_op(plan, LSPO_VARIANT_PARAMETERS);

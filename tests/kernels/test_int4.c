@@ -10,6 +10,7 @@
 #include "kernels/int4_quantize.h"
 #include "kernels/pack.h"
 #include "kernels/random.h"
+#include "plan/footprint.h"
 
 /* One number; less than a strip and a group; whole ones; more; several parts of what is rounded at a time. */
 static const lspo_int4_shape_t shapes[] = {
@@ -116,8 +117,12 @@ Test(int4, a_weight_takes_4_125_bits)
     cr_expect_eq(lspo_int4_bytes(&(lspo_int4_shape_t){4096, 11008, 128, true}), 4096UL * 11008 * 34 / 64);
     cr_expect_eq(lspo_int4_bytes(&(lspo_int4_shape_t){4096, 64, 0, false}), 64UL * (4096 / 2 + 2));
     cr_expect_eq(lspo_int4_bytes(&(lspo_int4_shape_t){1, 1, 128, false}), 32UL * 16 + 64);
-    for (size_t k = 0; k < SHAPES; k++)
-        cr_expect_eq(lspo_int4_bytes(&shapes[k]) % 64, 0);
+    for (size_t k = 0; k < SHAPES; k++) {
+        lspo_int4_shape_t shape = shapes[k];
+        cr_expect_eq(lspo_int4_bytes(&shape) % 64, 0);
+        shape.zeros = false;
+        cr_expect_eq(lspo_int4_bytes(&shape), lspo_int4_weight_bytes(shape.m, shape.n, shape.group), "shape %zu", k);
+    }
 }
 
 Test(int4, expanded_weights_are_code_less_zero_point_times_scale)

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "plan/build_generate.h"
+#include "plan/policies/marlin.h"
 #include "sim/memory.h"
 #include "tests/timeline.h"
 
@@ -188,6 +189,36 @@ Test(generate, counts_products_and_pairs)
         cr_expect_eq(products, op->iteration == 0, "few rows take the time of reading their weight");
     }
     lspo_plan_destroy(p);
+}
+
+/* A block's weights of 4 bits in strips of 32 columns and rows filled up to 32, with a scale of 2 bytes per column:
+ * 16 x 48 two strips of 32 (2 + 16) = 1152 bytes, 16 x 16 one: 576, 16 x 64 two: 1152, 64 x 16 one of 32 (2 + 32) =
+ * 1088, of two groups of 32 rows 1152; and 208 other numbers of 4 bytes.  What is read of them is less by 4 x 3072. */
+Test(generate, marlin_holds_and_reads_weights_of_4_bits)
+{
+    lspo_workload_t w = texts(3, 1);
+    lspo_plan_t *p = build_texts("marlin", &w), *wide = build_texts("resident", &w);
+    cr_expect_eq(p->footprint.gpu_parameters_bytes, 3u * (1152 + 576 + 1152 + 1088 + 832) + 4u * (32 + 640));
+    cr_assert_eq(p->op_count, wide->op_count);
+    for (uint32_t i = 0; i < p->op_count; i++) {
+        const lspo_op_t *op = &p->ops[i];
+        const lspo_work_t *work = &p->works[op->work], *other = &wide->works[wide->ops[i].work];
+        uint64_t bytes = 0, other_bytes = 0;
+        cr_expect_float_eq(lspo_work_flop(work), lspo_work_flop(other), 0);
+        for (uint32_t k = 0; k < work->kernel_count; k++) {
+            bytes += work->kernels[k].bytes;
+            other_bytes += other->kernels[k].bytes;
+            cr_expect_eq(work->kernels[k].packed,
+                         op->layer % 4 != 0 && work->kernels[k].kernel_class == LSPO_KERNEL_GEMM);
+        }
+        cr_expect_eq(other_bytes - bytes, op->layer % 4 == 0 ? 0 : 4 * 3072 - 3968, "stage %u", op->layer);
+    }
+    lspo_plan_destroy(p);
+    lspo_marlin_values_edit(&w)->weight_group = LSPO_WEIGHT_GROUP_32;
+    p = build_texts("marlin", &w);
+    cr_expect_eq(p->footprint.gpu_parameters_bytes, 3u * (1152 + 576 + 1152 + 1152 + 832) + 4u * (32 + 640));
+    lspo_plan_destroy(p);
+    lspo_plan_destroy(wide);
 }
 
 Test(generate, refuses_what_has_no_place)

@@ -55,6 +55,18 @@ static double cost_s(lspo_precision_t precision, lspo_lane_kind_t lane, lspo_ker
         cr_expect_float_eq(actual_s_, (wanted_s), 1e-12 * (wanted_s), "%.12g s", actual_s_);                           \
     } while (0)
 
+/* B in 4 bits: max(1e9 / 4e12, bytes / 5e11) in fp16, whatever the shape; one launch 1e-5 and op 2e-5.  1e8 bytes take
+ * 2e-4 s and 2e8 bytes 4e-4, the FLOPs 2.5e-4. */
+Test(cost, a_product_with_packed_weights_has_no_losses_by_shape)
+{
+    lspo_kernel_t gemm = {.kernel_class = LSPO_KERNEL_GEMM, .count = 1, .m = 100, .n = 50, .k = 20, .flop = 1e9};
+    gemm.packed = true;
+    gemm.bytes = 100000000;
+    expect_s(cost_s(LSPO_FP16, LSPO_LANE_GPU, gemm), 2.5e-4 + 3e-5);
+    gemm.bytes = 200000000;
+    expect_s(cost_s(LSPO_FP16, LSPO_LANE_GPU, gemm), 4e-4 + 3e-5);
+}
+
 /* GEMM m 100, n 50, k 20: every half-size equals its dimension, so 1 + 1 + 1 + 1 = 4 times the time at full rate.
  * flop 1e9 in fp32: 1e9 / 1e12 * 4 = 4e-3; + 2 launches 2e-5 + op 2e-5.  fp16 runs at four times the rate. */
 Test(cost, gemm_depends_on_shape_and_precision)
