@@ -310,6 +310,18 @@ static void measure_optimizers(void)
     MEASURE(lines);
 }
 
+/* Only in 16 bits. */
+static void measure_int4(void)
+{
+    const amounts_t a = amounts();
+    const line_t lines[] = {
+        {"product in 4 bits, 1 row", cuda_call_int4_one_row, 0, 0.516 * a.weights, 2 * a.weights},
+        {"product in 4 bits, 16 rows", cuda_call_int4_16_rows, 0, 0.516 * a.weights, 32 * a.weights},
+    };
+    if (bench.on.number != LSPO_NUMBER_FP32)
+        MEASURE(lines);
+}
+
 static double inner_flop(const amounts_t *a, double per_row)
 {
     return 2 * (double)bench.layer->width * a->d * per_row;
@@ -439,6 +451,7 @@ static void measure_all(const struct cudaDeviceProp *device)
             measure_sparse_gather();
             measure_sparse_apply();
             measure_optimizers();
+            measure_int4();
             measure_layers();
             measure_products();
         }

@@ -61,6 +61,25 @@ int cuda_call_nf4_expand(void)
     return lspo_nf4_expand_cuda(&bench.on, &codes, bench.array[1]);
 }
 
+/* Likewise. */
+static int multiply_int4(size_t rows)
+{
+    const lspo_int4_shape_t shape = {bench.layer->width, bench.layer->inner, 128, false};
+    return lspo_int4_product_cuda(&bench.on,
+                                  &(lspo_int4_product_t){.rows = rows, .shape = shape, .packed = bench.array[2]},
+                                  bench.array[0], NULL, bench.array[1]);
+}
+
+int cuda_call_int4_one_row(void)
+{
+    return multiply_int4(1);
+}
+
+int cuda_call_int4_16_rows(void)
+{
+    return multiply_int4(16);
+}
+
 int cuda_call_step_along(void)
 {
     return lspo_step_along_cuda(&bench.on, bench.matrix, &(lspo_vector_step_t){1.0F, 1e-4F, 1}, LSPO_NUMBER_FP32,

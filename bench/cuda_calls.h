@@ -50,6 +50,8 @@ int cuda_call_adam_direction(void);
 int cuda_call_pack(void);
 int cuda_call_unpack(void);
 int cuda_call_nf4_expand(void);
+int cuda_call_int4_one_row(void);
+int cuda_call_int4_16_rows(void);
 int cuda_call_step_along(void);
 int cuda_call_gather(void);
 int cuda_call_compress(void);

@@ -26,6 +26,7 @@
 #include "kernels/columns.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
+#include "kernels/int4.h"
 #include "kernels/keys.h"
 #include "kernels/linear.h"
 #include "kernels/loss.h"
@@ -200,6 +201,13 @@ int lspo_keys_route_cuda(const lspo_cuda_t *on, const lspo_route_t *route, const
 /* ---- nf4.h; the parts of `from` in device memory ---- */
 /* Bytes: 0.516 read and one number written per weight. */
 int lspo_nf4_expand_cuda(const lspo_cuda_t *on, const lspo_nf4_t *from, void *out);
+
+/* ---- int4.h; `packed` from lspo_int4_arrange(), without zero points ---- */
+/* On tensor cores, of compute capability 8.0 for bf16; x, bias, residual and out are in the format, 16 bits
+ * (cudaErrorInvalidValue for others), and x is not rounded further.  Codes become exact numbers; sums over a group are
+ * multiplied by its scale in fp32.  Up to 32 rows W is read once, with more once per 32 of them, from L2. */
+int lspo_int4_product_cuda(const lspo_cuda_t *on, const lspo_int4_product_t *p, const void *x, const void *residual,
+                           void *out);
 
 /* ---- gemm.h, adapter.h, lowrank.h: products by cuBLAS ---- */
 /* Load cuBLAS on the first call.  Returns NULL, or the reason why it cannot be loaded; static. */

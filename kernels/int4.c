@@ -145,6 +145,31 @@ void lspo_int4_unpack(const lspo_int4_shape_t *shape, const void *packed, uint8_
             codes[i * shape->n + j] = words_at(shape, packed, j / STRIP, i)[j % STRIP] >> shift_of(i) & 15U;
 }
 
+/* A word of a lane, of 32 rows whose first words are at `words`. */
+static uint32_t word_of_lane(const uint32_t *words, unsigned lane, unsigned q)
+{
+    uint32_t word = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        const size_t row = 2 * (lane % 4) + i % 4 * 8 + i / 4, col = 8 * q + lane / 4;
+        word |= (words[row / 8 * STRIP + col] >> shift_of(row) & 15U) << (i % 4 * 4 + i / 4 * 16);
+    }
+    return word;
+}
+
+void lspo_int4_arrange(const lspo_int4_shape_t *shape, const void *packed, void *out)
+{
+    for (size_t strip = 0; strip < strips_of(shape); strip++) {
+        for (size_t g = 0; g < lspo_int4_groups(shape); g++)
+            memcpy(scales_at(shape, out, strip, g), scales_at(shape, packed, strip, g), head_bytes(shape));
+        for (size_t row = 0; row < shape->m; row += ROUND) {
+            const uint32_t *from = words_at(shape, packed, strip, row);
+            uint32_t *to = words_at(shape, out, strip, row);
+            for (unsigned k = 0; k < ROUND / 8 * STRIP; k++)
+                to[k] = word_of_lane(from, k / 4, k % 4);
+        }
+    }
+}
+
 /* ---- expand ---- */
 
 /* Columns of one row. */
@@ -465,7 +490,7 @@ static void begin_row(const job_t *job, size_t r, size_t first, size_t cols)
     else if (from != y)
         memcpy(y, from, cols * sizeof *y);
     for (size_t j = 0; job->p->bias != NULL && j < cols; j++)
-        y[j] += job->p->bias[first + j];
+        y[j] += ((const float *)job->p->bias)[first + j];
 }
 
 static void few_rows(const job_t *job, size_t first, size_t cols)

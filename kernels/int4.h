@@ -73,6 +73,12 @@ void lspo_int4_store_scales(const lspo_int4_shape_t *shape, const lspo_int4_part
 void lspo_int4_expand(const lspo_int4_shape_t *shape, const void *packed, const lspo_int4_part_t *part, float *out,
                       size_t stride);
 
+/* For a GPU: the same cells in which the codes of 32 x 32 weights are in the order of the lanes of a warp.  With g =
+ * lane / 4 and t = 2 (lane % 4), word q of a lane has of column 8 q + g the rows t + (0, 8, 16, 24) in the nibbles of
+ * its low half, from the lowest, and the rows behind these in its high half: what the lane holds of four tiles for two
+ * products (mma.cuh).  `out`: another lspo_int4_bytes(). */
+void lspo_int4_arrange(const lspo_int4_shape_t *shape, const void *packed, void *out);
+
 /* ---- products ----
  *
  *     Y = X W' + bias + residual          X: rows x m, Y: rows x n, both fp32 and dense
@@ -89,7 +95,7 @@ typedef struct {
     size_t rows;
     lspo_int4_shape_t shape;
     const void *packed;
-    const float *bias; /* n; NULL: none */
+    const void *bias; /* n, fp32; on a GPU in the format; NULL: none */
 } lspo_int4_product_t;
 
 /* residual: rows x n, may be `out`; NULL: none.  workers: NULL: the calling thread. */

@@ -71,6 +71,28 @@ template <> __device__ inline void lspo_mma<__half>(float (&c)[4], const uint32_
 #endif
 }
 
+/* ---- a + b of two numbers in a word, each rounded once ---- */
+
+template <typename T> static __device__ uint32_t lspo_add_pairs(uint32_t a, uint32_t b);
+
+template <> __device__ inline uint32_t lspo_add_pairs<__half>(uint32_t a, uint32_t b)
+{
+    uint32_t sum;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(0x3c003c00), "r"(b));
+    return sum;
+}
+
+template <> __device__ inline uint32_t lspo_add_pairs<__nv_bfloat16>(uint32_t a, uint32_t b)
+{
+    uint32_t sum = 0;
+#if __CUDA_ARCH__ >= 800
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(0x3f803f80), "r"(b));
+#else
+    __trap();
+#endif
+    return sum;
+}
+
 /* ---- four tiles of 8 x 8 from shared memory ----
  *
  * Lane 8 i + r names row r of tile i (16 bytes); out[i] <- row g, columns t and t + 1 of tile i, or transposed. */

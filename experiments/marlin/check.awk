@@ -26,7 +26,7 @@ END {
             sprintf("%d rows: within 10 %% of the authors' measurement: %+.1f %%", r, off(peak[r], authors[r])))
     }
     for (i = 1; i < row_count && peak[rows[i]] > 0.9 * peak[1]; i++) ;
-    require(rows[i] > 32 && rows[i] <= 64, sprintf("the knee is between 32 and 64 rows: a tenth is lost at %d", rows[i]))
+    require(rows[i] > 32 && rows[i] <= 64, sprintf("the knee is between 32 and 64 rows: a tenth lost at %d", rows[i]))
     require(host[1] > 3, sprintf("on this machine one text is more than 3 times as fast as in fp32: %.2f", host[1]))
     finish()
 }

@@ -18,8 +18,8 @@
 #include "real/device/device.h"
 #include "real/generate/weights.h"
 
-/* A block's array in the form of `to` (real/transformer/generation.h), each weight rounded to nearest; wide: the block's
- * numbers.  LSPO_ERR_INPUT for weights that 4 bits cannot hold. */
+/* A block's array in the form of `to` (real/transformer/generation.h), each weight rounded to nearest; wide: the
+ * block's numbers.  LSPO_ERR_INPUT for weights that 4 bits cannot hold. */
 lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, uint32_t stage, lspo_workers_t *workers,
                                    const float *wide, void *out);
 

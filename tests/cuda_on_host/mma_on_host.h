@@ -63,6 +63,12 @@ template <typename T> void lspo_mma(float (&c)[4], const uint32_t (&a)[4], uint3
     cuda_on_host_together(&own, cuda_on_host_multiply<T>, __FILE__, __LINE__);
 }
 
+template <typename T> uint32_t lspo_add_pairs(uint32_t a, uint32_t b)
+{
+    return lspo_pair<T>(cuda_on_host_half<T>(a, 0) + cuda_on_host_half<T>(b, 0),
+                        cuda_on_host_half<T>(a, 1) + cuda_on_host_half<T>(b, 1));
+}
+
 /* What a lane names, and gets, of four tiles. */
 struct cuda_on_host_tiles_t {
     uint32_t (&out)[4];

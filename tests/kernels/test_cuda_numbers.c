@@ -1,5 +1,6 @@
 /* The formats of numbers on CUDA: conversion with the host's bits, and stochastic rounding in 16 bits. */
 #include "kernels/cuda.h"
+#include "kernels/int4_quantize.h"
 #include "tests/cuda_numbers.h"
 
 /* ---- conversion: every half, and floats near every rounding boundary ---- */
@@ -112,6 +113,48 @@ Test(cuda_numbers, expanded_weights_have_the_hosts_bits)
             }
         free(memory), free(want), free(scratch), free(w);
     }
+}
+
+/* One row and several, one tile of rows and more; groups and columns that are not whole; an odd number of inputs. */
+Test(cuda_numbers, products_with_4_bits_are_the_hosts)
+{
+    static const struct {
+        size_t rows;
+        lspo_int4_shape_t shape;
+    } cases[] = {{1, {1024, 32, 128, false}}, {5, {200, 70, 32, false}},    {16, {288, 33, 0, false}},
+                 {17, {95, 64, 64, false}},   {40, {700, 100, 128, false}}, {3, {1, 1, 128, false}}};
+    for (size_t k = 0; k < COUNT(cases); k++)
+        for (size_t f = 0; f < COUNT(all_halves); f++) {
+            const lspo_number_t number = all_halves[f];
+            const lspo_int4_shape_t *shape = &cases[k].shape;
+            const size_t rows = cases[k].rows, bytes = lspo_int4_bytes(shape), count = rows * shape->n;
+            float *w = random_floats(k, 0.02, shape->m * shape->n), *want = floats(count);
+            float *x = random_numbers_of(number, 1, 1, rows * shape->m);
+            float *bias = random_numbers_of(number, 2, 1, shape->n), *added = random_numbers_of(number, 3, 1, count);
+            void *packed = aligned_alloc(64, bytes), *arranged = aligned_alloc(64, bytes);
+            cr_assert(packed != NULL && arranged != NULL);
+            cr_assert(lspo_int4_round(NULL, shape, w, packed));
+            lspo_int4_arrange(shape, packed, arranged);
+            lspo_int4_product_t p = {.rows = rows, .shape = *shape, .packed = packed, .bias = bias};
+            lspo_int4_product(&p, x, added, want, NULL);
+            for (order_t order = {0}; next_order(&order);) {
+                void *out = device_numbers(number, added, count); /* the residual, too */
+                p.packed = device_copy(arranged, bytes);
+                p.bias = device_numbers(number, bias, shape->n);
+                DEVICE_OK(lspo_int4_product_cuda(ON(number), &p, device_numbers(number, x, rows * shape->m), out, out));
+                expect_numbers(&order, "Y", out, want, count, (near_t){number, 1e-2, 1e-5, 0});
+            }
+            free(w), free(want), free(x), free(bias), free(added), free(packed), free(arranged);
+        }
+}
+
+Test(cuda_numbers, products_with_4_bits_refuse_what_they_cannot_do)
+{
+    const lspo_int4_product_t zeros = {.rows = 1, .shape = {32, 32, 32, true}}, none = {.shape = {32, 32, 32, false}};
+    const lspo_int4_product_t one = {.rows = 1, .shape = {32, 32, 32, false}};
+    cr_assert_not_null(device_complaint(lspo_int4_product_cuda(ON(LSPO_NUMBER_FP16), &zeros, NULL, NULL, NULL)));
+    cr_assert_not_null(device_complaint(lspo_int4_product_cuda(ON(LSPO_NUMBER_FP32), &one, NULL, NULL, NULL)));
+    DEVICE_OK(lspo_int4_product_cuda(ON(LSPO_NUMBER_FP16), &none, NULL, NULL, NULL));
 }
 
 /* ---- rounding at random ----

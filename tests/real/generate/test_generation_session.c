@@ -1,5 +1,5 @@
-/* Plans of generation, executed: every exact policy writes the same texts, which are those of a generator, and takes the
- * memory that its plan says. */
+/* Plans of generation, executed: every exact policy writes the same texts, which are those of a generator, and takes
+ * the memory that its plan says. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
