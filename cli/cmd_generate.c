@@ -237,7 +237,7 @@ static lspo_status_t open_model(writer_t *writer)
         return lspo_request_find_model(name, &writer->own_model);
     }
     lspo_status_t status =
-        lspo_hf_model_exists(name) ? lspo_hf_model_open(name, 0, &writer->hf) : lspo_hf_folder_refuse(name);
+        lspo_hf_model_exists(name) ? lspo_hf_model_open_text(name, &writer->hf) : lspo_hf_folder_refuse(name);
     if (status != LSPO_OK)
         return status;
     writer->model = lspo_hf_model_shape(writer->hf);
@@ -255,7 +255,14 @@ static lspo_status_t open_weights(writer_t *writer)
         status = lspo_checkpoint_weights_open(request->checkpoint, writer->model, &writer->checkpoint);
     if (status != LSPO_OK)
         return status;
-    if (request->weights == WEIGHTS_INT4)
+    if (request->checkpoint == NULL && writer->hf != NULL && lspo_hf_model_int4(writer->hf)->on) {
+        if (request->weights < WEIGHTS_OF_FILE || request->calibration != NULL || request->group != GROUP_USUAL)
+            return lspo_error(LSPO_ERR_INPUT,
+                              "the weights of %s are in 4 bits, in groups of their own: leave out --weights, --group "
+                              "and --calibration",
+                              request->model_name);
+        writer->int4 = *lspo_hf_model_int4(writer->hf);
+    } else if (request->weights == WEIGHTS_INT4)
         writer->int4 = (lspo_int4_form_t){.on = true, .group = groups[request->group]};
     if (request->weights < WEIGHTS_OF_FILE)
         writer->weights_number = lspo_compute_number_of((lspo_precision_t)request->weights);

@@ -95,7 +95,7 @@ static lspo_status_t parse(const lspo_hf_reader_t *r, uint32_t class_count, lspo
 {
     const lspo_hf_kind_t *kind = NULL;
     lspo_model_t model = {0};
-    if (lspo_hf_get(r, "quantization_config"))
+    if (lspo_hf_get(r, "quantization_config") && !r->allows_int4)
         return lspo_hf_refuse(r, "quantization_config");
     lspo_status_t status = find_kind(r, &kind);
     if (status != LSPO_OK)
@@ -122,6 +122,20 @@ lspo_status_t lspo_hf_config_parse(const json_t *config, const char *path, uint3
 {
     bool trains;
     return parse(&(lspo_hf_reader_t){.config = config, .path = path}, class_count, model_out, &trains);
+}
+
+lspo_status_t lspo_hf_config_parse_int4(const json_t *config, const char *path, lspo_model_t *model_out,
+                                        lspo_hf_int4_t *int4_out)
+{
+    const lspo_hf_reader_t r = {.config = config, .path = path, .allows_int4 = true};
+    const json_t *quantization = lspo_hf_get(&r, "quantization_config");
+    bool trains;
+    if (quantization != NULL) {
+        lspo_status_t status = lspo_hf_int4_parse(quantization, path, int4_out);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return parse(&r, 0, model_out, &trains);
 }
 
 /* Gemma 3 with its vision tower has the language model in text_config. */

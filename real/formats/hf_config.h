@@ -8,11 +8,16 @@
 
 #include "base/status.h"
 #include "plan/model.h"
+#include "real/formats/hf_int4.h"
 
 /* Read the shapes from config.json, which was read from `path`; class_count as in lspo_hf_model_open().  Keys that
  * change the mathematics in an unsupported way are refused by name.  Leaves model_out's name and source empty. */
 lspo_status_t lspo_hf_config_parse(const json_t *config, const char *path, uint32_t class_count,
                                    lspo_model_t *model_out);
+
+/* The same, and whether linear weights of blocks are in 4 bits, which lspo_hf_config_parse() refuses. */
+lspo_status_t lspo_hf_config_parse_int4(const json_t *config, const char *path, lspo_model_t *model_out,
+                                        lspo_hf_int4_t *int4_out);
 
 /* The same for predictions: also of models that lspo cannot train.  Warns if it takes a part of the model only.
  * trains_out: whether lspo_hf_config_parse() takes it, too. */

@@ -30,6 +30,7 @@ typedef struct {
     const json_t *config;
     const char *path;
     bool shapes_only;
+    bool allows_int4; /* weights may be in 4 bits */
 } lspo_hf_reader_t;
 
 /* A model_type of config.json, with the defaults of absent keys where they differ; 0: the key is required, or has the

@@ -14,6 +14,8 @@
 #include "real/formats/hf_folder.h"
 #include "real/formats/hf_model_state.h"
 
+enum { FOR_TEXT = UINT32_MAX }; /* in place of a number of classes */
+
 char *lspo_hf_path(const char *folder, const char *name)
 {
     char *path = NULL;
@@ -46,6 +48,7 @@ static void name_model(lspo_hf_model_t *model)
     snprintf(model->shape.source, sizeof model->shape.source, "%s/config.json", model->folder);
 }
 
+/* class_count: FOR_TEXT: weights may be in 4 bits. */
 static lspo_status_t load_config(lspo_hf_model_t *model, const char *folder, uint32_t class_count)
 {
     char *path = lspo_hf_path(folder, "config.json");
@@ -54,7 +57,8 @@ static lspo_status_t load_config(lspo_hf_model_t *model, const char *folder, uin
     lspo_status_t status = lspo_json_file_read(path, &model->config);
     if (status != LSPO_OK)
         goto cleanup;
-    status = lspo_hf_config_parse(model->config, path, class_count, &model->shape);
+    status = class_count == FOR_TEXT ? lspo_hf_config_parse_int4(model->config, path, &model->shape, &model->int4)
+                                     : lspo_hf_config_parse(model->config, path, class_count, &model->shape);
     if (status != LSPO_OK)
         goto cleanup;
     name_model(model);
@@ -109,6 +113,24 @@ static lspo_status_t check_unused(const lspo_hf_model_t *model, const bool *used
     return LSPO_OK;
 }
 
+/* Is piece `i` of a stage a linear tensor in 4 bits? */
+static bool is_packed(const lspo_hf_model_t *model, uint32_t stage, uint32_t i)
+{
+    lspo_stage_t shape;
+    lspo_model_stage(&model->shape, stage, &shape);
+    return model->int4.form.on && shape.kind == LSPO_STAGE_BLOCK && i < shape.linear_count;
+}
+
+static lspo_hf_int4_weight_t packed_weight(const lspo_hf_model_t *model, const lspo_hf_piece_t *piece)
+{
+    const bool turned = piece->row_stride == 1;
+    return (lspo_hf_int4_weight_t){.files = model->weights,
+                                   .tensors = model->tensors,
+                                   .name = piece->name,
+                                   .m = piece->shape[turned ? 1 : 0],
+                                   .n = piece->shape[turned ? 0 : 1]};
+}
+
 static lspo_status_t check_stage(lspo_hf_model_t *model, uint32_t stage, bool *used)
 {
     lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
@@ -118,10 +140,13 @@ static lspo_status_t check_stage(lspo_hf_model_t *model, uint32_t stage, bool *u
     if (last && model->shape.class_count > 0 && !lspo_hf_tensors_find(model->tensors, pieces[0].name))
         return LSPO_OK;
     for (uint32_t i = 0; i < count; i++) {
-        lspo_status_t status = check_piece(model, &pieces[i]);
+        const bool packed = is_packed(model, stage, i);
+        const lspo_hf_int4_weight_t weight = packed_weight(model, &pieces[i]);
+        lspo_status_t status =
+            packed ? lspo_hf_int4_check(&model->int4, &weight, used) : check_piece(model, &pieces[i]);
         if (status != LSPO_OK)
             return status;
-        if (lspo_hf_tensors_index(model->tensors, pieces[i].name, &index))
+        if (!packed && lspo_hf_tensors_index(model->tensors, pieces[i].name, &index))
             used[index] = true;
     }
     model->has_head |= last;
@@ -202,6 +227,11 @@ lspo_status_t lspo_hf_model_open(const char *folder, uint32_t class_count, lspo_
     return LSPO_OK;
 }
 
+lspo_status_t lspo_hf_model_open_text(const char *folder, lspo_hf_model_t **model_out)
+{
+    return lspo_hf_model_open(folder, FOR_TEXT, model_out);
+}
+
 void lspo_hf_model_close(lspo_hf_model_t *model)
 {
     if (!model)
@@ -275,13 +305,26 @@ const lspo_model_t *lspo_hf_model_shape(const lspo_hf_model_t *model)
     return &model->shape;
 }
 
+/* Codes, zero points and scales of weights in 4 bits. */
+static bool is_of_int4(const lspo_hf_model_t *model, size_t index)
+{
+    const char *name = lspo_hf_tensors_name(model->tensors, index), *ending = strrchr(name, '.');
+    return model->int4.form.on && (lspo_hf_tensors_at(model->tensors, index)->dtype == LSPO_DTYPE_I32 ||
+                                   (ending != NULL && strcmp(ending, ".scales") == 0));
+}
+
 static bool all_are(const lspo_hf_model_t *model, lspo_dtype_t dtype)
 {
     for (size_t i = 0; i < lspo_hf_tensors_count(model->tensors); i++)
-        if (!lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)) &&
+        if (!lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)) && !is_of_int4(model, i) &&
             lspo_hf_tensors_at(model->tensors, i)->dtype != dtype)
             return false;
     return true;
+}
+
+const lspo_int4_form_t *lspo_hf_model_int4(const lspo_hf_model_t *model)
+{
+    return &model->int4.form;
 }
 
 lspo_number_t lspo_hf_model_number(const lspo_hf_model_t *model)
@@ -301,6 +344,15 @@ lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, f
     return lspo_hf_model_read_as(model, stage, LSPO_NUMBER_FP32, weights);
 }
 
+static lspo_status_t read_piece(const lspo_hf_model_t *model, const lspo_hf_piece_t *piece, lspo_number_t number,
+                                char *to)
+{
+    const lspo_safetensor_t *tensor = lspo_hf_tensors_find(model->tensors, piece->name);
+    const uint64_t rows = piece->rank == 1 ? 1 : piece->shape[0], cols = piece->shape[piece->rank - 1];
+    const lspo_tensor_view_t view = {cols, piece->row_stride, piece->col_stride};
+    return lspo_safetensors_read(model->weights, tensor, rows, &view, number, to);
+}
+
 lspo_status_t lspo_hf_model_read_as(const lspo_hf_model_t *model, uint32_t stage, lspo_number_t number, void *weights)
 {
     lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
@@ -308,14 +360,33 @@ lspo_status_t lspo_hf_model_read_as(const lspo_hf_model_t *model, uint32_t stage
         return lspo_error(LSPO_ERR_INPUT, "%s: has no classifier", model->folder);
     uint32_t count = lspo_hf_pieces(&model->shape, model->prefix, stage, pieces);
     for (uint32_t i = 0; i < count; i++) {
-        const lspo_hf_piece_t *piece = &pieces[i];
-        const lspo_safetensor_t *tensor = lspo_hf_tensors_find(model->tensors, piece->name);
-        uint64_t rows = piece->rank == 1 ? 1 : piece->shape[0], cols = piece->shape[piece->rank - 1];
-        const lspo_tensor_view_t view = {cols, piece->row_stride, piece->col_stride};
-        char *to = (char *)weights + piece->offset_elements * lspo_number_bytes(number);
-        lspo_status_t status = lspo_safetensors_read(model->weights, tensor, rows, &view, number, to);
+        char *to = (char *)weights + pieces[i].offset_elements * lspo_number_bytes(number);
+        lspo_status_t status = read_piece(model, &pieces[i], number, to);
         if (status != LSPO_OK)
             return status;
     }
     return LSPO_OK;
+}
+
+lspo_status_t lspo_hf_model_read_int4(const lspo_hf_model_t *model, uint32_t stage, lspo_number_t number, void *weights)
+{
+    lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
+    lspo_stage_t shape;
+    char *at = weights;
+    lspo_model_stage(&model->shape, stage, &shape);
+    if (shape.kind != LSPO_STAGE_BLOCK)
+        return lspo_hf_model_read_as(model, stage, number, weights);
+    const uint32_t count = lspo_hf_pieces(&model->shape, model->prefix, stage, pieces);
+    const uint64_t linear = shape.tensors[shape.linear_count].offset_elements;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < shape.linear_count; i++) {
+        const lspo_hf_int4_weight_t weight = packed_weight(model, &pieces[i]);
+        const lspo_int4_shape_t packed = lspo_int4_shape(&model->int4.form, weight.m, weight.n);
+        status = lspo_hf_int4_read(&model->int4, &weight, at);
+        at += lspo_int4_bytes(&packed);
+    }
+    for (uint32_t i = shape.linear_count; status == LSPO_OK && i < count; i++)
+        status = read_piece(model, &pieces[i], number,
+                            at + (pieces[i].offset_elements - linear) * lspo_number_bytes(number));
+    return status;
 }

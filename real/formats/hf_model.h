@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "kernels/int4.h"
 #include "kernels/number.h"
 #include "plan/model.h"
 #include "real/formats/safetensors.h"
@@ -36,6 +37,9 @@ lspo_status_t lspo_hf_shapes_read(const char *path, lspo_model_t *model_out);
  * right shape and that there are no unknown tensors. class_count > 0 requests a RoBERTa classifier with that many
  * labels regardless of config.json; 0: as config.json says. */
 lspo_status_t lspo_hf_model_open(const char *folder, uint32_t class_count, lspo_hf_model_t **model_out);
+/* For texts: also a folder whose blocks have linear weights in 4 bits (hf_int4.h).  Not for reading a stage in another
+ * format, nor for saving. */
+lspo_status_t lspo_hf_model_open_text(const char *folder, lspo_hf_model_t **model_out);
 void lspo_hf_model_close(lspo_hf_model_t *model);
 
 /* Shapes; the name is the folder's last part. */
@@ -44,6 +48,9 @@ const lspo_model_t *lspo_hf_model_shape(const lspo_hf_model_t *model);
 /* The 16-bit format in which all tensors of the model are stored, or fp32. */
 lspo_number_t lspo_hf_model_number(const lspo_hf_model_t *model);
 
+/* The form of linear weights of blocks in 4 bits; off: there are none. */
+const lspo_int4_form_t *lspo_hf_model_int4(const lspo_hf_model_t *model);
+
 /* False for the head of a classifier if the folder has none yet: the caller then initialises it. */
 bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage);
 
@@ -51,6 +58,10 @@ bool lspo_hf_model_has_stage(const lspo_hf_model_t *model, uint32_t stage);
 lspo_status_t lspo_hf_model_read(const lspo_hf_model_t *model, uint32_t stage, float *weights);
 /* The same in any format, without more memory than a part of a tensor needs. */
 lspo_status_t lspo_hf_model_read_as(const lspo_hf_model_t *model, uint32_t stage, lspo_number_t number, void *weights);
+
+/* The same with linear tensors of a block in 4 bits (kernels/int4.h), one behind the other, and then the rest. */
+lspo_status_t lspo_hf_model_read_int4(const lspo_hf_model_t *model, uint32_t stage, lspo_number_t number,
+                                      void *weights);
 
 /* Write model.safetensors, config.json and the tokenizer files into `folder`, which is created if needed; each file is
  * written completely or not at all, the weights last. stages[i]: the weights of stage i.  origin: the model that was

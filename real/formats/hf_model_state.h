@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "plan/model.h"
+#include "real/formats/hf_int4.h"
 #include "real/formats/hf_model.h"
 #include "real/formats/hf_tensors.h"
 #include "real/formats/safetensors.h"
@@ -23,6 +24,7 @@ struct lspo_hf_model {
     lspo_hf_tensors_t *tensors; /* of `weights`, without wrappers */
     const char *prefix;         /* static: precedes the names of the base model */
     bool has_head;
+    lspo_hf_int4_t int4; /* of the linear tensors of blocks */
 };
 
 /* One tensor of a file, and its place in a stage array. */
