@@ -477,7 +477,10 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     lspo_train_options_t options;
     lspo_train_result_t trained;
     const lspo_request_t *base = &request->base;
-    lspo_status_t status = lspo_train_settle_lane(&request->base, request->resume ? request->output : NULL);
+    lspo_status_t status = lspo_policy_check_runs(base->policy, &base->workload);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_train_settle_lane(&request->base, request->resume ? request->output : NULL);
     if (status != LSPO_OK)
         return status;
     status = tune(&request->base, &predicted_step_s);

@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "plan/build_parts.h"
 #include "plan/policy.h"
+#include "plan/stage_work.h"
 
 /* This takes some seconds and a GB; a longer plan is a mistake. */
 enum { OPS_MAX = 4 * 1000 * 1000, DEPS_MAX = 8 * OPS_MAX };
@@ -80,15 +81,10 @@ static bool has_lane(lspo_builder_t *b, lspo_op_kind_t kind)
     return false;
 }
 
-lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op)
+static lspo_op_id_t emit(lspo_builder_t *b, const lspo_new_op_t *op, uint32_t work)
 {
-    if (b->status != LSPO_OK || !has_lane(b, op->kind))
-        return LSPO_NO_OP;
     lspo_plan_t *plan = b->plan;
-    uint32_t work = work_for(b, op->kind, op->variant, op->stage, op->tail);
-    if (b->status != LSPO_OK)
-        return LSPO_NO_OP;
-    if (!grow(b, &plan->ops, &b->op_capacity, plan->op_count, sizeof *plan->ops))
+    if (b->status != LSPO_OK || !grow(b, &plan->ops, &b->op_capacity, plan->op_count, sizeof *plan->ops))
         return LSPO_NO_OP;
     lspo_lane_kind_t lane_kind = lspo_op_kind_lane(op->kind);
     plan->ops[plan->op_count] = (lspo_op_t){.kind = (uint8_t)op->kind,
@@ -102,6 +98,13 @@ lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op)
     uint32_t rank = lspo_op_is_ranked(&plan->ops[plan->op_count]) ? b->stages[op->stage].priority_rank : 0;
     plan->ops[plan->op_count].priority = lspo_build_priority(op->iteration, rank, b->stage_count);
     return plan->op_count++;
+}
+
+lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op)
+{
+    if (b->status != LSPO_OK || !has_lane(b, op->kind))
+        return LSPO_NO_OP;
+    return emit(b, op, work_for(b, op->kind, op->variant, op->stage, op->tail));
 }
 
 lspo_op_id_t lspo_build_op(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
@@ -147,6 +150,46 @@ void lspo_build_micro(lspo_builder_t *b, uint32_t micro)
     if (b->status != LSPO_OK)
         return;
     b->plan->ops[b->plan->op_count - 1].micro = (uint16_t)micro;
+}
+
+void lspo_build_rank(lspo_builder_t *b, lspo_op_id_t op, uint32_t rank)
+{
+    if (b->status != LSPO_OK || op == LSPO_NO_OP)
+        return;
+    b->plan->ops[op].priority = lspo_build_priority(b->plan->ops[op].iteration, rank, b->stage_count);
+}
+
+static bool is_copy_of(const lspo_work_t *work, uint64_t bytes, uint32_t messages)
+{
+    const lspo_kernel_t *kernel = &work->kernels[0];
+    return work->kernel_count == 1 && !work->writes && kernel->kernel_class == LSPO_KERNEL_COPY &&
+           kernel->bytes == bytes && kernel->count == messages;
+}
+
+/* The plan's work of such a message. */
+static uint32_t message_work(lspo_builder_t *b, uint64_t bytes, uint32_t messages)
+{
+    lspo_plan_t *plan = b->plan;
+    for (uint32_t work = 0; work < plan->work_count; work++)
+        if (is_copy_of(&plan->works[work], bytes, messages))
+            return work;
+    if (!grow(b, &plan->works, &b->work_capacity, plan->work_count, sizeof *plan->works))
+        return 0;
+    lspo_work_copy(bytes, &plan->works[plan->work_count]);
+    plan->works[plan->work_count].kernels[0].count = messages;
+    return plan->work_count++;
+}
+
+lspo_op_id_t lspo_build_message(lspo_builder_t *b, const lspo_build_message_t *message)
+{
+    const lspo_new_op_t op = {.kind = LSPO_OP_SEND,
+                              .variant = message->variant,
+                              .stage = message->stage,
+                              .iteration = message->iteration,
+                              .micro = message->micro};
+    if (b->status != LSPO_OK || !has_lane(b, LSPO_OP_SEND))
+        return LSPO_NO_OP;
+    return emit(b, &op, message_work(b, message->bytes, message->messages));
 }
 
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency)

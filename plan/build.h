@@ -99,11 +99,20 @@ typedef struct lspo_builder {
     lspo_activations_t activations;
     uint32_t lanes[LSPO_LANE_KIND_COUNT]; /* currently chosen lane of each kind; LSPO_NO_LANE: none yet */
     uint32_t generate_step;               /* generation: the iteration whose works are described */
+    uint32_t first_micro, micro_count;    /* of a step, on the GPU whose passes are emitted           */
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     size_t op_capacity, dep_capacity, work_capacity;
     uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][6][16]; /* kind, variant, stage kind, tail; + 1 */
 } lspo_builder_t;
+
+/* For lspo_build_message(). */
+typedef struct {
+    lspo_op_variant_t variant;
+    uint32_t stage, iteration, micro;
+    uint64_t bytes;
+    uint32_t messages;
+} lspo_build_message_t;
 
 /* Emit one op and return its id; add its dependencies with lspo_build_depend().  Its lane is the one chosen by
  * lspo_build_use_lane() for the kind.  Its cost follows from kind, variant and stage, its priority from the iteration
@@ -121,6 +130,11 @@ lspo_op_id_t lspo_build_op_on(lspo_builder_t *b, uint32_t lane, lspo_op_kind_t k
                               uint32_t stage, uint32_t iteration);
 /* Set the micro-batch of the op emitted last. */
 void lspo_build_micro(lspo_builder_t *b, uint32_t micro);
+/* Set the rank of an op within its iteration (lspo_build_priority()); LSPO_NO_OP is ignored. */
+void lspo_build_rank(lspo_builder_t *b, lspo_op_id_t op, uint32_t rank);
+/* SEND of so many bytes in so many messages, which each have the network's latency, on the chosen lane; `stage` and
+ * `micro` only name it. */
+lspo_op_id_t lspo_build_message(lspo_builder_t *b, const lspo_build_message_t *message);
 /* LSPO_ERR_INPUT, before anything is built, for a plan that would have millions of ops. */
 lspo_status_t lspo_build_check_size(const lspo_builder_t *b);
 /* Part `part` of the `parts` of a stage's message (plan/chunks.h), whose cost is that of its elements; the same as

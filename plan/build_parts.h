@@ -75,6 +75,16 @@ static inline uint64_t kept_bytes(const lspo_builder_t *b)
     return b->activations.input_bytes + (b->workload->checkpointing ? 0 : b->activations.saved_bytes);
 }
 
+static inline bool is_first_micro(const lspo_builder_t *b, uint32_t micro)
+{
+    return micro == b->first_micro;
+}
+
+static inline bool is_last_micro(const lspo_builder_t *b, uint32_t micro)
+{
+    return micro + 1 == b->first_micro + b->micro_count;
+}
+
 static inline bool columns(const lspo_builder_t *b)
 {
     return b->plan->gradient_form == LSPO_FORM_COLUMNS;

@@ -21,7 +21,7 @@ lspo_op_id_t lspo_build_forward_as(lspo_builder_t *b, lspo_op_variant_t variant,
         b, &(lspo_new_op_t){
                .kind = LSPO_OP_FWD, .variant = variant, .stage = stage, .iteration = iteration, .micro = micro});
     lspo_build_depend(b, b->last_compute);
-    if (micro == 0)
+    if (is_first_micro(b, micro))
         depend_on_weights(b, stage);
     lspo_build_activations_place(b, stage);
     switch (b->stages[stage].shape.kind) {
@@ -84,7 +84,7 @@ static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stag
                             bool compress_follows)
 {
     const lspo_activations_t *a = &b->activations;
-    uint64_t taken = micro == 0 ? gradient_taken(b, iteration, stage) : 0;
+    uint64_t taken = is_first_micro(b, micro) ? gradient_taken(b, iteration, stage) : 0;
     uint64_t freed = stage == lowest_trained(b, iteration) ? a->input_bytes : 0; /* dx */
     switch (b->stages[stage].shape.kind) {
     case LSPO_STAGE_HEAD:
@@ -98,7 +98,7 @@ static void backward_memory(lspo_builder_t *b, uint32_t iteration, uint32_t stag
         break;
     }
     if (b->stages[stage].shape.kind == LSPO_STAGE_BLOCK && lowrank(b) &&
-        (micro == 0 || !lspo_plan_keeps_gradients(b->plan, iteration)))
+        (is_first_micro(b, micro) || !lspo_plan_keeps_gradients(b->plan, iteration)))
         taken += linear_bytes(b, stage);
     lspo_build_gpu_memory(b, taken, freed);
 }
@@ -142,7 +142,7 @@ lspo_op_id_t lspo_build_backward(lspo_builder_t *b, uint32_t iteration, uint32_t
                                  lspo_op_id_t parameters)
 {
     lspo_build_stage_t *st = &b->stages[stage];
-    bool block = st->shape.kind == LSPO_STAGE_BLOCK, last = micro + 1 == b->workload->accumulation;
+    bool block = st->shape.kind == LSPO_STAGE_BLOCK, last = is_last_micro(b, micro);
     bool compress =
         block && b->compresses && !st->updated_on_gpu && (last || !lspo_plan_keeps_gradients(b->plan, iteration));
     if (stage < lowest_trained(b, iteration))

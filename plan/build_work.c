@@ -10,7 +10,7 @@
 /* The op that completes a gradient also packs it for the link and sums the squares for --clip. */
 uint32_t lspo_build_tail(const lspo_builder_t *b, uint32_t iteration, uint32_t stage, uint32_t micro)
 {
-    if (!trains(b, stage, iteration) || micro + 1 != b->workload->accumulation)
+    if (!trains(b, stage, iteration) || !is_last_micro(b, micro))
         return 0;
     uint32_t tail = b->workload->clip_norm > 0 && !b->norm_known ? TAIL_SQUARES : 0;
     if (b->stages[stage].packed_bytes > 0)

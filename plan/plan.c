@@ -197,6 +197,7 @@ void lspo_plan_destroy(lspo_plan_t *plan)
     free(plan->ops);
     free(plan->deps);
     free(plan->works);
+    free(plan->peer_static);
     lspo_lanes_release(&plan->lanes);
     free(plan);
 }
@@ -325,6 +326,8 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " sum";
     case LSPO_VARIANT_ACTIVATIONS:
         return " activations";
+    case LSPO_VARIANT_GRADIENT:
+        return " gradient";
     case LSPO_VARIANT_SPECULATE:
         return " speculate";
     case LSPO_VARIANT_SETTLE:

@@ -39,6 +39,11 @@ typedef enum {
     LSPO_OPTIMIZER_BLOCK_ADAM /* Adam on one stage at a time, with new state in each turn */
 } lspo_optimizer_t;
 
+/* Static memory of one peer. */
+typedef struct {
+    uint64_t gpu_bytes, host_bytes;
+} lspo_peer_static_t;
+
 typedef struct lspo_policy lspo_policy_t;
 
 typedef struct {
@@ -62,8 +67,11 @@ typedef struct {
     uint32_t work_count;
     lspo_lanes_t lanes;
 
+    /* Of a plan with several peers, the largest of each kind, as its footprint; then peer_static has those of each peer
+     * by its index (plan/peers.h), owned.  NULL: all are alike. */
     uint64_t gpu_static_bytes;
     uint64_t host_static_bytes;
+    lspo_peer_static_t *peer_static;
 } lspo_plan_t;
 
 /* Build the plan of `policy` for model and workload.  Checks both first.  LSPO_TRANSITION_AUTO becomes the last stage,

@@ -73,6 +73,7 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
         .compresses = plan->gradient_form == LSPO_FORM_SUBSPACE || plan->gradient_form == LSPO_FORM_LOWRANK,
         .bounds_gradients = plan->gradient_form == LSPO_FORM_DENSE && plan->return_form != LSPO_RETURN_NOTHING,
         .stage_count = plan->stage_count,
+        .micro_count = plan->workload.accumulation,
         .lanes = {[LSPO_LANE_GPU] = LSPO_LANE_GPU,
                   [LSPO_LANE_D2H] = LSPO_LANE_D2H,
                   [LSPO_LANE_H2D] = LSPO_LANE_H2D,

@@ -81,6 +81,8 @@ struct lspo_policy {
     /* The same of SWAP_IN, SWAP_OUT, UPD_GPU and COMPRESS of so many elements of a message in parts (plan/chunks.h).
      * NULL: the policy has no such ops of parts. */
     bool (*describe_part)(const lspo_builder_t *builder, lspo_op_kind_t kind, uint64_t elements, lspo_work_t *work);
+    /* LSPO_ERR_INPUT for settings that can only be simulated.  NULL: all can be run. */
+    lspo_status_t (*check_runs)(const lspo_workload_t *workload);
 };
 
 /* The policies of trainings. */
@@ -125,6 +127,11 @@ void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *m
 /* LSPO_ERR_INPUT if one of its values is out of range; the message names flag, value and allowed range. */
 lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model,
                                 const lspo_workload_t *workload);
+/* LSPO_ERR_INPUT if its plan with these settings can only be simulated. */
+static inline lspo_status_t lspo_policy_check_runs(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    return policy->check_runs != NULL ? policy->check_runs(workload) : LSPO_OK;
+}
 
 /* Number of steps of a period, at least 1, from its parameter's value. */
 uint32_t lspo_period_steps(const lspo_period_t *period, uint32_t value);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "plan/footprint.h"
+#include "plan/peers.h"
 #include "plan/policy.h"
 
 /* The plan being changed. */
@@ -248,6 +249,30 @@ static void change_static(const change_t *change)
     change->changed->host_static_bytes = (uint64_t)host;
 }
 
+/* Each peer's changes as the plan's. */
+static lspo_status_t change_peers(const change_t *change, lspo_framework_memory_t *memory)
+{
+    const lspo_plan_t *plan = change->plan;
+    lspo_peers_t peers;
+    if (plan->peer_static == NULL)
+        return LSPO_OK;
+    lspo_status_t status = lspo_peers_create(plan, &peers);
+    if (status != LSPO_OK)
+        return status;
+    const uint32_t count = peers.count;
+    lspo_peers_release(&peers);
+    memory->peer_static = malloc(count * sizeof *memory->peer_static);
+    if (memory->peer_static == NULL)
+        return lspo_no_memory("memory of %u peers", count);
+    const double gpu = (double)change->changed->gpu_static_bytes / (double)plan->gpu_static_bytes;
+    const double host = (double)change->changed->host_static_bytes / (double)plan->host_static_bytes;
+    for (uint32_t i = 0; i < count; i++)
+        memory->peer_static[i] = (lspo_peer_static_t){(uint64_t)(gpu * (double)plan->peer_static[i].gpu_bytes + 0.5),
+                                                      (uint64_t)(host * (double)plan->peer_static[i].host_bytes + 0.5)};
+    change->changed->peer_static = memory->peer_static;
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_framework_memory_create(const lspo_plan_t *plan, const lspo_machine_t *machine,
                                            lspo_framework_memory_t *memory_out)
 {
@@ -265,7 +290,9 @@ lspo_status_t lspo_framework_memory_create(const lspo_plan_t *plan, const lspo_m
     change_static(&change);
     change_head(&change);
     change_updates(&change);
-    lspo_status_t status = change_blocks(&change);
+    lspo_status_t status = change_peers(&change, memory_out);
+    if (status == LSPO_OK)
+        status = change_blocks(&change);
     if (status != LSPO_OK)
         lspo_framework_memory_release(memory_out);
     return status;
@@ -273,6 +300,7 @@ lspo_status_t lspo_framework_memory_create(const lspo_plan_t *plan, const lspo_m
 
 void lspo_framework_memory_release(lspo_framework_memory_t *memory)
 {
+    free(memory->peer_static);
     free(memory->ops);
     *memory = (lspo_framework_memory_t){0};
 }

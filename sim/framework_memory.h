@@ -38,9 +38,10 @@
 
 /* The plan with the framework's tensors. */
 typedef struct {
-    const lspo_plan_t *plan; /* what to replay: the original, or `changed` */
-    lspo_plan_t changed;     /* as the original but for its memory */
-    lspo_op_t *ops;          /* owned, of `changed`; NULL: nothing changes */
+    const lspo_plan_t *plan;         /* what to replay: the original, or `changed` */
+    lspo_plan_t changed;             /* as the original but for its memory */
+    lspo_op_t *ops;                  /* owned, of `changed`; NULL: nothing changes */
+    lspo_peer_static_t *peer_static; /* owned, of `changed`; NULL: of one peer */
 } lspo_framework_memory_t;
 
 /* `plan` must outlive the result, which must not be moved; the caller releases it. */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "plan/peers.h"
 #include "sim/framework_memory.h"
 #include "sim/memory_bound.h"
 #include "traces/events.h"
@@ -25,35 +26,113 @@ static void change(level_t *level, uint64_t taken_bytes, uint64_t freed_bytes)
         level->peak_bytes = level->now_bytes;
 }
 
-lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t *peak_gpu_bytes_out,
-                                 uint64_t *peak_host_bytes_out)
+/* The levels of each peer, by its index. */
+typedef struct {
+    lspo_peers_t peers;
+    level_t *gpu, *host; /* owned by gpu */
+} replay_t;
+
+static void replay_release(replay_t *replay)
 {
-    for (uint32_t i = 0; i < trace->row_count; i++)
-        if (trace->rows[i].op >= plan->op_count)
-            return lspo_error(LSPO_ERR_CHECK, "memory replay: op %" PRIu32 " is not in the plan", trace->rows[i].op);
+    free(replay->gpu);
+    lspo_peers_release(&replay->peers);
+}
+
+static lspo_status_t replay_create(const lspo_plan_t *plan, replay_t *replay_out)
+{
+    replay_t replay = {0};
+    lspo_status_t status = lspo_peers_create(plan, &replay.peers);
+    if (status != LSPO_OK)
+        return status;
+    replay.gpu = calloc(2 * (size_t)replay.peers.count + 1, sizeof *replay.gpu);
+    replay.host = replay.gpu + replay.peers.count;
+    if (!replay.gpu) {
+        replay_release(&replay);
+        return lspo_no_memory("the memory of %" PRIu32 " peers", replay.peers.count);
+    }
+    *replay_out = replay;
+    return LSPO_OK;
+}
+
+static lspo_status_t replay_events(const lspo_plan_t *plan, const lspo_trace_t *trace, const replay_t *replay)
+{
     lspo_trace_event_t *events = NULL;
     lspo_status_t status = lspo_trace_events(trace, &events);
     if (status != LSPO_OK)
         return status;
-    level_t gpu = {0}, host = {0};
     for (size_t i = 0; i < 2 * (size_t)trace->row_count; i++) {
         const lspo_op_t *op = &plan->ops[events[i].op];
+        const uint32_t peer =
+            events[i].starts ? replay->peers.taker[events[i].op] : lspo_peers_giver(&replay->peers, op);
         if (events[i].starts) {
-            change(&gpu, op->gpu_alloc_bytes, 0);
-            change(&host, op->host_alloc_bytes, 0);
+            change(&replay->gpu[peer], op->gpu_alloc_bytes, 0);
+            change(&replay->host[peer], op->host_alloc_bytes, 0);
         } else {
-            change(&gpu, 0, op->gpu_free_bytes);
-            change(&host, 0, op->host_free_bytes);
+            change(&replay->gpu[peer], 0, op->gpu_free_bytes);
+            change(&replay->host[peer], 0, op->host_free_bytes);
         }
     }
     free(events);
-    if (gpu.now_bytes != 0 || host.now_bytes != 0)
-        return lspo_error(LSPO_ERR_CHECK,
-                          "memory replay: %" PRId64 " bytes on the GPU and %" PRId64
-                          " on the host are never given back",
-                          gpu.now_bytes, host.now_bytes);
-    *peak_gpu_bytes_out = plan->gpu_static_bytes + (uint64_t)gpu.peak_bytes;
-    *peak_host_bytes_out = plan->host_static_bytes + (uint64_t)host.peak_bytes;
+    for (uint32_t peer = 0; peer < replay->peers.count; peer++)
+        if (replay->gpu[peer].now_bytes != 0 || replay->host[peer].now_bytes != 0)
+            return lspo_error(LSPO_ERR_CHECK,
+                              "memory replay: %" PRId64 " bytes on the GPU and %" PRId64
+                              " on the host are never given back",
+                              replay->gpu[peer].now_bytes, replay->host[peer].now_bytes);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_memory_replay_peers(const lspo_plan_t *plan, const lspo_trace_t *trace, lspo_peer_peaks_t *peaks_out)
+{
+    for (uint32_t i = 0; i < trace->row_count; i++)
+        if (trace->rows[i].op >= plan->op_count)
+            return lspo_error(LSPO_ERR_CHECK, "memory replay: op %" PRIu32 " is not in the plan", trace->rows[i].op);
+    replay_t replay = {0};
+    lspo_peer_peaks_t peaks = {0};
+    lspo_status_t status = replay_create(plan, &replay);
+    if (status != LSPO_OK)
+        return status;
+    status = replay_events(plan, trace, &replay);
+    if (status != LSPO_OK)
+        goto cleanup;
+    peaks = (lspo_peer_peaks_t){.count = replay.peers.count,
+                                .gpu_bytes = malloc(2 * (size_t)replay.peers.count * sizeof *peaks.gpu_bytes)};
+    if (!peaks.gpu_bytes) {
+        status = lspo_no_memory("the memory of %" PRIu32 " peers", replay.peers.count);
+        goto cleanup;
+    }
+    peaks.host_bytes = peaks.gpu_bytes + peaks.count;
+    for (uint32_t p = 0; p < peaks.count; p++) {
+        peaks.gpu_bytes[p] = lspo_peers_gpu_static_bytes(plan, p) + (uint64_t)replay.gpu[p].peak_bytes;
+        peaks.host_bytes[p] = lspo_peers_host_static_bytes(plan, p) + (uint64_t)replay.host[p].peak_bytes;
+    }
+    *peaks_out = peaks;
+cleanup:
+    replay_release(&replay);
+    return status;
+}
+
+void lspo_peer_peaks_release(lspo_peer_peaks_t *peaks)
+{
+    free(peaks->gpu_bytes);
+    *peaks = (lspo_peer_peaks_t){0};
+}
+
+lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t *peak_gpu_bytes_out,
+                                 uint64_t *peak_host_bytes_out)
+{
+    lspo_peer_peaks_t peaks = {0};
+    uint64_t gpu_bytes = 0, host_bytes = 0;
+    lspo_status_t status = lspo_memory_replay_peers(plan, trace, &peaks);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t p = 0; p < peaks.count; p++) {
+        gpu_bytes = peaks.gpu_bytes[p] > gpu_bytes ? peaks.gpu_bytes[p] : gpu_bytes;
+        host_bytes = peaks.host_bytes[p] > host_bytes ? peaks.host_bytes[p] : host_bytes;
+    }
+    *peak_gpu_bytes_out = gpu_bytes;
+    *peak_host_bytes_out = host_bytes;
+    lspo_peer_peaks_release(&peaks);
     return LSPO_OK;
 }
 

@@ -1,7 +1,8 @@
 /* memory.h - replay a plan's allocations in the order of a trace: peak bytes on GPU and host.
  *
  * Peak = static bytes + the largest sum of memory that ops have taken (when they started) and not yet given back (when
- * an op ended).  At the same instant, ends come before starts.
+ * an op ended).  At the same instant, ends come before starts.  Each peer (plan/peers.h) has its own memory; what is
+ * reported of a plan is the largest peak of any GPU and of any host.
  */
 #ifndef LSPO_SIM_MEMORY_H
 #define LSPO_SIM_MEMORY_H
@@ -17,6 +18,17 @@
  * or if not all memory is given back. */
 lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t *peak_gpu_bytes_out,
                                  uint64_t *peak_host_bytes_out);
+
+/* The peaks of each peer, by its index. */
+typedef struct {
+    uint32_t count;
+    uint64_t *gpu_bytes, *host_bytes; /* owned by gpu_bytes */
+} lspo_peer_peaks_t;
+
+/* The same; the caller releases it. */
+lspo_status_t lspo_memory_replay_peers(const lspo_plan_t *plan, const lspo_trace_t *trace,
+                                       lspo_peer_peaks_t *peaks_out);
+void lspo_peer_peaks_release(lspo_peer_peaks_t *peaks);
 
 /* Predicted peaks, or their bounds.  The GPU's is the sum of its three parts. */
 typedef struct {

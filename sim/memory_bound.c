@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/radix.h"
+#include "plan/peers.h"
 #include "plan/policy.h"
 #include "sim/flow.h"
 
@@ -31,6 +32,8 @@ typedef struct {
     uint32_t *row_of; /* of each op; UINT32_MAX: not in the trace */
     uint32_t *by_end; /* rows in the order of their ends */
     bool on_gpu;      /* or on the host */
+    lspo_peers_t peers;
+    uint32_t peer; /* whose memory it is: no op of another changes it */
 
     uint32_t newest;
     bool *is_open;         /* of each row up to the newest                                        */
@@ -59,8 +62,13 @@ static const lspo_op_t *op_of(const sweep_t *sweep, uint32_t row)
 static change_t change_of(const sweep_t *sweep, uint32_t row)
 {
     const lspo_op_t *op = op_of(sweep, row);
-    return sweep->on_gpu ? (change_t){op->gpu_alloc_bytes, op->gpu_free_bytes}
-                         : (change_t){op->host_alloc_bytes, op->host_free_bytes};
+    change_t change = sweep->on_gpu ? (change_t){op->gpu_alloc_bytes, op->gpu_free_bytes}
+                                    : (change_t){op->host_alloc_bytes, op->host_free_bytes};
+    if (sweep->peers.count == 1)
+        return change;
+    change.taken_bytes = sweep->peers.taker[sweep->trace->rows[row].op] == sweep->peer ? change.taken_bytes : 0;
+    change.given_bytes = lspo_peers_giver(&sweep->peers, op) == sweep->peer ? change.given_bytes : 0;
+    return change;
 }
 
 /* The open row that ends first, if it closes before `next` starts; UINT32_MAX: none.  Rows are sorted by start, so a
@@ -343,11 +351,31 @@ static bool takes_any(const sweep_t *sweep)
     return false;
 }
 
-/* The most dynamic bytes on the GPU or on the host. */
+static uint64_t static_bytes(const sweep_t *sweep)
+{
+    return sweep->on_gpu ? lspo_peers_gpu_static_bytes(sweep->plan, sweep->peer)
+                         : lspo_peers_host_static_bytes(sweep->plan, sweep->peer);
+}
+
+/* Of several peers the one whose peak is the highest. */
+static void choose_peer(sweep_t *sweep)
+{
+    uint64_t most_bytes = 0;
+    uint32_t most = 0;
+    for (sweep->peer = 0; sweep->peers.count > 1 && sweep->peer < sweep->peers.count; sweep->peer++) {
+        const uint64_t bytes = static_bytes(sweep) + (uint64_t)replay(sweep);
+        most = bytes > most_bytes ? sweep->peer : most;
+        most_bytes = bytes > most_bytes ? bytes : most_bytes;
+    }
+    sweep->peer = most;
+}
+
+/* The most bytes on the GPU or on the host. */
 static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes_out)
 {
     uint32_t count = sweep->trace->row_count;
     sweep->on_gpu = on_gpu;
+    choose_peer(sweep);
     sweep->closed_bytes = 0;
     sweep->taken_bytes = 0;
     sweep->closed_count = sweep->oldest = sweep->alike_from = 0;
@@ -366,7 +394,7 @@ static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes
         if (status != LSPO_OK)
             return status;
     }
-    *most_bytes_out = (uint64_t)most_bytes;
+    *most_bytes_out = static_bytes(sweep) + (uint64_t)most_bytes;
     return LSPO_OK;
 }
 
@@ -416,6 +444,9 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
     sweep->found = malloc(rows * sizeof *sweep->found);
     sweep->base_of = malloc(rows * sizeof *sweep->base_of);
     sweep->past = malloc(rows * sizeof *sweep->past);
+    lspo_status_t status = lspo_peers_create(plan, &sweep->peers);
+    if (status != LSPO_OK)
+        return status;
     return sweep->row_of && sweep->is_open && sweep->place_of && sweep->needed_by && sweep->found && sweep->base_of &&
                    sweep->past
                ? index_rows(sweep)
@@ -424,6 +455,7 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
 
 static void sweep_release(sweep_t *sweep)
 {
+    lspo_peers_release(&sweep->peers);
     free(sweep->past);
     free(sweep->base_of);
     free(sweep->found);
@@ -448,8 +480,8 @@ lspo_status_t lspo_memory_bound(const lspo_plan_t *plan, const lspo_trace_t *tra
     status = find_most(&sweep, false, &host_bytes);
     if (status != LSPO_OK)
         goto cleanup;
-    *gpu_bytes_out = plan->gpu_static_bytes + gpu_bytes;
-    *host_bytes_out = plan->host_static_bytes + host_bytes;
+    *gpu_bytes_out = gpu_bytes;
+    *host_bytes_out = host_bytes;
 cleanup:
     sweep_release(&sweep);
     return status;

@@ -16,6 +16,8 @@
  * order them.  What r waits for, directly or not, has ended.  All others of these rows may have started and ended or
  * not: they are the closure.  What all rows have taken, less what those before r must have given back, is a bound for
  * it; a flow is computed only where this is above the most so far, which begins with the peak of the replay.
+ *
+ * Of several peers (plan/peers.h) it is the bound of the one whose peak in this timeline is the highest.
  */
 #ifndef LSPO_SIM_MEMORY_BOUND_H
 #define LSPO_SIM_MEMORY_BOUND_H

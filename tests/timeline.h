@@ -93,7 +93,8 @@ static inline lspo_trace_t *play(const lspo_plan_t *plan, const durations_t *d)
         bool block = op->layer > 0 && op->layer + 1u < plan->stage_count;
         bool costs = block || op->kind == LSPO_OP_NORM || op->variant == LSPO_VARIANT_NORM_SCALAR;
         bool works = plan->works[op->work].kernel_count > 0;
-        ns[op->work * LSPO_LANE_KIND_COUNT + op->lane] = costs && works ? d->ns[op->kind] : 0;
+        ns[op->work * LSPO_LANE_KIND_COUNT + lspo_op_kind_lane((lspo_op_kind_t)op->kind)] =
+            costs && works ? d->ns[op->kind] : 0;
     }
     lspo_trace_t *trace = NULL;
     cr_assert_eq(lspo_engine_play(plan, &machine, ns, &trace), LSPO_OK);

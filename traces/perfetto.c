@@ -220,14 +220,15 @@ static lspo_status_t write_counters(writer_t *writer)
     if (status != LSPO_OK)
         return status;
     level_t level = {0};
-    bool changed = writer->plan != NULL;
-    if (writer->plan)
-        level = (level_t){writer->plan->gpu_static_bytes, writer->plan->host_static_bytes};
+    const lspo_plan_t *plan = writer->plan != NULL && writer->plan->peer_static == NULL ? writer->plan : NULL;
+    bool changed = plan != NULL;
+    if (plan)
+        level = (level_t){plan->gpu_static_bytes, plan->host_static_bytes};
     for (size_t i = 0; i < count; i++) {
         write_link_speed(writer, &events[i]);
-        if (!writer->plan)
+        if (!plan)
             continue;
-        changed |= change_level(writer->plan, &events[i], &level);
+        changed |= change_level(plan, &events[i], &level);
         if (changed && (i + 1 == count || events[i + 1].at_ns > events[i].at_ns)) {
             write_level(writer, events[i].at_ns, &level);
             changed = false;

@@ -5,8 +5,8 @@
  *   - a thread per lane, with a slice per op ("BWD block 5") whose arguments are layer, iteration, micro-batch and
  *     bytes;
  *   - a thread `iterations`, with a slice from the end of an iteration to the end of the next (traces/summary.h);
- *   - counters of the speed in GB/s of each lane that moves bytes and, if the plan is known, of the memory in use on
- * GPU and host;
+ *   - counters of the speed in GB/s of each lane that moves bytes and, if the plan is known and has one peer, of the
+ *     memory in use on GPU and host;
  *   - if the plan is known, an arrow (flow) per dependency.
  * Times are microseconds.  The headers of the traces are in "otherData".
  */

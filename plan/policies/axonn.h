@@ -4,9 +4,16 @@
 
 #include "plan/parameter.h"
 
+/* In the order of --pipeline-order's words. */
+typedef enum { LSPO_PIPELINE_ORDER_MESSAGE, LSPO_PIPELINE_ORDER_1F1B, LSPO_PIPELINE_ORDER_GPIPE } lspo_pipeline_order_t;
+
 typedef struct LSPO_VALUES_BLOCK {
     uint32_t bucket_size;     /* the most parameters of a bucket */
     uint32_t bucket_slots;    /* buckets whose state may be on the GPU at once */
+    uint32_t pipeline;        /* G: GPUs of a pipeline */
+    uint32_t replicas;        /* R: pipelines */
+    uint32_t pipeline_order;  /* lspo_pipeline_order_t */
+    uint32_t reduce_buckets;  /* buckets that replicas sum in one go */
     uint32_t optimizer_state; /* lspo_optimizer_state_t */
 } lspo_axonn_values_t;
 extern const lspo_parameters_t lspo_axonn_parameters;

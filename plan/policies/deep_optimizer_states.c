@@ -135,7 +135,8 @@ static void update_on_gpu(states_t *g, uint32_t iteration, uint32_t stage, uint3
     const lspo_visit_order_t order = {.iteration = iteration,
                                       .stage = stage,
                                       .part = part,
-                                      .gradients = gradients,
+                                      .waits = &gradients,
+                                      .wait_count = 1,
                                       .before = LSPO_NO_OP,
                                       .given_bytes = st->parts > 1 ? kept_bytes : st->gradient_bytes};
     lspo_visit_build(g->b, &g->slots, &order, &g->subgroups[g->first[stage] + part].visit);

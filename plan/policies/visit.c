@@ -87,7 +87,8 @@ void lspo_visit_build(lspo_builder_t *b, lspo_visit_slots_t *slots, const lspo_v
     lspo_build_depend(b, visit->home);
     lspo_build_gpu_memory(b, state_bytes, 0);
     visit->ready = lspo_build_part(b, LSPO_OP_UPD_GPU, LSPO_VARIANT_NONE, stage, iteration, part);
-    lspo_build_depend(b, order->gradients);
+    for (uint32_t i = 0; i < order->wait_count; i++)
+        lspo_build_depend(b, order->waits[i]);
     lspo_build_depend(b, order->before);
     lspo_build_depend(b, state);
     lspo_build_gpu_memory(b, 0, order->given_bytes);

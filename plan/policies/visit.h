@@ -30,8 +30,10 @@ static const lspo_visit_t lspo_visit_none = {LSPO_NO_OP, LSPO_NO_OP};
 /* A visit as it is emitted. */
 typedef struct {
     uint32_t iteration, stage, part;
-    lspo_op_id_t gradients, before; /* UPD_GPU waits for them; LSPO_NO_OP: for nothing */
-    uint64_t given_bytes;           /* GPU memory of gradients that it gives back */
+    const lspo_op_id_t *waits; /* UPD_GPU waits for them ... */
+    uint32_t wait_count;
+    lspo_op_id_t before;  /* ... and for this one; LSPO_NO_OP: none */
+    uint64_t given_bytes; /* GPU memory of gradients that it gives back */
 } lspo_visit_order_t;
 
 /* Emit the three ops.  The state comes when the compute chain (b->last_compute) has ended, until which its memory is

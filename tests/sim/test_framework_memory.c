@@ -250,6 +250,27 @@ Test(framework_memory, temporaries_of_a_bucket)
     lspo_plan_destroy(whole);
 }
 
+/* 24 B per parameter in host memory, of each peer of a pipeline for its own; m, v and the copy are 12. */
+Test(framework_memory, each_peer_has_its_own_share)
+{
+    lspo_plan_t *one = plan_of("axonn", true, 1), *plan = NULL;
+    lspo_machine_t machine = rtx4090();
+    lspo_framework_memory_t memory;
+    lspo_workload_t workload = one->workload;
+    own_value(one->policy, &workload, "pipeline", 2);
+    cr_assert_eq(lspo_plan_build(&one->model, &workload, one->policy, &plan), LSPO_OK);
+    machine.software.host_parameter_bytes = 24;
+    cr_assert_eq(lspo_framework_memory_create(plan, &machine, &memory), LSPO_OK);
+    for (uint32_t peer = 0; peer < 2; peer++) {
+        cr_expect_eq(memory.plan->peer_static[peer].host_bytes, 2 * plan->peer_static[peer].host_bytes);
+        cr_expect_eq(memory.plan->peer_static[peer].gpu_bytes, plan->peer_static[peer].gpu_bytes);
+    }
+    cr_expect_eq(memory.plan->host_static_bytes, 2 * plan->host_static_bytes);
+    lspo_framework_memory_release(&memory);
+    lspo_plan_destroy(plan);
+    lspo_plan_destroy(one);
+}
+
 /* The same plan with m and v in another format. */
 static lspo_plan_t *plan_in(const char *policy_name, lspo_optimizer_state_t state)
 {

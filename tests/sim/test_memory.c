@@ -56,6 +56,41 @@ Test(memory, hand_computed_peak)
     maker_release(&maker);
 }
 
+/* FWD of peer 0 (0-10) takes 100, SEND (10-20) gives them back there and takes 70 at peer 1, whose FWD (20-30) takes 50
+ * and gives back 120.  Static memory 1,000 and 1,005: peaks 1,100 and 1,125, not their sum. */
+Test(memory, each_peer_has_its_own)
+{
+    static lspo_peer_static_t statics[] = {{1000, 0}, {1005, 0}};
+    plan_maker_t maker = maker_create();
+    uint64_t gpu_bytes = 0, host_bytes = 0;
+    lspo_peer_peaks_t peaks = {0};
+    const uint32_t net = maker_lane(&maker, LSPO_LANE_NET, 0, 0), gpu = maker_lane(&maker, LSPO_LANE_GPU, 0, 1);
+    maker.plan.gpu_static_bytes = 1005;
+    maker.plan.peer_static = statics;
+    maker_op(&maker, LSPO_OP_FWD, 0, 0, 10);
+    maker.plan.ops[0].gpu_alloc_bytes = 100;
+    maker_op_on(&maker, net, LSPO_OP_SEND, 0, 0, 10);
+    maker_depend(&maker, 0);
+    maker.plan.ops[1].gpu_alloc_bytes = 70;
+    maker.plan.ops[1].gpu_free_bytes = 100;
+    maker_op_on(&maker, gpu, LSPO_OP_FWD, 1, 0, 10);
+    maker_depend(&maker, 1);
+    maker.plan.ops[2].gpu_alloc_bytes = 50;
+    maker.plan.ops[2].gpu_free_bytes = 120;
+    lspo_trace_t *trace = play(&maker);
+    cr_assert_eq(lspo_memory_replay_peers(&maker.plan, trace, &peaks), LSPO_OK);
+    cr_assert_eq(peaks.count, 2u);
+    cr_expect_eq(peaks.gpu_bytes[0], 1100u);
+    cr_expect_eq(peaks.gpu_bytes[1], 1125u);
+    cr_assert_eq(lspo_memory_replay(&maker.plan, trace, &gpu_bytes, &host_bytes), LSPO_OK);
+    cr_expect_eq(gpu_bytes, 1125u);
+    cr_assert_eq(lspo_memory_bound(&maker.plan, trace, 0, &gpu_bytes, &host_bytes), LSPO_OK);
+    cr_expect_eq(gpu_bytes, 1125u);
+    lspo_peer_peaks_release(&peaks);
+    lspo_trace_destroy(trace);
+    maker_release(&maker);
+}
+
 /* Two ops back to back that take 100 each and give it back: at 10 the end comes first, so the peak is 100, not 200. */
 Test(memory, ends_come_before_starts)
 {

@@ -1,0 +1,131 @@
+/* axonn_passes.c - forward and backward through a pipeline of GPUs; see axonn.c. */
+#include "plan/policies/axonn_grid.h"
+
+void lspo_axonn_enter(const lspo_axonn_t *x, uint32_t replica, uint32_t d)
+{
+    const lspo_axonn_device_t *device = lspo_axonn_device(x, replica, d);
+    for (int kind = 0; kind < LSPO_LANE_KIND_COUNT; kind++)
+        if (device->lanes[kind] != LSPO_NO_LANE)
+            lspo_build_use_lane(x->b, device->lanes[kind]);
+    x->b->stages = x->stages + (size_t)replica * x->b->stage_count;
+    x->b->first_micro = replica * x->micros;
+}
+
+/* What leaves this GPU is the next one's input: the sender gives it back, and the receiver takes it. */
+static lspo_op_id_t send(const lspo_axonn_t *x, lspo_op_variant_t variant, uint32_t stage, uint32_t iteration,
+                         uint32_t micro)
+{
+    lspo_builder_t *b = x->b;
+    const uint64_t bytes = b->activations.input_bytes;
+    const lspo_op_id_t id = lspo_build_message(b, &(lspo_build_message_t){.variant = variant,
+                                                                          .stage = stage,
+                                                                          .iteration = iteration,
+                                                                          .micro = b->first_micro + micro,
+                                                                          .bytes = bytes,
+                                                                          .messages = 1});
+    lspo_build_depend(b, b->last_compute);
+    lspo_build_gpu_memory(b, bytes, bytes);
+    return id;
+}
+
+static uint32_t message_rank(const lspo_axonn_t *x)
+{
+    return x->pipeline > 1 ? 1 : 0; /* behind the ops of a message that has begun */
+}
+
+static void forward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
+{
+    lspo_builder_t *b = x->b;
+    lspo_axonn_device_t *device = lspo_axonn_device(x, replica, d);
+    const uint32_t m = device->forwards++;
+    lspo_axonn_enter(x, replica, d);
+    b->last_compute = x->activation[(size_t)d * x->micros + m];
+    for (uint32_t s = device->first; s <= device->last; s++) {
+        lspo_op_id_t id = lspo_build_forward(b, iteration, b->first_micro + m, s);
+        if (m == 0 && s + 1 == b->stage_count && x->tied)
+            lspo_build_depend(b, x->tied_back[replica]);
+        if (s > device->first)
+            continue;
+        lspo_build_rank(b, id, x->message_driven && d == 0 && m >= x->pipeline ? 0 : message_rank(x));
+        lspo_build_depend(b, x->message_driven && m > 0 ? device->forward : device->latest);
+        if (x->message_driven && d == 0 && m >= x->pipeline)
+            lspo_build_depend(b, x->returned[m - x->pipeline]);
+    }
+    device->forward = device->latest = b->last_compute;
+    if (d + 1 < x->pipeline)
+        x->activation[(size_t)(d + 1) * x->micros + m] = send(x, LSPO_VARIANT_NONE, device->last, iteration, m);
+    else
+        x->gradient[(size_t)d * x->micros + m] = device->forward;
+}
+
+/* The first peer's part of the gradient of a tied embedding, which has its place with the head's otherwise. */
+static void take_embedding_gradient(const lspo_axonn_t *x, uint32_t s, uint32_t m)
+{
+    if (x->tied && s == 0 && m == 0)
+        lspo_build_gpu_memory(x->b, x->b->stages[0].gradient_bytes, 0);
+}
+
+static void backward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
+{
+    lspo_builder_t *b = x->b;
+    lspo_axonn_device_t *device = lspo_axonn_device(x, replica, d);
+    const uint32_t m = device->backwards++, lowest = lspo_plan_lowest_trained(b->plan, iteration);
+    const bool follows = x->message_driven && d + 1 == x->pipeline; /* its own forward */
+    lspo_op_id_t before = x->message_driven ? device->backward : device->latest;
+    lspo_axonn_enter(x, replica, d);
+    b->last_compute = x->gradient[(size_t)d * x->micros + m];
+    lspo_op_id_t first = b->plan->op_count;
+    for (uint32_t s = device->last + 1; s-- > device->first && s >= lowest;) {
+        lspo_build_backward(b, iteration, b->first_micro + m, s, before);
+        take_embedding_gradient(x, s, m);
+        before = LSPO_NO_OP;
+    }
+    if (!follows)
+        lspo_build_rank(b, first, message_rank(x));
+    device->backward = device->latest = b->last_compute;
+    if (d > 0)
+        x->gradient[(size_t)(d - 1) * x->micros + m] = send(x, LSPO_VARIANT_GRADIENT, device->first, iteration, m);
+    else
+        x->returned[m] = device->backward;
+}
+
+/* Does the static order have forward next?  That of 1f1b is one in which ops of a message-driven pipeline can be
+ * written, too. */
+static bool forward_is_next(const lspo_axonn_t *x, const lspo_axonn_device_t *device, uint32_t d)
+{
+    return device->forwards < x->micros && (x->gpipe || device->forwards - device->backwards < x->pipeline - d);
+}
+
+/* Write the next message if what it waits for has been written. */
+static bool write_next(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
+{
+    const lspo_axonn_device_t *device = lspo_axonn_device(x, replica, d);
+    if (device->backwards == x->micros)
+        return false;
+    if (forward_is_next(x, device, d)) {
+        if (d > 0 && x->activation[(size_t)d * x->micros + device->forwards] == LSPO_NO_OP)
+            return false;
+        forward(x, iteration, replica, d);
+        return true;
+    }
+    if (x->gradient[(size_t)d * x->micros + device->backwards] == LSPO_NO_OP)
+        return false;
+    backward(x, iteration, replica, d);
+    return true;
+}
+
+void lspo_axonn_passes(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica)
+{
+    for (size_t i = 0; i < (size_t)x->pipeline * x->micros; i++)
+        x->activation[i] = x->gradient[i] = LSPO_NO_OP;
+    for (uint32_t d = 0; d < x->pipeline; d++) {
+        lspo_axonn_device_t *device = lspo_axonn_device(x, replica, d);
+        device->forward = device->backward = device->norm = LSPO_NO_OP;
+        device->forwards = device->backwards = 0;
+    }
+    for (bool wrote = true; wrote && x->b->status == LSPO_OK;) {
+        wrote = false;
+        for (uint32_t d = 0; d < x->pipeline; d++)
+            wrote |= write_next(x, iteration, replica, d);
+    }
+}
