@@ -48,6 +48,51 @@ results_open() {
     mkdir -p "$out"
 }
 
+# This machine in one line.
+machine_line() {
+    local model
+    model=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo 2> /dev/null | head -1)
+    echo "${model:-$(uname -m)}, $(nproc) processors," \
+        "$(awk '/^MemTotal/ { printf "%.1f GiB", $2 / 2 ^ 20 }' /proc/meminfo), $(uname -sr)"
+}
+
+# figure_open FIGURE and figure_close FIGURE STATUS, before and after its run.sh: its record, for `lspo report`
+# (report/figure.h), is made at the end, because the figure empties its folder; what it printed is in $RESULTS/.output.
+figure_open() {
+    figure_began=$SECONDS figure_started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    run_started=${run_started:-$figure_started}
+}
+figure_close() {
+    local folder=$RESULTS/$1
+    mkdir -p "$folder"
+    cp "$experiments_dir/$1/README.md" "$folder/"
+    mv "$RESULTS/.output" "$folder/output.txt"
+    cat > "$folder/run.ini" << RECORD
+[run]
+command = experiments/run.sh$([ "$EXPERIMENTS" != full ] || echo " --full") $1
+run = $run_started
+started = $figure_started
+lspo = $("$LSPO" version | sed 's/^lspo //')
+gnuplot = $(gnuplot --version | sed 's/^gnuplot //')
+machine = $(machine_line)
+seconds = $((SECONDS - figure_began))
+status = $2
+RECORD
+}
+
+# Every preset that lspo can train, on this machine as figures measured it: trains.csv.
+can_train() {
+    [ -s "$PROFILE" ] || return 0
+    {
+        echo "model,policies_that_fit,fastest,tokens_per_s,limited_by"
+        "$LSPO" list models --format csv |
+            awk_csv "$experiments_dir/field.awk" -v name=name -v where=trains -v is=true | while read -r model; do
+            "$LSPO" choose --model "$model" --machine "$PROFILE" --format csv |
+                awk_csv "$experiments_dir/fits.awk" || exit
+        done
+    } > "$RESULTS/trains.csv"
+}
+
 # An awk program over lib.awk: names its columns instead of counting them.
 awk_csv() {
     local program=$1
@@ -174,7 +219,8 @@ plot() {
     for pair in "$@"; do settings+="; ${pair%%=*}=$(gnuplot_text "${pair#*=}")"; done
     for format in png svg; do
         (cd "$folder" &&
-            gnuplot -e "format='$format'; target=$(gnuplot_text "$name.$format"); $settings" "$plots_dir/$script.gp") ||
+            gnuplot -e "format='$format'; mouse=1; target=$(gnuplot_text "$name.$format"); $settings" \
+                "$plots_dir/$script.gp") ||
             die "gnuplot failed on $plots_dir/$script.gp"
         [ -s "$folder/$name.$format" ] || die "$plots_dir/$script.gp drew nothing"
     done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh [--full] [FIGURE...] - all experiments, or those named: CSV, pictures and checks under ./results.
-# A failure does not stop the other figures; the exit status is 1 if a check failed.
+# A failure does not stop the other figures; the exit status is 1 if a check failed.  report.html there shows all.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states meft kvpr marlin sim-vs-host memory"
@@ -23,24 +23,39 @@ results_claim
 # A profile of an earlier session may no longer be right.
 [ -n "${figures}" ] || rm -rf "$PROFILE" "$RESULTS/pretrained"
 
-# A signal ends the whole run, not only the current figure.
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+printf '%s\n' $all > "$RESULTS/figures"
+# A signal ends the whole run, not only the current figure; what there is goes into the report.
+stop() {
+    trap - HUP INT TERM
+    [ -z "$running" ] || figure_close "$running" "$1"
+    "$LSPO" report "$RESULTS" || true
+    exit "$1"
+}
+running=
+trap 'stop 129' HUP
+trap 'stop 130' INT
+trap 'stop 143' TERM
 
 failed=
 started=$SECONDS
 for figure in ${figures:-$all}; do
-    begun=$SECONDS
     printf '\n== %s\n' "$figure"
-    "$experiments_dir/$figure/run.sh" || failed="$failed $figure"
-    printf '   (%d s)\n' $((SECONDS - begun))
+    figure_open "$figure"
+    running=$figure
+    status=0
+    "$experiments_dir/$figure/run.sh" 2>&1 | tee -i "$RESULTS/.output" || status=$?
+    running=
+    figure_close "$figure" "$status"
+    [ "$status" = 0 ] || failed="$failed $figure"
+    printf '   (%d s)\n' $((SECONDS - figure_began))
 done
+can_train || failed="$failed trains.csv"
 
 printf '\nPictures (each also as .svg), after %d s:\n' $((SECONDS - started))
 for figure in ${figures:-$all}; do
     find "$RESULTS/$figure" -name '*.png' 2> /dev/null | sort | sed 's/^/  /'
 done
+"$LSPO" report "$RESULTS" || failed="$failed report.html"
 if [ -n "$failed" ]; then
     printf '\nFAILED, see above:%s\n' "$failed" >&2
     exit 1

@@ -34,6 +34,7 @@ do for [k=1:2] {
         set arrow from word(ends, e) + 0, graph 0 to word(ends, e) + 0, graph 1 nohead linecolor rgb "#404040" dashtype 3 linewidth 0.8 front
         set label 1+e "".e at word(ends, e) + 0, graph 1.04 right font ",7" textcolor rgb "#404040"
     }
+    # In an interactive picture: what an op is, at the centre of its box.
     plot for [c=1:words(kinds)] word(files, k) using (strcol("kind") eq word(kinds, c) ? 500*(column("start_s")+column("end_s")) : NaN):\
             (lane(strcol("lane"))):(column("start_s")*1000):(column("end_s")*1000):(lane(strcol("lane"))-0.4):(lane(strcol("lane"))+0.4) \
             with boxxyerror linecolor rgb shade[c] linewidth 0.4, \
@@ -42,7 +43,10 @@ do for [k=1:2] {
         for [b=1:2] word(files, k) using \
             (barred && has_length(column("start_s"), column("end_s"), end) ? column(edge(b))*1000 : NaN):(bar_at(strcol("lane"), b)):\
             (column(bound(b, "_low_s"))*1000):(column(bound(b, "_high_s"))*1000) \
-            with xerrorbars pointtype 0 linecolor rgb black linewidth 0.4
+            with xerrorbars pointtype 0 linecolor rgb black linewidth 0.4, \
+        word(files, k) using (exists("mouse") ? 500*(column("start_s")+column("end_s")) : NaN):(lane(strcol("lane"))):\
+            (sprintf("%s, layer %s: %.3f to %.3f ms, %s bytes", strcol("kind"), strcol("layer"), 1000*column("start_s"), \
+            1000*column("end_s"), strcol("bytes"))) with labels hypertext point pointtype 5 pointsize 0.3 linecolor rgb 0xFF000000
 }
 # The legend on its own strip at the bottom, its boxes with outlines.
 set style fill solid 1.0 border rgb "#404040"

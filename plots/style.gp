@@ -1,10 +1,12 @@
 # style.gp - settings of all pictures.  Set `width`, `height` (pixels), then load this, then plot.
-# Set by the caller: format (png or svg), target (file), plots (this folder), data (folder of the CSV).
+# Set by the caller: format (png or svg), target (file), plots (this folder), data (folder of the CSV), and `mouse` for
+# an SVG that gnuplot's own script makes interactive.
+with_mouse = exists("mouse") ? "mouse" : ""
 if (format eq "png") {
     set terminal pngcairo noenhanced size width*2, height*2 font "DejaVu Sans,10" fontscale 2 linewidth 2 pointscale 2 \
         background "white"
 } else {
-    set terminal svg noenhanced size width, height font "DejaVu Sans,10" background "white"
+    set terminal svg noenhanced @with_mouse size width, height font "DejaVu Sans,10" background "white"
 }
 set output target
 set datafile separator comma

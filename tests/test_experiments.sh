@@ -98,12 +98,13 @@ fi
 mkdir -p "$folder/stopped"
 cat > "$folder/slow-lspo" <<'SLOW'
 #!/bin/bash
+case $1 in report | version) exec "$REAL" "$@" ;; esac
 echo x >> "$COUNT"
 trap 'kill %1; exit 130' INT
 sleep 20 > /dev/null & wait
 SLOW
 chmod +x "$folder/slow-lspo"
-COUNT=$folder/count LSPO=$folder/slow-lspo RESULTS=$folder/stopped \
+COUNT=$folder/count REAL=$program LSPO=$folder/slow-lspo RESULTS=$folder/stopped \
     env --default-signal=INT setsid "$here/run.sh" fig3 bandwidth > "$folder/out" 2>&1 &
 runner=$!
 for _ in $(seq 100); do [ -s "$folder/count" ] && break; sleep 0.1; done
@@ -111,6 +112,8 @@ kill -INT -- "-$runner"
 status=0
 wait "$runner" || status=$?
 check "Ctrl-C ends the experiments" "130 1" "$status $(wc -l < "$folder/count")"
+check "and the report says so" '<span class="open">interrupted</span>; exit status 130' \
+    "$(sed -n '/<section id="fig3">/,$s|^<p>\(<span.*exit status 130\)</p>$|\1|p' "$folder/stopped/report.html")"
 
 # 36 cells in equal thirds, the first $1 of them disturbed.
 cells() {

@@ -70,6 +70,8 @@ cp "$source_dir/tests/data/import/deepspeed-0.14.txt" train.log
 lspo train --model gpt-tiny --policy native --steps 1 --batch 1 --sequence 16 --export gpt2 >/dev/null
 cp -r "$source_dir/experiments" "$source_dir/plots" .
 seq 4000 >notes.txt
+mkdir results
+touch results/.lspo-experiments results/figures
 echo '[{"instruction": "Count.", "input": "", "output": "one two three"}]' >one.json
 forty_times() { for _ in $(seq 40); do sed 's/^\[//; s/\]$/,/' one.json; done | sed '1s/^/[/; $s/,$/]/'; }
 python3 - 2>/dev/null <<'END' || forty_times >alpaca.json

@@ -27,7 +27,7 @@ lspo_tokenizer_vocabulary what a suite sees of the tokens
 lspo_build_op_on          for policies of several GPUs or machines, of which there is none yet: test_lane builds one
 '
 
-folders='base kernels plan traces sim ask lib real validate sweep cli contrib/c bench'
+folders='base kernels plan traces sim ask lib real validate sweep report cli contrib/c bench'
 
 # Print the functions that headers of the tree at $1 declare and none of its sources uses, sorted.
 unused() {

@@ -18,9 +18,9 @@ static double seconds(uint64_t at_ns, uint64_t origin_ns)
 static void write_row(const lspo_trace_t *trace, const lspo_trace_row_t *row, uint64_t origin_ns,
                       const lspo_gantt_spread_t *spread, FILE *file)
 {
-    fprintf(file, "%s,%s,%u,%" PRIu32 ",%.9f,%.9f", lspo_trace_lane_name(trace, row),
+    fprintf(file, "%s,%s,%u,%" PRIu32 ",%.9f,%.9f,%" PRIu64, lspo_trace_lane_name(trace, row),
             lspo_op_kind_name((lspo_op_kind_t)row->kind), row->layer, row->iteration, seconds(row->start_ns, origin_ns),
-            seconds(row->end_ns, origin_ns));
+            seconds(row->end_ns, origin_ns), row->bytes);
     if (spread)
         fprintf(file, ",%.9f,%.9f,%.9f,%.9f", spread->start_low_s, spread->start_high_s, spread->end_low_s,
                 spread->end_high_s);
@@ -43,7 +43,7 @@ static lspo_status_t write_gantt(const lspo_trace_t *trace, uint32_t first_itera
     lspo_status_t status = lspo_output_open(path, &output);
     if (status != LSPO_OK)
         return status;
-    fprintf(output.file, "lane,kind,layer,iteration,start_s,end_s%s\n",
+    fprintf(output.file, "lane,kind,layer,iteration,start_s,end_s,bytes%s\n",
             spreads ? ",start_low_s,start_high_s,end_low_s,end_high_s" : "");
     for (uint32_t i = 0; i < trace->row_count; i++) {
         const lspo_trace_row_t *row = &trace->rows[i];

@@ -1,6 +1,6 @@
 /* gantt.h - write a few iterations of a trace as a table for a Gantt chart by gnuplot.
  *
- *     lane,kind,layer,iteration,start_s,end_s
+ *     lane,kind,layer,iteration,start_s,end_s,bytes
  * One row per op of iterations [first, first + count), in the trace's order.  Times are relative to the start of the
  * first of these ops, in seconds with nine decimals.  A prediction with noise (sim/noise.h) has four more columns, the
  * 5 and 95 % percentiles of both times over the draws, relative to the first start in each draw:

@@ -286,10 +286,10 @@ Test(trace_lanes, gantt_rows_name_them)
     cr_assert_gt(fread(text, 1, sizeof text - 1, file), 0u);
     fclose(file);
     unlink(path);
-    cr_expect_str_eq(text, "lane,kind,layer,iteration,start_s,end_s\n"
-                           "gpu,FWD,0,1,0.000000000,0.000000010\n"
-                           "net,SEND,0,1,0.000000010,0.000000020\n"
-                           "gpu1,FWD,1,1,0.000000020,0.000000030\n");
+    cr_expect_str_eq(text, "lane,kind,layer,iteration,start_s,end_s,bytes\n"
+                           "gpu,FWD,0,1,0.000000000,0.000000010,0\n"
+                           "net,SEND,0,1,0.000000010,0.000000020,0\n"
+                           "gpu1,FWD,1,1,0.000000020,0.000000030,0\n");
     lspo_trace_destroy(trace);
     maker_release(&maker);
 }

@@ -402,9 +402,9 @@ Test(trace, exports_a_gantt_table)
     cr_assert_eq(lspo_trace_write_gantt(trace, 1, 1, temporary("gantt")), LSPO_OK);
     size_t length;
     char *text = read_text(temporary("gantt"), &length);
-    cr_expect_str_eq(text, "lane,kind,layer,iteration,start_s,end_s\n"
-                           "gpu,FWD,1,1,0.000000000,0.000000020\n"
-                           "d2h,D2H,1,1,0.000000020,0.000000025\n");
+    cr_expect_str_eq(text, "lane,kind,layer,iteration,start_s,end_s,bytes\n"
+                           "gpu,FWD,1,1,0.000000000,0.000000020,0\n"
+                           "d2h,D2H,1,1,0.000000020,0.000000025,0\n");
     cr_expect_eq(lspo_trace_write_gantt(trace, 3, 5, temporary("gantt")), LSPO_ERR_INPUT);
     unlink(temporary("gantt"));
     free(text);

@@ -1,0 +1,14 @@
+# fits.awk - of the rows of `lspo choose`, fastest first, one row: model, policies that fit, the fastest of them, its
+# tokens per second and what limits it; nothing for both where none fits.
+FNR == 1 { csv_header($0); next }
+{
+    csv_row($0)
+    model = get("model")
+    count++
+    if (get("fits") != "true") next
+    if (!fit++) { fastest = get("policy"); rate = sprintf("%.4g", get("tokens_per_s")); limit = get("limited_by") }
+}
+END {
+    if (aborted) exit 2
+    printf "%s,%d of %d,%s,%s,%s\n", model, fit, count, fit ? fastest : "none fits", rate, limit
+}

@@ -1,0 +1,62 @@
+/* claims.c - the claims that a check prints; see claims.h. */
+#include "report/claims.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+static const char *const words[LSPO_CLAIM_VERDICTS] = {"holds", "FAILS", "yes", "no"};
+
+const char *lspo_claim_word(lspo_claim_verdict_t verdict)
+{
+    return words[verdict];
+}
+
+/* Is the line "  word  claim", with the claim in column 9? */
+static bool read_line(const char *line, size_t bytes, lspo_claim_t *claim_out)
+{
+    enum { WORD_AT = 2, WORD_WIDTH = 5, CLAIM_AT = WORD_AT + WORD_WIDTH + 1 };
+    if (bytes <= CLAIM_AT || memcmp(line, "  ", 2) != 0 || line[CLAIM_AT - 1] != ' ' || line[CLAIM_AT] == ' ')
+        return false;
+    for (int verdict = 0; verdict < LSPO_CLAIM_VERDICTS; verdict++) {
+        char padded[WORD_WIDTH + 1] = "     ";
+        memcpy(padded, words[verdict], strlen(words[verdict]));
+        if (memcmp(line + WORD_AT, padded, WORD_WIDTH) == 0) {
+            *claim_out = (lspo_claim_t){(lspo_claim_verdict_t)verdict, line + CLAIM_AT, bytes - CLAIM_AT};
+            return true;
+        }
+    }
+    return false;
+}
+
+lspo_status_t lspo_claims_find(const char *output, size_t bytes, lspo_claims_t *claims_out)
+{
+    lspo_claims_t claims = {0};
+    for (const char *line = output; line < output + bytes;) {
+        size_t left = (size_t)(output + bytes - line);
+        const char *end = memchr(line, '\n', left);
+        size_t length = end != NULL ? (size_t)(end - line) : left;
+        lspo_claim_t claim;
+        if (read_line(line, length, &claim)) {
+            lspo_status_t status =
+                lspo_array_grow(&claims.list, &claims.capacity, claims.count + 1, sizeof *claims.list, "claims");
+            if (status != LSPO_OK) {
+                lspo_claims_release(&claims);
+                return status;
+            }
+            claims.list[claims.count++] = claim;
+            claims.counts[claim.verdict]++;
+        }
+        line += length + 1;
+    }
+    *claims_out = claims;
+    return LSPO_OK;
+}
+
+void lspo_claims_release(lspo_claims_t *claims)
+{
+    free(claims->list);
+    *claims = (lspo_claims_t){0};
+}

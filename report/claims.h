@@ -1,0 +1,41 @@
+/* claims.h - the claims that a check prints.
+ *
+ * require() of experiments/lib.awk prints one line per claim: two blanks, a word in five columns, a blank, the claim.
+ * "holds" and "FAILS" are verdicts of claims that must hold; "yes" and "no" are those of claims of others that are only
+ * printed.  All other lines are numbers.
+ */
+#ifndef LSPO_REPORT_CLAIMS_H
+#define LSPO_REPORT_CLAIMS_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+typedef enum {
+    LSPO_CLAIM_HOLDS,
+    LSPO_CLAIM_FAILS,
+    LSPO_CLAIM_SEEN,   /* "yes": not required, and so here */
+    LSPO_CLAIM_UNSEEN, /* "no" */
+    LSPO_CLAIM_VERDICTS
+} lspo_claim_verdict_t;
+
+typedef struct {
+    lspo_claim_verdict_t verdict;
+    const char *text; /* in the output, which lives as long; `bytes` long */
+    size_t bytes;
+} lspo_claim_t;
+
+typedef struct {
+    lspo_claim_t *list; /* owned */
+    size_t count, capacity;
+    size_t counts[LSPO_CLAIM_VERDICTS];
+} lspo_claims_t;
+
+/* The claims in `output`, in its order.  The caller releases them. */
+lspo_status_t lspo_claims_find(const char *output, size_t bytes, lspo_claims_t *claims_out);
+void lspo_claims_release(lspo_claims_t *claims);
+
+/* The word as it is printed: "holds", "FAILS", "yes", "no". */
+const char *lspo_claim_word(lspo_claim_verdict_t verdict);
+
+#endif

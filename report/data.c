@@ -1,0 +1,129 @@
+/* data.c - a CSV of the results in the page; see data.h. */
+#include "report/data.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/csv_file.h"
+#include "base/input_file.h"
+#include "report/html.h"
+
+enum { BYTES_MOST = 256 << 20, ROWS_SHOWN = 10 };
+
+static bool is_number(const char *text)
+{
+    char *end;
+    strtod(text, &end);
+    return end != text && *end == '\0';
+}
+
+static void write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
+{
+    fputs("<div class=\"wide\" tabindex=\"0\"><table><thead><tr>", page);
+    for (size_t column = 0; column < csv->column_count; column++) {
+        fputs("<th scope=\"col\">", page);
+        lspo_html_print(page, csv->cells[column]);
+        fputs("</th>", page);
+    }
+    fputs("</tr></thead><tbody>\n", page);
+    for (size_t row = 0; row < rows; row++) {
+        fputs("<tr>", page);
+        for (size_t column = 0; column < csv->column_count; column++) {
+            const char *cell = lspo_csv_cell(csv, row, column);
+            fputs(is_number(cell) ? "<td class=\"number\">" : "<td>", page);
+            lspo_html_print(page, cell);
+            fputs("</td>", page);
+        }
+        fputs("</tr>\n", page);
+    }
+    fputs("</tbody></table></div>\n", page);
+}
+
+static void write_address(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
+                          const lspo_embed_t *embed)
+{
+    lspo_html_print(page, embed->beside);
+    lspo_html_print(page, figure->name);
+    fputc('/', page);
+    lspo_html_url_data(page, file->name, strlen(file->name));
+}
+
+void lspo_data_write_link(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
+                          const lspo_embed_t *embed)
+{
+    fputs("<a href=\"", page);
+    write_address(page, figure, file, embed);
+    fputs("\">", page);
+    lspo_html_print(page, file->name);
+    fputs("</a>, ", page);
+    lspo_html_size(page, file->bytes);
+}
+
+/* The file as it is, in the link, or a link to the one beside the page. */
+static lspo_status_t write_whole(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
+                                 const lspo_embed_t *embed, const char *path)
+{
+    fputs("<p>All of it: ", page);
+    if (file->bytes <= embed->data_most) {
+        lspo_input_t *input;
+        char *text;
+        size_t bytes;
+        lspo_status_t status = lspo_input_open(path, BYTES_MOST, &input);
+        if (status != LSPO_OK)
+            return status;
+        status = lspo_input_read_all(input, &text, &bytes);
+        lspo_input_close(input);
+        if (status != LSPO_OK)
+            return status;
+        fputs("<a download=\"", page);
+        lspo_html_print(page, file->name);
+        fputs("\" href=\"data:text/csv;charset=utf-8,", page);
+        lspo_html_url_data(page, text, bytes);
+        free(text);
+        fputs("\">", page);
+        lspo_html_print(page, file->name);
+        fputs("</a>, ", page);
+        lspo_html_size(page, bytes);
+        fputs(", in this page</p>\n", page);
+    } else {
+        lspo_data_write_link(page, figure, file, embed);
+        fputs(", in the folder of results</p>\n", page);
+    }
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_data_write(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
+                              const lspo_embed_t *embed)
+{
+    char path[PATH_MAX];
+    lspo_csv_t csv;
+    snprintf(path, sizeof path, "%s/%s", figure->folder, file->name);
+    lspo_status_t status = lspo_csv_read(path, BYTES_MOST, &csv);
+    if (status != LSPO_OK)
+        return status;
+    size_t shown = csv.row_count < ROWS_SHOWN ? csv.row_count : ROWS_SHOWN;
+    fputs("<details class=\"data\"><summary>", page);
+    lspo_html_print(page, file->name);
+    fprintf(page, ": %zu rows", csv.row_count);
+    if (shown < csv.row_count)
+        fprintf(page, ", the first %zu here", shown);
+    fputs("</summary>\n", page);
+    write_rows(page, &csv, shown);
+    status = write_whole(page, figure, file, embed, path);
+    fputs("</details>\n", page);
+    lspo_csv_release(&csv);
+    return status;
+}
+
+lspo_status_t lspo_data_write_table(FILE *page, const char *path)
+{
+    lspo_csv_t csv;
+    lspo_status_t status = lspo_csv_read(path, BYTES_MOST, &csv);
+    if (status != LSPO_OK)
+        return status;
+    write_rows(page, &csv, csv.row_count);
+    lspo_csv_release(&csv);
+    return LSPO_OK;
+}
