@@ -30,8 +30,31 @@
             title.textContent = '';
     });
 
-    // Names in the legend are buttons for the keyboard, too.
+    // The colour of a curve or box, as "polygon rgb(1,2,3)"; within the legend or without it.
+    var paint = function (plot, inLegend) {
+        var found = '';
+        plot.querySelectorAll('polygon[fill], path[stroke], use[color]').forEach(function (shape) {
+            if (found !== '' || (shape.closest('[id$="_keyentry"]') !== null) !== inLegend)
+                return;
+            var colour = shape.getAttribute({ polygon: 'fill', path: 'stroke', use: 'color' }[shape.tagName]);
+            found = shape.tagName + ' ' + colour.replace(/ /g, '');
+        });
+        return found;
+    };
+
+    // A name in the legend hides what has its colour in the other plots of the picture; gnuplot's script hides its own.
+    var hideOthers = function (entry) {
+        var own = svg.getElementById(entry.id.replace('_keyentry', ''));
+        var colour = paint(own, true) || paint(own, false), hidden = own.getAttribute('visibility') === 'hidden';
+        plots.forEach(function (plot) {
+            if (plot !== own && !/_keyentry$/.test(plot.id) && colour !== '' && paint(plot, false) === colour)
+                plot.setAttribute('visibility', hidden ? 'visible' : 'hidden');
+        });
+    };
+
+    // The names are buttons for the keyboard, too.
     svg.querySelectorAll('g[id$="_keyentry"]').forEach(function (entry) {
+        entry.addEventListener('click', function () { hideOthers(entry); });
         if (!entry.querySelector('text'))
             return;
         entry.setAttribute('tabindex', '0');

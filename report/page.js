@@ -1,5 +1,5 @@
-// page.js - opens each picture that gnuplot drew with `mouse` in a frame of its own, when it comes near the screen.  The
-// image stays for print and for browsers without scripts.
+// page.js - opens each picture that gnuplot drew with `mouse` in a frame of its own, when it comes near the screen.
+// The image stays for print and for browsers without scripts.
 (function () {
     'use strict';
     var source = 'data:image/svg+xml;charset=utf-8,';

@@ -29,7 +29,7 @@ home="$scratch/moved to here"
 done
 for file in man/man1/lspo.1 bash-completion/completions/lspo zsh/site-functions/_lspo \
     fish/vendor_completions.d/lspo.fish lspo/machines/rtx4090.ini lspo/machines/cards/rtx4090.ini \
-    lspo/machines/hosts/host-core.ini lspo/models/llama-7b.ini lspo/plots/calibrate.gp \
+    lspo/machines/hosts/host-core.ini lspo/models/llama-7b.ini lspo/plots/calibrate.gp lspo/report/page.css \
     lspo/experiments/sim-vs-host/grid doc/lspo/README.md doc/lspo/LICENSE doc/lspo/CITATION.cff \
     doc/lspo/docs/simulator.md doc/lspo/docs/pictures/sim-vs-host.png; do
     [ -s "$home/share/$file" ] || fail "share/$file is not installed"

@@ -288,7 +288,7 @@ Test(trace_lanes, gantt_rows_name_them)
     unlink(path);
     cr_expect_str_eq(text, "lane,kind,layer,iteration,start_s,end_s,bytes\n"
                            "gpu,FWD,0,1,0.000000000,0.000000010,0\n"
-                           "net,SEND,0,1,0.000000010,0.000000020,0\n"
+                           "net,SEND,0,1,0.000000010,0.000000020,4096\n"
                            "gpu1,FWD,1,1,0.000000020,0.000000030,0\n");
     lspo_trace_destroy(trace);
     maker_release(&maker);

@@ -1,0 +1,153 @@
+// Appended to a page of lspo report by tests/report_in_browser.sh: does the page work in this browser?  What does not
+// is sent to the page around it, or "all right".
+(function () {
+    'use strict';
+    var wrong = [];
+    var expect = function (what, holds) { if (!holds) wrong.push(what); };
+    // Until the page was drawn once more: frames open then.
+    var drawn = function () {
+        return new Promise(function (done) { requestAnimationFrame(function () { setTimeout(done, 20); }); });
+    };
+    var isReady = function (frame) {
+        var svg = frame.contentDocument && frame.contentDocument.querySelector('svg');
+        return svg && svg.gnuplot;
+    };
+    var viewBox = function (svg) { return svg.getAttribute('viewBox'); };
+
+    // An event as a user makes it; was its own effect in the browser prevented?
+    var send = function (frame, target, kind, type, more) {
+        var event = new frame.contentWindow[kind](type, Object.assign({ bubbles: true, cancelable: true }, more));
+        target.dispatchEvent(event);
+        return event.defaultPrevented;
+    };
+
+    var checkToggle = function (frame, svg) {
+        var entry = svg.querySelector('g[id$="_keyentry"][role="button"]');
+        if (!entry)
+            return 0;
+        var curve = svg.getElementById(entry.id.replace('_keyentry', ''));
+        var hidden = function () {
+            return svg.querySelectorAll('g[id^="gnuplot_plot_"][visibility="hidden"]').length;
+        };
+        send(frame, entry.querySelector('text'), 'MouseEvent', 'click');
+        expect(frame.title + ': a click hides a curve', curve.getAttribute('visibility') === 'hidden');
+        expect(frame.title + ': a Gantt chart\'s legend hides ops of both sides, not ' + hidden(),
+            !/^lsp\.svg/.test(frame.title) || hidden() === 3);
+        send(frame, entry, 'KeyboardEvent', 'keydown', { key: 'Enter' });
+        expect(frame.title + ': a key shows it again',
+            curve.getAttribute('visibility') === 'visible' && hidden() === 0);
+        return 1;
+    };
+
+    var checkZoom = function (frame, svg) {
+        var before = viewBox(svg);
+        expect(frame.title + ': the wheel is the page\'s',
+            !send(frame, svg, 'WheelEvent', 'wheel', { deltaY: 50 }) && viewBox(svg) === before);
+        ['ArrowDown', 'ArrowLeft', 'Home'].forEach(function (key) {
+            expect(frame.title + ': ' + key + ' is the page\'s',
+                !send(frame, frame.contentDocument.body, 'KeyboardEvent', 'keydown', { key: key }) &&
+                viewBox(svg) === before);
+        });
+        expect(frame.title + ': Ctrl and the wheel zoom',
+            send(frame, svg, 'WheelEvent', 'wheel', { deltaY: 50, ctrlKey: true }) && viewBox(svg) !== before);
+        send(frame, svg, 'MouseEvent', 'contextmenu');
+        expect(frame.title + ': a right click shows all again',
+            viewBox(svg).split(' ').map(Number).join(' ') === before);
+    };
+
+    // Ops whose box is found say what they are over all of it.
+    var checkOps = function (frame, svg) {
+        var points = svg.querySelectorAll('g > rect[fill="transparent"]');
+        if (points.length === 0)
+            return 0;
+        points.forEach(function (point, i) {
+            if (i % 10 !== 0)
+                return;
+            send(frame, point, 'MouseEvent', 'mousemove', { clientX: 50, clientY: 50 });
+            var text = svg.getElementById('hypertext');
+            expect(frame.title + ': an op says what it is', text.getAttribute('visibility') === 'visible' &&
+                /^[A-Z0-9_]+, layer \d+: [\d.]+ to [\d.]+ ms, \d+ bytes$/.test(text.textContent));
+            send(frame, point, 'MouseEvent', 'mouseout');
+            expect(frame.title + ': and no more', text.getAttribute('visibility') === 'hidden');
+        });
+        expect(frame.title + ': every op has its box', svg.querySelectorAll('g[onmousemove] > use').length === 0);
+        return points.length;
+    };
+
+    // Texts of one picture that lie on each other by more than a pixel.
+    var checkLabels = function (frame, svg) {
+        var boxes = [];
+        svg.querySelectorAll('text').forEach(function (text) {
+            if (text.getAttribute('visibility') === 'hidden' || text.textContent.trim() === '')
+                return;
+            var box = text.getBoundingClientRect();
+            boxes.forEach(function (other) {
+                var x = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
+                var y = Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top);
+                expect(frame.title + ': "' + text.textContent + '" lies on "' + other.text + '"', x < 1 || y < 3);
+            });
+            boxes.push({ box: box, text: text.textContent });
+        });
+    };
+
+    // WCAG 2.2, 1.4.3: 4.5 to 1.
+    var luminance = function (colour) {
+        var parts = colour.match(/[\d.]+/g).slice(0, 3).map(function (part) {
+            var c = part / 255;
+            return c <= 0.04045 ? c / 12.92 : Math.pow((c + 0.055) / 1.055, 2.4);
+        });
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+    };
+    var background = function (element) {
+        for (; element; element = element.parentElement) {
+            var colour = getComputedStyle(element).backgroundColor;
+            if (!/, 0\)$/.test(colour))
+                return colour;
+        }
+        return 'rgb(255, 255, 255)';
+    };
+    var checkContrast = function () {
+        document.querySelectorAll('body *:not(script)').forEach(function (element) {
+            var own = Array.prototype.some.call(element.childNodes, function (node) {
+                return node.nodeType === 3 && node.textContent.trim() !== '';
+            });
+            if (!own)
+                return;
+            var a = luminance(getComputedStyle(element).color), b = luminance(background(element));
+            expect('contrast of ' + element.tagName + ' ' + element.className,
+                (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) >= 4.5);
+        });
+    };
+
+    var run = async function () {
+        var images = document.querySelectorAll('img.picture');
+        for (var i = 0; i < images.length; i++) {
+            images[i].parentNode.scrollIntoView();
+            for (var tries = 0; tries < 100 && !images[i].classList.contains('print'); tries++)
+                await drawn();
+        }
+        var frames = document.querySelectorAll('iframe.picture');
+        for (tries = 0; tries < 100 && !Array.prototype.every.call(frames, isReady); tries++)
+            await drawn();
+        expect('a frame per picture: ' + frames.length + ' of ' + images.length, frames.length === images.length);
+        var toggles = 0, ops = 0;
+        frames.forEach(function (frame) {
+            var svg = frame.contentDocument.querySelector('svg');
+            expect(frame.title + ': gnuplot\'s script runs', svg.gnuplot);
+            expect(frame.title + ': its whole width shows', svg.getBoundingClientRect().width <= frame.clientWidth);
+            checkLabels(frame, svg);
+            toggles += checkToggle(frame, svg);
+            checkZoom(frame, svg);
+            ops += checkOps(frame, svg);
+        });
+        expect('curves can be hidden', toggles > 0);
+        expect('ops say what they are', ops > 0);
+        expect('the page is no wider than the screen: ' + document.documentElement.scrollWidth + ' of ' + innerWidth,
+            document.documentElement.scrollWidth <= innerWidth);
+        checkContrast();
+    };
+
+    run().catch(function (error) { wrong.push(String(error)); }).then(function () {
+        parent.postMessage(innerWidth + ' wide: ' + (wrong.length ? wrong.join('; ') : 'all right'), '*');
+    });
+})();
