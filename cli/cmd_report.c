@@ -1,4 +1,5 @@
 /* cmd_report.c - `lspo report`: the results of experiments/run.sh as one page. */
+#include <errno.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -33,14 +34,14 @@ static lspo_status_t make_beside(const char *folder, char **url_out)
     char path[PATH_MAX], *url = NULL;
     size_t bytes;
     if (realpath(folder, path) == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "the folder of results '%s' has no path", folder);
+        return lspo_error(lspo_status_of_errno(errno), "the folder of results '%s': %s", folder, strerror(errno));
     FILE *file = open_memstream(&url, &bytes);
     if (file == NULL)
         return lspo_no_memory("the address of the results");
     fputs("file://", file);
     lspo_html_url_data(file, path, strlen(path));
     fputc('/', file);
-    lspo_status_t status = lspo_html_close(file);
+    lspo_status_t status = lspo_html_close(file, &url);
     if (status == LSPO_OK)
         *url_out = url;
     else

@@ -61,6 +61,7 @@ machine_line() {
 figure_open() {
     figure_began=$SECONDS figure_started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     run_started=${run_started:-$figure_started}
+    : > "$RESULTS/.output"
 }
 figure_close() {
     local folder=$RESULTS/$1

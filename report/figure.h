@@ -60,7 +60,7 @@ void lspo_figure_release(lspo_figure_t *figure);
 /* "holds", "does not hold", "ended with an error", "interrupted", "not run here". */
 const char *lspo_figure_state_words(lspo_figure_state_t state);
 
-/* Does the name end so, and begin so? */
+/* Does the name end so, after at least one character? */
 bool lspo_figure_file_is(const char *name, const char *end);
 
 #endif

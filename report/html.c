@@ -95,9 +95,9 @@ void lspo_html_url_data(FILE *page, const char *data, size_t bytes)
             fprintf(page, "%%%02X", (unsigned char)data[i]);
 }
 
-lspo_status_t lspo_html_close(FILE *page)
+lspo_status_t lspo_html_close(FILE *page, char *const *text)
 {
     bool written = !ferror(page);
     written = fclose(page) == 0 && written;
-    return written ? LSPO_OK : lspo_no_memory("the report");
+    return written && *text != NULL ? LSPO_OK : lspo_no_memory("the report");
 }

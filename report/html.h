@@ -21,7 +21,8 @@ void lspo_html_size(FILE *page, size_t bytes);
 /* Bytes as a part of a URL in an attribute. */
 void lspo_html_url_data(FILE *page, const char *data, size_t bytes);
 
-/* Everything written to the stream of open_memstream(); LSPO_ERR_MEMORY, logged, if something was lost.  Closes it. */
-lspo_status_t lspo_html_close(FILE *page);
+/* Close a stream of open_memstream() with this text.  LSPO_ERR_MEMORY, logged, if something was lost; glibc then leaves
+ * NULL or a part, which the caller frees in any case. */
+lspo_status_t lspo_html_close(FILE *page, char *const *text);
 
 #endif

@@ -51,9 +51,9 @@ static lspo_status_t read_own(const char *folder, const char *name, char **text_
 /* gnuplot's script, which the first picture with one names; without it, pictures are not interactive. */
 static lspo_status_t read_gnuplot(const lspo_results_t *results, char **text_out)
 {
-    char path[PATH_MAX], *script = NULL;
+    char message[512], *script = NULL;
     lspo_status_t status = LSPO_OK;
-    lspo_messages_keep(path, sizeof path); /* a picture that cannot be read is told where it is shown */
+    lspo_messages_keep(message, sizeof message); /* a picture that cannot be read is told where it is shown */
     for (size_t i = 0; i < results->count && script == NULL; i++) {
         const lspo_figure_t *figure = &results->figures[i];
         for (size_t k = 0; k < figure->file_count && script == NULL; k++) {
@@ -69,6 +69,8 @@ static lspo_status_t read_gnuplot(const lspo_results_t *results, char **text_out
     status = script != NULL ? read_script(script, text_out) : LSPO_OK;
 cleanup:
     lspo_messages_keep(NULL, 0);
+    if (status == LSPO_ERR_MEMORY)
+        lspo_error(status, "%s", message);
     bool harmful = status == LSPO_OK && *text_out != NULL && strcasestr(*text_out, "</script") != NULL;
     if (status == LSPO_ERR_INPUT || harmful)
         lspo_warn("pictures will not be interactive: gnuplot's script %s cannot be %s", script,
@@ -129,7 +131,7 @@ static lspo_status_t make(const lspo_results_t *results, const scripts_t *script
         status = lspo_section_write(page, &results->figures[i], results->newest_run, embed);
     fputs("</main>\n", page);
     write_scripts(page, scripts);
-    lspo_status_t written = lspo_html_close(page);
+    lspo_status_t written = lspo_html_close(page, &text);
     if (status == LSPO_OK)
         status = written;
     if (status != LSPO_OK) {

@@ -65,8 +65,10 @@ static lspo_status_t write_file(FILE *page, const lspo_figure_t *figure, const l
     lspo_messages_keep(message, sizeof message);
     lspo_status_t status = write(page, figure, file, embed);
     lspo_messages_keep(NULL, 0);
+    if (status == LSPO_OK)
+        return LSPO_OK;
     if (status != LSPO_ERR_INPUT)
-        return status;
+        return lspo_error(status, "%s", message);
     fputs("<p class=\"open\">", page);
     lspo_html_print(page, message);
     fputs("</p>\n", page);

@@ -136,7 +136,10 @@ static void write_origin(FILE *page, const lspo_results_t *results)
     lspo_html_print(page, run->run);
     fputs("</dd>\n", page);
     lspo_section_write_versions(page, run);
-    fputs("</dl>\n", page);
+    fputs("</dl>\n<p class=\"small\">In a picture, a click on a name in the legend hides what has its colour, Ctrl and "
+          "the "
+          "wheel zoom, a right click shows all again, and an op of a Gantt chart says what it is.</p>\n",
+          page);
 }
 
 lspo_status_t lspo_summary_write(FILE *page, const lspo_results_t *results)

@@ -99,6 +99,15 @@ deny compare predicted measured --format json
 deny join --metrics metrics.csv --policy lsp --model gpt2-774m --machine machine.ini --format table
 deny validate --published "$source_dir/tests/data/cli/published/steps.csv" --format json
 deny trace export predicted --perfetto out/perfetto.json --gantt out/gantt.csv
+mkdir -p results/f
+touch results/.lspo-experiments
+echo f >results/figures
+printf '%s\n' '[run]' 'command = f' 'status = 1' >results/f/run.ini
+printf '%s\n' '  holds a' >results/f/output.txt
+printf '%s\n' '# f' '' '- a `b`' >results/f/README.md
+printf '%s\n' a,b 1,2 >results/f/f.csv
+echo '<svg width="3" height="2"></svg>' >results/f/f.svg
+deny report results -o out/report.html
 deny trace import --kineto "$source_dir/tests/data/import/pytorch-profile.json.gz" -o out/trace
 "$program" train --model gpt-tiny --policy native --steps 1 --batch 1 --sequence 16 --export model >/dev/null 2>&1
 

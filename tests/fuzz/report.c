@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lspo_picture_write(page, &figure, &file, &packed);
     if (lspo_picture_script(path, &script) == LSPO_OK)
         free(script);
-    lspo_html_close(page);
+    lspo_html_close(page, &page_text);
     free(page_text);
     return 0;
 }
