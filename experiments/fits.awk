@@ -6,7 +6,11 @@ FNR == 1 { csv_header($0); next }
     model = get("model")
     count++
     if (get("fits") != "true") next
-    if (!fit++) { fastest = get("policy"); rate = sprintf("%.4g", get("tokens_per_s")); limit = get("limited_by") }
+    if (fit++) next
+    fastest = get("policy")
+    limit = get("limited_by")
+    rate = get("tokens_per_s")
+    rate = sprintf(rate < 100 ? "%.3g" : "%.0f", rate)
 }
 END {
     if (aborted) exit 2

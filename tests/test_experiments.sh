@@ -48,6 +48,16 @@ if command -v gnuplot > /dev/null; then
     check "no name is run as a command" "" "$(find "$folder" -name harm)"
 fi
 
+# What a machine can train: of three policies two fit, and the first of these is the fastest.
+fits() { # FITS of each, fastest first
+    printf '%s\n' model,policy,fits,tokens_per_s,limited_by "m,a,$1,1e9,x" "m,b,$2,11380.6,the GPU" \
+        "m,c,$3,20,the link" > "$folder/choose.csv"
+    with_lib fits.awk "$folder/choose.csv"
+}
+check "policies that fit" "m,2 of 3,b,11381,the GPU" "$(fits false true true)"
+check "the slowest alone" "m,1 of 3,c,20,the link" "$(fits false false true)"
+check "none" "m,0 of 3,none fits,," "$(fits false false false)"
+
 # adam-basis: of the rates tried with seed 1 at 90 steps the best, of its seeds mean and extremes, against full's mean.
 cat > "$folder/losses.csv" <<'CSV'
 base,steps,method,seed,learning_rate,held_out_before,held_out_after,step_s,peak_gpu_bytes
