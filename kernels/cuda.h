@@ -35,6 +35,7 @@
 #include "kernels/norm.h"
 #include "kernels/number.h"
 #include "kernels/projector.h"
+#include "kernels/pruned.h"
 #include "kernels/rotary.h"
 #include "kernels/turn.h"
 #include "kernels/vector.h"
@@ -208,6 +209,10 @@ int lspo_nf4_expand_cuda(const lspo_cuda_t *on, const lspo_nf4_t *from, void *ou
  * multiplied by its scale in fp32.  Up to 32 rows W is read once, with more once per 32 of them, from L2. */
 int lspo_int4_product_cuda(const lspo_cuda_t *on, const lspo_int4_product_t *p, const void *x, const void *residual,
                            void *out);
+
+/* ---- pruned.h; the parts of `from` in device memory; its own format counts ---- */
+/* scratch: lspo_bitmap_scratch() words.  Bytes: a bit per number, twice, each stored number read, all written. */
+int lspo_bitmap_expand_cuda(const lspo_cuda_t *on, const lspo_bitmap_t *from, uint32_t *scratch, void *out);
 
 /* ---- gemm.h, adapter.h, lowrank.h: products by cuBLAS ---- */
 /* Load cuBLAS on the first call.  Returns NULL, or the reason why it cannot be loaded; static. */

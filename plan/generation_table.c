@@ -7,6 +7,7 @@ static const lspo_policy_t *const policies[] = {
     &lspo_policy_offload_cache,
     &lspo_policy_kvpr,
     &lspo_policy_marlin,
+    &lspo_policy_endor,
 };
 
 uint32_t lspo_generation_policy_count(void)

@@ -78,6 +78,7 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_BACKWARD(stream_backward_Bps),
     FIELD(gpu, columns_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "gather and scatter of columns; 0: as stream_Bps"),
     FIELD(gpu, rows_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "products with rows that tokens choose; 0: as stream_Bps"),
+    FIELD(gpu, expand_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "expansion of packed weights; 0: as stream_Bps"),
     GPU_FLOPS(gather_flops, "X P with sparse P, arithmetic"),
     GPU_BPS(gather_Bps, "X P with sparse P, memory"),
     GPU_FLOPS(scatter_flops, "W -= eta P D Q^T, arithmetic"),

@@ -48,7 +48,7 @@ typedef struct {
         /* Rates in a backward pass, whose kernels read what the forward pass wrote; 0: as in forward. */
         double norm_backward_Bps, activation_backward_Bps, loss_backward_Bps, stream_backward_Bps;
         double columns_Bps;              /* 0: as streams */
-        double rows_Bps;                 /* 0: as streams */
+        double rows_Bps, expand_Bps;     /* 0: as streams */
         double gather_flops, gather_Bps; /* a projector's kernel takes both times, less the overlap */
         double scatter_flops, scatter_Bps;
         double scatter_inner_flops;                     /* of P D (work.h); 0: as scatter_flops */

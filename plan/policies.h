@@ -28,5 +28,6 @@ extern const lspo_policy_t lspo_policy_offload_weights;
 extern const lspo_policy_t lspo_policy_offload_cache;
 extern const lspo_policy_t lspo_policy_kvpr;
 extern const lspo_policy_t lspo_policy_marlin;
+extern const lspo_policy_t lspo_policy_endor;
 
 #endif

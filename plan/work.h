@@ -19,7 +19,7 @@ typedef enum {
     LSPO_KERNEL_ACTIVATION, /* GELU, gated SiLU                                                         */
     LSPO_KERNEL_LOSS,       /* softmax cross-entropy over the vocabulary                                */
     LSPO_KERNEL_STREAM,     /* copies, residual adds, bias gradients, packing: bound by memory bandwidth */
-    LSPO_KERNEL_EXPAND,     /* 4-bit weights to the workload's precision: bound by memory bandwidth        */
+    LSPO_KERNEL_EXPAND,     /* packed weights to the workload's precision: bound by memory bandwidth         */
     LSPO_KERNEL_COLUMNS,    /* columns copied out of a matrix, or back into it                          */
     LSPO_KERNEL_ROWS,       /* products with rows that each token chooses: kernels/keys.h               */
     LSPO_KERNEL_GATHER,     /* X P and dY Q with r nonzeros per row                                     */

@@ -213,8 +213,11 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
                             divide_cached(setting, bytes, m->gpu.scatter_Bps, m->gpu.scatter_cached_Bps));
     case LSPO_KERNEL_ADAM:
         return divide_cached(setting, (double)kernel->elements * factor, m->gpu.adam_pps, m->gpu.adam_cached_pps);
-    case LSPO_KERNEL_STREAM:
     case LSPO_KERNEL_EXPAND:
+        if (m->gpu.expand_Bps > 0)
+            return divide(bytes, m->gpu.expand_Bps);
+        break;
+    case LSPO_KERNEL_STREAM:
     case LSPO_KERNEL_COPY:
     case LSPO_KERNEL_CLASS_COUNT:
         break;

@@ -14,7 +14,7 @@
  *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps
  *       LOSS            bytes / loss_Bps             STREAM       bytes / stream_Bps
  *                       in a backward pass at norm_backward_Bps and so on, where the profile has them
- *       COLUMNS         bytes / columns_Bps, as STREAM without it
+ *       COLUMNS         bytes / columns_Bps, as STREAM without it; EXPAND likewise
  *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER
  *                       likewise, its inner_flop at scatter_inner_flops
  *       ADAM            elements / adam_pps; with m and v in another format (plan/optimizer_state.h) x its traffic / 28

@@ -32,11 +32,12 @@ done
 profile_measure
 host=(--policy kvpr --model gpt-small --batch 4 --sequence 248 --iterations 8 --precision fp32 --link 200MB/s)
 for share in 0 0.2 0.4 0.6 0.8 1; do
-    lspo_row "$out/host.csv" asked,kind "$share,predicted" sim "${host[@]}" --machine "$PROFILE" \
-        --recompute-share $share
     lspo_row "$out/host.csv" asked,kind "$share,measured" run "${host[@]}" --recompute-share $share
 done
-lspo_row "$out/host.csv" asked,kind "auto,predicted" sim "${host[@]}" --machine "$PROFILE"
+for share in 0 0.2 0.4 0.6 0.8 1 auto; do
+    lspo_row "$out/host.csv" asked,kind "$share,predicted" sim "${host[@]}" --machine "$PROFILE" \
+        --recompute-share $share
+done
 
 plot kvpr "$out/kvpr"
 awk_csv "$here/check.awk" "$here/paper" "$out/latency.csv" "$out/throughput.csv" "$out/grouped.csv" "$out/host.csv"

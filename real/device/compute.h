@@ -35,6 +35,7 @@
 #include "kernels/norm.h"
 #include "kernels/number.h"
 #include "kernels/projector.h"
+#include "kernels/pruned.h"
 #include "kernels/rotary.h"
 #include "kernels/turn.h"
 #include "kernels/vector.h"
@@ -171,6 +172,11 @@ void lspo_compute_turn_back(lspo_compute_t *c, const lspo_turn_t *turn, void *d,
 
 /* ---- nf4.h: the parts in device memory, out in the device's format ---- */
 void lspo_compute_nf4_expand(lspo_compute_t *c, const lspo_nf4_t *from, void *out);
+
+/* ---- pruned.h: parts and scratch in device memory; scratch: lspo_bitmap_scratch() words, not used on the host.  CSR
+ * on the host only ---- */
+void lspo_compute_bitmap_expand(lspo_compute_t *c, const lspo_bitmap_t *from, uint32_t *scratch, void *out);
+void lspo_compute_csr_expand(lspo_compute_t *c, const lspo_csr_t *from, void *out);
 
 /* ---- projector.h, sketch.h: projectors fp32, arrays in device memory ---- */
 void lspo_compute_projector_gather(lspo_compute_t *c, const lspo_projector_t *p, size_t tokens, const void *x,

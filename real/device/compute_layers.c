@@ -1,4 +1,6 @@
 /* compute_layers.c - the kernels of layers, on the host or on the GPU. */
+#include <assert.h>
+
 #include "real/device/compute_state.h"
 
 void lspo_compute_embedding_forward(lspo_compute_t *c, const lspo_embedding_t *embedding, const void *token,
@@ -201,6 +203,19 @@ void lspo_compute_lowrank_apply(lspo_compute_t *c, const lspo_lowrank_t *lowrank
 {
     LSPO_ON(c, lspo_lowrank_apply(lowrank, direction, rate, w),
             lspo_lowrank_apply_cuda(&c->on, lowrank, direction, rate, w));
+}
+
+/* ---- pruned.h ---- */
+
+void lspo_compute_bitmap_expand(lspo_compute_t *c, const lspo_bitmap_t *from, uint32_t *scratch, void *out)
+{
+    LSPO_ON(c, lspo_bitmap_expand(from, out), lspo_bitmap_expand_cuda(&c->on, from, scratch, out));
+}
+
+void lspo_compute_csr_expand(lspo_compute_t *c, const lspo_csr_t *from, void *out)
+{
+    assert(lspo_compute_is_host(c));
+    lspo_csr_expand(from, out);
 }
 
 /* ---- nf4.h ---- */

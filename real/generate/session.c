@@ -7,8 +7,12 @@
 #include "kernels/pack.h"
 #include "kernels/random.h"
 #include "plan/build_generate.h"
+#include "plan/policies/endor.h"
+#include "plan/policy.h"
 #include "real/generate/choice.h"
+#include "real/generate/packed.h"
 #include "real/generate/quantizer.h"
+#include "real/generate/weight_file.h"
 #include "real/transformer/generation.h"
 
 /* Streams of random numbers. */
@@ -16,8 +20,12 @@ enum { PROMPT_STREAM = 77 };
 
 typedef struct {
     size_t bytes;
-    void *weights; /* on the device; NULL while they are only on the host */
-    void *home;    /* on the host; NULL: always on the device             */
+    size_t stored;             /* bytes on the host or in the file, packed or not                          */
+    void *weights;             /* on the device; NULL while they are only on the host or in the file       */
+    void *arrived;             /* packed, on the device, on the way to `weights`; NULL: none               */
+    void *home;                /* on the host; NULL: always on the device; of one in the file: where it landed */
+    off_t offset;              /* in the file                                                              */
+    bool swaps, reads, packed; /* the plan has such ops of it                                     */
 } stage_t;
 
 /* Of a micro-batch. */
@@ -46,7 +54,11 @@ struct lspo_generation_session {
     float *spare; /* the output of a stage */
     stage_t *stages;
     micro_t *micros;
-    bool streams_weights, streams_caches;
+    bool streams_caches;
+    const lspo_endor_values_t *endor; /* NULL: weights are neither pruned nor packed */
+    lspo_weight_file_t file;          /* in place of an SSD */
+    void **landings;                  /* of what is read, on the host, used in turn */
+    uint32_t landing_count, landed;
 };
 
 static const lspo_workload_t *workload_of(const lspo_generation_session_t *s)
@@ -61,18 +73,25 @@ static lspo_status_t take(lspo_generation_session_t *s, size_t bytes, void **mem
     return lspo_device_alloc(s->device, bytes, memory_out);
 }
 
-static bool has_op(const lspo_plan_t *plan, lspo_op_variant_t variant)
+/* What the plan's ops say of caches and stages. */
+static void read_plan(lspo_generation_session_t *s)
 {
-    for (uint32_t i = 0; i < plan->op_count; i++)
-        if (plan->ops[i].variant == variant && plan->ops[i].kind != LSPO_OP_FWD)
-            return true;
-    return false;
+    for (uint32_t i = 0; i < s->plan->op_count; i++) {
+        const lspo_op_t *op = &s->plan->ops[i];
+        stage_t *stage = &s->stages[op->layer];
+        if (op->variant == LSPO_VARIANT_CACHE)
+            s->streams_caches = true;
+        if (op->variant != LSPO_VARIANT_PARAMETERS)
+            continue;
+        stage->swaps |= op->kind == LSPO_OP_SWAP_IN;
+        stage->reads |= op->kind == LSPO_OP_READ;
+        stage->packed |= op->kind == LSPO_OP_APPLY;
+    }
 }
 
-/* The embedding stays on the device. */
 static bool is_streamed(const lspo_generation_session_t *s, uint32_t stage)
 {
-    return s->streams_weights && stage > 0;
+    return s->stages[stage].swaps || s->stages[stage].reads;
 }
 
 static bool is_block(const lspo_generation_session_t *s, uint32_t stage)
@@ -80,22 +99,52 @@ static bool is_block(const lspo_generation_session_t *s, uint32_t stage)
     return stage > 0 && stage + 1 < s->plan->stage_count;
 }
 
-/* Weights of a stage, random, in the format. */
+/* Weights of a stage, random, pruned if the policy prunes, in the format. */
 static lspo_status_t draw(const lspo_generation_session_t *s, uint32_t stage, void *out)
 {
     lspo_stage_t shape;
+    lspo_status_t status = LSPO_OK;
     lspo_model_stage(&s->plan->model, stage, &shape);
     float *wide = malloc(shape.element_count * sizeof *wide + 1);
     if (wide == NULL)
         return lspo_no_memory("the weights of a stage");
     lspo_transformer_init(&s->plan->model, stage, workload_of(s)->seed, wide);
-    lspo_status_t status = LSPO_OK;
+    if (s->endor != NULL && is_block(s, stage))
+        status = lspo_packed_prune(&(lspo_packed_t){s->endor, &shape, s->number}, wide);
     const lspo_weights_source_t to = {.model = &s->plan->model, .number = s->number, .int4 = s->int4};
     if (s->int4.on && shape.kind == LSPO_STAGE_BLOCK)
         status = lspo_quantizer_round(&to, stage, NULL, wide, out);
     else
         lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, s->number, out);
     free(wide);
+    return status;
+}
+
+/* The weights as they are stored. */
+static lspo_status_t draw_stored(const lspo_generation_session_t *s, uint32_t stage, void *out)
+{
+    lspo_stage_t shape;
+    if (!s->stages[stage].packed)
+        return draw(s, stage, out);
+    void *dense = malloc(s->stages[stage].bytes);
+    if (dense == NULL)
+        return lspo_no_memory("the weights of a stage");
+    lspo_model_stage(&s->plan->model, stage, &shape);
+    lspo_status_t status = draw(s, stage, dense);
+    if (status == LSPO_OK)
+        lspo_packed_store(&(lspo_packed_t){s->endor, &shape, s->number}, dense, out);
+    free(dense);
+    return status;
+}
+
+static lspo_status_t draw_into_file(lspo_generation_session_t *s, uint32_t stage)
+{
+    stage_t *of = &s->stages[stage];
+    void *stored = malloc(of->stored);
+    lspo_status_t status = stored != NULL ? draw_stored(s, stage, stored) : lspo_no_memory("the weights of a stage");
+    if (status == LSPO_OK)
+        status = lspo_weight_file_append(&s->file, stored, of->stored, &of->offset);
+    free(stored);
     return status;
 }
 
@@ -112,18 +161,35 @@ static lspo_status_t reserve_host(lspo_generation_session_t *s)
     return lspo_device_host_reserve(s->device, bytes + 64 * pieces, items, sizeof items / sizeof items[0]);
 }
 
+static lspo_status_t take_stage(lspo_generation_session_t *s, uint32_t i)
+{
+    stage_t *stage = &s->stages[i];
+    lspo_stage_t shape;
+    lspo_status_t status = LSPO_OK;
+    lspo_model_stage(&s->plan->model, i, &shape);
+    stage->bytes = lspo_generation_weight_bytes(&s->plan->model, i, s->number, &s->int4);
+    stage->stored = stage->packed ? lspo_endor_stored_bytes(s->endor, &shape, workload_of(s)->precision) : stage->bytes;
+    if (!is_streamed(s, i)) {
+        status = take(s, stage->bytes, &stage->weights);
+        return status == LSPO_OK ? draw(s, i, stage->weights) : status;
+    }
+    if (!stage->reads) {
+        status = lspo_device_host_alloc(s->device, stage->stored, &stage->home);
+        return status == LSPO_OK ? draw_stored(s, i, stage->home) : status;
+    }
+    /* As many as may be on their way have a place on the host; all are blocks, and of one size. */
+    if (stage->swaps && s->landing_count < lspo_endor_slots(s->endor, s->plan->stage_count)) {
+        status = lspo_device_host_alloc(s->device, stage->stored, &s->landings[s->landing_count]);
+        s->landing_count += status == LSPO_OK;
+    }
+    return status == LSPO_OK ? draw_into_file(s, i) : status;
+}
+
 static lspo_status_t take_weights(lspo_generation_session_t *s)
 {
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < s->plan->stage_count; i++) {
-        stage_t *stage = &s->stages[i];
-        void **place = is_streamed(s, i) ? &stage->home : &stage->weights;
-        stage->bytes = lspo_generation_weight_bytes(&s->plan->model, i, s->number, &s->int4);
-        status =
-            is_streamed(s, i) ? lspo_device_host_alloc(s->device, stage->bytes, place) : take(s, stage->bytes, place);
-        if (status == LSPO_OK)
-            status = draw(s, i, *place);
-    }
+    for (uint32_t i = 0; status == LSPO_OK && i < s->plan->stage_count; i++)
+        status = take_stage(s, i);
     return status;
 }
 
@@ -238,6 +304,7 @@ static lspo_status_t open_session(lspo_generation_session_t *s)
 {
     const lspo_workload_t *w = workload_of(s);
     const lspo_model_t *model = &s->plan->model;
+    read_plan(s);
     const lspo_generation_shape_t shape = {.batch = w->batch,
                                            .tokens = w->sequence,
                                            .positions = lspo_generate_positions(w),
@@ -275,13 +342,15 @@ lspo_status_t lspo_generation_session_create(const lspo_plan_t *plan, lspo_devic
     s->int4.on = lspo_generate_weight_group(plan, &s->int4.group);
     s->cache_bytes = lspo_generate_cache_bytes(&plan->model, &plan->workload);
     s->input_bytes = lspo_generate_input_bytes(&plan->model, &plan->workload);
-    s->streams_weights = has_op(plan, LSPO_VARIANT_PARAMETERS);
-    s->streams_caches = has_op(plan, LSPO_VARIANT_CACHE);
+    if (lspo_policy_use(plan->policy, &lspo_parameter_sparsity) != NULL)
+        s->endor = lspo_endor_values_of(&plan->workload);
     lspo_generate_sizes(&plan->model, &plan->workload, &s->sizes);
     s->stages = calloc(plan->stage_count, sizeof *s->stages);
     s->micros = calloc(plan->workload.accumulation, sizeof *s->micros);
-    lspo_status_t status =
-        s->stages != NULL && s->micros != NULL ? open_session(s) : lspo_no_memory("a session of generation");
+    s->landings = calloc(plan->stage_count, sizeof *s->landings);
+    lspo_status_t status = s->stages != NULL && s->micros != NULL && s->landings != NULL
+                               ? open_session(s)
+                               : lspo_no_memory("a session of generation");
     if (status != LSPO_OK) {
         lspo_generation_session_destroy(s);
         return status;
@@ -300,8 +369,14 @@ void lspo_generation_session_destroy(lspo_generation_session_t *session)
         release_micro(s, &s->micros[m]);
     for (uint32_t i = 0; s->stages != NULL && i < s->plan->stage_count; i++) {
         give_back(s, s->stages[i].weights);
-        lspo_device_host_free(s->device, s->stages[i].home);
+        give_back(s, s->stages[i].arrived);
+        if (!s->stages[i].reads)
+            lspo_device_host_free(s->device, s->stages[i].home);
     }
+    for (uint32_t i = 0; i < s->landing_count; i++)
+        lspo_device_host_free(s->device, s->landings[i]);
+    free(s->landings);
+    lspo_weight_file_close(&s->file);
     give_back(s, s->pass);
     give_back(s, s->spare);
     lspo_compute_destroy(s->compute);
@@ -377,14 +452,47 @@ static lspo_status_t forward(lspo_generation_session_t *s, const lspo_op_t *op)
     return status;
 }
 
+/* Device memory for a stage as it is stored. */
+static lspo_status_t take_arrival(lspo_generation_session_t *s, stage_t *stage, void **memory_out)
+{
+    lspo_status_t status = take(s, stage->stored, memory_out);
+    if (status == LSPO_OK)
+        *(stage->packed ? &stage->arrived : &stage->weights) = *memory_out;
+    return status;
+}
+
 static lspo_status_t bring_weights(lspo_generation_session_t *s, stage_t *stage)
 {
     void *memory = NULL;
-    lspo_status_t status = take(s, stage->bytes, &memory);
+    lspo_status_t status = take_arrival(s, stage, &memory);
+    if (status == LSPO_OK)
+        lspo_device_copy(s->device, LSPO_COPY_H2D, memory, stage->home, stage->stored);
+    return status;
+}
+
+/* Into the host's memory, or the device's if no copy follows. */
+static lspo_status_t read_weights(lspo_generation_session_t *s, stage_t *stage)
+{
+    void *memory = NULL;
+    lspo_status_t status = LSPO_OK;
+    if (stage->swaps)
+        memory = stage->home = s->landings[s->landed++ % s->landing_count];
+    else
+        status = take_arrival(s, stage, &memory);
+    return status == LSPO_OK ? lspo_weight_file_read(&s->file, stage->offset, stage->stored, memory) : status;
+}
+
+static lspo_status_t expand_weights(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    stage_t *stage = &s->stages[op->layer];
+    lspo_stage_t shape;
+    lspo_status_t status = take(s, stage->bytes, &stage->weights);
     if (status != LSPO_OK)
         return status;
-    lspo_device_copy(s->device, LSPO_COPY_H2D, memory, stage->home, stage->bytes);
-    stage->weights = memory;
+    lspo_model_stage(&s->plan->model, op->layer, &shape);
+    lspo_packed_expand(&(lspo_packed_t){s->endor, &shape, s->number}, s->compute, stage->arrived, stage->weights);
+    give_back(s, stage->arrived);
+    stage->arrived = NULL;
     return LSPO_OK;
 }
 
@@ -465,6 +573,10 @@ lspo_status_t lspo_generation_session_run_op(void *session, const lspo_op_t *op)
         return op->variant == LSPO_VARIANT_CACHE    ? bring_cache(s, op)
                : op->variant == LSPO_VARIANT_INPUTS ? bring_inputs(s, op)
                                                     : bring_weights(s, &s->stages[op->layer]);
+    case LSPO_OP_READ:
+        return read_weights(s, &s->stages[op->layer]);
+    case LSPO_OP_APPLY:
+        return expand_weights(s, op);
     case LSPO_OP_RECOMPUTE:
         rebuild(s, op);
         return LSPO_OK;

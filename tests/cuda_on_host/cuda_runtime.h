@@ -117,6 +117,11 @@ void cuda_on_host_need_aligned(const void *at, size_t bytes, const char *file, i
 
 /* ---- arithmetic ---- */
 
+inline int __popcll(unsigned long long bits)
+{
+    return __builtin_popcountll(bits);
+}
+
 template <typename T> T min(T a, T b)
 {
     return b < a ? b : a;

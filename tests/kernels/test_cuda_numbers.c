@@ -157,6 +157,41 @@ Test(cuda_numbers, products_with_4_bits_refuse_what_they_cannot_do)
     DEVICE_OK(lspo_int4_product_cuda(ON(LSPO_NUMBER_FP16), &none, NULL, NULL, NULL));
 }
 
+/* ---- pruned weights ---- */
+
+static void check_bitmap(size_t n, double sparsity, lspo_number_t number)
+{
+    const size_t kept = n - (size_t)llround(sparsity * (double)n), size = lspo_number_bytes(number);
+    const size_t bytes = lspo_bitmap_bytes(n, kept, number);
+    float *w = random_floats(n, 1, n), *scratch = floats(n);
+    char *dense = malloc(n * size), *memory = malloc(bytes);
+    cr_assert(dense != NULL && memory != NULL);
+    lspo_prune_magnitude(n, sparsity, w, scratch);
+    lspo_convert(n, LSPO_NUMBER_FP32, w, number, dense);
+    const lspo_bitmap_t bitmap = lspo_bitmap_place(n, kept, number, memory);
+    lspo_bitmap_pack(dense, &bitmap);
+    for (order_t order = {0}; next_order(&order);) {
+        const lspo_bitmap_t on_device = lspo_bitmap_place(n, kept, number, device_copy(memory, bytes));
+        uint32_t *counted = device_array(lspo_bitmap_scratch(n) * sizeof *counted);
+        char *out = device_array(n * size);
+        DEVICE_OK(lspo_bitmap_expand_cuda(ON(number), &on_device, counted, out));
+        expect_bits(&order, "expanded", out, dense, n * size);
+    }
+    free(memory), free(dense), free(scratch), free(w);
+}
+
+/* Less than a word, ragged tails, one block of words, some; and more than one scan takes at a time. */
+Test(cuda_numbers, bitmaps_expand_to_every_bit)
+{
+    static const size_t counts[] = {1, 63, 65, 16384, 16385, 50003};
+    static const double sparsities[] = {0, 0.5, 0.97, 1};
+    for (size_t k = 0; k < COUNT(counts); k++)
+        for (size_t s = 0; s < COUNT(sparsities); s++)
+            for (size_t f = 0; f < COUNT(all_numbers); f++)
+                check_bitmap(counts[k], sparsities[s], all_numbers[f]);
+    check_bitmap(16384 * 257 + 5, 0.5, LSPO_NUMBER_BF16);
+}
+
 /* ---- rounding at random ----
  *
  * A step w <- 0 w - (-1) direction rounds `direction` itself.  Its neighbours come from the list of all numbers that a

@@ -8,6 +8,7 @@
 #include "kernels/pack.h"
 #include "kernels/random.h"
 #include "plan/build_generate.h"
+#include "plan/policies/endor.h"
 #include "plan/policy.h"
 #include "real/execute/play.h"
 #include "real/generate/generator.h"
@@ -45,6 +46,7 @@ static lspo_plan_t *plan_of(lspo_family_t family, lspo_precision_t precision, co
     w.iterations = NEW;
     w.accumulation = MICROS;
     w.precision = w.transfer = precision;
+    lspo_endor_values_edit(&w)->sparsity = 0; /* else other weights, tests/real/generate/test_endor.c */
     cr_assert_eq(lspo_policy_find_any(name, &policy), LSPO_OK);
     cr_assert_eq(lspo_plan_build(&model, &w, policy, &plan), LSPO_OK);
     return plan;
