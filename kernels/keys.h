@@ -10,7 +10,7 @@
  *
  * Which rows these are is found in two steps.  Rows belong to experts, the same number to each.  On the device,
  * lspo_keys_route() keeps the `probes` experts of a token with the largest gates g_e = (h W_g)_e; where the keys are,
- * the K rows of these with the largest g_e (h . k) are chosen (real/methods/meft.c).
+ * the K rows of these with the largest |g_e| (h . k) are chosen (real/methods/meft_choose.c).
  */
 #ifndef LSPO_KERNELS_KEYS_H
 #define LSPO_KERNELS_KEYS_H

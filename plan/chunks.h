@@ -7,8 +7,9 @@
  * format, but at least one, and no message has more than LSPO_CHUNKS_MAX parts.  A part is an op of its own
  * (lspo_op_t.micro has its number), so that a lane may serve another message between two parts.
  *
- * With --subgroup-size or --bucket-size S a message of E parameters has ceil(E / S) parts, all but the last of the same
- * number C of elements, the least multiple of LSPO_CHUNK_GRAIN that is enough.
+ * With --subgroup-size or --bucket-size S, rounded down to a multiple of LSPO_CHUNK_GRAIN but at least one grain, a
+ * message of E parameters has ceil(E / S) parts, all but the last of the same number C of elements, the least multiple
+ * of LSPO_CHUNK_GRAIN that is enough.
  *
  * The numbers of an update do not depend on the parts, since they begin with a whole block of every format of Adam's
  * state. */

@@ -1,5 +1,5 @@
 # paper latency.csv throughput.csv grouped.csv host.csv: ours beside the closed form and the published gains.
-# Of a token of one sequence: a on the link for its inputs, 2 a for its keys and values, r to rebuild these.
+# For one token of a sequence, its inputs take the time a on the link, its keys and values 2 a, rebuilding these r.
 function a() { return 2 * width[m] / 32e9 }
 function r() { return 4 * width[m] * width[m] / 312e12 }
 function closed(share,    tokens) {

@@ -1,11 +1,14 @@
 /* axonn: fp32 parameters and Adam's moments are on the host; the GPU updates with them bucket by bucket.  A pipeline
  * of GPUs, in several replicas, runs messages in the order in which they come.
  *
- * A bucket is a part of a stage's message (plan/chunks.h): a stage of E parameters has ceil(E / bsize) of them, all
- * alike, bsize = --bucket-size.  Gradients stay on the GPU.  After backward each bucket's state comes, the GPU
- * updates, and the state leaves (visit.h).  So of phi parameters in 16 bits the GPU has 4 phi bytes of parameters and
- * gradients and 12 bsize of the bucket, instead of 16 phi.  The authors have 16 bsize, because they copy the bucket's
- * gradient to fp32; Adam here reads it in 16 bits.
+ * A bucket is a part of a stage's message (plan/chunks.h): a stage of E parameters has ceil(E / bsize) of them.  bsize
+ * is --bucket-size, rounded down to a multiple of LSPO_CHUNK_GRAIN, but at least one grain.  All buckets of a stage but
+ * the last have the same size, which is a multiple of the grain, too; the last one has what is left.
+ *
+ * Gradients stay on the GPU.  After backward each bucket's state comes, the GPU updates, and the state leaves
+ * (visit.h).  So of phi parameters in 16 bits the GPU has 4 phi bytes of parameters and gradients and 12 bsize of the
+ * bucket, instead of 16 phi.  The authors have 16 bsize, because they copy the bucket's gradient to fp32; Adam here
+ * reads it in 16 bits.
  *
  * At most --bucket-slots buckets are on the GPU: with 1, as in the authors' code, which has one stream for all of
  * this, state comes, is updated and leaves in turn, so that a step takes at least 24 phi / B; with 2 the next one

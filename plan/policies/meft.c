@@ -1,8 +1,10 @@
 /* meft: beside the MLP of each block stands an adapter of r rows, in host memory with its Adam state; W is frozen.
  *     out = MLP(h) + sum over u in S(h) of ReLU(h . k_u) v_u              k_u: a column of W_A, v_u: a row of W_B
  * Rows belong to E experts.  Of a token, the GPU keeps the experts with the largest gates g = h W_g (--probes); the CPU
- * scores their rows, g_e (h . k), and chooses the K best (--keys).  W_g is drawn from the seed and stays: it only
- * chooses, so that with K = r the adapter is the dense one.
+ * scores their rows, |g_e| (h . k), and chooses the K best (--keys).  W_g is drawn from the seed and stays: it only
+ * chooses, so that with K = r the adapter is the dense one.  The authors' score is g_e (h . k).  With many experts the
+ * kept gates are positive, and both are the same.  With few a kept gate may be negative; its sign would then prefer
+ * the rows that ReLU sets to 0.
  *
  * The union U of a micro-batch's rows crosses the link, and the gradients of the same rows return:
  *     gpu   FWD to the MLP's input, gates | FWD mlp ...............| FWD rows | next block
@@ -122,7 +124,7 @@ static void add_rows_forward(lspo_work_t *work, const sizes_t *s)
     add_rows(work, s, 2, 2, 4);
 }
 
-/* To the MLP's input, and where its rows are to be found. */
+/* All before the MLP, and the gates. */
 static void describe_begin(const lspo_builder_t *b, const sizes_t *s, uint32_t stage, lspo_work_t *work)
 {
     lspo_stage_work_before_mlp(b->model, b->workload, stage, work);

@@ -31,7 +31,7 @@ typedef struct {
 } lspo_meft_chosen_t;
 
 size_t lspo_meft_choose_scratch(const lspo_meft_shape_t *shape, size_t width);
-/* Of each token the K rows with the largest g_e (h . k) among its experts' rows; on ties the lowest row first.  NaN
+/* Of each token the K rows with the largest |g_e| (h . k) among its experts' rows; on ties the lowest row first.  NaN
  * counts as the least score.  Does not depend on the number of workers. */
 void lspo_meft_choose(const lspo_meft_choice_t *choice, lspo_workers_t *workers, lspo_meft_chosen_t *chosen);
 

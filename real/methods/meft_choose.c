@@ -61,7 +61,7 @@ typedef struct {
     size_t scratch_count;
 } run_t;
 
-/* Scores of all tokens that keep an expert. */
+/* Scores of all tokens that keep an expert: |g_e| (h . k). */
 static void score_expert(void *context, uint32_t worker, size_t expert)
 {
     const run_t *run = context;
@@ -76,8 +76,9 @@ static void score_expert(void *context, uint32_t worker, size_t expert)
         lspo_gemm_nt(count, each, d, 1.0F, h, d, keys, 2 * d, 0.0F, products, each);
         for (size_t i = 0; i < count; i++) {
             const size_t place = choice->tokens_of[at + i];
+            const float weight = fabsf(choice->gates[place]);
             for (size_t k = 0; k < each; k++) {
-                const float score = choice->gates[place] * products[i * each + k];
+                const float score = weight * products[i * each + k];
                 choice->scores[place * each + k] = isnan(score) ? -INFINITY : score;
             }
         }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/pack.h"
+#include "plan/policy.h"
 #include "plan/precision.h"
 #include "real/device/compute.h"
 #include "real/train/checkpoint_parts.h"
@@ -42,11 +43,17 @@ static lspo_status_t check_shapes(const lspo_checkpoint_weights_t *w)
 static lspo_status_t check_training(lspo_checkpoint_weights_t *w)
 {
     char policy[LSPO_SETTING_BYTES], precision[LSPO_SETTING_BYTES];
+    const lspo_policy_t *trained_with = NULL;
     lspo_precision_t format;
     lspo_status_t status = as_input(lspo_checkpoint_read_setting(w->state_path, "policy", policy));
     if (status != LSPO_OK)
         return status;
-    if (strcmp(policy, "meft") == 0)
+    for (uint32_t i = 0; i < lspo_policy_count() && trained_with == NULL; i++)
+        trained_with = strcmp(lspo_policy_at(i)->name, policy) == 0 ? lspo_policy_at(i) : NULL;
+    if (trained_with == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "%s: the training was of policy '%s', which this lspo does not have",
+                          w->state_path, policy);
+    if (trained_with->stands_apart)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: the training was of adapters beside the MLPs, which no weights of the model can hold",
                           w->state_path);

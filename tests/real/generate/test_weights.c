@@ -143,6 +143,24 @@ static void write_checkpoint(const lspo_model_t *model, const char *precision, l
         free(arrays[stage].data);
 }
 
+/* Of meft's and lora's adapters, and of a policy that lspo does not have; only the policy differs from one of zero. */
+Test(weights, a_checkpoint_without_the_models_weights_is_refused)
+{
+    static const char *const policies[] = {"zero", "meft", "lora", "magic"};
+    const lspo_model_t model = wide_block();
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        lspo_setting_t settings[] = {{.key = "policy"}, {.key = "precision", .value = "fp32"}};
+        lspo_train_state_t state = {.step = 1, .steps = 1, .finished = true};
+        const lspo_checkpoint_t checkpoint = {.state = &state, .settings = settings, .setting_count = 2};
+        lspo_checkpoint_weights_t *weights = NULL;
+        snprintf(settings[0].value, sizeof settings[0].value, "%s", policies[i]);
+        cr_assert_eq(lspo_checkpoint_write(folder, &checkpoint, 1), LSPO_OK);
+        cr_expect_eq(lspo_checkpoint_weights_open(folder, &model, &weights), i == 0 ? LSPO_OK : LSPO_ERR_INPUT, "%s",
+                     policies[i]);
+        lspo_checkpoint_weights_close(weights);
+    }
+}
+
 static lspo_status_t load_checkpoint(void *context, uint32_t stage, lspo_number_t number, void *weights)
 {
     return lspo_checkpoint_weights_read(context, stage, number, weights);

@@ -44,7 +44,7 @@ static double dot(const float *x, const float *y, size_t stride)
     return sum;
 }
 
-/* The K rows with the largest g_e (h . k) of the experts with the largest g_e. */
+/* The K rows with the largest |g_e| (h . k) of the experts with the largest g_e. */
 static void choose(const lspo_meft_shape_t *shape, const lspo_meft_stage_t *own, const float *h, bool *chosen)
 {
     double gates[ROWS][2], scores[ROWS][2];
@@ -57,7 +57,7 @@ static void choose(const lspo_meft_shape_t *shape, const lspo_meft_stage_t *own,
     for (uint32_t i = 0; i < shape->probes; i++)
         for (uint32_t k = 0; k < shape->each; k++) {
             const uint32_t row = (uint32_t)gates[i][1] * shape->each + k;
-            scores[count][0] = gates[i][0] * dot(h, own->rows + (size_t)row * ROW, 1);
+            scores[count][0] = fabs(gates[i][0]) * dot(h, own->rows + (size_t)row * ROW, 1);
             scores[count++][1] = row;
         }
     qsort(scores, count, sizeof scores[0], descending);
@@ -322,6 +322,26 @@ Test(meft, dense_adapters_of_one_and_of_many_experts_train_alike)
     assert_same_rows("experts", &a, &b);
     training_end(&b);
     training_end(&a);
+}
+
+/* With one expert its gate weighs all rows alike: with the negative of W_g, the same rows are chosen. */
+Test(meft, the_sign_of_a_gate_does_not_choose)
+{
+    const lspo_workload_t workload = workload_of((lspo_meft_values_t){ROWS, 1, 1, 7, 0});
+    double losses[STEPS], of_negative[STEPS];
+    training_t plain, negative;
+    train_rows(&workload, losses, &plain);
+    training_begin(name, &workload, &negative);
+    for (uint32_t s = 1; s <= BLOCKS; s++) {
+        float *router = lspo_meft_stage_of(negative.session, s)->router;
+        for (size_t i = 0; i < WIDTH; i++)
+            router[i] = -router[i];
+    }
+    training_run(&negative, of_negative);
+    cr_expect_arr_eq(of_negative, losses, SHORT * sizeof *losses);
+    assert_same_rows("the negative", &negative, &plain);
+    training_end(&negative);
+    training_end(&plain);
 }
 
 /* A row has as many steps as it had micro-batches; one that no token has used is as it was drawn. */
