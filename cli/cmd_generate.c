@@ -1,23 +1,21 @@
 /* cmd_generate.c - `lspo generate`: continue a text, or answer a question, with a model. */
 #include <inttypes.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ask/args.h"
 #include "ask/request.h"
 #include "ask/version.h"
 #include "base/interrupt.h"
 #include "cli/command.h"
 #include "cli/generate_prompt.h"
+#include "cli/generate_request.h"
 #include "cli/generate_result.h"
 #include "cli/generate_text.h"
 #include "cli/generate_weights.h"
 #include "cli/generate_windows.h"
 #include "plan/precision.h"
-#include "real/data/chat_template.h"
 #include "real/formats/hf_folder.h"
 #include "real/formats/hf_model.h"
 #include "real/generate/generator.h"
@@ -25,168 +23,15 @@
 #include "real/machine/host_memory.h"
 #include "real/train/checkpoint_weights.h"
 
-enum { TOKENS_USUAL = 128, THREADS_MAX = 1024 };
-
-/* The formats of weights: "file" is what the folder has. */
-static const char *const weight_names[] = {"fp32", "bf16", "fp16", "file", "int4", NULL};
-static const char *const cache_names[] = {"fp32", "bf16", "fp16", NULL};
-enum { WEIGHTS_OF_FILE = LSPO_PRECISION_COUNT, WEIGHTS_INT4 };
-
-enum { QUANTIZER_RTN, QUANTIZER_GPTQ };
-static const char *const quantizer_names[] = {"rtn", "gptq", NULL};
-static const char *const group_names[] = {"32", "64", "128", "column", NULL};
-static const uint32_t groups[] = {32, 64, 128, 0};
-enum { GROUP_USUAL = 2 };
+enum { TOKENS_USUAL = 128 };
 
 /* Windows of a text whose perplexity is measured, and their tokens. */
 enum { SCORED_MOST = 64, SCORED_LENGTH = 256 };
 
-enum { FORMAT_TEXT, FORMAT_JSON };
-static const char *const format_names[] = {"text", "json", NULL};
-
-typedef struct {
-    const char *model_name, *checkpoint, *calibration, *perplexity;
-    lspo_prompt_source_t prompt;
-    uint32_t tokens; /* 0: TOKENS_USUAL, or fewer where the model has no more positions */
-    uint32_t top_k, threads;
-    double temperature, top_p;
-    uint64_t seed, memory_bytes;
-    int weights, cache, format, quantizer, group;
-} generate_request_t;
-
-static lspo_status_t store_temperature(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
-{
-    (void)arg;
-    return lspo_parse_quantity(what, text, LSPO_UNIT_NONE, slot);
-}
-
-static lspo_status_t store_share(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
-{
-    double value = 0;
-    (void)arg;
-    lspo_status_t status = lspo_parse_quantity(what, text, LSPO_UNIT_NONE, &value);
-    if (status != LSPO_OK)
-        return status;
-    if (!(value > 0 && value <= 1))
-        return lspo_error(LSPO_ERR_INPUT, "%s %s is not above 0 and at most 1", what, text);
-    *(double *)slot = value;
-    return LSPO_OK;
-}
-
-#define GENERATE(field) .offset_bytes = offsetof(generate_request_t, field)
-#define COUNT(field, least, most) .store = lspo_arg_u32, .low = (least), .high = (most), GENERATE(field)
-
-static const lspo_arg_t generate_args[] = {
-    {.name = "model",
-     .value = "FOLDER",
-     .help = "Hugging Face folder of a GPT-2 or Llama (Mistral, Qwen2, Qwen3), or of lspo train --export; with "
-             "--checkpoint any model that was trained",
-     .store = lspo_arg_text,
-     GENERATE(model_name)},
-    {.name = "checkpoint",
-     .value = "FOLDER",
-     .help = "weights of the newest checkpoint in this folder of lspo train --output",
-     .store = lspo_arg_text,
-     GENERATE(checkpoint)},
-    {.name = "prompt",
-     .value = "TEXT|-",
-     .help = "text to continue, or question with --chat; -: read from standard input",
-     .store = lspo_arg_text,
-     GENERATE(prompt.text)},
-    {.name = "chat",
-     .help = "the prompt is a question to an assistant, written by the folder's chat template",
-     .store = lspo_arg_switch,
-     GENERATE(prompt.chat)},
-    {.name = "system",
-     .value = "TEXT",
-     .help = "system message before the question",
-     .store = lspo_arg_text,
-     GENERATE(prompt.system)},
-    {.name = "chat-template",
-     .value = "NAME",
-     .help = "how chats are written (as the model's folder says, else plain): " LSPO_CHAT_TEMPLATES,
-     .store = lspo_arg_text,
-     GENERATE(prompt.chat_template)},
-    {.name = "tokens",
-     .value = "N",
-     .help = "most tokens to add (128, or what the model's positions leave)",
-     COUNT(tokens, 1, INT32_MAX)},
-    {.name = "temperature",
-     .value = "T",
-     .help = "choose at random, by the softmax of logits / T; 0: always the most likely token (0)",
-     .store = store_temperature,
-     GENERATE(temperature)},
-    {.name = "top-k",
-     .value = "N",
-     .help = "at random among the N most likely tokens; 0: among all (0)",
-     COUNT(top_k, 0, INT32_MAX)},
-    {.name = "top-p",
-     .value = "P",
-     .help = "at random among the fewest tokens whose probabilities add up to P (1)",
-     .store = store_share,
-     GENERATE(top_p)},
-    {.name = "seed",
-     .value = "N",
-     .help = "seed of the random choice (1)",
-     .store = lspo_arg_u64,
-     .high = INT64_MAX,
-     GENERATE(seed)},
-    {.name = "weights",
-     .value = "fp32|bf16|fp16|file|int4",
-     .help = "format of the weights in memory; file: that of the folder or checkpoint; int4: the blocks' linear "
-             "weights in 4 bits, the others as in the file (file)",
-     .store = lspo_arg_choice,
-     .names = weight_names,
-     GENERATE(weights)},
-    {.name = "quantizer",
-     .value = "rtn|gptq",
-     .help = "how int4 weights are found: each rounded to nearest, or by GPTQ with a --calibration (rtn)",
-     .store = lspo_arg_choice,
-     .names = quantizer_names,
-     GENERATE(quantizer)},
-    {.name = "group",
-     .value = "32|64|128|column",
-     .help = "inputs of an output whose int4 weights share a scale (128)",
-     .store = lspo_arg_choice,
-     .names = group_names,
-     GENERATE(group)},
-    {.name = "calibration",
-     .value = "FILE",
-     .help = "text for GPTQ, of whose first 95 % windows of 256 tokens are read",
-     .store = lspo_arg_text,
-     GENERATE(calibration)},
-    {.name = "perplexity",
-     .value = "FILE",
-     .help = "no prompt and no answer: the perplexity of the last 5 % of this text, in windows of 256 tokens",
-     .store = lspo_arg_text,
-     GENERATE(perplexity)},
-    {.name = "cache",
-     .value = "fp32|bf16|fp16",
-     .help = "format of the keys and values of earlier tokens (fp32)",
-     .store = lspo_arg_choice,
-     .names = cache_names,
-     GENERATE(cache)},
-    {.name = "memory",
-     .value = "SIZE",
-     .help = "most memory for weights, cache and activations (what the machine has), e.g. 8GiB",
-     .store = lspo_arg_bytes,
-     GENERATE(memory_bytes)},
-    {.name = "threads",
-     .value = "N",
-     .help = "threads that compute (one per CPU of the process); the text is the same for any number",
-     COUNT(threads, 1, THREADS_MAX)},
-    {.name = "format",
-     .value = "text|json",
-     .help = "the text as it comes and statistics on stderr, or all in one JSON object in the end (text)",
-     .store = lspo_arg_choice,
-     .names = format_names,
-     GENERATE(format)},
-};
-
 /* ---- what a text needs ---- */
 
 typedef struct {
-    const generate_request_t *request;
+    const lspo_generate_request_t *request;
     lspo_hf_model_t *hf;                   /* NULL: no folder */
     lspo_checkpoint_weights_t *checkpoint; /* NULL: the weights are those of the folder */
     lspo_model_t own_model;
@@ -223,7 +68,7 @@ static lspo_status_t count_tokens(writer_t *writer)
 /* A folder with weights and tokenizer, or with --checkpoint also a model by its shapes. */
 static lspo_status_t open_model(writer_t *writer)
 {
-    const generate_request_t *request = writer->request;
+    const lspo_generate_request_t *request = writer->request;
     const char *name = request->model_name;
     if (name == NULL)
         return lspo_error(LSPO_ERR_INPUT, "--model FOLDER is missing: the folder of a model with its weights");
@@ -244,9 +89,15 @@ static lspo_status_t open_model(writer_t *writer)
     return lspo_tokenizer_open_model(name, writer->model->vocabulary, &writer->tokenizer);
 }
 
+/* Are the folder's own weights in 4 bits, and used? */
+static bool are_packed(const writer_t *writer)
+{
+    return writer->request->checkpoint == NULL && writer->hf != NULL && lspo_hf_model_int4(writer->hf)->on;
+}
+
 static lspo_status_t open_weights(writer_t *writer)
 {
-    const generate_request_t *request = writer->request;
+    const lspo_generate_request_t *request = writer->request;
     lspo_status_t status =
         lspo_generation_check(writer->model, &(lspo_generation_shape_t){.batch = 1, .tokens = 1, .positions = 1});
     if (status != LSPO_OK)
@@ -255,16 +106,17 @@ static lspo_status_t open_weights(writer_t *writer)
         status = lspo_checkpoint_weights_open(request->checkpoint, writer->model, &writer->checkpoint);
     if (status != LSPO_OK)
         return status;
-    if (request->checkpoint == NULL && writer->hf != NULL && lspo_hf_model_int4(writer->hf)->on) {
-        if (request->weights < WEIGHTS_OF_FILE || request->calibration != NULL || request->group != GROUP_USUAL)
+    if (are_packed(writer)) {
+        if (request->weights < LSPO_WEIGHTS_OF_FILE || request->calibration != NULL ||
+            request->group != LSPO_NOT_GIVEN || request->quantizer != LSPO_NOT_GIVEN)
             return lspo_error(LSPO_ERR_INPUT,
-                              "the weights of %s are in 4 bits, in groups of their own: leave out --weights, --group "
-                              "and --calibration",
+                              "the weights of %s are in 4 bits, in groups of their own: leave out --weights, --group, "
+                              "--quantizer and --calibration",
                               request->model_name);
         writer->int4 = *lspo_hf_model_int4(writer->hf);
-    } else if (request->weights == WEIGHTS_INT4)
-        writer->int4 = (lspo_int4_form_t){.on = true, .group = groups[request->group]};
-    if (request->weights < WEIGHTS_OF_FILE)
+    } else
+        writer->int4 = lspo_generate_request_int4(request);
+    if (request->weights < LSPO_WEIGHTS_OF_FILE)
         writer->weights_number = lspo_compute_number_of((lspo_precision_t)request->weights);
     else
         writer->weights_number = writer->checkpoint != NULL ? lspo_checkpoint_weights_number(writer->checkpoint)
@@ -304,7 +156,7 @@ static lspo_status_t open_text(writer_t *writer)
 
 static lspo_generate_weights_t weights_of(const writer_t *writer)
 {
-    const generate_request_t *request = writer->request;
+    const lspo_generate_request_t *request = writer->request;
     return (lspo_generate_weights_t){.model = writer->model,
                                      .hf = writer->hf,
                                      .checkpoint = writer->checkpoint,
@@ -329,6 +181,26 @@ static lspo_generator_options_t generator_options(const writer_t *writer)
                                       .device = writer->device};
 }
 
+/* What needs less memory, as "; try A or B"; rest_is_text: not a block that is quantized. */
+static void advise(const writer_t *writer, bool rest_is_text, size_t bytes, char *text)
+{
+    const lspo_generate_request_t *request = writer->request;
+    const bool gptq = request->calibration != NULL;
+    const struct {
+        bool helps;
+        const char *what;
+    } all[] = {{!writer->int4.on && writer->weights_number == LSPO_NUMBER_FP32, "16-bit --weights"},
+               {!writer->int4.on, "--weights int4"},
+               {!rest_is_text && gptq, "--quantizer rtn without --calibration"},
+               {rest_is_text && request->cache == LSPO_FP32, "16-bit --cache"},
+               {rest_is_text && request->perplexity == NULL, "fewer --tokens"}};
+    size_t end = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof all / sizeof *all && end < bytes; i++)
+        if (all[i].helps)
+            end += (size_t)snprintf(text + end, bytes - end, "%s%s", end > 0 ? " or " : "; try ", all[i].what);
+}
+
 /* Before anything is read. */
 static lspo_status_t check_room(const writer_t *writer)
 {
@@ -341,23 +213,22 @@ static lspo_status_t check_room(const writer_t *writer)
     const uint64_t room = cap > 0 && cap < there_bytes ? cap : there_bytes;
     if (weights_bytes + rest_bytes <= room)
         return LSPO_OK;
-    char needed[32], weights[32], rest[32], available[32];
+    char needed[32], weights[32], rest[32], available[32], advice[128];
+    advise(writer, text_bytes >= scratch_bytes, sizeof advice, advice);
     lspo_format_quantity((double)(weights_bytes + rest_bytes), LSPO_UNIT_BYTES, needed, sizeof needed);
     lspo_format_quantity((double)weights_bytes, LSPO_UNIT_BYTES, weights, sizeof weights);
     lspo_format_quantity((double)rest_bytes, LSPO_UNIT_BYTES, rest, sizeof rest);
     lspo_format_quantity((double)room, LSPO_UNIT_BYTES, available, sizeof available);
     return lspo_error(LSPO_ERR_FIT,
-                      "%s does not fit: a text of %" PRIu32
-                      " tokens needs %s (weights %s, %s %s), and %s %s; try 16-bit --weights or "
-                      "--cache, or fewer --tokens",
+                      "%s does not fit: a text of %" PRIu32 " tokens needs %s (weights %s, %s %s), and %s %s%s",
                       writer->model->name, options.positions, needed, weights,
                       text_bytes >= scratch_bytes ? "cache and activations" : "a block to quantize", rest, available,
-                      room == cap ? "are allowed" : "are available");
+                      room == cap ? "are allowed" : "are available", advice);
 }
 
 static lspo_status_t open_memory(writer_t *writer)
 {
-    const generate_request_t *request = writer->request;
+    const lspo_generate_request_t *request = writer->request;
     const uint32_t threads = request->threads > 0 ? request->threads : lspo_workers_cpus();
     lspo_status_t status = lspo_workers_create(threads, NULL, &writer->workers);
     if (status != LSPO_OK)
@@ -412,13 +283,18 @@ static const char *end_name(lspo_text_end_t end)
 /* What is known of every run. */
 static lspo_generate_result_t result_of(const writer_t *writer)
 {
-    const generate_request_t *request = writer->request;
+    const lspo_generate_request_t *request = writer->request;
+    const bool gptq = request->calibration != NULL, rounds = writer->int4.on && !gptq && !are_packed(writer);
     return (lspo_generate_result_t){
         .model = writer->model->name,
         .weights = writer->int4.on ? "int4" : lspo_precision_name((lspo_precision_t)writer->weights_number),
-        .cache = cache_names[request->cache],
+        .quantizer = gptq     ? "gptq"
+                     : rounds ? "rtn"
+                              : NULL,
+        .group = lspo_generate_group_name(&writer->int4),
+        .cache = lspo_precision_name((lspo_precision_t)request->cache),
         .threads = lspo_workers_count(writer->workers),
-        .seed = LSPO_MISSING,
+        .seed = gptq ? request->seed : LSPO_MISSING,
         .prompt_tokens = LSPO_MISSING,
         .time_to_first_token_s = (double)NAN,
         .token_s = (double)NAN,
@@ -432,21 +308,22 @@ static lspo_generate_result_t result_of(const writer_t *writer)
 
 static lspo_status_t report(const writer_t *writer, const lspo_text_result_t *written, const char *text)
 {
-    const generate_request_t *request = writer->request;
+    const lspo_generate_request_t *request = writer->request;
     const double others = (double)written->count - 1;
     lspo_generate_result_t result = result_of(writer);
-    result.seed = request->temperature > 0 ? request->seed : LSPO_MISSING;
+    if (request->temperature > 0)
+        result.seed = request->seed;
     result.prompt_tokens = writer->prompt.tokens.count;
     result.tokens = written->count;
     result.ended = end_name(written->end);
-    result.text = request->format == FORMAT_JSON ? text : NULL;
+    result.text = request->format == LSPO_ANSWER_JSON ? text : NULL;
     if (written->count > 0)
         result.time_to_first_token_s = written->first_s;
     if (others > 0) {
         result.token_s = written->rest_s / others;
         result.tokens_per_s = others / written->rest_s;
     }
-    return lspo_generate_result_write(&result, request->format == FORMAT_JSON);
+    return lspo_generate_result_write(&result, request->format == LSPO_ANSWER_JSON);
 }
 
 /* Room for the new tokens behind those of the prompt. */
@@ -463,7 +340,7 @@ static lspo_status_t extend(writer_t *writer, uint32_t **tokens_out)
 
 static lspo_status_t write_text(writer_t *writer, lspo_answer_text_t *text, lspo_text_result_t *written)
 {
-    const generate_request_t *request = writer->request;
+    const lspo_generate_request_t *request = writer->request;
     const lspo_text_options_t options = {.choice = {.temperature = request->temperature,
                                                     .top_k = request->top_k,
                                                     .top_p = request->top_p,
@@ -490,7 +367,7 @@ static lspo_status_t write_text(writer_t *writer, lspo_answer_text_t *text, lspo
 
 static lspo_status_t write_all(writer_t *writer)
 {
-    const generate_request_t *request = writer->request;
+    const lspo_generate_request_t *request = writer->request;
     lspo_text_result_t written;
     uint32_t *tokens = NULL;
     lspo_status_t status = extend(writer, &tokens);
@@ -499,7 +376,7 @@ static lspo_status_t write_all(writer_t *writer)
     lspo_answer_text_t text = {.tokenizer = writer->tokenizer,
                                .tokens = tokens,
                                .count = writer->prompt.tokens.count,
-                               .file = request->format == FORMAT_TEXT ? stdout : NULL};
+                               .file = request->format == LSPO_ANSWER_TEXT ? stdout : NULL};
     status = write_text(writer, &text, &written);
     if (status == LSPO_OK)
         status = report(writer, &written, text.answer.text);
@@ -532,31 +409,19 @@ static lspo_status_t score_all(writer_t *writer)
     result.tokens = (uint64_t)windows->count * (windows->length - 1);
     result.tokens_per_s = (double)result.tokens / (1e-9 * (double)(lspo_now_ns() - start_ns));
     result.perplexity = exp(sum / (double)result.tokens);
-    return lspo_generate_result_write(&result, writer->request->format == FORMAT_JSON);
-}
-
-static lspo_status_t check_request(const generate_request_t *request)
-{
-    const bool int4 = request->weights == WEIGHTS_INT4, gptq = request->quantizer == QUANTIZER_GPTQ;
-    if (!int4 && (gptq || request->group != GROUP_USUAL || request->calibration != NULL))
-        return lspo_error(LSPO_ERR_INPUT, "--quantizer, --group and --calibration are of --weights int4");
-    if (gptq != (request->calibration != NULL))
-        return lspo_error(LSPO_ERR_INPUT, "--quantizer gptq and --calibration FILE go together");
-    if (request->perplexity != NULL && (request->prompt.text != NULL || request->prompt.chat))
-        return lspo_error(LSPO_ERR_INPUT, "--perplexity reads a text and writes none: leave out --prompt and --chat");
-    return LSPO_OK;
+    return lspo_generate_result_write(&result, writer->request->format == LSPO_ANSWER_JSON);
 }
 
 static lspo_status_t generate(int argc, char **argv)
 {
-    generate_request_t request = {.top_p = 1, .seed = 1, .weights = WEIGHTS_OF_FILE, .group = GROUP_USUAL};
+    lspo_generate_request_t request = lspo_generate_nothing;
     writer_t writer = {.request = &request};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&lspo_command_generate, argc, argv, &request, &positionals);
     if (status != LSPO_OK)
         return status;
     const uint64_t start_ns = lspo_now_ns();
-    status = check_request(&request);
+    status = lspo_generate_request_settle(&request);
     if (status == LSPO_OK)
         status = open_model(&writer);
     if (status == LSPO_OK)
@@ -571,8 +436,6 @@ static lspo_status_t generate(int argc, char **argv)
     close_writer(&writer);
     return status;
 }
-
-static const lspo_arg_group_t generate_group = LSPO_ARG_GROUP("options", generate_args);
 
 const lspo_command_t lspo_command_generate = {
     .name = "generate",
@@ -593,6 +456,6 @@ const lspo_command_t lspo_command_generate = {
         "activations are rounded to 16 bits; smaller formats save memory and, since a "
         "token reads all weights once, time. Ctrl-C ends the text, with statistics and exit code 130; a second one "
         "ends the program at once.",
-    .groups = (const lspo_arg_group_t *const[]){&generate_group, NULL},
+    .groups = (const lspo_arg_group_t *const[]){&lspo_generate_group, NULL},
     .run = generate,
 };

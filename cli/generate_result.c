@@ -23,6 +23,8 @@
 static const lspo_field_t result_fields[] = {
     TEXT(model),
     TEXT(weights),
+    TEXT(quantizer),
+    TEXT(group),
     TEXT(cache),
     INTEGER(threads, LSPO_UNIT_NONE),
     INTEGER(seed, LSPO_UNIT_NONE),

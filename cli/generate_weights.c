@@ -4,8 +4,19 @@
 #include "cli/generate_windows.h"
 #include "real/generate/generator.h"
 
-/* Sequences of a calibration, and their tokens. */
+/* Sequences of a calibration at least, and their tokens. */
 enum { SEQUENCES = 64, LENGTH = 256 };
+
+/* Of the linear weight of a block that has most. */
+static uint32_t most_inputs(const lspo_model_t *model)
+{
+    lspo_stage_t block;
+    uint64_t most = 0;
+    lspo_model_stage(model, 1, &block);
+    for (uint32_t i = 0; i < block.linear_count; i++)
+        most = block.tensors[i].rows > most ? block.tensors[i].rows : most;
+    return (uint32_t)most;
+}
 
 static lspo_status_t load_stage(void *context, uint32_t stage, lspo_number_t number, void *weights)
 {
@@ -37,13 +48,14 @@ static lspo_weights_source_t source_of(const lspo_generate_weights_t *weights)
 static lspo_quantizer_options_t quantizer_of(const lspo_generate_weights_t *weights, lspo_device_t *device)
 {
     static const uint32_t some; /* tokens, of which only the number counts at first */
-    const uint32_t most = lspo_generation_positions(weights->model);
+    const uint32_t most = lspo_generation_positions(weights->model), length = most < LENGTH ? most : LENGTH;
+    const uint32_t needed = (most_inputs(weights->model) + length - 1) / length;
     return (lspo_quantizer_options_t){.from = source_of(weights),
                                       .workers = weights->workers,
                                       .device = device,
                                       .tokens = weights->calibration != NULL ? &some : NULL,
-                                      .sequences = SEQUENCES,
-                                      .length = most < LENGTH ? most : LENGTH};
+                                      .sequences = needed > SEQUENCES ? needed : SEQUENCES,
+                                      .length = length};
 }
 
 uint64_t lspo_generate_weights_bytes(const lspo_generate_weights_t *weights)
@@ -80,7 +92,8 @@ static lspo_status_t load_calibrated(const lspo_generate_weights_t *weights, lsp
         lspo_windows_open(weights->calibration, weights->tokenizer, weights->model->vocabulary, &windows);
     if (status != LSPO_OK)
         return status;
-    status = lspo_windows_draw(&windows, weights->seed, options->sequences, &options->length);
+    status =
+        lspo_windows_draw(&windows, weights->seed, options->sequences, most_inputs(weights->model), &options->length);
     options->tokens = windows.tokens;
     if (status == LSPO_OK)
         status = load_quantized(options, loaded_out);

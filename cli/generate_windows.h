@@ -20,8 +20,10 @@ lspo_status_t lspo_windows_open(const char *path, lspo_tokenizer_t *tokenizer, u
                                 lspo_windows_t *windows_out);
 void lspo_windows_close(lspo_windows_t *windows);
 
-/* `count` windows of *length tokens, drawn from the first part; *length becomes less if it has not so many. */
-lspo_status_t lspo_windows_draw(lspo_windows_t *windows, uint64_t seed, uint32_t count, uint32_t *length);
+/* `count` windows of *length tokens, drawn from the first part; *length becomes less if it has not so many.
+ * LSPO_ERR_INPUT if it has fewer than 2 tokens, or fewer than `least`, a weight's inputs. */
+lspo_status_t lspo_windows_draw(lspo_windows_t *windows, uint64_t seed, uint32_t count, uint32_t least,
+                                uint32_t *length);
 /* Up to `most` windows of *length + 1 tokens, evenly spread over the last part and not more than it holds side by side;
  * *length becomes less if it has not so many.  LSPO_ERR_INPUT if it has less than 2 tokens. */
 lspo_status_t lspo_windows_hold_out(lspo_windows_t *windows, uint32_t most, uint32_t *length);

@@ -42,8 +42,18 @@ number() { # FIELD FILE
 awk -v fp16="$(number perplexity fp16.json)" -v int4="$(number perplexity int4.json)" \
     'BEGIN { exit !(fp16 > 1 && int4 > 1 && int4 < 1.02 * fp16 && int4 > 0.98 * fp16) }' ||
     fail "perplexity $(number perplexity fp16.json), in 4 bits $(number perplexity int4.json)"
-check "the format" '  "weights": "int4",' "$(grep '"weights"' int4.json)"
+check "what is recorded" '  "weights": "int4",   "quantizer": "rtn",   "group": "128",   "seed": null,' \
+    "$(grep -E '"(weights|quantizer|group|seed)"' int4.json | paste -sd ' ')"
+lspo generate --model letters --weights int4 --quantizer gptq --calibration letters.txt --group column --seed 3 \
+    --perplexity letters.txt --format json >gptq.json
+check "what is recorded with GPTQ" '  "weights": "int4",   "quantizer": "gptq",   "group": "column",   "seed": 3,' \
+    "$(grep -E '"(weights|quantizer|group|seed)"' gptq.json | paste -sd ' ')"
+check "what is recorded without" '  "quantizer": null,   "group": null,   "seed": null,' \
+    "$(grep -E '"(quantizer|group|seed)"' fp16.json | paste -sd ' ')"
+printf 'ab' > two.txt
 for case in "--weights fp32 --group 64/of --weights int4" "--weights int4 --quantizer gptq/go together" \
+    "--weights fp16 --group 128/of --weights int4" "--weights fp16 --quantizer rtn/of --weights int4" \
+    "--weights int4 --quantizer gptq --calibration two.txt/two.txt has 2 tokens .* has 512 inputs" \
     "--weights int4 --calibration letters.txt/go together" \
     "--weights int4 --group 96/is not one of 32, 64, 128, column" \
     "--perplexity letters.txt/leave out --prompt" "--weights int4 --quantizer gptq --calibration none/none"; do
@@ -51,6 +61,63 @@ for case in "--weights fp32 --group 64/of --weights int4" "--weights int4 --quan
     code=$(status_of lspo generate --model letters --prompt abc ${case%%/*})
     check "${case%%/*}" "2 1" "$code $(grep -c -e "${case#*/}" messages)"
 done
+# A folder in 4 bits, in groups of 32, all zero: each of 256 tokens is as likely.
+add() { # NAME TYPE SHAPE BYTES
+    header+=",\"$1\":{\"dtype\":\"$2\",\"shape\":[$3],\"data_offsets\":[$bytes,$((bytes + $4))]}"
+    bytes=$((bytes + $4))
+}
+linear() { # NAME INPUTS OUTPUTS
+    add "model.layers.0.$1.qweight" I32 "$(($2 / 8)),$3" $(($2 * $3 / 2))
+    add "model.layers.0.$1.qzeros" I32 "$(($2 / 32)),$(($3 / 8))" $(($2 * $3 / 64))
+    add "model.layers.0.$1.scales" F16 "$(($2 / 32)),$3" $(($2 * $3 / 16))
+}
+header='{"__metadata__":{}' bytes=0
+for name in embed_tokens norm layers.0.input_layernorm layers.0.post_attention_layernorm; do
+    shape=32
+    [ $name != embed_tokens ] || shape=256,32
+    add "model.$name.weight" F16 $shape $((${shape/,/*} * 2))
+done
+for name in q k v o; do linear self_attn.${name}_proj 32 32; done
+for name in gate_proj up_proj; do linear mlp.$name 32 64; done
+linear mlp.down_proj 64 32
+header+='}'
+mkdir packed
+{
+    # shellcheck disable=SC2059 # a number in bytes
+    printf "$(printf '\\x%02x\\x%02x' $((${#header} % 256)) $((${#header} / 256)))\\0\\0\\0\\0\\0\\0"
+    printf '%s' "$header"
+    head -c $bytes /dev/zero
+} >packed/model.safetensors
+cat >packed/config.json <<END
+{"model_type": "llama", "vocab_size": 256, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
+ "num_attention_heads": 4, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+ "hidden_act": "silu", "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32}}
+END
+lspo generate --model packed --perplexity letters.txt --format json >packed.json
+check "a folder in 4 bits" '  "quantizer": null,   "group": "32",   "perplexity": 256.0,' \
+    "$(grep -E '"(quantizer|group|perplexity)"' packed.json | paste -sd ' ')"
+for flags in "--weights fp16" "--weights int4 --group 128" "--weights int4 --group 32" \
+    "--weights int4 --quantizer rtn"; do
+    # shellcheck disable=SC2086 # several words
+    code=$(status_of lspo generate --model packed --prompt abc $flags)
+    check "a folder in 4 bits with $flags" "2 1" "$code $(grep -c 'in groups of their own: leave out' messages)"
+done
+
+for flag in tokens=128 temperature=0 top-k=0 top-p=1 system=x chat-template=plain seed=1; do
+    code=$(status_of lspo generate --model letters --perplexity letters.txt "--$flag")
+    check "--perplexity with --$flag" "2 1" "$code $(grep -c -e "leave out --${flag%=*}$" messages)"
+done
+
+# What does not fit is said with what would help.
+for case in "/16-bit --weights or --weights int4 or 16-bit --cache or fewer --tokens" \
+    "--weights bf16 --cache bf16/--weights int4 or fewer --tokens" \
+    "--weights int4 --quantizer gptq --calibration letters.txt/--quantizer rtn without --calibration"; do
+    # shellcheck disable=SC2086 # several words
+    code=$(status_of lspo generate --model letters --prompt abc --memory 100KiB ${case%%/*})
+    check "${case%%/*} in 100 KiB" "4 1" "$code $(grep -c -e "are allowed; try ${case#*/}$" messages)"
+done
+code=$(status_of lspo generate --model letters --memory 100KiB --weights int4 --cache bf16 --perplexity letters.txt)
+check "nothing that helps" "4 1" "$code $(grep -c 'are allowed$' messages)"
 printf 'abcdefg' > short.txt
 code=$(status_of lspo generate --model letters --perplexity short.txt)
 check "a text without a held-out part" "2 1" "$code $(grep -c 'short.txt has 7 tokens' messages)"

@@ -8,7 +8,7 @@
 
 #include "base/json_file.h"
 
-enum { NAME_BYTES = 192, PER_WORD = 8 };
+enum { NAME_BYTES = 192, SHAPE_BYTES = 24 * LSPO_SAFETENSORS_RANK_MAX, PER_WORD = 8 };
 enum { QWEIGHT, QZEROS, SCALES, G_IDX, PARTS };
 static const char *const endings[PARTS] = {"qweight", "qzeros", "scales", "g_idx"};
 
@@ -60,9 +60,11 @@ lspo_status_t lspo_hf_int4_parse(const json_t *config, const char *path, lspo_hf
         return refuse(config, path, "modules_to_not_convert", "empty");
     if (!is_nothing(json_object_get(config, "lm_head")))
         return refuse(config, path, "lm_head", "false");
-    if (!int4.awq && json_object_get(config, "checkpoint_format") != NULL && !is(config, "checkpoint_format", "gptq") &&
+    const json_t *format = json_object_get(config, "checkpoint_format");
+    if (!int4.awq && format != NULL && !json_is_null(format) && !is(config, "checkpoint_format", "gptq") &&
         !is(config, "checkpoint_format", "gptq_v2"))
         return refuse(config, path, "checkpoint_format", "gptq or gptq_v2");
+    int4.sorted = !int4.awq && !is_nothing(json_object_get(config, "desc_act"));
     int4.zero_less = int4.awq || is(config, "checkpoint_format", "gptq_v2") ? 0 : 1;
     lspo_status_t status = take_group(config, path, &int4.form.group);
     if (status == LSPO_OK)
@@ -85,29 +87,43 @@ static const lspo_safetensor_t *find(const lspo_hf_int4_weight_t *weight, int pa
     return lspo_hf_tensors_index(weight->tensors, name, index) ? lspo_hf_tensors_at(weight->tensors, *index) : NULL;
 }
 
+/* "[8, 32]" */
+static const char *write_shape(uint32_t rank, const uint64_t *shape, char text[SHAPE_BYTES])
+{
+    size_t end = (size_t)snprintf(text, SHAPE_BYTES, "[");
+    for (uint32_t i = 0; i < rank; i++)
+        end += (size_t)snprintf(text + end, SHAPE_BYTES - end, "%s%" PRIu64, i > 0 ? ", " : "", shape[i]);
+    snprintf(text + end, SHAPE_BYTES - end, "]");
+    return text;
+}
+
+static lspo_status_t refuse_missing(const lspo_hf_int4_weight_t *weight, int part, const char *name)
+{
+    return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' of a weight in 4 bits is missing%s", weight->folder, name,
+                      part == G_IDX ? "; with desc_act it says the order of rows" : "");
+}
+
 static lspo_status_t check_part(const lspo_hf_int4_t *int4, const lspo_hf_int4_weight_t *weight, int part, bool *used)
 {
     const lspo_int4_shape_t shape = shape_of(int4, weight);
     const uint64_t groups = lspo_int4_groups(&shape), m = weight->m, n = weight->n;
     const uint64_t wanted[PARTS][2] = {
-        {int4->awq ? m : m / PER_WORD, int4->awq ? n / PER_WORD : n}, {groups, n / PER_WORD}, {groups, n}, {m, 1}};
+        {int4->awq ? m : m / PER_WORD, int4->awq ? n / PER_WORD : n}, {groups, n / PER_WORD}, {groups, n}, {m}};
     char name[NAME_BYTES];
     size_t index;
     const lspo_safetensor_t *tensor = find(weight, part, name, &index);
-    if (tensor == NULL && part == G_IDX)
-        return LSPO_OK;
     if (tensor == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "tensor '%s' of a weight in 4 bits is missing", name);
+        return part == G_IDX && !int4->sorted ? LSPO_OK : refuse_missing(weight, part, name);
     const uint32_t rank = part == G_IDX ? 1 : 2;
     const lspo_dtype_t dtype = part == SCALES ? LSPO_DTYPE_F16 : LSPO_DTYPE_I32;
-    if (tensor->dtype != dtype || tensor->rank != rank || tensor->shape[0] != wanted[part][0] ||
-        (rank == 2 && tensor->shape[1] != wanted[part][1]))
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s: tensor '%s' is %s of rank %" PRIu32 ", first dimension %" PRIu64
-                          "; it must be %s [%" PRIu64 "%s%" PRIu64 "]",
+    if (tensor->dtype != dtype || tensor->rank != rank ||
+        memcmp(tensor->shape, wanted[part], rank * sizeof *tensor->shape) != 0) {
+        char shape_is[SHAPE_BYTES], shape_wanted[SHAPE_BYTES];
+        return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' is %s %s; it must be %s %s",
                           lspo_safetensors_path(weight->files, tensor), name, lspo_dtype_name(tensor->dtype),
-                          tensor->rank, tensor->rank > 0 ? tensor->shape[0] : 0, lspo_dtype_name(dtype),
-                          wanted[part][0], rank == 2 ? ", " : "] or [", wanted[part][1]);
+                          write_shape(tensor->rank, tensor->shape, shape_is), lspo_dtype_name(dtype),
+                          write_shape(rank, wanted[part], shape_wanted));
+    }
     used[index] = true;
     return LSPO_OK;
 }
@@ -183,6 +199,35 @@ lspo_status_t lspo_hf_int4_check(lspo_hf_int4_t *int4, const lspo_hf_int4_weight
     return status == LSPO_OK ? check_zeros(int4, weight) : status;
 }
 
+lspo_status_t lspo_hf_int4_check_bias(const lspo_safetensors_t *files, const lspo_hf_tensors_t *tensors, size_t index,
+                                      bool *is_bias_out)
+{
+    const lspo_safetensor_t *tensor = lspo_hf_tensors_at(tensors, index);
+    const char *name = lspo_hf_tensors_name(tensors, index), *ending = strrchr(name, '.');
+    char codes[NAME_BYTES];
+    *is_bias_out = false;
+    if (ending == NULL || strcmp(ending, ".bias") != 0 || tensor->rank != 1)
+        return LSPO_OK;
+    snprintf(codes, sizeof codes, "%.*s.%s", (int)(ending - name), name, endings[QWEIGHT]);
+    if (lspo_hf_tensors_find(tensors, codes) == NULL)
+        return LSPO_OK;
+    const uint64_t count = tensor->shape[0];
+    float *values = malloc(count * sizeof *values + 1);
+    if (values == NULL)
+        return lspo_no_memory("tensor %s", name);
+    lspo_status_t status =
+        lspo_safetensors_read(files, tensor, 1, &(lspo_tensor_view_t){count, count, 1}, LSPO_NUMBER_FP32, values);
+    for (uint64_t i = 0; status == LSPO_OK && i < count; i++)
+        if (!(values[i] == 0))
+            status =
+                lspo_error(LSPO_ERR_INPUT,
+                           "%s: tensor '%s' has %g at [%" PRIu64 "]; this model has no such bias, and it must be zero",
+                           lspo_safetensors_path(files, tensor), name, (double)values[i], i);
+    free(values);
+    *is_bias_out = status == LSPO_OK;
+    return status;
+}
+
 /* ---- reading ---- */
 
 /* Words of 8 rows (GPTQ) or of one (AWQ), and codes of one row. */
@@ -213,6 +258,22 @@ static lspo_status_t read_codes(const lspo_hf_int4_t *int4, const lspo_hf_int4_w
     return LSPO_OK;
 }
 
+/* The line of group `g`. */
+static lspo_status_t check_scales(const lspo_hf_int4_weight_t *weight, uint64_t g, const uint16_t *line)
+{
+    enum { EXPONENT = 0x7c00 };
+    char name[NAME_BYTES];
+    size_t index;
+    for (uint64_t j = 0; j < weight->n; j++)
+        if ((line[j] & EXPONENT) == EXPONENT) {
+            const lspo_safetensor_t *tensor = find(weight, SCALES, name, &index);
+            return lspo_error(LSPO_ERR_INPUT,
+                              "%s: tensor '%s': the scale at [%" PRIu64 ", %" PRIu64 "] is not a finite number",
+                              lspo_safetensors_path(weight->files, tensor), name, g, j);
+        }
+    return LSPO_OK;
+}
+
 static lspo_status_t read_scales(const lspo_hf_int4_t *int4, const lspo_hf_int4_weight_t *weight, const buffers_t *b,
                                  void *packed)
 {
@@ -226,6 +287,7 @@ static lspo_status_t read_scales(const lspo_hf_int4_t *int4, const lspo_hf_int4_
         const uint32_t *line = (const uint32_t *)words + g * weight->n / PER_WORD;
         for (uint64_t j = 0; j < weight->n; j++)
             b->codes[j] = (uint8_t)(nibble_of(int4, line[j / PER_WORD], j % PER_WORD) + int4->zero_less);
+        status = check_scales(weight, g, (const uint16_t *)scales + g * weight->n);
         lspo_int4_store_scales(&shape, &(lspo_int4_part_t){g * rows, 1, 0, weight->n},
                                (const uint16_t *)scales + g * weight->n, b->codes, packed);
     }

@@ -6,7 +6,8 @@
  *     NAME.qzeros    groups x n / 8: zero points, in GPTQ less 1, unless its format is gptq_v2; columns in order, in
  *                    AWQ as above
  *     NAME.scales    groups x n, F16
- *     NAME.g_idx     GPTQ, may be missing: the group of each row, which must be row / group
+ *     NAME.g_idx     GPTQ, may be missing unless desc_act is true: the group of each row, which must be row / group
+ *     NAME.bias      only as the model has it, else zeros
  * w = scale (code - zero point), as in kernels/int4.h.  Other bits, groups, methods and orders of rows are refused.
  */
 #ifndef LSPO_REAL_FORMATS_HF_INT4_H
@@ -21,6 +22,7 @@
 typedef struct {
     lspo_int4_form_t form; /* off: the folder has none */
     bool awq;
+    bool sorted;        /* desc_act: rows may be in another order */
     uint32_t zero_less; /* by so much a stored zero point is less */
 } lspo_hf_int4_t;
 
@@ -28,7 +30,7 @@ typedef struct {
 typedef struct {
     const lspo_safetensors_t *files;
     const lspo_hf_tensors_t *tensors;
-    const char *name;
+    const char *folder, *name;
     uint64_t m, n;
 } lspo_hf_int4_weight_t;
 
@@ -39,7 +41,11 @@ lspo_status_t lspo_hf_int4_parse(const json_t *config, const char *path, lspo_hf
  * if a zero point is not 8. */
 lspo_status_t lspo_hf_int4_check(lspo_hf_int4_t *int4, const lspo_hf_int4_weight_t *weight, bool *used);
 
-/* packed: lspo_int4_bytes() of its shape in this form. */
+/* Tensor `index`, which the model has not: is it a bias beside codes?  LSPO_ERR_INPUT if it is one and not all zero. */
+lspo_status_t lspo_hf_int4_check_bias(const lspo_safetensors_t *files, const lspo_hf_tensors_t *tensors, size_t index,
+                                      bool *is_bias_out);
+
+/* packed: lspo_int4_bytes() of its shape in this form.  LSPO_ERR_INPUT for a scale that is not finite. */
 lspo_status_t lspo_hf_int4_read(const lspo_hf_int4_t *int4, const lspo_hf_int4_weight_t *weight, void *packed);
 
 #endif

@@ -105,7 +105,15 @@ static lspo_status_t check_unused(const lspo_hf_model_t *model, const bool *used
 {
     for (size_t i = 0; i < lspo_hf_tensors_count(model->tensors); i++) {
         const lspo_safetensor_t *tensor = lspo_hf_tensors_at(model->tensors, i);
-        if (!used[i] && !lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)))
+        bool is_zero_bias = false;
+        if (used[i] || lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)))
+            continue;
+        if (model->int4.form.on) {
+            lspo_status_t status = lspo_hf_int4_check_bias(model->weights, model->tensors, i, &is_zero_bias);
+            if (status != LSPO_OK)
+                return status;
+        }
+        if (!is_zero_bias)
             return lspo_error(LSPO_ERR_INPUT, "%s: tensor '%s' does not belong to a %s model of these shapes",
                               lspo_safetensors_path(model->weights, tensor), tensor->name,
                               lspo_family_name(model->shape.family));
@@ -126,6 +134,7 @@ static lspo_hf_int4_weight_t packed_weight(const lspo_hf_model_t *model, const l
     const bool turned = piece->row_stride == 1;
     return (lspo_hf_int4_weight_t){.files = model->weights,
                                    .tensors = model->tensors,
+                                   .folder = model->folder,
                                    .name = piece->name,
                                    .m = piece->shape[turned ? 1 : 0],
                                    .n = piece->shape[turned ? 0 : 1]};

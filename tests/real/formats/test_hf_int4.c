@@ -12,11 +12,13 @@
 
 TestSuite(hf_int4, .init = make_folder, .fini = remove_folder);
 
-enum { WIDTH = 32, MLP = 64, VOCABULARY = 16, GROUP = 32, TENSORS = 40, LINEAR = 7 };
+enum { WIDTH = 32, MLP = 64, VOCABULARY = 16, GROUP = 32, TENSORS = 48, LINEAR = 7 };
 
 /* What a folder is made of; changed by the cases that must be refused. */
 typedef struct {
-    bool awq, symmetric, v2, no_scales, short_zeros, other_order;
+    bool awq, symmetric, v2, no_scales, short_zeros, other_order, no_order, has_biases;
+    uint16_t bias;      /* of the last of each, with has_biases */
+    uint16_t half;      /* in place of the scale of group 1, column 5 of down_proj; 0: none */
     const char *config; /* quantization_config; NULL: as above says */
 } kind_t;
 
@@ -112,7 +114,13 @@ static size_t add_linear(const kind_t *kind, uint32_t w, lspo_safetensor_source_
         for (uint32_t k = 0; k < groups * n; k++)
             scales[k] = scale_of(w, k / n, k % n);
     }
-    if (!kind->awq) {
+    if (kind->half != 0 && w + 1 == LINEAR)
+        ((uint16_t *)(uintptr_t)out[count - 1].bytes)[n + 5] = kind->half;
+    if (kind->has_biases) {
+        out[count] = of_linear(w, "bias", LSPO_DTYPE_F16, n, 0);
+        ((uint16_t *)(uintptr_t)out[count++].bytes)[n - 1] = kind->bias;
+    }
+    if (!kind->awq && !kind->no_order) {
         out[count] = of_linear(w, "g_idx", LSPO_DTYPE_I32, m, 0);
         int32_t *groups_of = (int32_t *)(uintptr_t)out[count++].bytes;
         for (uint32_t i = 0; i < m; i++)
@@ -163,6 +171,8 @@ static void write_folder(const kind_t *kind)
     }
     write_config(kind);
 }
+
+#define SORTED "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"desc_act\": true}"
 
 /* ---- what comes back ---- */
 
@@ -216,6 +226,16 @@ Test(hf_int4, files_of_gptq_and_awq_come_back_number_by_number)
     }
 }
 
+Test(hf_int4, zero_biases_and_an_order_that_is_plain_are_read)
+{
+    check_kind(&(kind_t){.has_biases = true, .bias = 0x8000}); /* -0 */
+    check_kind(&(kind_t){.no_order = true});
+    check_kind(&(kind_t){.config = SORTED});
+    check_kind(&(kind_t){.config = "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, "
+                                   "\"checkpoint_format\": null, \"desc_act\": false}",
+                         .no_order = true});
+}
+
 /* ---- what is refused ---- */
 
 static void expect_refused(const kind_t *kind, const char *what)
@@ -223,6 +243,46 @@ static void expect_refused(const kind_t *kind, const char *what)
     lspo_hf_model_t *model = NULL;
     write_folder(kind);
     cr_expect_eq(lspo_hf_model_open_text(folder, &model), LSPO_ERR_INPUT, "%s", what);
+}
+
+static void expect_message(const kind_t *kind, const char *what)
+{
+    char text[4096] = "";
+    lspo_messages_keep(text, sizeof text);
+    expect_refused(kind, what);
+    lspo_messages_keep(NULL, 0);
+    cr_expect(strstr(text, folder) != NULL && strstr(text, what) != NULL, "%s", text);
+}
+
+Test(hf_int4, a_message_names_the_tensor_and_what_is_wrong)
+{
+    const kind_t sorted = {.config = SORTED, .no_order = true};
+    expect_message(&sorted, "q_proj.g_idx' of a weight in 4 bits is missing; with desc_act");
+    expect_message(&(kind_t){.no_scales = true}, "q_proj.scales' of a weight in 4 bits is missing");
+    expect_message(&(kind_t){.short_zeros = true}, "q_proj.qzeros' is I32 [1, 3]; it must be I32 [1, 4]");
+    expect_message(&(kind_t){.has_biases = true, .bias = 0x3800}, "proj.bias' has 0.5 at [");
+    expect_message(&(kind_t){.has_biases = true, .bias = 0x7e00}, "proj.bias' has nan at [");
+}
+
+Test(hf_int4, a_scale_that_is_not_finite_is_refused)
+{
+    static const uint16_t halves[] = {0x7c00, 0xfc00, 0x7e00}; /* infinite, its negative, NaN */
+    char *stage = aligned_alloc(64, 1 << 16);
+    cr_assert_not_null(stage);
+    for (size_t i = 0; i < 3; i++) {
+        lspo_hf_model_t *model = NULL;
+        char text[4096] = "";
+        write_folder(&(kind_t){.half = halves[i]});
+        cr_assert_eq(lspo_hf_model_open_text(folder, &model), LSPO_OK);
+        lspo_messages_keep(text, sizeof text);
+        cr_expect_eq(lspo_hf_model_read_int4(model, 1, LSPO_NUMBER_FP32, stage), LSPO_ERR_INPUT);
+        lspo_messages_keep(NULL, 0);
+        cr_expect_not_null(strstr(text, "model.safetensors: tensor 'model.layers.0.mlp.down_proj.scales': the scale at "
+                                        "[1, 5] is not a finite number"),
+                           "%s", text);
+        lspo_hf_model_close(model);
+    }
+    free(stage);
 }
 
 Test(hf_int4, what_is_not_supported_is_refused)
