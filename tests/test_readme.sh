@@ -2,6 +2,8 @@
 # The README says what is true: what it prints under "$ COMMAND" is what the command prints, line for line ("..." stands
 # for any lines), and every other command in it is accepted by the program's options.
 #
+# docs/first-prediction.md is held to the same.
+#
 #   tests/test_readme.sh --update    writes the outputs anew (read the diff); around "..." as many lines as before
 set -eu
 source_dir=$(cd "${LSPO_SOURCE:-$(dirname "$0")/..}" && pwd)
@@ -97,14 +99,17 @@ fi
 
 # ---- the others: whatever they would do, their options exist ----
 while read -r command; do
+    policy=$(echo "$command" | sed -n 's/.* --policy \([a-z-]*\).*/\1/p')
     for flag in $(echo "$command" | grep -oE '(^| )--[a-z][a-z-]*' || :); do
         subcommand=$(echo "$command" | sed -n 's/^lspo \(\(show\|trace\) [a-z]*\|[a-z]*\).*/\1/p')
         lspo help $subcommand | grep -qE -- "(^|[ ,])$flag( |$)" ||
+            lspo show policy "${policy:-lsp}" --format csv | grep -qE "(^|,)${flag#--}(,|$)" ||
             { echo "README: lspo $subcommand has no $flag"; status=1; }
     done
 done < <(sed -n 's/^    lspo /lspo /p; s/^    build\/lspo /lspo /p' "$readme" |
     sed 's/  *#.*//; s/\$(lspo version --data)//')
 [ $# -gt 0 ] || {
+    "$self" "$source_dir/docs/first-prediction.md" || status=1
     # A runner that accepts anything would pass here too.
     sed 's/36\.6 ms/36.7 ms/' "$readme" >"$scratch/wrong.md"
     "$self" "$scratch/wrong.md" | grep -q "^  says .*36\.7 ms" || {
