@@ -64,45 +64,39 @@ void lspo_message_hook(void (*before)(void))
     before_message = before;
 }
 
-/* Where this thread's first error goes. */
-static _Thread_local char *kept_text;
-static _Thread_local size_t kept_capacity;
+static _Thread_local lspo_messages_t kept;
+
+lspo_messages_t lspo_messages_send(lspo_messages_t messages)
+{
+    lspo_messages_t before = kept;
+    kept = messages;
+    return before;
+}
 
 void lspo_messages_keep(char *text, size_t capacity)
 {
-    kept_text = text;
-    kept_capacity = capacity;
     if (text != NULL)
         text[0] = '\0';
-}
-
-/* Who takes this thread's warnings meanwhile. */
-static _Thread_local void (*take_warning)(void *context, const char *text);
-static _Thread_local void *warning_context;
-
-void lspo_warnings_hand(void (*take)(void *context, const char *text), void *context)
-{
-    take_warning = take;
-    warning_context = context;
+    (void)lspo_messages_send((lspo_messages_t){.text = text, .capacity = capacity});
 }
 
 static void hand_warning(const char *format, va_list arguments)
 {
     char text[2048], line[2048];
-    if (take_warning == NULL)
+    if (kept.warn == NULL)
         return;
     vsnprintf(text, sizeof text, format, arguments);
     lspo_printable(text, line, sizeof line);
-    take_warning(warning_context, line);
+    kept.warn(kept.context, line);
 }
 
 static void keep_error(const char *format, va_list arguments)
 {
     char line[2048];
-    if (kept_text[0] != '\0')
+    if (kept.text[0] != '\0')
         return;
     vsnprintf(line, sizeof line, format, arguments);
-    lspo_printable(line, kept_text, kept_capacity);
+    lspo_printable(line, kept.text, kept.capacity);
 }
 
 /* One write per message, so that lines of several threads do not mix.  Text from files or arguments cannot move a
@@ -121,7 +115,7 @@ lspo_status_t lspo_error(lspo_status_t status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    if (kept_text != NULL)
+    if (kept.text != NULL)
         keep_error(format, arguments);
     else
         print_message("error", format, arguments);
@@ -143,7 +137,7 @@ void lspo_warn(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    if (kept_text != NULL)
+    if (kept.text != NULL)
         hand_warning(format, arguments);
     else
         print_message("warning", format, arguments);

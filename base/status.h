@@ -60,8 +60,16 @@ lspo_status_t lspo_no_memory(const char *what, ...) __attribute__((format(printf
  * at `capacity` bytes and without line ends; warnings are dropped.  NULL: they are printed again. */
 void lspo_messages_keep(char *text, size_t capacity);
 
-/* While they are kept, warnings of the calling thread go to `take`; NULL: they are dropped again. */
-void lspo_warnings_hand(void (*take)(void *context, const char *text), void *context);
+/* Where the messages of a thread go. */
+typedef struct {
+    char *text; /* as of lspo_messages_keep(), which makes it empty first */
+    size_t capacity;
+    void (*warn)(void *context, const char *text); /* takes warnings while errors are kept; NULL: they are dropped */
+    void *context;
+} lspo_messages_t;
+
+/* Send those of the calling thread to `messages`; returns where they went before, to be restored by the next call. */
+lspo_messages_t lspo_messages_send(lspo_messages_t messages);
 
 /* `before` is called before each message, in the same thread; it erases a progress line.  Set it before threads
  * start. */

@@ -123,14 +123,15 @@ static lspo_status_t run_plan(const lspo_plan_t *plan, bool watches, lspo_run_op
             return status;
         options->op_ended = lspo_watch_op;
         options->op_ended_context = watch;
-    } else {
-        options->progress = lspo_progress_update;
-        options->progress_context = &progress;
+        lspo_status_t run_status = lspo_run(plan, options, measured_out, trace_out);
+        lspo_watch_stop(watch);
+        return run_status;
     }
+    options->progress = lspo_progress_update;
+    options->progress_context = &progress;
     lspo_progress_start(&progress);
     lspo_status_t status = lspo_run(plan, options, measured_out, trace_out);
     lspo_progress_end(&progress);
-    lspo_watch_stop(watch);
     return status;
 }
 

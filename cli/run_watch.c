@@ -2,6 +2,7 @@
 #include "cli/run_watch.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,18 +53,32 @@ void lspo_watch_op(void *context, const lspo_trace_row_t *row)
     pthread_mutex_unlock(&watch->lock);
 }
 
-/* Lock held: copy the rows so far, if there is a new complete iteration. */
-static bool take_rows(lspo_watch_t *watch)
+/* Lock held: copy the rows of the latest complete iteration as those of iteration 0; false if it has been drawn.  They
+ * are among the last rows. */
+static bool take_latest(lspo_watch_t *watch)
 {
     if (watch->complete == 0 || watch->drawn == watch->completed)
         return false;
+    const uint32_t iteration = watch->complete - 1;
     watch->drawn = watch->completed;
-    watch->copy->row_count = watch->row_count;
-    memcpy(watch->copy->rows, watch->rows, watch->row_count * sizeof *watch->rows);
+    watch->copy->row_count = 0;
+    for (uint32_t i = watch->row_count; i-- > 0 && watch->copy->row_count < watch->of_each[iteration];)
+        if (watch->rows[i].iteration == iteration) {
+            watch->copy->rows[watch->copy->row_count] = watch->rows[i];
+            watch->copy->rows[watch->copy->row_count++].iteration = 0;
+        }
     return true;
 }
 
-/* Over the drawing before, which has as many lines unless the ops are of other kinds. */
+/* Messages since the last drawing, over which no drawing may go. */
+static atomic_uint message_count;
+
+static void count_message(void)
+{
+    atomic_fetch_add(&message_count, 1);
+}
+
+/* On a terminal over the drawing before. */
 static void draw_latest(lspo_watch_t *watch, uint32_t iteration)
 {
     char *text = NULL;
@@ -71,9 +86,9 @@ static void draw_latest(lspo_watch_t *watch, uint32_t iteration)
     FILE *file = open_memstream(&text, &bytes);
     if (file == NULL)
         return;
-    lspo_status_t status = lspo_draw_write(watch->copy, iteration, 1, lspo_draw_width(stderr), file);
-    if (fclose(file) == 0 && status == LSPO_OK) {
-        if (watch->lines > 0 && isatty(STDERR_FILENO))
+    lspo_status_t status = lspo_draw_one(watch->copy, iteration, lspo_draw_width(stderr), file);
+    if (fclose(file) == 0 && text != NULL && status == LSPO_OK) {
+        if (atomic_exchange(&message_count, 0) == 0 && watch->lines > 0 && isatty(STDERR_FILENO))
             fprintf(stderr, "\033[%zuA\033[J", watch->lines);
         fputs(text, stderr);
         fflush(stderr);
@@ -98,7 +113,7 @@ static void *draw_on(void *context)
             ;
         last = watch->stops;
         uint32_t iteration = watch->complete - 1;
-        if (!take_rows(watch))
+        if (!take_latest(watch))
             continue;
         pthread_mutex_unlock(&watch->lock);
         draw_latest(watch, iteration);
@@ -145,6 +160,7 @@ lspo_status_t lspo_watch_start(const lspo_plan_t *plan, lspo_watch_t **watch_out
     }
     pthread_mutex_init(&watch->lock, NULL);
     pthread_cond_init(&watch->wake, NULL);
+    lspo_message_hook(count_message);
     if (pthread_create(&watch->thread, NULL, draw_on, watch) != 0) {
         release(watch);
         return lspo_error(LSPO_ERR_MEMORY, "--watch: no thread can be started");
@@ -162,6 +178,7 @@ void lspo_watch_stop(lspo_watch_t *watch)
     pthread_cond_signal(&watch->wake);
     pthread_mutex_unlock(&watch->lock);
     pthread_join(watch->thread, NULL);
+    lspo_message_hook(NULL);
     pthread_cond_destroy(&watch->wake);
     pthread_mutex_destroy(&watch->lock);
     release(watch);

@@ -31,17 +31,19 @@ uint32_t lspo_draw_width(FILE *terminal)
     return width > 0 ? (uint32_t)width : USUAL_WIDTH;
 }
 
-lspo_status_t lspo_draw_write(const lspo_trace_t *trace, uint32_t first_iteration, uint32_t count, uint32_t width,
-                              FILE *file)
+lspo_status_t lspo_draw_one(const lspo_trace_t *trace, uint32_t named, uint32_t width, FILE *file)
 {
-    const lspo_draw_t draw = {
-        .first_iteration = first_iteration, .iteration_count = count, .width = width, .utf8 = speaks_utf8()};
+    const lspo_draw_t draw = {.iteration_count = 1, .named_from = named, .width = width, .utf8 = speaks_utf8()};
     return lspo_trace_draw(trace, &draw, file);
 }
 
 lspo_status_t lspo_draw_print(const lspo_trace_t *trace, uint32_t first_iteration, uint32_t count)
 {
-    return lspo_draw_write(trace, first_iteration, count, lspo_draw_width(stdout), stdout);
+    const lspo_draw_t draw = {.first_iteration = first_iteration,
+                              .iteration_count = count,
+                              .width = lspo_draw_width(stdout),
+                              .utf8 = speaks_utf8()};
+    return lspo_trace_draw(trace, &draw, stdout);
 }
 
 typedef struct {

@@ -12,11 +12,11 @@
 /* The width of the terminal, or a usual one for a file. */
 uint32_t lspo_draw_width(FILE *terminal);
 
-/* In UTF-8 where the locale is, else in ASCII. */
-lspo_status_t lspo_draw_write(const lspo_trace_t *trace, uint32_t first_iteration, uint32_t count, uint32_t width,
-                              FILE *file);
-/* The same to stdout, as wide as it is. */
+/* To stdout, as wide as it is; in UTF-8 where the locale is, else in ASCII. */
 lspo_status_t lspo_draw_print(const lspo_trace_t *trace, uint32_t first_iteration, uint32_t count);
+
+/* Iteration 0 of a trace, which the text calls `named`. */
+lspo_status_t lspo_draw_one(const lspo_trace_t *trace, uint32_t named, uint32_t width, FILE *file);
 
 extern const lspo_command_t lspo_command_trace_draw;
 

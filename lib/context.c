@@ -18,7 +18,7 @@ const char *lspo_release(void)
     return lspo_version;
 }
 
-/* For lspo_warnings_hand(). */
+/* lspo_messages_t.warn */
 static void hand_on(void *user, const char *text)
 {
     const lspo_context *context = user;
@@ -28,16 +28,16 @@ static void hand_on(void *user, const char *text)
 
 lspo_call_t lspo_call_begin(lspo_context *context)
 {
-    lspo_call_t call = {context, uselocale(context->locale)};
-    lspo_messages_keep(context->message, sizeof context->message);
-    lspo_warnings_hand(hand_on, context);
+    lspo_call_t call = {.context = context, .locale = uselocale(context->locale)};
+    context->message[0] = '\0';
+    call.messages = lspo_messages_send((lspo_messages_t){
+        .text = context->message, .capacity = sizeof context->message, .warn = hand_on, .context = context});
     return call;
 }
 
 int lspo_call_end(const lspo_call_t *call, lspo_status_t status)
 {
-    lspo_messages_keep(NULL, 0);
-    lspo_warnings_hand(NULL, NULL);
+    (void)lspo_messages_send(call->messages);
     uselocale(call->locale);
     switch (status) {
     case LSPO_OK:
@@ -55,13 +55,13 @@ int lspo_call_end(const lspo_call_t *call, lspo_status_t status)
 int lspo_context_open(const lspo_options *options, lspo_context **context_out)
 {
     *context_out = NULL;
-    if (options != NULL && options->size > sizeof *options)
+    if (options != NULL && options->size != sizeof *options) /* the only size so far */
         return LSPO_REFUSED;
     lspo_context *context = calloc(1, sizeof *context);
     if (context == NULL)
         return LSPO_NO_ROOM;
     if (options != NULL)
-        memcpy(&context->options, options, options->size);
+        context->options = *options;
     context->locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (context->locale == (locale_t)0) {
         free(context);
@@ -119,7 +119,7 @@ const char *lspo_known_name(const char *what, size_t index)
                  {"machines", machine_count, machine_name},
                  {"policies", lspo_any_policy_count, policy_name},
                  {"frameworks", framework_count, framework_name}};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+    for (size_t i = 0; what != NULL && i < sizeof lists / sizeof lists[0]; i++)
         if (strcmp(lists[i].what, what) == 0)
             return index < lists[i].count() ? lists[i].name((uint32_t)index) : NULL;
     return NULL;

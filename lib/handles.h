@@ -40,6 +40,7 @@ struct lspo_reply {
 typedef struct {
     lspo_context *context;
     locale_t locale;
+    lspo_messages_t messages;
 } lspo_call_t;
 
 /* Between the two, messages go to the context, and numbers are read and written as in "C". */

@@ -24,8 +24,11 @@
  * `lspo sim --format json`, with their units ("iteration_s", "peak_gpu_bytes"); `lspo help terms` defines the words.
  *
  * Threads: a context, and what was made from it, serves one thread at a time; different contexts are independent.  The
- * library never prints, exits, installs signal handlers, changes the locale of the process or keeps state outside
- * contexts.  It writes no files, and reads only those that a query names.  Memory comes from malloc().
+ * library never prints or exits (but a fault of its own that an assertion finds aborts), installs no signal handlers,
+ * leaves the locale of the process alone, and keeps no state outside contexts, except that it sets jansson's allocation
+ * functions to ones that call malloc() and free().  It writes no files, and reads only those that a query names.
+ *
+ * Handles and places for results must not be NULL.  A text that is NULL is refused.
  *
  * The ABI: functions and fields are only ever added.  A struct that the caller allocates begins with its size, which
  * its initialiser sets, so that old programs run with newer libraries and new ones are refused by older ones. */
@@ -103,29 +106,32 @@ LSPO_API const char *lspo_reply_name(const lspo_reply *reply, size_t index);
 /* All values as one JSON object, as `lspo sim --format json` prints them; lives as long as the reply. */
 LSPO_API const char *lspo_reply_json(const lspo_reply *reply);
 
-/* An op of the schedule.  lane, kind and stage live as long as the reply. */
+/* An op of the schedule.  lane and kind live as long as the reply. */
 typedef struct {
     size_t size;
     const char *lane;      /* "gpu", "d2h", "h2d", "cpu" */
     const char *kind;      /* "FWD", "BWD", "UPD", ...: `lspo help terms` */
     uint32_t layer;        /* 0: the embedding, then the blocks, then the head */
     uint32_t iteration;    /* optimizer step, or new token, from 0 */
+    uint32_t micro;        /* micro-batch of the step, or the part of a stage that an update or a message is of */
+    uint32_t variant;      /* tells ops of one kind and layer apart: lspo_op_variant_t of plan/op.h; 0: the usual one */
     double start_s, end_s; /* since the start of the plan */
     uint64_t bytes;        /* moved; 0 on GPU and CPU */
 } lspo_reply_op;
 #define LSPO_REPLY_OP_INIT                                                                                             \
     {                                                                                                                  \
-        sizeof(lspo_reply_op), NULL, NULL, 0, 0, 0.0, 0.0, 0                                                           \
+        sizeof(lspo_reply_op), NULL, NULL, 0, 0, 0, 0, 0.0, 0.0, 0                                                     \
     }
 LSPO_API size_t lspo_reply_op_count(const lspo_reply *reply);
-/* LSPO_NOT_FOUND after the last. */
+/* LSPO_NOT_FOUND after the last; LSPO_REFUSED for a size that this library does not know. */
 LSPO_API int lspo_reply_op_at(const lspo_reply *reply, size_t index, lspo_reply_op *op);
 
 /* The names of "models", "machines", "policies" or "frameworks", from 0; NULL after the last or for another `what`. */
 LSPO_API const char *lspo_known_name(const char *what, size_t index);
 
 /* One prediction as JSON.  `request` is an object: keys and values as for lspo_query_set(), where numbers, true and
- * false may be written as such, "set" is an object or an array of texts, and "ops": true adds the schedule.
+ * false may be written as such (a quantity with a unit is a text), "set" is an object or an array of texts, and
+ * "ops": true adds the schedule.
  * *answer_out is an object with the names of a reply, "warnings", an array of texts, and with "ops": true "ops", an
  * array of objects; after a failure it is {"error": TEXT}.  It is NULL only with LSPO_NO_ROOM.  Release it with
  * lspo_free(). */

@@ -91,6 +91,8 @@ static lspo_status_t read_request(const char *text, asked_t *asked)
 {
     json_error_t error;
     bool no_memory;
+    if (text == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "the request is NULL");
     json_t *request = lspo_json_parse(text, strlen(text), JSON_REJECT_DUPLICATES, &error, &no_memory);
     if (no_memory)
         return lspo_no_memory("the request");
@@ -128,8 +130,10 @@ static void write_ops(const lspo_reply *reply, FILE *file)
     for (size_t i = 0; lspo_reply_op_at(reply, i, &op) == LSPO_DONE; i++)
         fprintf(file,
                 "%s\n    {\"lane\": \"%s\", \"kind\": \"%s\", \"layer\": %" PRIu32 ", \"iteration\": %" PRIu32
+                ", \"micro\": %" PRIu32 ", \"variant\": %" PRIu32
                 ", \"start_s\": %.9f, \"end_s\": %.9f, \"bytes\": %" PRIu64 "}",
-                i > 0 ? "," : "", op.lane, op.kind, op.layer, op.iteration, op.start_s, op.end_s, op.bytes);
+                i > 0 ? "," : "", op.lane, op.kind, op.layer, op.iteration, op.micro, op.variant, op.start_s, op.end_s,
+                op.bytes);
     fputs("\n  ]", file);
 }
 
@@ -157,7 +161,7 @@ static lspo_status_t write_answer(const lspo_reply *reply, bool wants_ops, const
     else if (file != NULL)
         fprintf(file, "{\"error\": %s}\n", quoted);
     free(quoted);
-    if (file == NULL || fclose(file) != 0) {
+    if (file == NULL || fclose(file) != 0 || text == NULL) {
         free(text);
         return lspo_no_memory("the answer");
     }

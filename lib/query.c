@@ -7,6 +7,7 @@
 
 int lspo_query_create(lspo_context *context, lspo_query **query_out)
 {
+    context->message[0] = '\0';
     *query_out = calloc(1, sizeof **query_out);
     if (*query_out == NULL)
         return LSPO_NO_ROOM;
@@ -33,6 +34,8 @@ static lspo_setting_t *find_replaced(lspo_settings_t *settings, const char *key)
 
 lspo_status_t lspo_query_store(lspo_query *query, const char *key, const char *value)
 {
+    if (key == NULL || value == NULL)
+        return lspo_error(LSPO_ERR_INPUT, "%s is NULL", key == NULL ? "a key" : key);
     lspo_status_t status = lspo_args_check_name(lspo_library_options, key);
     if (status != LSPO_OK)
         return status;

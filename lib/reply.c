@@ -25,7 +25,7 @@ static lspo_status_t write_json(lspo_reply *reply)
     if (file == NULL)
         return lspo_no_memory("the reply as JSON");
     lspo_status_t status = lspo_result_write(&reply->result, LSPO_FORMAT_JSON, file);
-    if (fclose(file) != 0 && status == LSPO_OK)
+    if ((fclose(file) != 0 || reply->json == NULL) && status == LSPO_OK)
         status = lspo_no_memory("the reply as JSON");
     return status;
 }
@@ -80,7 +80,7 @@ void lspo_reply_destroy(lspo_reply *reply)
 /* The value of a name; NULL: there is none. */
 static const void *find_slot(const lspo_reply *reply, const char *name, lspo_field_kind_t *kind_out)
 {
-    for (size_t i = 0; i < reply->field_count; i++) {
+    for (size_t i = 0; name != NULL && i < reply->field_count; i++) {
         const lspo_field_t *field = &reply->fields.fields[i].field;
         if (strcmp(field->name, name) == 0) {
             *kind_out = field->kind;
@@ -136,17 +136,20 @@ size_t lspo_reply_op_count(const lspo_reply *reply)
 int lspo_reply_op_at(const lspo_reply *reply, size_t index, lspo_reply_op *op)
 {
     const lspo_trace_t *trace = reply->answer.trace;
-    if (index >= trace->row_count || op->size > sizeof *op)
+    if (op->size != sizeof *op) /* the only size so far */
+        return LSPO_REFUSED;
+    if (index >= trace->row_count)
         return LSPO_NOT_FOUND;
     const lspo_trace_row_t *row = &trace->rows[index];
-    const lspo_reply_op all = {.size = op->size,
-                               .lane = trace->lanes.list[row->lane].name,
-                               .kind = lspo_op_kinds[row->kind].name,
-                               .layer = row->layer,
-                               .iteration = row->iteration,
-                               .start_s = (double)row->start_ns * 1e-9,
-                               .end_s = (double)row->end_ns * 1e-9,
-                               .bytes = row->bytes};
-    memcpy(op, &all, op->size);
+    *op = (lspo_reply_op){.size = sizeof *op,
+                          .lane = trace->lanes.list[row->lane].name,
+                          .kind = lspo_op_kinds[row->kind].name,
+                          .layer = row->layer,
+                          .iteration = row->iteration,
+                          .micro = row->micro,
+                          .variant = row->variant,
+                          .start_s = (double)row->start_ns * 1e-9,
+                          .end_s = (double)row->end_ns * 1e-9,
+                          .bytes = row->bytes};
     return LSPO_DONE;
 }

@@ -29,7 +29,7 @@ if [ -z "$sanitize" ]; then
     check "libraries that it needs" "" "$(readelf -d "$build/liblspo.so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' |
         grep -vE '^(libc|libm|libjansson|libinih|libgsl|libgslcblas|ld-linux[^.]*)\.so' || true)"
     never="_?exit|_Exit|quick_exit|atexit|raise|kill|signal|sigaction|v?fork|system|popen|dlopen|setlocale|setenv|chdir"
-    never="$never|srand|printf|puts|putchar|perror"
+    never="$never|srand|printf|vprintf|puts|putchar|perror"
     check "what it leaves alone" "" "$(nm -D --undefined-only "$build/liblspo.so" | sed 's/.* U //; s/@.*//' |
         grep -xE "$never" || true)"
     check "where it searches" "" "$(readelf -d "$build/liblspo.so" | grep -E 'RPATH|RUNPATH' || true)"

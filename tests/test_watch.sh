@@ -16,12 +16,17 @@ check "exit status" 0 "$(status_of "${run[@]}" --watch --repeat 2 --slowdown)"
 check "the last drawing" "iteration 8." "$(grep -o 'iteration [0-9]*\.$' "$folder/messages" | tail -n 1)"
 check "every drawing has the link" "$(grep -c '^gpu ' "$folder/messages")" "$(grep -c '^d2h ' "$folder/messages")"
 
-# On a terminal a drawing replaces the one before.
+# On a terminal a drawing replaces the one before: the cursor goes up by as many lines as it has, none wider than the
+# terminal.
 if command -v script > /dev/null; then
-    script -qec "${run[*]} --watch --iterations 400" "$folder/terminal" > /dev/null < /dev/null
+    drawings=$(grep -c 'iteration [0-9]*\.$' "$folder/messages")
+    lines=$(($(grep -vc '^lspo: ' "$folder/messages") / drawings))
+    COLUMNS=110 script -qec "${run[*]} --watch --iterations 400" "$folder/terminal" > /dev/null < /dev/null
     up=$(printf '\033')
-    check "drawings in place" yes "$(grep -q "$up\[[67]A" "$folder/terminal" && echo yes || echo no)"
+    check "drawings in place" yes "$(grep -q "$up\[${lines}A" "$folder/terminal" && echo yes || echo no)"
     check "the last drawing" "iteration 399." "$(grep -o 'iteration [0-9]*\.' "$folder/terminal" | tail -n 1)"
     check "messages" "" "$(grep "lspo: error" "$folder/terminal" || true)"
+    check "lines wider than the terminal" 0 "$(COLUMNS=80 script -qec "${run[*]} --watch" /dev/null < /dev/null |
+        tr -d '\r' | grep -vE '^(lspo|origin|run)' | awk 'length > 80 { n++ } END { print n + 0 }')"
 fi
 finish test_watch

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "base/wrap.h"
 #include "traces/summary.h"
 
 /* The time that is drawn, and its columns. */
@@ -147,8 +148,11 @@ static lspo_status_t print_ends(const canvas_t *canvas, FILE *file)
     for (uint32_t n = canvas->draw->first_iteration; n < count && n <= canvas->last_iteration; n++)
         if (ends_ns[n] > canvas->begin_ns && ends_ns[n] <= canvas->end_ns)
             ends[column_of(canvas, ends_ns[n] - 1)] = true;
+    uint32_t columns = canvas->columns;
+    while (columns > 0 && !ends[columns - 1])
+        columns--;
     fprintf(file, "%-*s ", canvas->label_width, "");
-    for (uint32_t c = 0; c < canvas->columns; c++)
+    for (uint32_t c = 0; c < columns; c++)
         fputs(!ends[c] ? " " : canvas->draw->utf8 ? "\u2502" : "|", file);
     fputc('\n', file);
     free(ends_ns);
@@ -156,9 +160,11 @@ static lspo_status_t print_ends(const canvas_t *canvas, FILE *file)
     return LSPO_OK;
 }
 
-static void print_legend(const canvas_t *canvas, FILE *file)
+static void write_legend(const canvas_t *canvas, FILE *file)
 {
     char whole[32], part[32];
+    const uint32_t first = canvas->draw->first_iteration + canvas->draw->named_from;
+    const uint32_t last = canvas->last_iteration + canvas->draw->named_from;
     lspo_format_quantity(1e-9 * (double)(canvas->end_ns - canvas->begin_ns), LSPO_UNIT_SECONDS, whole, sizeof whole);
     lspo_format_quantity(1e-9 * column_ns(canvas), LSPO_UNIT_SECONDS, part, sizeof part);
     const char *between = "";
@@ -170,11 +176,27 @@ static void print_legend(const canvas_t *canvas, FILE *file)
     fprintf(file, "; small: busy for less than half; \",\" a tenth, %s a hundredth; %s ends of backward passes.\n",
             idle(canvas), canvas->draw->utf8 ? "\u2502" : "|");
     fprintf(file, "%s in all, %s per character; ", whole, part);
-    if (canvas->last_iteration == canvas->draw->first_iteration)
-        fprintf(file, "iteration %" PRIu32 ".\n", canvas->last_iteration);
+    if (last == first)
+        fprintf(file, "iteration %" PRIu32 ".\n", last);
     else
-        fprintf(file, "iterations %" PRIu32 " to %" PRIu32 ".\n", canvas->draw->first_iteration,
-                canvas->last_iteration);
+        fprintf(file, "iterations %" PRIu32 " to %" PRIu32 ".\n", first, last);
+}
+
+static lspo_status_t print_legend(const canvas_t *canvas, FILE *file)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *legend = open_memstream(&text, &bytes);
+    if (legend == NULL)
+        return lspo_no_memory("a legend");
+    write_legend(canvas, legend);
+    if (fclose(legend) != 0 || text == NULL) {
+        free(text);
+        return lspo_no_memory("a legend");
+    }
+    lspo_wrap_text(file, text, (size_t)canvas->label_width + 1 + canvas->columns);
+    free(text);
+    return LSPO_OK;
 }
 
 static int label_width(const lspo_trace_t *trace)
@@ -206,7 +228,7 @@ lspo_status_t lspo_trace_draw(const lspo_trace_t *trace, const lspo_draw_t *draw
     for (uint32_t lane = 0; status == LSPO_OK && lane < trace->lanes.count; lane++)
         print_lane(&canvas, lane, file);
     if (status == LSPO_OK)
-        print_legend(&canvas, file);
+        status = print_legend(&canvas, file);
     free(canvas.busy_ns);
     return status;
 }

@@ -2,7 +2,10 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/lspo.h"
 
@@ -149,30 +152,77 @@ Test(lspo, values_that_are_not_there)
     lspo_reply_destroy(reply);
 }
 
-/* Options of an older and of a newer program. */
+/* Sizes that this version does not have, 0 among them. */
 Test(lspo, sizes_of_structs_are_checked)
 {
-    struct {
-        lspo_options known;
-        void *unknown;
-    } newer = {LSPO_OPTIONS_INIT, NULL};
-    lspo_context *other;
-    newer.known.size = sizeof newer;
-    cr_assert_eq(lspo_context_open(&newer.known, &other), LSPO_REFUSED);
-    cr_assert_null(other);
-    lspo_options older = LSPO_OPTIONS_INIT;
-    older.size = sizeof older.size;
-    cr_assert_eq(lspo_context_open(&older, &other), LSPO_DONE);
-    lspo_context_close(other);
+    static const size_t wrong[] = {0, sizeof(size_t), sizeof(lspo_options) + 8, sizeof(lspo_reply_op) + 8};
     lspo_reply *reply = predict();
-    lspo_reply_op op = LSPO_REPLY_OP_INIT;
-    op.size = offsetof(lspo_reply_op, layer);
-    op.layer = 12345;
-    cr_assert_eq(lspo_reply_op_at(reply, 0, &op), LSPO_DONE);
-    cr_assert_eq(op.layer, 12345);
-    op.size = sizeof op + 1;
-    cr_assert_eq(lspo_reply_op_at(reply, 0, &op), LSPO_NOT_FOUND);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        lspo_options options = LSPO_OPTIONS_INIT;
+        lspo_reply_op op = LSPO_REPLY_OP_INIT;
+        lspo_context *other = context;
+        options.size = op.size = wrong[i];
+        cr_assert_eq(lspo_context_open(&options, &other), LSPO_REFUSED);
+        cr_assert_null(other);
+        cr_assert_eq(lspo_reply_op_at(reply, 0, &op), LSPO_REFUSED);
+    }
     lspo_reply_destroy(reply);
+}
+
+Test(lspo, texts_that_are_null_are_refused)
+{
+    char *answer;
+    double number;
+    const char *text;
+    cr_assert_eq(lspo_query_set(query, NULL, "1"), LSPO_REFUSED);
+    cr_assert_eq(lspo_query_set(query, "model", NULL), LSPO_REFUSED);
+    cr_assert_str_eq(lspo_context_message(context), "model is NULL");
+    cr_assert_null(lspo_known_name(NULL, 0));
+    cr_assert_eq(lspo_predict_json(NULL, &answer), LSPO_REFUSED);
+    cr_assert_str_eq(answer, "{\"error\": \"the request is NULL\"}\n");
+    lspo_free(answer);
+    lspo_reply *reply = predict();
+    cr_assert_eq(lspo_reply_number(reply, NULL, &number), LSPO_NOT_FOUND);
+    cr_assert_eq(lspo_reply_text(reply, NULL, &text), LSPO_NOT_FOUND);
+    lspo_reply_destroy(reply);
+}
+
+/* ---- warnings ---- */
+
+static int warnings;
+
+/* Predicts while another prediction goes on. */
+static void warn(void *user, const char *text)
+{
+    char *answer;
+    warnings++;
+    cr_assert_str_eq(user, "mine");
+    cr_assert_not_null(strstr(text, "is the preset of that name"));
+    cr_assert_eq(lspo_predict_json("{\"batch\": 0}", &answer), LSPO_REFUSED);
+    lspo_free(answer);
+}
+
+/* A file of a preset's name makes a warning; the call in it leaves the message of the failure that follows alone. */
+Test(warnings, are_handed_to_the_program_which_may_predict_meanwhile)
+{
+    lspo_options options = LSPO_OPTIONS_INIT;
+    lspo_reply *reply;
+    char folder[] = "/tmp/lspo-warnings-XXXXXX", name[64];
+    cr_assert_not_null(mkdtemp(folder));
+    snprintf(name, sizeof name, "%s/gpt2-774m", folder);
+    FILE *file = fopen(name, "w");
+    cr_assert(file != NULL && fclose(file) == 0 && chdir(folder) == 0);
+    options.warn = warn;
+    options.user = "mine";
+    cr_assert_eq(lspo_context_open(&options, &context), LSPO_DONE);
+    cr_assert_eq(lspo_query_create(context, &query), LSPO_DONE);
+    lspo_query_set(query, "machine", "no-such");
+    cr_assert_eq(lspo_query_predict(query, &reply), LSPO_REFUSED);
+    cr_assert_eq(warnings, 1);
+    cr_assert_not_null(strstr(lspo_context_message(context), "no-such"), "'%s'", lspo_context_message(context));
+    tear_down();
+    unlink(name);
+    rmdir(folder);
 }
 
 /* ---- JSON ---- */
