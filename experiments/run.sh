@@ -3,7 +3,7 @@
 # A failure does not stop the other figures; the exit status is 1 if a check failed.  report.html there shows all.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states meft kvpr marlin endor sim-vs-host"
+all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states axonn meft kvpr marlin endor sim-vs-host"
 all="$all memory tune fig3 convergence fig6a fig6b fig4 fig5 table3 adam-basis"
 figures=
 while [ $# -gt 0 ]; do

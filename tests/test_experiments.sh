@@ -246,6 +246,32 @@ printf '%s\n' '# lspo trace 1' op,kind,layer,iteration,micro,variant,lane,start_
 check "the phases of a trace" "2.000000,4.000000,3.000000,9.000000" \
     "$(with_lib deep-optimizer-states/phases.awk "$folder/phases.trace")"
 
+# axonn: its relations hold; with a bucket that takes more memory, or an order that is slower, they do not.
+check "axonn holds" 0 "$(status_of env LSPO="$program" RESULTS="$folder/grid" "$here/axonn/run.sh")"
+cat > "$folder/times.awk" <<'END'
+FNR == 1 { csv_header($0); print; next }
+{
+    count = csv_split($0, csv_fields)
+    if ($0 ~ pattern) csv_fields[csv_column[column]] *= factor
+    for (i = 1; i <= count; i++) printf "%s\"%s\"", (i == 1 ? "" : ","), csv_fields[i]
+    print ""
+}
+END
+axonn() { # axonn COLUMN PATTERN FACTOR: COLUMN times FACTOR in the rows that match
+    local file
+    for file in native buckets orders; do
+        awk -v column="$1" -v pattern="$2" -v factor="$3" -f "$here/lib.awk" -f "$folder/times.awk" \
+            "$folder/grid/axonn/$file.csv" > "$folder/$file.csv"
+    done
+    with_lib axonn/check.awk "$folder/native.csv" "$folder/buckets.csv" "$folder/orders.csv"
+}
+check "its rows as they are pass" 0 "$(status_of axonn iteration_s none 2)"
+check "a bucket with 5 % more memory fails" 1 "$(status_of axonn peak_gpu_bytes ^1,16000000, 1.05)"
+check "a large bucket that is slower fails" 1 "$(status_of axonn iteration_s ^1,64000000, 1.05)"
+check "message-driven 8 % slower with few micro-batches fails" 1 \
+    "$(status_of axonn iteration_p50_s ^4,4,none,message, 1.08)"
+check "message-driven 10 % slower with many fails" 1 "$(status_of axonn iteration_p50_s ^8,32,none,message, 1.1)"
+
 # Contention: predicted 8 and 12 of 10 s, so 20 %; without it 7 and 12: 25 %.
 parts() { # parts WITHOUT_OF_THE_FIRST
     printf '%s\n' group_name,predicted_s,measured_s,disturbed,noise,no_contention "contention,8,10,false,0.01,$1" \
