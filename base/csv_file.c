@@ -129,14 +129,9 @@ static lspo_status_t read_rows(reader_t *reader)
 
 lspo_status_t lspo_csv_read(const char *path, uint64_t bytes_max, lspo_csv_t *csv_out)
 {
-    lspo_input_t *input = NULL;
     size_t length;
     reader_t reader = {.path = path, .line = 1};
-    lspo_status_t status = lspo_input_open(path, bytes_max, &input);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_input_read_all(input, &reader.csv.text, &length);
-    lspo_input_close(input);
+    lspo_status_t status = lspo_input_read_file(path, bytes_max, &reader.csv.text, &length);
     if (status != LSPO_OK)
         return status;
     reader.from = reader.to = reader.csv.text;

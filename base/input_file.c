@@ -209,3 +209,14 @@ failed:
     free(text);
     return status;
 }
+
+lspo_status_t lspo_input_read_file(const char *path, uint64_t bytes_max, char **text_out, size_t *length_out)
+{
+    lspo_input_t *input;
+    lspo_status_t status = lspo_input_open(path, bytes_max, &input);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_input_read_all(input, text_out, length_out);
+    lspo_input_close(input);
+    return status;
+}

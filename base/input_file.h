@@ -27,6 +27,9 @@ uint64_t lspo_input_line_number(const lspo_input_t *input);
 
 /* Everything that has not been read yet, followed by a NUL byte; the caller frees it. */
 lspo_status_t lspo_input_read_all(lspo_input_t *input, char **text_out, size_t *length_out);
+/* The whole file at `path`, as the functions above read it: at most `bytes_max` bytes, followed by a NUL byte; the
+ * caller frees it. */
+lspo_status_t lspo_input_read_file(const char *path, uint64_t bytes_max, char **text_out, size_t *length_out);
 
 /* LSPO_ERR_INPUT, for a file in which nothing is written. */
 lspo_status_t lspo_input_refuse_empty(const char *path);

@@ -68,15 +68,10 @@ json_t *lspo_json_copy(const json_t *value)
 
 lspo_status_t lspo_json_file_read(const char *path, json_t **object_out)
 {
-    lspo_input_t *input = NULL;
     char *text = NULL;
     size_t bytes = 0;
     json_error_t error;
-    lspo_status_t status = lspo_input_open(path, JSON_MAX_BYTES, &input);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_input_read_all(input, &text, &bytes);
-    lspo_input_close(input);
+    lspo_status_t status = lspo_input_read_file(path, JSON_MAX_BYTES, &text, &bytes);
     if (status != LSPO_OK)
         return status;
     if (bytes == 0) {

@@ -67,14 +67,9 @@ static lspo_status_t write_whole(FILE *page, const lspo_figure_t *figure, const 
 {
     fputs("<p>All of it: ", page);
     if (file->bytes <= embed->data_most) {
-        lspo_input_t *input;
         char *text;
         size_t bytes;
-        lspo_status_t status = lspo_input_open(path, BYTES_MOST, &input);
-        if (status != LSPO_OK)
-            return status;
-        status = lspo_input_read_all(input, &text, &bytes);
-        lspo_input_close(input);
+        lspo_status_t status = lspo_input_read_file(path, BYTES_MOST, &text, &bytes);
         if (status != LSPO_OK)
             return status;
         fputs("<a download=\"", page);

@@ -92,13 +92,7 @@ static lspo_status_t read_text(const char *path, char **text_out, size_t *bytes_
     struct stat file;
     if (stat(path, &file) != 0 && errno == ENOENT)
         return LSPO_OK;
-    lspo_input_t *input;
-    lspo_status_t status = lspo_input_open(path, BYTES_MOST, &input);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_input_read_all(input, text_out, bytes_out);
-    lspo_input_close(input);
-    return status;
+    return lspo_input_read_file(path, BYTES_MOST, text_out, bytes_out);
 }
 
 static int by_name(const void *left, const void *right)

@@ -31,14 +31,8 @@ static void release_scripts(scripts_t *scripts)
 
 static lspo_status_t read_script(const char *path, char **text_out)
 {
-    lspo_input_t *input;
     size_t bytes;
-    lspo_status_t status = lspo_input_open(path, SCRIPT_MOST, &input);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_input_read_all(input, text_out, &bytes);
-    lspo_input_close(input);
-    return status;
+    return lspo_input_read_file(path, SCRIPT_MOST, text_out, &bytes);
 }
 
 static lspo_status_t read_own(const char *folder, const char *name, char **text_out)

@@ -15,17 +15,6 @@ enum { BYTES_MOST = 64 << 20 };
 /* gnuplot writes the address of its script into the first <script> of the SVG. */
 static const char script_attribute[] = "xlink:href=\"", script_name[] = "/gnuplot_svg.js\"";
 
-static lspo_status_t read_svg(const char *path, char **text_out, size_t *bytes_out)
-{
-    lspo_input_t *input;
-    lspo_status_t status = lspo_input_open(path, BYTES_MOST, &input);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_input_read_all(input, text_out, bytes_out);
-    lspo_input_close(input);
-    return status;
-}
-
 /* The path in the text, of *bytes_out bytes; NULL if there is none. */
 static const char *find_script(const char *text, size_t *bytes_out)
 {
@@ -139,7 +128,7 @@ lspo_status_t lspo_picture_write(FILE *page, const lspo_figure_t *figure, const 
     char path[PATH_MAX], *text;
     size_t bytes;
     snprintf(path, sizeof path, "%s/%s", figure->folder, file->name);
-    lspo_status_t status = read_svg(path, &text, &bytes);
+    lspo_status_t status = lspo_input_read_file(path, BYTES_MOST, &text, &bytes);
     if (status != LSPO_OK)
         return status;
     status = write_svg(page, figure, file, embed, text);
@@ -151,7 +140,7 @@ lspo_status_t lspo_picture_script(const char *path, char **script_out)
 {
     char *text, *script = NULL;
     size_t bytes;
-    lspo_status_t status = read_svg(path, &text, &bytes);
+    lspo_status_t status = lspo_input_read_file(path, BYTES_MOST, &text, &bytes);
     if (status != LSPO_OK)
         return status;
     const char *named = find_script(text, &bytes);

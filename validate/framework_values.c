@@ -163,14 +163,8 @@ static lspo_status_t name_file(const lspo_framework_file_t *file, const char *fo
 
 static lspo_status_t read_text(const char *path, char **text_out)
 {
-    lspo_input_t *input;
     size_t length;
-    lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &input);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_input_read_all(input, text_out, &length);
-    lspo_input_close(input);
-    return status;
+    return lspo_input_read_file(path, FILE_BYTES_MAX, text_out, &length);
 }
 
 /* Both texts with the priors as values and without rows are equal unless something else differs. */

@@ -269,17 +269,6 @@ static lspo_status_t unpack_gzip(const char *path, lspo_data_file_t *file)
 
 /* ---- the file ---- */
 
-static lspo_status_t read_bytes(const char *path, lspo_data_file_t *file)
-{
-    lspo_input_t *input = NULL;
-    lspo_status_t status = lspo_input_open(path, FILE_MAX_BYTES, &input);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_input_read_all(input, &file->text, &file->bytes);
-    lspo_input_close(input);
-    return status;
-}
-
 static bool is_blank(const char *text, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++)
@@ -295,7 +284,7 @@ static lspo_status_t read_text(const char *path, lspo_data_file_t *file)
     file->name = strndup(path, named ? length - 3 : length);
     if (!file->name)
         return lspo_no_memory("the name of %s", path);
-    lspo_status_t status = read_bytes(path, file);
+    lspo_status_t status = lspo_input_read_file(path, FILE_MAX_BYTES, &file->text, &file->bytes);
     if (status != LSPO_OK)
         return status;
     if (is_gzip(file->text, file->bytes))

@@ -257,15 +257,10 @@ static lspo_status_t read_hashes(const char *path, json_t *object, const lspo_ch
 
 static lspo_status_t load_object(const char *path, json_t **object_out)
 {
-    lspo_input_t *input;
     char *text = NULL;
     size_t length = 0;
     json_error_t error;
-    lspo_status_t status = lspo_input_open(path, STATE_BYTES_MAX, &input);
-    if (status != LSPO_OK)
-        return status == LSPO_ERR_INPUT ? LSPO_ERR_CHECK : status;
-    status = lspo_input_read_all(input, &text, &length);
-    lspo_input_close(input);
+    lspo_status_t status = lspo_input_read_file(path, STATE_BYTES_MAX, &text, &length);
     if (status != LSPO_OK)
         return status == LSPO_ERR_INPUT ? LSPO_ERR_CHECK : status;
     bool no_memory;

@@ -514,13 +514,8 @@ static lspo_status_t check_kind(const char *path, const char *text, size_t lengt
 
 static lspo_status_t read_text(const char *path, char **text_out)
 {
-    lspo_input_t *input;
     size_t length = 0;
-    lspo_status_t status = lspo_input_open(path, log_bytes_max, &input);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_input_read_all(input, text_out, &length);
-    lspo_input_close(input);
+    lspo_status_t status = lspo_input_read_file(path, log_bytes_max, text_out, &length);
     if (status != LSPO_OK)
         return status;
     status = length == 0 ? lspo_input_refuse_empty(path) : check_kind(path, *text_out, length);
