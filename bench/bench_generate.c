@@ -9,8 +9,9 @@
 #include <string.h>
 
 #include "bench/measure.h"
+#include "bench/read_words.h"
 #include "kernels/cpu.h"
-#include "kernels/simd.h"
+#include "kernels/pack.h"
 #include "real/generate/generator.h"
 #include "real/generate/weights.h"
 
@@ -45,18 +46,6 @@ static lspo_status_t load(void *context, uint32_t stage, lspo_number_t number, v
         lspo_convert(1, LSPO_NUMBER_FP32, &value, number, (char *)weights + i * lspo_number_bytes(number));
     }
     return LSPO_OK;
-}
-
-/* Four places at a time, as far apart as possible: what a core reads in order at its best. */
-LSPO_SIMD static uint64_t sum_words(size_t count, const uint64_t *words)
-{
-    const size_t part = count / 4;
-    const uint64_t *second = words + part, *third = second + part, *fourth = third + part;
-    uint64_t sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < part; i++)
-        sum += words[i] + second[i] + third[i] + fourth[i];
-    return sum;
 }
 
 typedef struct {

@@ -12,13 +12,13 @@
 #include <sys/mman.h>
 
 #include "bench/measure.h"
+#include "bench/read_words.h"
 #include "kernels/cpu.h"
 #include "kernels/few_rows.h"
 #include "kernels/int4.h"
 #include "kernels/int4_quantize.h"
 #include "kernels/pack.h"
 #include "kernels/random.h"
-#include "kernels/simd.h"
 
 enum { M = 8192, N = 16384, REPEATS = 15, ROWS_MOST = 64 };
 static const lspo_int4_shape_t shape = {M, N, 128, false};
@@ -58,18 +58,6 @@ static void create(void)
     if (!lspo_int4_round(NULL, &shape, o.fp32, o.int4))
         exit(1);
     printf("round to nearest: %.2f G weights/s\n", 1e-9 * M * N / (measure_thread_s() - start_s));
-}
-
-/* Four places at a time, as far apart as possible: what a core reads in order at its best. */
-LSPO_SIMD static uint64_t sum_words(size_t count, const uint64_t *words)
-{
-    const size_t part = count / 4;
-    const uint64_t *second = words + part, *third = second + part, *fourth = third + part;
-    uint64_t sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < part; i++)
-        sum += words[i] + second[i] + third[i] + fourth[i];
-    return sum;
 }
 
 static void run_read(void)
