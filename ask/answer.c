@@ -18,13 +18,17 @@ static lspo_status_t predict(lspo_answer_t *answer, bool wants_trace)
     return status;
 }
 
-lspo_status_t lspo_answer_predict(const lspo_request_t *request, const lspo_machine_t *machine, bool wants_trace,
-                                  lspo_answer_t *answer_out)
+lspo_status_t lspo_answer_begin(const lspo_request_t *request, const lspo_machine_t *machine, lspo_answer_t *answer_out)
 {
     *answer_out = (lspo_answer_t){.request = request, .machine = machine};
     lspo_overrides_sets(&request->overrides, answer_out->sets, sizeof answer_out->sets);
-    lspo_status_t status =
-        lspo_tune_transition(&request->model, &request->workload, request->policy, machine, &answer_out->plan);
+    return lspo_tune_transition(&request->model, &request->workload, request->policy, machine, &answer_out->plan);
+}
+
+lspo_status_t lspo_answer_predict(const lspo_request_t *request, const lspo_machine_t *machine, bool wants_trace,
+                                  lspo_answer_t *answer_out)
+{
+    lspo_status_t status = lspo_answer_begin(request, machine, answer_out);
     if (status == LSPO_OK)
         status = predict(answer_out, wants_trace);
     if (status != LSPO_OK)

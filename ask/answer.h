@@ -30,7 +30,13 @@ typedef struct {
  * lspo_request_use_machine() has changed.  Both must outlive the answer.  On failure nothing is left to release. */
 lspo_status_t lspo_answer_predict(const lspo_request_t *request, const lspo_machine_t *machine, bool wants_trace,
                                   lspo_answer_t *answer_out);
+/* Accepts an answer that is all zero. */
 void lspo_answer_release(lspo_answer_t *answer);
+
+/* The first part of it: build the plan.  The caller then fills in prediction, advice and, of a training, expect, as far
+ * as they are wanted, and releases the answer, also after a failure. */
+lspo_status_t lspo_answer_begin(const lspo_request_t *request, const lspo_machine_t *machine,
+                                lspo_answer_t *answer_out);
 
 /* The fields of a prediction, all others missing.  Texts point into the answer. */
 void lspo_answer_result(const lspo_answer_t *answer, lspo_result_t *result_out);

@@ -222,11 +222,11 @@ lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *con
     return LSPO_OK;
 }
 
-lspo_status_t lspo_args_check_name(const lspo_arg_group_t *const *groups, const char *name)
+/* Find the option, or refuse the name. */
+static lspo_status_t find_named(const lspo_arg_group_t *const *groups, const char *name, lspo_arg_t *arg_out)
 {
     const char *names[NAMES_MAX];
-    lspo_arg_t arg;
-    if (lspo_args_find(groups, name, strlen(name), &arg))
+    if (lspo_args_find(groups, name, strlen(name), arg_out))
         return LSPO_OK;
     const char *nearest = lspo_name_nearest(name, names, list_names(groups, names));
     if (nearest != NULL)
@@ -234,13 +234,18 @@ lspo_status_t lspo_args_check_name(const lspo_arg_group_t *const *groups, const 
     return lspo_error(LSPO_ERR_INPUT, "unknown key '%s'", name);
 }
 
+lspo_status_t lspo_args_check_name(const lspo_arg_group_t *const *groups, const char *name)
+{
+    lspo_arg_t arg;
+    return find_named(groups, name, &arg);
+}
+
 lspo_status_t lspo_args_store(const lspo_arg_group_t *const *groups, const char *name, const char *text, void *target)
 {
     lspo_arg_t arg;
-    lspo_status_t status = lspo_args_check_name(groups, name);
+    lspo_status_t status = find_named(groups, name, &arg);
     if (status != LSPO_OK)
         return status;
-    (void)lspo_args_find(groups, name, strlen(name), &arg);
     void *slot = (char *)target + arg.offset_bytes;
     return arg.value == NULL ? lspo_arg_on_off(&arg, name, text, slot) : arg.store(&arg, name, text, slot);
 }

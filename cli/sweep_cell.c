@@ -8,17 +8,16 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ask/answer.h"
 #include "ask/result.h"
 #include "ask/version.h"
 #include "base/names.h"
 #include "cli/sweep_ask.h"
-#include "plan/expect.h"
-#include "sim/advice.h"
 #include "sim/sim.h"
 #include "sweep/key.h"
 
 enum { COLUMNS_MAX = 16, FIELDS_MAX = LSPO_RESULT_FIELDS_MAX + COLUMNS_MAX + LSPO_MEASURED_FIELDS + 5, NATIVES = 8 };
-enum { FLAGS_BYTES = 4096, ERROR_BYTES = 1024, SETS_BYTES = 1024 };
+enum { FLAGS_BYTES = 4096, ERROR_BYTES = 1024 };
 
 typedef struct {
     uint64_t cell;
@@ -43,10 +42,8 @@ typedef struct {
     char *text; /* of the stream */
     size_t bytes;
     row_t row;
-    char key[17], flags[FLAGS_BYTES], error[ERROR_BYTES], sets[SETS_BYTES];
-    char advice[LSPO_ADVICE_BYTES];
-    lspo_prediction_t prediction;
-    lspo_plan_t *plan;
+    char key[17], flags[FLAGS_BYTES], error[ERROR_BYTES];
+    lspo_answer_t answer; /* of what is asked */
 } worker_t;
 
 struct lspo_sweep_cells {
@@ -273,12 +270,12 @@ static uint64_t key_of(const worker_t *worker)
 /* Native of the plan's model and workload on the machine, simulated once for all cells that share it. */
 static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native_t **native_out)
 {
-    const lspo_workload_t workload = lspo_policy_workload(worker->plan);
+    const lspo_workload_t workload = lspo_policy_workload(worker->answer.plan);
     const lspo_policy_t *policy = NULL;
     lspo_status_t status = lspo_policy_find("native", &policy);
     if (status != LSPO_OK)
         return status;
-    const uint64_t key = lspo_sweep_key(&(lspo_sweep_identity_t){.model = &worker->plan->model,
+    const uint64_t key = lspo_sweep_key(&(lspo_sweep_identity_t){.model = &worker->answer.plan->model,
                                                                  .workload = &workload,
                                                                  .policy = policy,
                                                                  .machine = &worker->ask.machine,
@@ -290,7 +287,7 @@ static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native
         }
     known_native_t *known = &worker->natives[worker->next_native++ % NATIVES];
     known->key = 0;
-    status = lspo_simulate_baseline(worker->plan, &worker->ask.machine, peaks, &known->native);
+    status = lspo_simulate_baseline(worker->answer.plan, &worker->ask.machine, peaks, &known->native);
     if (status != LSPO_OK)
         return status;
     known->key = key;
@@ -299,44 +296,29 @@ static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native
     return LSPO_OK;
 }
 
-/* A time below the lower bound is an error, as in `lspo sim`; only updates that come late make it possible. */
+/* As far as the columns need it.  A time below the lower bound is an error, as in `lspo sim`; only updates that come
+ * late make it possible. */
 static lspo_status_t simulate(const lspo_sweep_cells_t *cells, worker_t *worker)
 {
+    lspo_answer_t *answer = &worker->answer;
     unsigned wanted = cells->wanted & (LSPO_WANT_ALL | LSPO_WANT_BOUND);
     const lspo_native_t *native = NULL;
     lspo_status_t status = LSPO_OK;
     if (cells->wanted & LSPO_NEEDS_ADVICE)
         wanted |= LSPO_WANT_ALL;
-    if (worker->plan->staleness_steps > 0)
+    if (answer->plan->staleness_steps > 0)
         wanted |= LSPO_WANT_BOUND;
     if (wanted & (LSPO_WANT_NATIVE | LSPO_WANT_NATIVE_PEAKS))
         status = find_native(worker, (wanted & LSPO_WANT_NATIVE_PEAKS) != 0, &native);
     if (status != LSPO_OK)
         return status;
-    status = lspo_simulate_wanted(worker->plan, &worker->ask.machine, wanted, native, &worker->prediction);
+    status = lspo_simulate_wanted(answer->plan, answer->machine, wanted, native, &answer->prediction);
     if (status != LSPO_OK)
         return status;
-    status = lspo_simulate_check_settled(worker->plan, &worker->prediction);
+    status = lspo_simulate_check_settled(answer->plan, &answer->prediction);
     if (status == LSPO_OK && (cells->wanted & LSPO_NEEDS_ADVICE))
-        status =
-            lspo_advise(worker->plan, &worker->ask.machine, &worker->prediction, sizeof worker->advice, worker->advice);
-    return status;
-}
-
-/* The same fields as `lspo sim` has. */
-static lspo_status_t fill_result(worker_t *worker)
-{
-    lspo_expect_t expect;
-    lspo_result_t *result = &worker->row.result;
-    lspo_status_t status = lspo_expect(worker->plan, &worker->ask.machine, &expect);
-    if (status != LSPO_OK)
-        return status;
-    lspo_overrides_sets(&worker->ask.request.overrides, worker->sets, sizeof worker->sets);
-    lspo_result_fill("sim", &worker->ask.request, worker->plan, &worker->prediction.summary, worker->sets, result);
-    lspo_result_fill_prediction(worker->plan, &worker->ask.machine, &worker->prediction, result);
-    lspo_result_fill_expect(&expect, &worker->ask.machine, result);
-    result->advice = worker->advice;
-    return LSPO_OK;
+        status = lspo_advise(answer->plan, answer->machine, &answer->prediction, sizeof answer->advice, answer->advice);
+    return status == LSPO_OK ? lspo_expect(answer->plan, answer->machine, &answer->expect) : status;
 }
 
 static double error_of(uint64_t predicted, uint64_t measured)
@@ -348,7 +330,7 @@ static double error_of(uint64_t predicted, uint64_t measured)
 static lspo_status_t measure(const lspo_sweep_cells_t *cells, worker_t *worker)
 {
     lspo_run_measured_t *measured = &worker->row.measured;
-    const lspo_prediction_t *predicted = &worker->prediction;
+    const lspo_prediction_t *predicted = &worker->answer.prediction;
     lspo_sweep_ask_flags(&worker->ask, worker->flags, sizeof worker->flags);
     lspo_status_t status = lspo_bench_measure(cells->bench, worker->flags, measured);
     if (status != LSPO_OK)
@@ -362,15 +344,13 @@ static lspo_status_t measure(const lspo_sweep_cells_t *cells, worker_t *worker)
 
 static lspo_status_t predict(const lspo_sweep_cells_t *cells, worker_t *worker)
 {
-    const lspo_request_t *request = &worker->ask.request;
-    lspo_status_t status =
-        lspo_tune_transition(&request->model, &request->workload, request->policy, &worker->ask.machine, &worker->plan);
+    lspo_status_t status = lspo_answer_begin(&worker->ask.request, &worker->ask.machine, &worker->answer);
+    if (status == LSPO_OK)
+        status = simulate(cells, worker);
     if (status != LSPO_OK)
         return status;
-    status = simulate(cells, worker);
-    if (status == LSPO_OK)
-        status = fill_result(worker);
-    return status == LSPO_OK && cells->bench != NULL ? measure(cells, worker) : status;
+    lspo_answer_result(&worker->answer, &worker->row.result);
+    return cells->bench != NULL ? measure(cells, worker) : LSPO_OK;
 }
 
 /* ---- rows ---- */
@@ -442,9 +422,7 @@ lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_swe
     lspo_sweep_cells_t *cells = context;
     worker_t *worker = cells->workers[index];
     bool held;
-    worker->plan = NULL;
-    worker->prediction = (lspo_prediction_t){0};
-    worker->advice[0] = '\0';
+    worker->answer = (lspo_answer_t){0};
     lspo_run_measured_clear(&worker->row.measured);
     *row_out = (lspo_row_t){0};
     lspo_status_t status = fill_row(cells, worker, cell, &held);
@@ -465,8 +443,7 @@ lspo_status_t lspo_sweep_cells_row(void *context, uint32_t index, const lspo_swe
     name_cell(cells, cell, worker);
     status = write_row(cells, worker, row_out);
 cleanup:
-    lspo_prediction_release(&worker->prediction);
-    lspo_plan_destroy(worker->plan);
+    lspo_answer_release(&worker->answer);
     return status;
 }
 
