@@ -89,10 +89,24 @@ static lspo_status_t open_model(writer_t *writer)
     return lspo_tokenizer_open_model(name, writer->model->vocabulary, &writer->tokenizer);
 }
 
-/* Are the folder's own weights in 4 bits, and used? */
+static lspo_generate_weights_t weights_of(const writer_t *writer)
+{
+    const lspo_generate_request_t *request = writer->request;
+    return (lspo_generate_weights_t){.model = writer->model,
+                                     .hf = writer->hf,
+                                     .checkpoint = writer->checkpoint,
+                                     .number = writer->weights_number,
+                                     .int4 = writer->int4,
+                                     .calibration = request->calibration,
+                                     .tokenizer = writer->tokenizer,
+                                     .seed = request->seed,
+                                     .workers = writer->workers};
+}
+
 static bool are_packed(const writer_t *writer)
 {
-    return writer->request->checkpoint == NULL && writer->hf != NULL && lspo_hf_model_int4(writer->hf)->on;
+    const lspo_generate_weights_t from = weights_of(writer);
+    return lspo_generate_weights_are_packed(&from);
 }
 
 static lspo_status_t open_weights(writer_t *writer)
@@ -152,20 +166,6 @@ static lspo_status_t open_text(writer_t *writer)
         status = lspo_windows_hold_out(&writer->windows, SCORED_MOST, &length);
     writer->positions = length;
     return status;
-}
-
-static lspo_generate_weights_t weights_of(const writer_t *writer)
-{
-    const lspo_generate_request_t *request = writer->request;
-    return (lspo_generate_weights_t){.model = writer->model,
-                                     .hf = writer->hf,
-                                     .checkpoint = writer->checkpoint,
-                                     .number = writer->weights_number,
-                                     .int4 = writer->int4,
-                                     .calibration = request->calibration,
-                                     .tokenizer = writer->tokenizer,
-                                     .seed = request->seed,
-                                     .workers = writer->workers};
 }
 
 static lspo_generator_options_t generator_options(const writer_t *writer)

@@ -25,8 +25,7 @@ static lspo_status_t load_stage(void *context, uint32_t stage, lspo_number_t num
                                     : lspo_hf_model_read_as(from->hf, stage, number, weights);
 }
 
-/* Linear weights of blocks that are in 4 bits in the folder. */
-static bool are_packed(const lspo_generate_weights_t *weights)
+bool lspo_generate_weights_are_packed(const lspo_generate_weights_t *weights)
 {
     return weights->checkpoint == NULL && weights->hf != NULL && lspo_hf_model_int4(weights->hf)->on;
 }
@@ -41,7 +40,7 @@ static lspo_weights_source_t source_of(const lspo_generate_weights_t *weights)
     return (lspo_weights_source_t){.model = weights->model,
                                    .number = weights->number,
                                    .int4 = weights->int4,
-                                   .load = are_packed(weights) ? load_packed : load_stage,
+                                   .load = lspo_generate_weights_are_packed(weights) ? load_packed : load_stage,
                                    .context = (void *)weights};
 }
 
@@ -67,7 +66,7 @@ uint64_t lspo_generate_weights_bytes(const lspo_generate_weights_t *weights)
 uint64_t lspo_generate_weights_scratch(const lspo_generate_weights_t *weights)
 {
     const lspo_quantizer_options_t options = quantizer_of(weights, NULL);
-    return weights->int4.on && !are_packed(weights) ? lspo_quantizer_bytes(&options) : 0;
+    return weights->int4.on && !lspo_generate_weights_are_packed(weights) ? lspo_quantizer_bytes(&options) : 0;
 }
 
 static lspo_status_t load_quantized(const lspo_quantizer_options_t *options, lspo_generation_weights_t *loaded_out)
@@ -106,7 +105,7 @@ lspo_status_t lspo_generate_weights_load(const lspo_generate_weights_t *weights,
 {
     const lspo_weights_source_t source = source_of(weights);
     lspo_quantizer_options_t options = quantizer_of(weights, device);
-    if (!weights->int4.on || are_packed(weights))
+    if (!weights->int4.on || lspo_generate_weights_are_packed(weights))
         return lspo_generation_weights_load(&source, device, loaded_out);
     return weights->calibration != NULL ? load_calibrated(weights, &options, loaded_out)
                                         : load_quantized(&options, loaded_out);

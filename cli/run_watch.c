@@ -125,6 +125,8 @@ static void *draw_on(void *context)
 
 static void release(lspo_watch_t *watch)
 {
+    pthread_cond_destroy(&watch->wake);
+    pthread_mutex_destroy(&watch->lock);
     lspo_trace_destroy(watch->copy);
     free(watch->rows);
     free(watch->left);
@@ -153,15 +155,16 @@ lspo_status_t lspo_watch_start(const lspo_plan_t *plan, lspo_watch_t **watch_out
     if (watch == NULL)
         return lspo_no_memory("--watch");
     watch->plan = plan;
+    pthread_mutex_init(&watch->lock, NULL);
+    pthread_cond_init(&watch->wake, NULL);
     lspo_status_t status = allocate(watch);
     if (status != LSPO_OK) {
         release(watch);
         return status;
     }
-    pthread_mutex_init(&watch->lock, NULL);
-    pthread_cond_init(&watch->wake, NULL);
     lspo_message_hook(count_message);
     if (pthread_create(&watch->thread, NULL, draw_on, watch) != 0) {
+        lspo_message_hook(NULL);
         release(watch);
         return lspo_error(LSPO_ERR_MEMORY, "--watch: no thread can be started");
     }
@@ -179,7 +182,5 @@ void lspo_watch_stop(lspo_watch_t *watch)
     pthread_mutex_unlock(&watch->lock);
     pthread_join(watch->thread, NULL);
     lspo_message_hook(NULL);
-    pthread_cond_destroy(&watch->wake);
-    pthread_mutex_destroy(&watch->lock);
     release(watch);
 }

@@ -24,7 +24,7 @@ lspo_text_train_bytes     what a suite sees of the split
 lspo_tanh_forward_cuda    the head of a classifier on a GPU, which no session opens yet
 lspo_tanh_backward_cuda   likewise
 lspo_tokenizer_vocabulary what a suite sees of the tokens
-lspo_build_op_on          for policies of several GPUs or machines, of which there is none yet: test_lane builds one
+lspo_build_op_on          an op on a lane of its own kind, which no policy adds one by one yet: test_lane does
 '
 
 folders='base kernels plan traces sim ask lib real validate sweep report cli contrib/c bench'

@@ -2,39 +2,13 @@
  * for bit, in every format of the state; the memory is that of the plan; and between two segments all state is on the
  * host. */
 #include "plan/policies/axonn.h"
-#include "tests/session_fixture.h"
+#include "tests/state_variants.h"
 
 static const char name[] = "axonn";
 
 static lspo_axonn_values_t *own_of(lspo_workload_t *workload)
 {
     return lspo_axonn_values_edit(workload);
-}
-
-/* Each with and without checkpointing, clipping, micro-batches, and training of the rest. */
-enum { VARIANTS = 16, SHORT = 5 };
-
-static lspo_workload_t workload_of(int variant)
-{
-    lspo_workload_t workload = small_workload();
-    workload.iterations = SHORT;
-    workload.weight_decay = 0.1;
-    workload.checkpointing = variant & 1;
-    workload.clip_norm = variant & 2 ? 0.05 : 0;
-    workload.accumulation = variant & 4 ? 3 : 1;
-    workload.train_rest = variant & 8 ? LSPO_TRAIN_REST_OFF : LSPO_TRAIN_REST_ON;
-    return workload;
-}
-
-/* Blocks of 32768 weights and more: some are several buckets of 16384. */
-static void widen(void)
-{
-    width_factor = 2;
-}
-
-static void narrow(void)
-{
-    width_factor = 1;
 }
 
 static void assert_as(const char *policy, const char *what, const lspo_workload_t *workload)
