@@ -80,6 +80,18 @@ int cuda_call_int4_16_rows(void)
     return multiply_int4(16);
 }
 
+int cuda_call_ternary(void)
+{
+    return lspo_ternary_product_cuda(&bench.on, &bench.ternary, bench.ternary_table, 1, bench.array[0], bench.array[1]);
+}
+
+int cuda_call_product_one_row(void)
+{
+    return lspo_gemm_nn_cuda(&bench.on, 1, bench.layer->inner, bench.layer->width, 1.0F, bench.array[0],
+                             bench.layer->width, bench.array[1], bench.layer->inner, 0.0F, bench.array[2],
+                             bench.layer->inner);
+}
+
 int cuda_call_step_along(void)
 {
     return lspo_step_along_cuda(&bench.on, bench.matrix, &(lspo_vector_step_t){1.0F, 1e-4F, 1}, LSPO_NUMBER_FP32,

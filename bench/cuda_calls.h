@@ -35,8 +35,11 @@ typedef struct {
     uint32_t *ids, *columns;
     double *doubles;
     lspo_projector_t p, q;
-    uint32_t *row_first; /* of a projector's entries by rows */
-    void *dense;         /* for what is written out dense    */
+    uint32_t *row_first;    /* of a projector's entries by rows */
+    void *dense;            /* for what is written out dense    */
+    lspo_ternary_t ternary; /* a weight of the layer */
+    size_t ternary_bytes;
+    uint32_t *ternary_table;
     sparse_peer_t *peer, *peer_behind;
     size_t floats, matrix, tokens_wide; /* of the layer: tokens x inner, a weight, tokens x width */
 } cuda_bench_t;
@@ -52,6 +55,8 @@ int cuda_call_unpack(void);
 int cuda_call_nf4_expand(void);
 int cuda_call_int4_one_row(void);
 int cuda_call_int4_16_rows(void);
+int cuda_call_ternary(void);
+int cuda_call_product_one_row(void);
 int cuda_call_step_along(void);
 int cuda_call_gather(void);
 int cuda_call_compress(void);

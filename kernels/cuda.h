@@ -37,6 +37,7 @@
 #include "kernels/projector.h"
 #include "kernels/pruned.h"
 #include "kernels/rotary.h"
+#include "kernels/ternary.h"
 #include "kernels/turn.h"
 #include "kernels/vector.h"
 
@@ -209,6 +210,12 @@ int lspo_nf4_expand_cuda(const lspo_cuda_t *on, const lspo_nf4_t *from, void *ou
  * multiplied by its scale in fp32.  Up to 32 rows W is read once, with more once per 32 of them, from L2. */
 int lspo_int4_product_cuda(const lspo_cuda_t *on, const lspo_int4_product_t *p, const void *x, const void *residual,
                            void *out);
+
+/* ---- ternary.h; the parts of `w` in device memory, and lspo_ternary_table() ---- */
+/* x and y are in the format.  cudaErrorInvalidValue if a row of x is larger than a block's shared memory, or there are
+ * more than 65535. */
+int lspo_ternary_product_cuda(const lspo_cuda_t *on, const lspo_ternary_t *w, const uint32_t *table, size_t rows,
+                              const void *x, void *y);
 
 /* ---- pruned.h; the parts of `from` in device memory; its own format counts ---- */
 /* scratch: lspo_bitmap_scratch() words.  Bytes: a bit per number, twice, each stored number read, all written. */

@@ -27,9 +27,9 @@ LSPO_ON_BOTH LSPO_INLINE float lspo_float_of_bits(uint32_t bits)
     return value;
 }
 
-LSPO_ON_BOTH LSPO_INLINE float lspo_float_of_bf16(uint16_t half)
+LSPO_ON_BOTH LSPO_INLINE float lspo_float_of_bf16(uint16_t bits)
 {
-    return lspo_float_of_bits((uint32_t)half << 16);
+    return lspo_float_of_bits((uint32_t)bits << 16);
 }
 
 #endif

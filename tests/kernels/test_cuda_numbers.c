@@ -157,6 +157,49 @@ Test(cuda_numbers, products_with_4_bits_refuse_what_they_cannot_do)
     DEVICE_OK(lspo_int4_product_cuda(ON(LSPO_NUMBER_FP16), &none, NULL, NULL, NULL));
 }
 
+/* ---- ternary weights ---- */
+
+/* The bytes of a matrix and the table on the device; rows of up to 3 warps of codes, odd and even. */
+static void check_ternary(size_t m, size_t n, size_t rows, lspo_number_t number)
+{
+    const size_t most = n * ((m + 1) / 2);
+    float *w = random_floats(m, 0.02, m * n), *scratch = floats(m * n), *want = floats(rows * n);
+    float *x = random_numbers_of(number, 1, 1, rows * m);
+    char *memory = malloc(lspo_ternary_bytes(n, most));
+    cr_assert_not_null(memory);
+    lspo_ternary_t packed = lspo_ternary_in(m, n, memory);
+    size_t codes = 0;
+    lspo_ternary_round(m, n, 0.885, w, scratch);
+    cr_assert_eq(lspo_ternary_pack(w, most, &packed, &codes), LSPO_OK);
+    lspo_ternary_product(&packed, rows, x, want, NULL);
+    for (order_t order = {0}; next_order(&order);) {
+        const lspo_ternary_t on_device = lspo_ternary_in(m, n, device_copy(memory, lspo_ternary_bytes(n, codes)));
+        const uint32_t *table = device_copy(lspo_ternary_table(), LSPO_TERNARY_CODES * sizeof *table);
+        void *out = device_array(rows * n * lspo_number_bytes(number));
+        DEVICE_OK(
+            lspo_ternary_product_cuda(ON(number), &on_device, table, rows, device_numbers(number, x, rows * m), out));
+        expect_numbers(&order, "Y", out, want, rows * n, (near_t){number, 1e-5, 1e-6, 0});
+    }
+    free(w), free(scratch), free(want), free(x), free(memory);
+}
+
+Test(cuda_numbers, ternary_products_are_the_hosts)
+{
+    static const size_t cases[][3] = {{1, 1, 1}, {64, 19, 2}, {701, 9, 3}, {2000, 8, 1}};
+    for (size_t k = 0; k < COUNT(cases); k++)
+        for (size_t f = 0; f < COUNT(all_numbers); f++)
+            check_ternary(cases[k][0], cases[k][1], cases[k][2], all_numbers[f]);
+}
+
+Test(cuda_numbers, ternary_products_refuse_what_they_cannot_do)
+{
+    const lspo_ternary_t wide = {.m = 1 << 20, .n = 1}, one = {.m = 1, .n = 1}, none = {.m = 1, .n = 0};
+    cr_assert_not_null(device_complaint(lspo_ternary_product_cuda(ON(LSPO_NUMBER_FP32), &wide, NULL, 1, NULL, NULL)));
+    cr_assert_not_null(
+        device_complaint(lspo_ternary_product_cuda(ON(LSPO_NUMBER_FP32), &one, NULL, 65536, NULL, NULL)));
+    DEVICE_OK(lspo_ternary_product_cuda(ON(LSPO_NUMBER_FP32), &none, NULL, 1, NULL, NULL));
+}
+
 /* ---- pruned weights ---- */
 
 static void check_bitmap(size_t n, double sparsity, lspo_number_t number)
