@@ -15,6 +15,8 @@ static const struct {
     {offsetof(lspo_machine_t, link.d2h_latency_s), offsetof(lspo_device_caps_t, d2h_latency_s)},
     {offsetof(lspo_machine_t, link.h2d_duplex_loss), offsetof(lspo_device_caps_t, h2d_duplex_loss)},
     {offsetof(lspo_machine_t, link.d2h_duplex_loss), offsetof(lspo_device_caps_t, d2h_duplex_loss)},
+    {offsetof(lspo_machine_t, net.Bps), offsetof(lspo_device_caps_t, net_Bps)},
+    {offsetof(lspo_machine_t, net.latency_s), offsetof(lspo_device_caps_t, net_latency_s)},
     {offsetof(lspo_machine_t, cpu.adam_pps), offsetof(lspo_device_caps_t, cpu_pps)},
 };
 
@@ -52,7 +54,8 @@ static lspo_status_t cap_set(const char *assignment, lspo_machine_t *scratch, ls
                    sizeof(double));
             return LSPO_OK;
         }
-    return lspo_error(LSPO_ERR_INPUT, "--set %s: a running device has only caps of the link, cpu.adam_pps and memory",
+    return lspo_error(LSPO_ERR_INPUT,
+                      "--set %s: a running device has only caps of the link, the network, cpu.adam_pps and memory",
                       assignment);
 }
 

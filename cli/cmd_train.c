@@ -477,10 +477,7 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     lspo_train_options_t options;
     lspo_train_result_t trained;
     const lspo_request_t *base = &request->base;
-    lspo_status_t status = lspo_policy_check_runs(base->policy, &base->workload);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_train_settle_lane(&request->base, request->resume ? request->output : NULL);
+    lspo_status_t status = lspo_train_settle_lane(&request->base, request->resume ? request->output : NULL);
     if (status != LSPO_OK)
         return status;
     status = tune(&request->base, &predicted_step_s);
@@ -552,6 +549,12 @@ static lspo_status_t train(int argc, char **argv)
     lspo_status_t status = lspo_request_parse(&lspo_command_train, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)
         return status;
+    const uint32_t peers = lspo_policy_peers(request.base.policy, &request.base.workload);
+    if (peers > 1) /* a session for each, whose checkpoints would have to be of the same step */
+        return lspo_error(LSPO_ERR_INPUT,
+                          "lspo train has one device, and this grid has %u: lspo run executes grids, with random "
+                          "weights",
+                          peers);
     if (request.base.workload.order != LSPO_ORDER_POLICY)
         return lspo_error(LSPO_ERR_INPUT, "--order auto: lspo train plays its segments in the policy's order; "
                                           "`lspo sim` and `lspo run` take another one");

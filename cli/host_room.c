@@ -9,6 +9,15 @@
 #include "real/machine/host_memory.h"
 #include "sim/fit.h"
 
+/* Peaks hardly depend on speeds: those of any host will do. */
+static lspo_status_t find_host(lspo_machine_t *machine)
+{
+    lspo_status_t status = lspo_machine_find("host-reference", machine);
+    if (status == LSPO_OK)
+        machine->net.Bps = machine->link.d2h_Bps;
+    return status;
+}
+
 lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, uint64_t beside_bytes)
 {
@@ -20,18 +29,18 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
         return status;
     lspo_fit_question_t question = {.model = model, .workload = *workload, .policy = policy, .machine = &machine};
     question.workload.iterations = lspo_policy_iterations(policy, workload);
-    status = lspo_machine_find("host-reference", &machine);
+    status = find_host(&machine);
     if (status != LSPO_OK)
         return status;
     status = lspo_fit_try(&question, &fit);
     if (status != LSPO_OK)
         return status;
-    const uint64_t needed_bytes = fit.gpu_bytes + fit.host_bytes + beside_bytes;
+    const uint64_t needed_bytes = fit.all_gpu_bytes + fit.all_host_bytes + beside_bytes;
     if (needed_bytes <= there_bytes)
         return LSPO_OK;
     char needed[32], as_device[32], excess[32], there[32];
     lspo_format_quantity((double)needed_bytes, LSPO_UNIT_BYTES, needed, sizeof needed);
-    lspo_format_quantity((double)fit.gpu_bytes, LSPO_UNIT_BYTES, as_device, sizeof as_device);
+    lspo_format_quantity((double)fit.all_gpu_bytes, LSPO_UNIT_BYTES, as_device, sizeof as_device);
     lspo_format_quantity((double)(needed_bytes - there_bytes), LSPO_UNIT_BYTES, excess, sizeof excess);
     lspo_format_quantity((double)there_bytes, LSPO_UNIT_BYTES, there, sizeof there);
     return lspo_error(
@@ -51,7 +60,7 @@ lspo_status_t lspo_host_room_check_cap(const lspo_plan_t *plan, const lspo_overr
     lspo_status_t status = lspo_overrides_caps(overrides, &caps);
     if (status != LSPO_OK || caps.memory_bytes == 0)
         return status;
-    status = lspo_machine_find("host-reference", &machine);
+    status = find_host(&machine);
     if (status != LSPO_OK)
         return status;
     status = lspo_fit_plan(plan, &machine, &fit);

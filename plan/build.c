@@ -159,25 +159,34 @@ void lspo_build_rank(lspo_builder_t *b, lspo_op_id_t op, uint32_t rank)
     b->plan->ops[op].priority = lspo_build_priority(b->plan->ops[op].iteration, rank, b->stage_count);
 }
 
-static bool is_copy_of(const lspo_work_t *work, uint64_t bytes, uint32_t messages)
+static bool is_alike(const lspo_work_t *a, const lspo_work_t *b)
 {
-    const lspo_kernel_t *kernel = &work->kernels[0];
-    return work->kernel_count == 1 && !work->writes && kernel->kernel_class == LSPO_KERNEL_COPY &&
-           kernel->bytes == bytes && kernel->count == messages;
+    const lspo_kernel_t *x = &a->kernels[0], *y = &b->kernels[0];
+    return a->kernel_count == 1 && !a->writes && x->kernel_class == y->kernel_class && x->bytes == y->bytes &&
+           x->count == y->count;
 }
 
-/* The plan's work of such a message. */
-static uint32_t message_work(lspo_builder_t *b, uint64_t bytes, uint32_t messages)
+/* The plan's work like this one, of one kernel without FLOPs. */
+static uint32_t work_like(lspo_builder_t *b, const lspo_work_t *wanted)
 {
     lspo_plan_t *plan = b->plan;
     for (uint32_t work = 0; work < plan->work_count; work++)
-        if (is_copy_of(&plan->works[work], bytes, messages))
+        if (is_alike(&plan->works[work], wanted))
             return work;
     if (!grow(b, &plan->works, &b->work_capacity, plan->work_count, sizeof *plan->works))
         return 0;
-    lspo_work_copy(bytes, &plan->works[plan->work_count]);
-    plan->works[plan->work_count].kernels[0].count = messages;
+    plan->works[plan->work_count] = *wanted;
     return plan->work_count++;
+}
+
+void lspo_build_stream(lspo_builder_t *b, uint64_t bytes, uint32_t launches)
+{
+    lspo_work_t work;
+    if (b->status != LSPO_OK)
+        return;
+    lspo_work_stream(bytes, &work);
+    work.kernels[0].count = launches;
+    b->plan->ops[b->plan->op_count - 1].work = work_like(b, &work);
 }
 
 lspo_op_id_t lspo_build_message(lspo_builder_t *b, const lspo_build_message_t *message)
@@ -189,7 +198,10 @@ lspo_op_id_t lspo_build_message(lspo_builder_t *b, const lspo_build_message_t *m
                               .micro = message->micro};
     if (b->status != LSPO_OK || !has_lane(b, LSPO_OP_SEND))
         return LSPO_NO_OP;
-    return emit(b, &op, message_work(b, message->bytes, message->messages));
+    lspo_work_t work;
+    lspo_work_copy(message->bytes, &work);
+    work.kernels[0].count = message->messages;
+    return emit(b, &op, work_like(b, &work));
 }
 
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency)

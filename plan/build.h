@@ -91,7 +91,7 @@ typedef struct lspo_builder {
     bool bounds_gradients;            /* BWD waits until an older gradient has left the GPU       */
     uint32_t gradient_buffers;        /* stages whose gradients may wait for the link; 0: no limit */
     bool sums_on_host;                /* lspo_plan_sums_on_host()                                 */
-    bool norm_known;                  /* BWD need not sum squares, since a probe has done so        */
+    bool norm_known;                  /* BWD need not sum squares, since another op does so          */
     bool splits_forward;              /* other ops of a block's forward follow FWD: `saved` stays    */
     lspo_op_variant_t update_variant; /* of the UPD, H2D and APPLY that are emitted     */
     uint32_t stage_count;
@@ -135,6 +135,8 @@ void lspo_build_rank(lspo_builder_t *b, lspo_op_id_t op, uint32_t rank);
 /* SEND of so many bytes in so many messages, which each have the network's latency, on the chosen lane; `stage` and
  * `micro` only name it. */
 lspo_op_id_t lspo_build_message(lspo_builder_t *b, const lspo_build_message_t *message);
+/* Let the op emitted last have a work of its own: one kernel that streams so many bytes in so many launches. */
+void lspo_build_stream(lspo_builder_t *b, uint64_t bytes, uint32_t launches);
 /* LSPO_ERR_INPUT, before anything is built, for a plan that would have millions of ops. */
 lspo_status_t lspo_build_check_size(const lspo_builder_t *b);
 /* Part `part` of the `parts` of a stage's message (plan/chunks.h), whose cost is that of its elements; the same as

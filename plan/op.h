@@ -65,8 +65,8 @@ typedef enum {
     LSPO_VARIANT_DECIDE,     /* lsp: PROJECT that accepts or rejects the new projectors    */
     LSPO_VARIANT_PROJECTORS, /* lsp: D2H of new projectors, for the moments on the CPU     */
     LSPO_VARIANT_RENEW,      /* UPD that also renews the bases of Adam: --adam-basis */
-    LSPO_VARIANT_SUM,        /* SWAP_OUT/SWAP_IN of the gradient's sum over the micro-batches so far; SEND: replicas */
-    LSPO_VARIANT_SPECULATE,  /* UPD that does not wait for the norm, into a second place: --speculate-clip */
+    LSPO_VARIANT_SUM, /* SWAP_OUT/SWAP_IN of the gradient's sum over the micro-batches so far; SEND: of replicas */
+    LSPO_VARIANT_SPECULATE, /* UPD that does not wait for the norm, into a second place: --speculate-clip */
     LSPO_VARIANT_SETTLE, /* UPD after it: takes that place, or repeats what clips, which the plan assumes not to ... */
     LSPO_VARIANT_REDO,   /* ... or to be so */
     LSPO_VARIANT_ACTIVATIONS, /* SWAP_OUT/SWAP_IN of what a block keeps for its backward: --swap-activations */
@@ -74,7 +74,8 @@ typedef enum {
     LSPO_VARIANT_INPUTS,   /* ... rebuilds them from a block's inputs: SWAP_IN, and SWAP_OUT of new ones */
     LSPO_VARIANT_MLP,      /* meft: FWD of a block's MLP; without a variant it is what comes before */
     LSPO_VARIANT_ROWS,     /* meft: FWD of the adapter beside it, and D2H of what its rows are chosen by */
-    LSPO_VARIANT_GRADIENT, /* SEND of a gradient to the peer before; SUM: among replicas; none: of activations */
+    LSPO_VARIANT_GRADIENT, /* SEND of a gradient to the peer before; none: of activations */
+    LSPO_VARIANT_SHARE,    /* SEND of shares of a gradient to the replicas that sum them, before SUM: of a sum to all */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

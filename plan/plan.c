@@ -328,6 +328,8 @@ static const char *variant_suffix(const lspo_op_t *op)
         return " activations";
     case LSPO_VARIANT_GRADIENT:
         return " gradient";
+    case LSPO_VARIANT_SHARE:
+        return " share";
     case LSPO_VARIANT_SPECULATE:
         return " speculate";
     case LSPO_VARIANT_SETTLE:

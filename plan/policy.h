@@ -81,8 +81,10 @@ struct lspo_policy {
     /* The same of SWAP_IN, SWAP_OUT, UPD_GPU and COMPRESS of so many elements of a message in parts (plan/chunks.h).
      * NULL: the policy has no such ops of parts. */
     bool (*describe_part)(const lspo_builder_t *builder, lspo_op_kind_t kind, uint64_t elements, lspo_work_t *work);
-    /* LSPO_ERR_INPUT for settings that can only be simulated.  NULL: all can be run. */
-    lspo_status_t (*check_runs)(const lspo_workload_t *workload);
+    /* The number of peers of its plan (plan/lane.h), from 0 on.  NULL: one. */
+    uint32_t (*count_peers)(const lspo_workload_t *workload);
+    /* Does this peer receive what the op, a SEND of another peer, sends?  NULL: its plans have no SEND. */
+    bool (*receives)(const lspo_plan_t *plan, const lspo_op_t *op, uint32_t peer);
 };
 
 /* The policies of trainings. */
@@ -127,10 +129,10 @@ void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *m
 /* LSPO_ERR_INPUT if one of its values is out of range; the message names flag, value and allowed range. */
 lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model,
                                 const lspo_workload_t *workload);
-/* LSPO_ERR_INPUT if its plan with these settings can only be simulated. */
-static inline lspo_status_t lspo_policy_check_runs(const lspo_policy_t *policy, const lspo_workload_t *workload)
+/* The number of peers of its plan with these settings. */
+static inline uint32_t lspo_policy_peers(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
-    return policy->check_runs != NULL ? policy->check_runs(workload) : LSPO_OK;
+    return policy->count_peers != NULL ? policy->count_peers(workload) : 1;
 }
 
 /* Number of steps of a period, at least 1, from its parameter's value. */

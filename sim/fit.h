@@ -33,6 +33,7 @@ typedef struct {
 /* Predictions for a plan: its peaks, whether they fit, and its time per iteration with unlimited memory. */
 typedef struct {
     uint64_t gpu_bytes, host_bytes;
+    uint64_t all_gpu_bytes, all_host_bytes; /* of all peers together (plan/peers.h) */
     bool fits;
     double iteration_s;
 } lspo_fit_t;

@@ -33,6 +33,29 @@ bool lspo_fits(const lspo_machine_t *machine, uint64_t peak_gpu_bytes, uint64_t 
     return lspo_fit_gpu_excess(machine, peak_gpu_bytes) == 0 && lspo_fit_host_excess(machine, peak_host_bytes) == 0;
 }
 
+/* What the process takes beside is taken once. */
+static lspo_status_t sum_peers(const lspo_plan_t *plan, const lspo_trace_t *trace, lspo_fit_t *fit)
+{
+    lspo_peer_peaks_t peaks;
+    uint64_t most_host_bytes = 0;
+    fit->all_gpu_bytes = fit->gpu_bytes;
+    fit->all_host_bytes = fit->host_bytes;
+    if (plan->peer_static == NULL)
+        return LSPO_OK;
+    lspo_status_t status = lspo_memory_replay_peers(plan, trace, &peaks);
+    if (status != LSPO_OK)
+        return status;
+    fit->all_gpu_bytes = 0;
+    for (uint32_t peer = 0; peer < peaks.count; peer++) {
+        fit->all_gpu_bytes += peaks.gpu_bytes[peer];
+        fit->all_host_bytes += peaks.host_bytes[peer];
+        most_host_bytes = peaks.host_bytes[peer] > most_host_bytes ? peaks.host_bytes[peer] : most_host_bytes;
+    }
+    fit->all_host_bytes -= most_host_bytes;
+    lspo_peer_peaks_release(&peaks);
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
 {
     uint64_t *work_ns = NULL;
@@ -57,6 +80,9 @@ lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machi
     fit.gpu_bytes = memory.gpu_bytes;
     fit.host_bytes = memory.host_bytes;
     fit.fits = lspo_fits(machine, fit.gpu_bytes, fit.host_bytes);
+    status = sum_peers(plan, trace, &fit);
+    if (status != LSPO_OK)
+        goto cleanup;
     *fit_out = fit;
 cleanup:
     lspo_trace_destroy(trace);

@@ -129,8 +129,8 @@ interleave       deep-optimizer-states same   off
 optimizer-state  deep-optimizer-states optimizer-state bf16
 bucket-size      axonn        same            20000
 bucket-slots     axonn        same            2
-pipeline         axonn        simulated       2
-replicas         axonn        simulated       2
+pipeline         axonn        grids           2
+replicas         axonn        grids           2
 pipeline-order   axonn        same            1f1b
 reduce-buckets   axonn        same            2
 optimizer-state  axonn        optimizer-state bf16

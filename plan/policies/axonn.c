@@ -31,9 +31,10 @@
  * With equal stages and no time on the network the static orders take (M + G - 1) (f + b), M = A / R, and message-
  * driven does if M <= G or G <= 4.
  *
- * After backward the replicas sum --reduce-buckets buckets at a time, each sending 2 (R - 1) / R of their gradients (a
- * ring), while earlier buckets are updated.  With --clip all sums come first, then the norms.  A tied head has a copy
- * of the token embedding; its gradient goes to the first peer, and the updated embedding comes back.
+ * After backward the replicas sum --reduce-buckets buckets at a time, each sending 2 (R - 1) / R of their gradients,
+ * as on a ring (half of it SHARE, half SUM), while earlier buckets are updated.  With --clip all sums come first, then
+ * the norms.  A tied head has a copy of the token embedding; its gradient goes to the first peer, which adds it in its
+ * last BWD, and the updated embedding comes back.
  *
  * Other than the authors': buckets end with layers; parameters leave without blocking; forward of a layer waits for
  * its own buckets only. */
@@ -55,27 +56,6 @@ static bool describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
 
 /* ---- sums over replicas, and norms ---- */
 
-static uint64_t tied_bytes(const lspo_builder_t *b)
-{
-    const lspo_tensor_t *token = &b->stages[0].shape.tensors[0];
-    return (uint64_t)token->rows * token->cols * lspo_precision_bytes(b->workload->precision);
-}
-
-/* The last peer's part of the embedding's gradient goes to the first, which adds it to its own. */
-static void sum_tied(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica)
-{
-    lspo_builder_t *b = x->b;
-    x->tied_sum[replica] = LSPO_NO_OP;
-    if (!x->tied || !b->stages[0].trained)
-        return;
-    lspo_axonn_enter(x, replica, x->pipeline - 1);
-    x->tied_sum[replica] = lspo_build_message(
-        b, &(lspo_build_message_t){
-               .variant = LSPO_VARIANT_GRADIENT, .iteration = iteration, .bytes = tied_bytes(b), .messages = 1});
-    lspo_build_depend(b, lspo_axonn_device(x, replica, x->pipeline - 1)->backward);
-    lspo_build_gpu_memory(b, 0, b->stages[0].gradient_bytes);
-}
-
 static uint64_t group_elements(const lspo_axonn_t *x, uint32_t stage, uint32_t part, uint32_t end)
 {
     uint64_t elements = 0, first;
@@ -84,25 +64,39 @@ static uint64_t group_elements(const lspo_axonn_t *x, uint32_t stage, uint32_t p
     return elements;
 }
 
-/* Each replica's share of a ring: it begins when all have their gradients, and buckets go in their order. */
+/* Of a group of R replicas' gradients each replica sums one R-th: SHARE sends the other parts to those who sum them,
+ * and when all have come, SUM sends the sum to all.  Buckets go in their order, a sum before later shares. */
+static lspo_op_id_t send_group(const lspo_axonn_t *x, lspo_op_variant_t variant, const lspo_build_message_t *group)
+{
+    const uint32_t others = x->replicas - 1;
+    lspo_build_message_t message = *group;
+    message.variant = variant;
+    message.bytes = group->bytes * others / x->replicas;
+    message.messages = others;
+    const lspo_op_id_t id = lspo_build_message(x->b, &message);
+    lspo_build_rank(x->b, id, variant == LSPO_VARIANT_SHARE ? 1 : 0);
+    return id;
+}
+
 static void sum_group(const lspo_axonn_t *x, uint32_t iteration, uint32_t d, uint32_t stage, uint32_t part,
                       uint32_t end)
 {
     lspo_builder_t *b = x->b;
-    const uint64_t bytes = group_elements(x, stage, part, end) * lspo_precision_bytes(b->workload->precision);
+    const lspo_build_message_t group = {.stage = stage,
+                                        .iteration = iteration,
+                                        .micro = part,
+                                        .bytes = group_elements(x, stage, part, end) *
+                                                 lspo_precision_bytes(b->workload->precision)};
     for (uint32_t r = 0; r < x->replicas; r++) {
         lspo_axonn_enter(x, r, d);
-        lspo_op_id_t id =
-            lspo_build_message(b, &(lspo_build_message_t){.variant = LSPO_VARIANT_SUM,
-                                                          .stage = stage,
-                                                          .iteration = iteration,
-                                                          .micro = part,
-                                                          .bytes = 2 * bytes * (x->replicas - 1) / x->replicas,
-                                                          .messages = 2 * (x->replicas - 1)});
-        for (uint32_t other = 0; other < x->replicas; other++) {
-            lspo_build_depend(b, lspo_axonn_device(x, other, d)->backward);
-            lspo_build_depend(b, stage == 0 ? x->tied_sum[other] : LSPO_NO_OP);
-        }
+        x->shares[r] = send_group(x, LSPO_VARIANT_SHARE, &group);
+        lspo_build_depend(b, lspo_axonn_device(x, r, d)->backward);
+    }
+    for (uint32_t r = 0; r < x->replicas; r++) {
+        lspo_axonn_enter(x, r, d);
+        const lspo_op_id_t id = send_group(x, LSPO_VARIANT_SUM, &group);
+        for (uint32_t other = 0; other < x->replicas; other++)
+            lspo_build_depend(b, x->shares[other]);
         for (uint32_t i = part; i < end; i++)
             x->sums[(size_t)r * x->bucket_count + x->first[stage] + i] = id;
     }
@@ -129,9 +123,20 @@ static uint32_t list_gradients(const lspo_axonn_t *x, uint32_t replica, uint32_t
     if (count > 0)
         return count;
     waits[count++] = lspo_axonn_device(x, replica, d)->backward;
-    if (stage == 0)
-        waits[count++] = x->tied_sum[replica];
     return count;
+}
+
+/* The squares of sums over replicas are known to NORM only. */
+static void square(const lspo_axonn_t *x, const lspo_axonn_device_t *device)
+{
+    uint64_t bytes = 0;
+    uint32_t trained = 0;
+    for (uint32_t s = device->first; s <= device->last; s++) {
+        bytes += x->stages[s].trained ? x->stages[s].gradient_bytes : 0;
+        trained += x->stages[s].trained;
+    }
+    if (x->replicas > 1)
+        lspo_build_stream(x->b, bytes, trained);
 }
 
 /* NORM of the peer's stages; with several peers each learns of those of the others. */
@@ -143,6 +148,7 @@ static void norm(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, ui
         return;
     lspo_axonn_enter(x, replica, d);
     device->norm = lspo_build_op(b, LSPO_OP_NORM, LSPO_VARIANT_NONE, device->last, iteration);
+    square(x, device);
     for (uint32_t s = device->first; s <= device->last; s++)
         for (uint32_t part = 0; b->stages[s].trained && part < b->stages[s].parts; part++) {
             const uint32_t count = list_gradients(x, replica, d, s, part, x->waits);
@@ -156,7 +162,7 @@ static void norm(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, ui
     device->norm = lspo_build_message(b, &(lspo_build_message_t){.variant = LSPO_VARIANT_NORM_SCALAR,
                                                                  .stage = device->last,
                                                                  .iteration = iteration,
-                                                                 .bytes = others * sizeof(float),
+                                                                 .bytes = others * sizeof(double),
                                                                  .messages = others});
     lspo_build_depend(b, own);
 }
@@ -190,9 +196,10 @@ static void update_stage(const lspo_axonn_t *x, uint32_t iteration, uint32_t rep
     }
     if (stage > 0 || !x->tied || !st->trained)
         return;
-    x->tied_back[replica] = lspo_build_message(
-        b, &(lspo_build_message_t){
-               .variant = LSPO_VARIANT_PARAMETERS, .iteration = iteration, .bytes = tied_bytes(b), .messages = 1});
+    x->tied_back[replica] = lspo_build_message(b, &(lspo_build_message_t){.variant = LSPO_VARIANT_PARAMETERS,
+                                                                          .iteration = iteration,
+                                                                          .bytes = lspo_axonn_tied_bytes(b),
+                                                                          .messages = 1});
     lspo_build_depend(b, st->ready);
 }
 
@@ -205,12 +212,10 @@ static void update(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, 
         update_stage(x, iteration, replica, d, s);
 }
 
-static void step(const lspo_axonn_t *x, uint32_t iteration)
+static void step(lspo_axonn_t *x, uint32_t iteration)
 {
     for (uint32_t r = 0; r < x->replicas; r++)
         lspo_axonn_passes(x, iteration, r);
-    for (uint32_t r = 0; r < x->replicas; r++)
-        sum_tied(x, iteration, r);
     for (uint32_t d = 0; d < x->pipeline; d++)
         sum_replicas(x, iteration, d);
     for (uint32_t r = 0; r < x->replicas; r++)
@@ -234,7 +239,7 @@ static lspo_footprint_t footprint_of(const lspo_axonn_t *x, const lspo_axonn_dev
         f.host_master_bytes += st->message.element_count * lspo_precision_bytes(lspo_visit_updated(b));
     }
     if (x->tied && device->last + 1 == b->stage_count)
-        f.gpu_parameters_bytes += tied_bytes(b);
+        f.gpu_parameters_bytes += lspo_axonn_tied_bytes(b);
     return f;
 }
 
@@ -337,10 +342,10 @@ static lspo_status_t take_room(lspo_axonn_t *x)
     x->activation = no_ops(messages);
     x->gradient = no_ops(messages);
     x->returned = no_ops(x->micros);
-    x->tied_sum = no_ops(replicas);
+    x->shares = no_ops(replicas);
     x->tied_back = no_ops(replicas);
     if (!x->first || !x->devices || !x->stages || !x->visits || !x->sums || !x->waits || !x->activation ||
-        !x->gradient || !x->returned || !x->tied_sum || !x->tied_back)
+        !x->gradient || !x->returned || !x->shares || !x->tied_back)
         return lspo_no_memory("a plan of %u buckets", x->bucket_count);
     for (size_t i = 0; i < replicas * x->bucket_count; i++)
         x->visits[i] = lspo_visit_none;
@@ -354,7 +359,7 @@ static void release(lspo_axonn_t *x)
     for (uint32_t p = 0; x->devices && p < x->pipeline * x->replicas; p++)
         lspo_visit_slots_release(&x->devices[p].slots);
     free(x->tied_back);
-    free(x->tied_sum);
+    free(x->shares);
     free(x->returned);
     free(x->gradient);
     free(x->activation);
@@ -389,6 +394,7 @@ static lspo_status_t build(lspo_builder_t *b)
                       .tied = b->model->tied_head && own->pipeline > 1};
     b->status = prepare(&x);
     b->micro_count = x.micros;
+    b->norm_known = x.replicas > 1; /* before the sum nothing is squared */
     for (uint32_t i = 0; b->status == LSPO_OK && i < b->workload->iterations; i++)
         step(&x, i);
     release(&x);
@@ -396,14 +402,41 @@ static lspo_status_t build(lspo_builder_t *b)
     return b->status;
 }
 
-static lspo_status_t check_runs(const lspo_workload_t *workload)
+static uint32_t count_peers(const lspo_workload_t *workload)
 {
     const lspo_axonn_values_t *own = lspo_axonn_values_of(workload);
-    if (own->pipeline * own->replicas == 1)
-        return LSPO_OK;
-    return lspo_error(LSPO_ERR_INPUT,
-                      "--pipeline %u with --replicas %u can only be simulated (lspo sim): a run has one device",
-                      own->pipeline, own->replicas);
+    return own->pipeline * own->replicas;
+}
+
+static bool receives(const lspo_plan_t *plan, const lspo_op_t *op, uint32_t peer)
+{
+    const uint32_t pipeline = lspo_axonn_values_of(&plan->workload)->pipeline, from = plan->lanes.list[op->lane].peer;
+    const bool same_replica = peer / pipeline == from / pipeline;
+    switch (op->variant) {
+    case LSPO_VARIANT_SHARE:
+    case LSPO_VARIANT_SUM:
+        return peer != from && peer % pipeline == from % pipeline;
+    case LSPO_VARIANT_NORM_SCALAR:
+        return peer != from && same_replica;
+    case LSPO_VARIANT_PARAMETERS: /* the tied embedding's */
+        return same_replica && (peer + 1) % pipeline == 0;
+    case LSPO_VARIANT_GRADIENT: /* that of the embedding, or of a stage's input */
+        return op->layer == 0 ? same_replica && peer % pipeline == 0 : peer + 1 == from;
+    default:
+        return peer == from + 1;
+    }
+}
+
+void lspo_axonn_sum_range(const lspo_plan_t *plan, const lspo_op_t *op, uint64_t elements, uint64_t *first_out,
+                          uint64_t *count_out)
+{
+    const uint32_t parts = lspo_chunk_count(plan, elements);
+    const uint32_t together = lspo_axonn_values_of(&plan->workload)->reduce_buckets;
+    const uint32_t last = parts - op->micro < together ? parts - 1 : op->micro + together - 1;
+    uint64_t last_first;
+    lspo_chunk_elements(plan, elements, op->micro, first_out);
+    const uint64_t last_count = lspo_chunk_elements(plan, elements, last, &last_first);
+    *count_out = last_first + last_count - *first_out;
 }
 
 /* ---- parameters of the policy ---- */
@@ -502,7 +535,7 @@ const lspo_policy_t lspo_policy_axonn = {
     .name = "axonn",
     .help =
         "fp32 parameters and optimizer state on the CPU; the GPU fetches them bucket by bucket and updates there; also "
-        "simulates replicas of a pipeline of GPUs",
+        "in replicas of a pipeline of GPUs",
     .citation = "Singh and Bhatele, AxoNN, IPDPS 2022, arXiv 2110.13005",
     .example = "lspo sim --policy axonn --model llama-7b --machine a100-80gb-sxm --bucket-size 64000000",
     .parameters = &lspo_axonn_parameters,
@@ -515,5 +548,6 @@ const lspo_policy_t lspo_policy_axonn = {
     .build = build,
     .describe_work = describe_work,
     .describe_part = lspo_visit_describe,
-    .check_runs = check_runs,
+    .count_peers = count_peers,
+    .receives = receives,
 };

@@ -26,8 +26,9 @@ typedef struct {
     uint32_t bucket_count, *first;       /* first: by stage, the number of its first bucket */
     lspo_op_id_t *activation, *gradient; /* [device][micro] of a replica: after which that message can begin */
     lspo_op_id_t *returned;              /* [micro]: after which it has come back to the first GPU */
-    lspo_op_id_t *tied_sum, *tied_back;  /* [replica]: SEND of the embedding's gradient to the first peer, of its new
-                                           parameters to the last */
+    lspo_op_id_t tied_sum;               /* SEND of a replica's embedding's gradient to its first peer */
+    lspo_op_id_t *tied_back;             /* [replica]: SEND of its new parameters to the last one */
+    lspo_op_id_t *shares;                /* [replica]: SEND of the group that is written */
     lspo_op_id_t *sums;                  /* [replica][bucket]: SEND of its group */
     lspo_op_id_t *waits;                 /* room for those of an update */
 } lspo_axonn_t;
@@ -40,7 +41,14 @@ static inline lspo_axonn_device_t *lspo_axonn_device(const lspo_axonn_t *x, uint
 /* From now on, ops are of this peer. */
 void lspo_axonn_enter(const lspo_axonn_t *x, uint32_t replica, uint32_t d);
 
+/* Bytes of the token embedding, of which the last peer has a copy if the head is tied. */
+static inline uint64_t lspo_axonn_tied_bytes(const lspo_builder_t *b)
+{
+    const lspo_tensor_t *token = &b->stages[0].shape.tensors[0];
+    return (uint64_t)token->rows * token->cols * lspo_precision_bytes(b->workload->precision);
+}
+
 /* All messages of a replica in a step, in the order of --pipeline-order. */
-void lspo_axonn_passes(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica);
+void lspo_axonn_passes(lspo_axonn_t *x, uint32_t iteration, uint32_t replica);
 
 #endif

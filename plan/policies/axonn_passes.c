@@ -33,6 +33,18 @@ static uint32_t message_rank(const lspo_axonn_t *x)
     return x->pipeline > 1 ? 1 : 0; /* behind the ops of a message that has begun */
 }
 
+/* The head waits for its copy of a tied embedding, not for the embedding, which is another peer's. */
+static lspo_op_id_t forward_stage(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t m, uint32_t s)
+{
+    lspo_builder_t *b = x->b;
+    const lspo_op_id_t ready = b->stages[0].ready;
+    const bool copy = x->tied && s + 1 == b->stage_count;
+    b->stages[0].ready = copy ? x->tied_back[replica] : ready;
+    const lspo_op_id_t id = lspo_build_forward(b, iteration, b->first_micro + m, s);
+    b->stages[0].ready = ready;
+    return id;
+}
+
 static void forward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
 {
     lspo_builder_t *b = x->b;
@@ -41,9 +53,7 @@ static void forward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica,
     lspo_axonn_enter(x, replica, d);
     b->last_compute = x->activation[(size_t)d * x->micros + m];
     for (uint32_t s = device->first; s <= device->last; s++) {
-        lspo_op_id_t id = lspo_build_forward(b, iteration, b->first_micro + m, s);
-        if (m == 0 && s + 1 == b->stage_count && x->tied)
-            lspo_build_depend(b, x->tied_back[replica]);
+        lspo_op_id_t id = forward_stage(x, iteration, replica, m, s);
         if (s > device->first)
             continue;
         lspo_build_rank(b, id, x->message_driven && d == 0 && m >= x->pipeline ? 0 : message_rank(x));
@@ -58,14 +68,37 @@ static void forward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica,
         x->gradient[(size_t)d * x->micros + m] = device->forward;
 }
 
-/* The first peer's part of the gradient of a tied embedding, which has its place with the head's otherwise. */
-static void take_embedding_gradient(const lspo_axonn_t *x, uint32_t s, uint32_t m)
+/* The last peer's part of the gradient of a tied embedding goes to the first one, which takes it. */
+static void send_tied(lspo_axonn_t *x, uint32_t iteration)
 {
-    if (x->tied && s == 0 && m == 0)
-        lspo_build_gpu_memory(x->b, x->b->stages[0].gradient_bytes, 0);
+    lspo_builder_t *b = x->b;
+    const uint64_t bytes = lspo_axonn_tied_bytes(b);
+    x->tied_sum = LSPO_NO_OP;
+    if (!x->tied || !b->stages[0].trained)
+        return;
+    x->tied_sum = lspo_build_message(
+        b, &(lspo_build_message_t){
+               .variant = LSPO_VARIANT_GRADIENT, .iteration = iteration, .bytes = bytes, .messages = 1});
+    lspo_build_depend(b, b->last_compute);
+    lspo_build_gpu_memory(b, bytes, b->stages[0].gradient_bytes);
 }
 
-static void backward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
+/* The embedding's BWD, emitted last: the first peer's part of its gradient, which otherwise has its place with the
+ * head's; the last one adds the other part. */
+static void add_tied(const lspo_axonn_t *x, uint32_t m)
+{
+    lspo_builder_t *b = x->b;
+    if (!x->tied)
+        return;
+    if (m == 0)
+        lspo_build_gpu_memory(b, b->stages[0].gradient_bytes, 0);
+    if (m + 1 < x->micros)
+        return;
+    lspo_build_depend(b, x->tied_sum);
+    lspo_build_gpu_memory(b, 0, lspo_axonn_tied_bytes(b));
+}
+
+static void backward(lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
 {
     lspo_builder_t *b = x->b;
     lspo_axonn_device_t *device = lspo_axonn_device(x, replica, d);
@@ -77,7 +110,8 @@ static void backward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica
     lspo_op_id_t first = b->plan->op_count;
     for (uint32_t s = device->last + 1; s-- > device->first && s >= lowest;) {
         lspo_build_backward(b, iteration, b->first_micro + m, s, before);
-        take_embedding_gradient(x, s, m);
+        if (s == 0)
+            add_tied(x, m);
         before = LSPO_NO_OP;
     }
     if (!follows)
@@ -87,6 +121,8 @@ static void backward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica
         x->gradient[(size_t)(d - 1) * x->micros + m] = send(x, LSPO_VARIANT_GRADIENT, device->first, iteration, m);
     else
         x->returned[m] = device->backward;
+    if (d + 1 == x->pipeline && m + 1 == x->micros)
+        send_tied(x, iteration);
 }
 
 /* Does the static order have forward next?  That of 1f1b is one in which ops of a message-driven pipeline can be
@@ -97,7 +133,7 @@ static bool forward_is_next(const lspo_axonn_t *x, const lspo_axonn_device_t *de
 }
 
 /* Write the next message if what it waits for has been written. */
-static bool write_next(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
+static bool write_next(lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
 {
     const lspo_axonn_device_t *device = lspo_axonn_device(x, replica, d);
     if (device->backwards == x->micros)
@@ -114,7 +150,7 @@ static bool write_next(const lspo_axonn_t *x, uint32_t iteration, uint32_t repli
     return true;
 }
 
-void lspo_axonn_passes(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica)
+void lspo_axonn_passes(lspo_axonn_t *x, uint32_t iteration, uint32_t replica)
 {
     for (size_t i = 0; i < (size_t)x->pipeline * x->micros; i++)
         x->activation[i] = x->gradient[i] = LSPO_NO_OP;

@@ -28,9 +28,10 @@ typedef struct {
     double h2d_Bps, d2h_Bps;    /* 0: as fast as memcpy */
     double h2d_latency_s, d2h_latency_s;
     double h2d_duplex_loss, d2h_duplex_loss;
-    double cpu_pps; /* pace of the CPU optimizer, parameters per second; 0: unpaced */
-    uint32_t sms;   /* multiprocessors for kernels (rounded up to what the GPU can partition); 0: all.  GPU only */
-    bool nvtx;      /* ranges of lspo_device_range_begin() for NVIDIA's profilers; nothing on the host */
+    double net_Bps, net_latency_s; /* of what is sent to another peer (real/train/grid.h); 0: as fast as memcpy */
+    double cpu_pps;                /* pace of the CPU optimizer, parameters per second; 0: unpaced */
+    uint32_t sms; /* multiprocessors for kernels (rounded up to what the GPU can partition); 0: all.  GPU only */
+    bool nvtx;    /* ranges of lspo_device_range_begin() for NVIDIA's profilers; nothing on the host */
 } lspo_device_caps_t;
 
 /* `name` is "host", "cuda" (the first GPU) or "cuda:N"; LSPO_ERR_INPUT for another name or a cap out of range.

@@ -199,6 +199,31 @@ lspo_status_t lspo_topology_read_near(const char *pci_address, lspo_topology_t *
     return read_machine(true, pci_address, topology_out);
 }
 
+static uint32_t add_core(int *cores, uint32_t count, int cpu)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (cores[i] == cpu)
+            return count;
+    cores[count] = cpu;
+    return count + 1;
+}
+
+void lspo_topology_share(const lspo_topology_t *all, uint32_t device, uint32_t device_count, lspo_topology_t *share_out)
+{
+    int cores[LSPO_DEVICE_LANES + LSPO_TOPOLOGY_WORKERS_MAX];
+    uint32_t count = 0;
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
+        count = add_core(cores, count, all->cpu[lane]);
+    for (uint32_t i = 0; i < all->worker_count; i++)
+        count = add_core(cores, count, all->worker_cpu[i]);
+    const uint32_t each = count / device_count, first = each > 0 ? device * each : device % count;
+    *share_out = *all;
+    for (int lane = 0; lane < LSPO_DEVICE_LANES; lane++)
+        share_out->cpu[lane] = cores[first + (lane != LSPO_LANE_GPU && each > 1 ? 1 : 0)];
+    share_out->worker_cpu[0] = share_out->cpu[LSPO_LANE_CPU];
+    share_out->worker_count = share_out->usual_workers = 1;
+}
+
 /* One CPU for the thread that launches kernels, one for the threads of the links. */
 static uint32_t usual_within_quota(const lspo_topology_t *topology)
 {

@@ -32,6 +32,11 @@ lspo_status_t lspo_topology_read(lspo_topology_t *topology_out);
 /* The same for a GPU at `pci_address` ("0000:3b:00.0"; if NULL or not found, all cores count as near). */
 lspo_status_t lspo_topology_read_near(const char *pci_address, lspo_topology_t *topology_out);
 
+/* The cores of one of several devices in this process: its share of all, of which the GPU lane has the first, and the
+ * other lanes the second if there are two; where there are fewer cores than devices, several devices share one. */
+void lspo_topology_share(const lspo_topology_t *all, uint32_t device, uint32_t device_count,
+                         lspo_topology_t *share_out);
+
 /* The number of workers for `asked` (--cpu-threads). 0: the usual number, limited by what the CPU quota leaves besides
  * the lanes that feed a GPU. LSPO_ERR_INPUT for more than there are cores. */
 lspo_status_t lspo_topology_workers(const lspo_topology_t *topology, uint32_t asked, uint32_t *count_out);

@@ -1,5 +1,8 @@
 /* axonn.c - Adam on the device, bucket by bucket, with state that is on the host: SWAP_IN, UPD_GPU and SWAP_OUT of
- * real/methods/visiting.h.  A stage's gradient stays on the device until its last bucket has been updated. */
+ * real/methods/visiting.h.  A stage's gradient stays on the device until its last bucket has been updated.  Of a grid
+ * of GPUs each has a session of its own; axonn.h has the messages between them. */
+#include "real/methods/axonn.h"
+
 #include "real/methods/methods.h"
 #include "real/methods/visiting.h"
 
@@ -22,6 +25,13 @@ static lspo_status_t take_host(lspo_session_t *session, uint32_t s, lspo_host_co
     return status == LSPO_OK ? lspo_host_adam_take_master(session, stage_of(session, s), count) : status;
 }
 
+static lspo_status_t create(lspo_session_t *session)
+{
+    lspo_axonn_exchange_t *exchange = session->own;
+    pthread_mutex_init(&exchange->lock, NULL);
+    return LSPO_OK;
+}
+
 static lspo_status_t reset(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++)
@@ -31,6 +41,8 @@ static lspo_status_t reset(lspo_session_t *session)
 
 static void release(lspo_session_t *session)
 {
+    lspo_axonn_exchange_t *exchange = session->own;
+    pthread_mutex_destroy(&exchange->lock);
     for (uint32_t s = 0; s < session->stage_count; s++)
         lspo_host_adam_give_back(session, stage_of(session, s));
 }
@@ -68,12 +80,19 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
 
 const lspo_method_t lspo_method_axonn = {
     .name = "axonn",
+    .state_bytes = sizeof(lspo_axonn_exchange_t),
     .stage_bytes = sizeof(lspo_host_adam_t),
     .describe = describe,
     .take_host = take_host,
+    .create = create,
     .reset = reset,
+    .drop = lspo_axonn_drop_shares,
     .release = release,
     .ops = {[LSPO_OP_UPD_GPU] = update, [LSPO_OP_SWAP_IN] = swap_in, [LSPO_OP_SWAP_OUT] = swap_out},
+    .begin_send = lspo_axonn_begin_send,
+    .end_send = lspo_axonn_end_send,
+    .pack = lspo_axonn_pack,
+    .unpack = lspo_axonn_unpack,
     .weights_stored = weights_stored,
     .visit_stage = visit_stage,
 };

@@ -157,34 +157,37 @@ static lspo_status_t place_rows(lspo_session_t *session, uint32_t s)
 
 static lspo_status_t begin_forward(lspo_session_t *session, const lspo_op_t *op)
 {
+    lspo_session_flight_t *flight = lspo_session_flight(session, op, op->layer);
     lspo_session_stage_t *stage = &session->stages[op->layer];
     const lspo_block_parameters_t block = lspo_session_block(stage, stage->weights);
-    lspo_status_t status = lspo_session_take(session, lspo_session_output_bytes(session), &stage->output);
+    lspo_status_t status = lspo_session_take(session, lspo_session_output_bytes(session), &flight->output);
     if (status == LSPO_OK)
         status =
-            lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
+            lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &flight->saved);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_block_begin(session->transformer, &block, session->stages[op->layer - 1].output, stage->saved);
-    route(session, op->layer, stage->saved);
+    lspo_transformer_block_begin(session->transformer, &block, *lspo_session_input(session, op), flight->saved);
+    route(session, op->layer, flight->saved);
     return LSPO_OK;
 }
 
 static lspo_status_t end_forward(lspo_session_t *session, const lspo_op_t *op)
 {
+    lspo_session_flight_t *flight = lspo_session_flight(session, op, op->layer);
     lspo_session_stage_t *stage = &session->stages[op->layer];
     lspo_status_t status = place_rows(session, op->layer);
     if (status != LSPO_OK)
         return status;
     const lspo_block_parameters_t block = lspo_session_block(stage, stage->weights);
-    lspo_transformer_block_end(session->transformer, &block, stage->saved, stage->output);
+    lspo_transformer_block_end(session->transformer, &block, flight->saved, flight->output);
     if (session->plan->workload.checkpointing)
-        lspo_session_give_back(session, &stage->saved);
+        lspo_session_give_back(session, &flight->saved);
     return LSPO_OK;
 }
 
 static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
 {
+    const lspo_session_flight_t *flight = lspo_session_flight(session, op, op->layer);
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     if (!lspo_meft_is_block(session, op->layer))
         return lspo_session_forward(session, op);
@@ -193,7 +196,7 @@ static lspo_status_t forward(lspo_session_t *session, const lspo_op_t *op)
     if (op->variant == LSPO_VARIANT_ROWS)
         return end_forward(session, op);
     const lspo_block_parameters_t block = lspo_session_block(stage, stage->weights);
-    lspo_transformer_block_mlp(session->transformer, &block, stage->saved, stage->output);
+    lspo_transformer_block_mlp(session->transformer, &block, flight->saved, flight->output);
     return LSPO_OK;
 }
 
@@ -259,7 +262,9 @@ static lspo_status_t send(lspo_session_t *session, const lspo_op_t *op)
         return lspo_session_send(session, op);
     if (op->variant == LSPO_VARIANT_ROWS) {
         const void *tokens =
-            meft->packed_tokens ? meft->packed_tokens : lspo_transformer_mlp_input(session->transformer, stage->saved);
+            meft->packed_tokens
+                ? meft->packed_tokens
+                : lspo_transformer_mlp_input(session->transformer, lspo_session_flight(session, op, op->layer)->saved);
         lspo_device_copy(session->device, LSPO_COPY_D2H, meft->tokens, tokens, lspo_meft_token_bytes(session));
         lspo_device_copy(session->device, LSPO_COPY_D2H, meft->experts, meft->gpu_experts,
                          lspo_meft_routes_bytes(session));

@@ -22,29 +22,33 @@ static void *saved_place(const lspo_session_t *session, const lspo_session_stage
 
 lspo_status_t lspo_session_activations_out(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer], *below = stage - 1;
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_session_flight_t *flight = lspo_session_flight(session, op, op->layer);
+    void **input = lspo_session_input(session, op);
     const size_t input_bytes = lspo_session_output_bytes(session);
     const size_t saved_bytes = saved_bytes_of(session);
-    lspo_device_copy(session->device, LSPO_COPY_D2H, stage->kept, below->output, input_bytes);
+    lspo_device_copy(session->device, LSPO_COPY_D2H, stage->kept, *input, input_bytes);
     if (saved_bytes > 0)
-        lspo_device_copy(session->device, LSPO_COPY_D2H, saved_place(session, stage), stage->saved, saved_bytes);
-    lspo_session_give_back(session, &stage->saved);
-    lspo_session_give_back(session, &below->output);
+        lspo_device_copy(session->device, LSPO_COPY_D2H, saved_place(session, stage), flight->saved, saved_bytes);
+    lspo_session_give_back(session, &flight->saved);
+    lspo_session_give_back(session, input);
     return LSPO_OK;
 }
 
 lspo_status_t lspo_session_activations_in(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer], *below = stage - 1;
+    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_session_flight_t *flight = lspo_session_flight(session, op, op->layer);
+    void **input = lspo_session_input(session, op);
     const size_t input_bytes = lspo_session_output_bytes(session);
     const size_t saved_bytes = saved_bytes_of(session);
-    lspo_status_t status = lspo_session_take(session, input_bytes, &below->output);
+    lspo_status_t status = lspo_session_take(session, input_bytes, input);
     if (status == LSPO_OK && saved_bytes > 0)
-        status = lspo_session_take(session, saved_bytes, &stage->saved);
+        status = lspo_session_take(session, saved_bytes, &flight->saved);
     if (status != LSPO_OK)
         return status;
-    lspo_device_copy(session->device, LSPO_COPY_H2D, below->output, stage->kept, input_bytes);
+    lspo_device_copy(session->device, LSPO_COPY_H2D, *input, stage->kept, input_bytes);
     if (saved_bytes > 0)
-        lspo_device_copy(session->device, LSPO_COPY_H2D, stage->saved, saved_place(session, stage), saved_bytes);
+        lspo_device_copy(session->device, LSPO_COPY_H2D, flight->saved, saved_place(session, stage), saved_bytes);
     return LSPO_OK;
 }

@@ -45,18 +45,25 @@ static lspo_status_t forward_head(lspo_session_t *session, const evaluation_t *e
     return LSPO_OK;
 }
 
-/* Runs one batch through all stages; x and y are activations that swap roles.  Returns the mean loss. */
-static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *evaluation, double *loss_out)
+/* Runs one batch through all stages that are here; x and y are activations that swap roles.  Returns the mean loss if
+ * the head is here; *x_out has the output of the last block. */
+static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *evaluation, void **x_out,
+                                   double *loss_out)
 {
     lspo_transformer_t *t = session->transformer;
     void *x = evaluation->x, *y = evaluation->y;
     const void *weights = NULL;
+    lspo_status_t status = LSPO_OK;
     lspo_session_upload_batch(session);
-    lspo_status_t status = weights_for(session, evaluation->weights[0], 0, &weights);
+    if (session->stages[0].here)
+        status = weights_for(session, evaluation->weights[0], 0, &weights);
     if (status != LSPO_OK)
         return status;
-    lspo_transformer_embed_forward(t, session->gpu_tokens, weights, x);
+    if (session->stages[0].here)
+        lspo_transformer_embed_forward(t, session->gpu_tokens, weights, x);
     for (uint32_t s = 1; s + 1 < session->stage_count; s++) {
+        if (!session->stages[s].here)
+            continue;
         status = weights_for(session, evaluation->weights[0], s, &weights);
         if (status != LSPO_OK)
             return status;
@@ -71,7 +78,8 @@ static lspo_status_t forward_batch(lspo_session_t *session, const evaluation_t *
         x = y;
         y = swap;
     }
-    return forward_head(session, evaluation, x, loss_out);
+    *x_out = x;
+    return session->stages[session->stage_count - 1].here ? forward_head(session, evaluation, x, loss_out) : LSPO_OK;
 }
 
 static size_t copy_bytes(const lspo_session_t *session, uint32_t s)
@@ -123,6 +131,7 @@ lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batch
 {
     const lspo_workload_t *workload = &session->plan->workload;
     evaluation_t evaluation;
+    void *x = NULL;
     lspo_status_t status = begin_evaluation(session, &evaluation);
     if (status != LSPO_OK)
         goto end;
@@ -132,7 +141,7 @@ lspo_status_t lspo_session_held_out_loss(lspo_session_t *session, uint32_t batch
             session->text, i, batches,
             &(lspo_text_windows_t){workload->batch, workload->sequence, session->tokens_in, session->targets});
         double loss = 0;
-        status = forward_batch(session, &evaluation, &loss);
+        status = forward_batch(session, &evaluation, &x, &loss);
         if (status != LSPO_OK)
             goto end;
         sum += loss;
@@ -143,11 +152,43 @@ end:
     return status;
 }
 
+size_t lspo_session_boundary_bytes(const lspo_session_t *session)
+{
+    return lspo_session_output_bytes(session);
+}
+
+lspo_status_t lspo_session_held_out_part(lspo_session_t *session, uint32_t batch, uint32_t batches, void *x,
+                                         double *loss_out)
+{
+    const lspo_workload_t *workload = &session->plan->workload;
+    evaluation_t evaluation;
+    void *last = NULL;
+    lspo_status_t status = begin_evaluation(session, &evaluation);
+    if (status != LSPO_OK)
+        goto end;
+    lspo_text_held_out(
+        session->text, batch, batches,
+        &(lspo_text_windows_t){workload->batch, workload->sequence, session->tokens_in, session->targets});
+    session->used_step = 0; /* another batch is the current one */
+    if (!session->stages[0].here)
+        status = lspo_device_write(session->device, evaluation.x, x, lspo_session_output_bytes(session));
+    if (status == LSPO_OK)
+        status = forward_batch(session, &evaluation, &last, loss_out);
+    if (status == LSPO_OK)
+        status = lspo_compute_status(session->compute);
+    if (status == LSPO_OK)
+        status = lspo_device_read(session->device, x, last, lspo_session_output_bytes(session));
+end:
+    end_evaluation(session, &evaluation);
+    return status;
+}
+
 lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,
                                     uint32_t batches, lspo_evaluation_t *evaluation_out)
 {
     bool classifies = session->plan->model.class_count > 1;
     evaluation_t evaluation;
+    void *x = NULL;
     lspo_status_t status = begin_evaluation(session, &evaluation);
     if (status != LSPO_OK)
         goto end;
@@ -157,7 +198,7 @@ lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function
         if (status != LSPO_OK)
             goto end;
         double counted = (double)lspo_session_counted_targets(session), loss = 0;
-        status = forward_batch(session, &evaluation, &loss);
+        status = forward_batch(session, &evaluation, &x, &loss);
         if (status != LSPO_OK)
             goto end;
         sum += counted * loss;

@@ -89,7 +89,8 @@ lspo_status_t lspo_session_reserve_host(lspo_session_t *session)
     size_t item_count = 0;
     uint64_t sum = 0;
     for (uint32_t s = 0; s < session->stage_count; s++)
-        lspo_session_make_host_state(session, s, &count);
+        if (session->stages[s].here)
+            lspo_session_make_host_state(session, s, &count);
     for (int purpose = 0; purpose < LSPO_HOST_PURPOSES; purpose++) {
         uint64_t bytes = rounded(count.bytes[purpose]);
         sum += bytes;

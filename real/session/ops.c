@@ -1,4 +1,6 @@
 /* ops.c - the table of functions that execute the ops of a plan. */
+#include <stdlib.h>
+
 #include "real/session/state.h"
 
 /* The session's own handlers; a method's handler has priority. */
@@ -33,6 +35,34 @@ static lspo_status_t handle(lspo_session_t *session, const lspo_op_t *op)
     return handler(session, op);
 }
 
+void lspo_session_message_release(lspo_session_message_t *message)
+{
+    free(message->data);
+    *message = (lspo_session_message_t){0};
+}
+
+lspo_status_t lspo_session_begin_send(lspo_session_t *session, const lspo_op_t *op)
+{
+    return session->method->begin_send(session, op);
+}
+
+lspo_status_t lspo_session_pack(lspo_session_t *session, const lspo_op_t *op, uint32_t to,
+                                lspo_session_message_t *message)
+{
+    return session->method->pack(session, op, to, message);
+}
+
+lspo_status_t lspo_session_unpack(lspo_session_t *session, const lspo_op_t *op, uint32_t from,
+                                  const lspo_session_message_t *message)
+{
+    return session->method->unpack(session, op, from, message);
+}
+
+lspo_status_t lspo_session_end_send(lspo_session_t *session, const lspo_op_t *op)
+{
+    return session->method->end_send(session, op);
+}
+
 lspo_status_t lspo_session_finish_op(void *session_void, const lspo_op_t *op)
 {
     lspo_session_t *session = session_void;
@@ -46,7 +76,9 @@ lspo_status_t lspo_session_run_op(void *session_void, const lspo_op_t *op)
     lspo_session_t *session = session_void;
     if (lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU)
         return handle(session, op);
-    lspo_status_t status = skips(session, op) ? LSPO_OK : handle(session, op);
+    lspo_status_t status = op->kind == LSPO_OP_UPD_GPU ? lspo_session_settle_norm(session, op) : LSPO_OK;
+    if (status == LSPO_OK && !skips(session, op))
+        status = handle(session, op);
     if (status != LSPO_OK)
         return status;
     status = lspo_compute_status(session->compute);

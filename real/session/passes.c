@@ -24,16 +24,19 @@ static lspo_block_parameters_t block_parameters(lspo_session_t *session, const l
 
 static lspo_status_t forward_head(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_session_flight_t *flight = lspo_session_flight(session, op, op->layer);
     lspo_status_t status =
-        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
+        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &flight->saved);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_session_use_batch(session, op);
     if (status != LSPO_OK)
         return status;
     bool calibrates = op->variant == LSPO_VARIANT_CALIBRATE;
     session->loss_targets = calibrates ? lspo_session_counted_targets(session) : session->step_targets;
     const lspo_head_parameters_t parameters = head_parameters(session, op);
     lspo_transformer_head_forward(session->transformer, &parameters, session->gpu_targets,
-                                  session->stages[op->layer - 1].output, stage->saved, session->gpu_loss);
+                                  *lspo_session_input(session, op), flight->saved, session->gpu_loss);
     lspo_device_read_later(session->device, session->loss_read, session->gpu_loss, sizeof *session->gpu_loss);
     return LSPO_OK;
 }
@@ -45,11 +48,12 @@ double lspo_session_mean_loss(double sum, size_t targets)
 
 /* The first stage whose output is not finite, for the message; the head if all are finite.  An asynchronous device may
  * have freed the outputs by now. */
-static uint32_t find_broken_stage(const lspo_session_t *session)
+static uint32_t find_broken_stage(const lspo_session_t *session, const lspo_op_t *op)
 {
     size_t count = session->tokens * session->plan->model.width;
     for (uint32_t s = 0; !session->asynchronous && s < head_of(session); s++) {
-        const float *output = session->stages[s].output ? session->stages[s].output : session->stages[s + 1].kept;
+        const float *there = lspo_session_flight(session, op, s)->output;
+        const float *output = there ? there : session->stages[s + 1].kept;
         for (size_t i = 0; output && i < count; i++)
             if (!isfinite(output[i]))
                 return s;
@@ -63,7 +67,7 @@ lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *
     double loss = lspo_session_mean_loss(*session->loss_read, session->loss_targets);
     double *mean = &session->losses[op->iteration];
     if (op->variant != LSPO_VARIANT_CALIBRATE)
-        *mean = (op->micro ? *mean : 0) + loss;
+        *mean = (lspo_session_is_first_micro(session, op) ? 0 : *mean) + loss;
     if (isfinite(loss))
         return LSPO_OK;
     char name[16];
@@ -71,7 +75,7 @@ lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *
                       "step %" PRIu32 ": the loss is %g; the first values that are not finite come "
                       "from stage %s; try a smaller learning rate or --clip",
                       lspo_session_step(session, op), loss,
-                      lspo_model_stage_name(&session->plan->model, find_broken_stage(session), name));
+                      lspo_model_stage_name(&session->plan->model, find_broken_stage(session, op), name));
 }
 
 /* Load the batch.  The first one of a step fixes the values of the whole step: the number of targets in its mean loss,
@@ -79,6 +83,8 @@ lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *
 static lspo_status_t load_batch(lspo_session_t *session, const lspo_op_t *op)
 {
     uint32_t step = lspo_session_step(session, op);
+    if (!session->alone)
+        return lspo_session_use_batch(session, op);
     if (op->variant == LSPO_VARIANT_CALIBRATE)
         return session->method->load_batch(session, op);
     if (op->micro > 0)
@@ -87,56 +93,61 @@ static lspo_status_t load_batch(lspo_session_t *session, const lspo_op_t *op)
     return lspo_session_begin_step(session, step);
 }
 
+static lspo_status_t forward_embed(lspo_session_t *session, const lspo_op_t *op, void *output)
+{
+    lspo_status_t status = load_batch(session, op);
+    if (status != LSPO_OK)
+        return status;
+    if (session->alone)
+        lspo_session_upload_batch(session);
+    lspo_transformer_embed_forward(session->transformer, session->gpu_tokens, lspo_session_weights_for(session, op, 0),
+                                   output);
+    lspo_session_swap_drop(session, op);
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_session_forward(lspo_session_t *session, const lspo_op_t *op)
 {
     const lspo_workload_t *workload = &session->plan->workload;
-    lspo_session_stage_t *stage = &session->stages[op->layer];
+    const lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_session_flight_t *flight = lspo_session_flight(session, op, op->layer);
     if (stage->shape.kind == LSPO_STAGE_HEAD)
         return forward_head(session, op);
-    lspo_status_t status = lspo_session_take(session, lspo_session_output_bytes(session), &stage->output);
+    lspo_status_t status = lspo_session_take(session, lspo_session_output_bytes(session), &flight->output);
     if (status != LSPO_OK)
         return status;
-    if (stage->shape.kind == LSPO_STAGE_EMBED) {
-        status = load_batch(session, op);
-        if (status != LSPO_OK)
-            return status;
-        lspo_session_upload_batch(session);
-        lspo_transformer_embed_forward(session->transformer, session->gpu_tokens,
-                                       lspo_session_weights_for(session, op, 0), stage->output);
-        lspo_session_swap_drop(session, op);
-        return LSPO_OK;
-    }
-    status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
+    if (stage->shape.kind == LSPO_STAGE_EMBED)
+        return forward_embed(session, op, flight->output);
+    status = lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &flight->saved);
     if (status != LSPO_OK)
         return status;
     const lspo_block_parameters_t block = block_parameters(session, op);
-    lspo_transformer_block_forward(session->transformer, &block, session->stages[op->layer - 1].output, stage->saved,
-                                   stage->output);
+    lspo_transformer_block_forward(session->transformer, &block, *lspo_session_input(session, op), flight->saved,
+                                   flight->output);
     if (workload->checkpointing || op->variant == LSPO_VARIANT_FROZEN)
-        lspo_session_give_back(session, &stage->saved);
+        lspo_session_give_back(session, &flight->saved);
     if (op->variant == LSPO_VARIANT_FROZEN)
-        lspo_session_give_back(session, &session->stages[op->layer - 1].output);
+        lspo_session_give_back(session, lspo_session_input(session, op));
     lspo_session_swap_drop(session, op);
     return LSPO_OK;
 }
 
 lspo_status_t lspo_session_recompute(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer];
+    lspo_session_flight_t *flight = lspo_session_flight(session, op, op->layer);
     lspo_status_t status =
-        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &stage->saved);
+        lspo_session_take(session, lspo_transformer_saved_bytes(session->transformer, op->layer), &flight->saved);
     if (status != LSPO_OK)
         return status;
     const lspo_block_parameters_t block = block_parameters(session, op);
-    lspo_transformer_block_forward(session->transformer, &block, session->stages[op->layer - 1].output, stage->saved,
-                                   NULL);
+    lspo_transformer_block_forward(session->transformer, &block, *lspo_session_input(session, op), flight->saved, NULL);
     return LSPO_OK;
 }
 
 /* A later micro-batch adds to the gradient of the first. */
 static lspo_status_t take_gradient(lspo_session_t *session, const lspo_op_t *op, uint32_t s)
 {
-    if (!lspo_session_forms_gradient(session, op, s) || op->micro > 0)
+    if (!lspo_session_forms_gradient(session, op, s) || !lspo_session_is_first_micro(session, op))
         return LSPO_OK;
     return lspo_session_take_gradient(session, op, s);
 }
@@ -159,7 +170,8 @@ void lspo_session_finish_gradient(lspo_session_t *session, const lspo_op_t *op)
         return;
     uint32_t parity = lspo_session_parity(session, op);
     size_t n = stage->gradient_count;
-    bool probe = op->variant == LSPO_VARIANT_PROBE, sums = workload->clip_norm > 0 && probe == session->probes;
+    bool probe = op->variant == LSPO_VARIANT_PROBE,
+         sums = workload->clip_norm > 0 && probe == session->probes && !lspo_session_sums_replicas(session);
     if (sums)
         sum_squares(session, op, parity);
     if (lspo_session_turns(session, op, op->layer)) {
@@ -178,7 +190,7 @@ static void release_dx(lspo_session_t *session, const lspo_op_t *op)
 {
     bool calibrates = op->variant == LSPO_VARIANT_CALIBRATE;
     if (op->layer == (calibrates ? 1 : lspo_plan_lowest_trained(session->plan, op->iteration)))
-        lspo_session_give_back(session, &session->dx);
+        lspo_session_give_back(session, lspo_session_dx(session, op));
 }
 
 /* Free memory that the backward pass has read for the last time; after a probe another pass follows, which recomputes
@@ -189,13 +201,13 @@ void lspo_session_release_activations(lspo_session_t *session, const lspo_op_t *
         bool returns = lspo_plan_swaps_activations(session->plan, op->layer);
         if (session->stages[op->layer].shape.kind == LSPO_STAGE_BLOCK &&
             (session->plan->workload.checkpointing || returns))
-            lspo_session_give_back(session, &session->stages[op->layer].saved);
+            lspo_session_give_back(session, &lspo_session_flight(session, op, op->layer)->saved);
         if (returns)
-            lspo_session_give_back(session, &session->stages[op->layer - 1].output);
+            lspo_session_give_back(session, lspo_session_input(session, op));
         return;
     }
-    lspo_session_give_back(session, &session->stages[op->layer].saved);
-    lspo_session_give_back(session, &session->stages[op->layer - 1].output);
+    lspo_session_give_back(session, &lspo_session_flight(session, op, op->layer)->saved);
+    lspo_session_give_back(session, lspo_session_input(session, op));
 }
 
 /* The factor of the sum of the losses in the backward pass. */
@@ -211,7 +223,10 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
 {
     lspo_session_stage_t *stage = &session->stages[op->layer], *embed = &session->stages[0];
     uint32_t parity = lspo_session_parity(session, op);
-    lspo_status_t status = lspo_session_take(session, lspo_session_output_bytes(session), &session->dx);
+    void **dx = lspo_session_dx(session, op);
+    lspo_status_t status = lspo_session_use_batch(session, op);
+    if (status == LSPO_OK)
+        status = lspo_session_take(session, lspo_session_output_bytes(session), dx);
     if (status != LSPO_OK)
         return status;
     status = take_gradient(session, op, op->layer);
@@ -226,11 +241,12 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
     bool forms_tied = tied && lspo_session_forms_gradient(session, op, 0);
     lspo_gradient_sink_t sink = {.rest = forms ? stage->gradient[parity] : NULL,
                                  .tied = forms_tied ? embed->gradient[parity] : NULL,
-                                 .accumulate = op->micro > 0};
+                                 .accumulate = !lspo_session_is_first_micro(session, op)};
     const lspo_head_parameters_t parameters = head_parameters(session, op);
     lspo_transformer_head_backward(
         session->transformer, &parameters, &(lspo_head_loss_t){session->gpu_targets, loss_scale(session, op)},
-        &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved}, &sink, session->dx);
+        &(lspo_stage_kept_t){*lspo_session_input(session, op), lspo_session_flight(session, op, op->layer)->saved},
+        &sink, *dx);
     release_dx(session, op);
     lspo_session_release_activations(session, op);
     lspo_session_finish_gradient(session, op);
@@ -242,7 +258,7 @@ static lspo_status_t backward_head(lspo_session_t *session, const lspo_op_t *op)
 static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op, lspo_session_backward_t *backward)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
-    *backward = (lspo_session_backward_t){.sink.accumulate = op->micro > 0};
+    *backward = (lspo_session_backward_t){.sink.accumulate = !lspo_session_is_first_micro(session, op)};
     if (lspo_session_forms_gradient(session, op, op->layer)) {
         backward->gradient = backward->sink.linear = stage->gradient[lspo_session_parity(session, op)];
         if (stage->message.rest_elements > 0)
@@ -253,7 +269,6 @@ static lspo_status_t begin_backward(lspo_session_t *session, const lspo_op_t *op
 
 static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_session_stage_t *stage = &session->stages[op->layer];
     lspo_session_backward_t backward;
     lspo_status_t status = take_gradient(session, op, op->layer);
     if (status != LSPO_OK)
@@ -262,9 +277,10 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
     if (status != LSPO_OK)
         return status;
     const lspo_block_parameters_t block = block_parameters(session, op);
-    lspo_transformer_block_backward(session->transformer, &block,
-                                    &(lspo_stage_kept_t){session->stages[op->layer - 1].output, stage->saved},
-                                    &backward.sink, &session->operands, session->dx);
+    lspo_transformer_block_backward(
+        session->transformer, &block,
+        &(lspo_stage_kept_t){*lspo_session_input(session, op), lspo_session_flight(session, op, op->layer)->saved},
+        &backward.sink, &session->operands, *lspo_session_dx(session, op));
     release_dx(session, op);
     if (!backward.more_follows) {
         lspo_session_release_activations(session, op);
@@ -274,14 +290,39 @@ static lspo_status_t backward_block(lspo_session_t *session, const lspo_op_t *op
     return LSPO_OK;
 }
 
+/* The embedding's gradient begins here; a tied head that is another peer's adds its part at the end. */
+static lspo_status_t begin_embed_gradient(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_session_stage_t *stage = &session->stages[0];
+    lspo_status_t status = take_gradient(session, op, 0);
+    if (status == LSPO_OK && lspo_session_is_tied_elsewhere(session) && lspo_session_is_first_micro(session, op))
+        lspo_compute_zero(session->compute, stage->gradient_count * session->number_bytes,
+                          stage->gradient[lspo_session_parity(session, op)]);
+    return status;
+}
+
+static void add_tied_part(lspo_session_t *session, const lspo_op_t *op)
+{
+    const lspo_tensor_t *token = &session->stages[0].shape.tensors[0];
+    if (!session->tied_part || !lspo_session_is_last_micro(session, op))
+        return;
+    lspo_compute_add(session->compute, (size_t)token->rows * token->cols, session->tied_part,
+                     session->stages[0].gradient[lspo_session_parity(session, op)]);
+    lspo_session_give_back(session, &session->tied_part);
+}
+
 static lspo_status_t backward_embed(lspo_session_t *session, const lspo_op_t *op)
 {
-    lspo_status_t status = session->plan->model.tied_head ? LSPO_OK : take_gradient(session, op, 0);
+    const bool begun = session->plan->model.tied_head && !lspo_session_is_tied_elsewhere(session);
+    lspo_status_t status = lspo_session_use_batch(session, op);
+    if (status == LSPO_OK && !begun)
+        status = begin_embed_gradient(session, op);
     if (status != LSPO_OK)
         return status;
     lspo_transformer_embed_backward(session->transformer, session->gpu_tokens, lspo_session_weights_for(session, op, 0),
-                                    session->dx, op->micro > 0,
+                                    *lspo_session_dx(session, op), !lspo_session_is_first_micro(session, op),
                                     session->stages[0].gradient[lspo_session_parity(session, op)]);
+    add_tied_part(session, op);
     release_dx(session, op);
     lspo_session_finish_gradient(session, op);
     lspo_session_swap_drop(session, op);

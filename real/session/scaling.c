@@ -97,19 +97,16 @@ static lspo_status_t sum_squares(lspo_session_t *session, const lspo_op_t *op, d
     if (status != LSPO_OK)
         return status;
     for (uint32_t s = 0; s < session->stage_count; s++)
-        if (lspo_session_forms_gradient(session, op, s))
+        if (session->stages[s].here && lspo_session_forms_gradient(session, op, s))
             sum += session->squares_read[s];
     *sum_out = sum;
     return lspo_plan_turns_on_gpu(session->plan, op->iteration) ? check_turned(session, op, sum_out) : LSPO_OK;
 }
 
-lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op)
+/* The norm of this sum of squares is that of the op's step. */
+static lspo_status_t keep_norm(lspo_session_t *session, const lspo_op_t *op, double sum)
 {
     uint32_t parity = lspo_session_parity(session, op);
-    double sum = 0;
-    lspo_status_t status = sum_squares(session, op, &sum);
-    if (status != LSPO_OK)
-        return status;
     double norm = sqrt(sum) / (double)lspo_session_scale_of(session, parity, &session->norms);
     session->norms.norm[parity] = (float)norm;
     session->gradient_norm = norm;
@@ -121,6 +118,46 @@ lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op)
         follow_norm(&session->scaling, !finite);
     *session->norms_sent = session->norms;
     return lspo_device_write(session->device, session->gpu_norms, session->norms_sent, sizeof session->norms);
+}
+
+/* The squares of sums over replicas, which BWD does not know. */
+static void square_sums(lspo_session_t *session, const lspo_op_t *op)
+{
+    const uint32_t parity = lspo_session_parity(session, op);
+    for (uint32_t s = session->place.first_stage; s <= session->place.last_stage; s++)
+        if (lspo_session_forms_gradient(session, op, s))
+            lspo_compute_sum_of_squares(session->compute, session->stages[s].gradient_count,
+                                        session->stages[s].gradient[parity],
+                                        &session->squares[parity * session->stage_count + s]);
+}
+
+lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op)
+{
+    double sum = 0;
+    if (lspo_session_sums_replicas(session))
+        square_sums(session, op);
+    lspo_status_t status = sum_squares(session, op, &sum);
+    if (status != LSPO_OK)
+        return status;
+    if (session->alone)
+        return keep_norm(session, op, sum);
+    session->partials[session->place.peer - session->place.first_peer] = sum;
+    return LSPO_OK;
+}
+
+/* The scale of the next step is known from now on.  Only what begins behind an update uses it. */
+lspo_status_t lspo_session_settle_norm(lspo_session_t *session, const lspo_op_t *op)
+{
+    const uint32_t step = lspo_session_step(session, op);
+    double sum = 0;
+    if (session->alone || !(session->plan->workload.clip_norm > 0) || session->settled_step == step + 1)
+        return LSPO_OK;
+    session->settled_step = step + 1;
+    for (uint32_t i = 0; i < session->place.peer_count; i++)
+        sum += session->partials[i];
+    lspo_status_t status = keep_norm(session, op, sum);
+    session->norms.scale[!lspo_session_parity(session, op)] = session->scaling.now;
+    return status;
 }
 
 /* A mixing function of 64 bits: */

@@ -25,12 +25,16 @@ static lspo_status_t check_plan(const lspo_plan_t *plan, const lspo_text_t *text
 /* Settings for a dense gradient; the method changes what differs. */
 static void describe_messages(lspo_session_t *session)
 {
+    const uint32_t head = session->stage_count - 1;
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_session_stage_t *stage = &session->stages[s];
         lspo_model_stage(&session->plan->model, s, &stage->shape);
         lspo_plan_message(session->plan, s, &stage->message);
         stage->own = session->stage_owns + s * session->method->stage_bytes;
-        stage->trained = stage->message.element_count > 0;
+        stage->here = s >= session->place.first_stage && s <= session->place.last_stage;
+        if (s == 0 && !stage->here && session->plan->model.tied_head && session->place.last_stage == head)
+            stage->copied_elements = (size_t)stage->shape.tensors[0].rows * stage->shape.tensors[0].cols;
+        stage->trained = stage->message.element_count > 0 && (stage->here || stage->copied_elements > 0);
         stage->sent_bytes = stage->message.element_count * lspo_number_bytes(session->link);
         stage->returned_bytes = stage->sent_bytes;
         for (uint32_t i = 0; i < stage->shape.linear_count; i++)
@@ -47,6 +51,8 @@ static void describe_ops(lspo_session_t *session)
     for (uint32_t id = 0; id < plan->op_count; id++) {
         const lspo_op_t *op = &plan->ops[id];
         lspo_session_stage_t *stage = &session->stages[op->layer];
+        if (!session->alone && plan->lanes.list[op->lane].peer != session->place.peer)
+            continue;
         bool gradient = op->kind == LSPO_OP_D2H && op->variant == LSPO_VARIANT_NONE;
         stage->updated_on_host |= op->kind == LSPO_OP_UPD || gradient;
         stage->updated_on_gpu |= op->kind == LSPO_OP_UPD_GPU;
@@ -243,9 +249,29 @@ static lspo_status_t make_owns(lspo_session_t *session)
     session->stages = calloc(session->stage_count, sizeof *session->stages);
     session->own = calloc(1, method->state_bytes + 1);
     session->stage_owns = calloc(session->stage_count, method->stage_bytes + 1);
-    if (!session->stages || !session->own || !session->stage_owns)
+    session->dx = calloc(session->flight_count, sizeof *session->dx);
+    if (!session->alone)
+        session->partials = calloc(session->place.peer_count, sizeof *session->partials);
+    if (!session->stages || !session->own || !session->stage_owns || !session->dx ||
+        (!session->alone && !session->partials))
         return lspo_no_memory("%u stages", session->stage_count);
+    for (uint32_t s = 0; s < session->stage_count; s++) {
+        session->stages[s].flights = calloc(session->flight_count, sizeof *session->stages[s].flights);
+        if (!session->stages[s].flights)
+            return lspo_no_memory("%u micro-batches in flight", session->flight_count);
+    }
     return LSPO_OK;
+}
+
+static lspo_status_t make_stage(lspo_session_t *session, uint32_t s)
+{
+    lspo_session_stage_t *stage = &session->stages[s];
+    if (stage->copied_elements > 0)
+        return lspo_session_take(session, stage->copied_elements * session->number_bytes, &stage->weights);
+    if (!stage->here)
+        return LSPO_OK;
+    lspo_status_t status = make_device_state(session, s);
+    return status == LSPO_OK ? lspo_session_make_host_state(session, s, NULL) : status;
 }
 
 static lspo_status_t make_state(lspo_session_t *session)
@@ -265,10 +291,7 @@ static lspo_status_t make_state(lspo_session_t *session)
     if (status != LSPO_OK)
         return status;
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        status = make_device_state(session, s);
-        if (status != LSPO_OK)
-            return status;
-        status = lspo_session_make_host_state(session, s, NULL);
+        status = make_stage(session, s);
         if (status != LSPO_OK)
             return status;
     }
@@ -290,6 +313,32 @@ static lspo_status_t set_formats(lspo_session_t *session)
     return lspo_device_set_number(session->device, session->number);
 }
 
+void lspo_session_place(const lspo_plan_t *plan, uint32_t peer, lspo_session_place_t *place_out)
+{
+    lspo_session_place_t place = {.peer = peer, .first_stage = UINT32_MAX, .first_micro = UINT32_MAX};
+    uint32_t last_micro = 0, last_peer = 0;
+    place.first_peer = UINT32_MAX;
+    for (lspo_op_id_t id = 0; id < plan->op_count && plan->ops[id].iteration == 0; id++) {
+        const lspo_op_t *op = &plan->ops[id];
+        if (op->kind != LSPO_OP_FWD || plan->lanes.list[op->lane].peer != peer)
+            continue;
+        place.first_stage = op->layer < place.first_stage ? op->layer : place.first_stage;
+        place.last_stage = op->layer > place.last_stage ? op->layer : place.last_stage;
+        place.first_micro = op->micro < place.first_micro ? op->micro : place.first_micro;
+        last_micro = op->micro > last_micro ? op->micro : last_micro;
+    }
+    place.micro_count = last_micro + 1 - place.first_micro;
+    for (lspo_op_id_t id = 0; id < plan->op_count && plan->ops[id].iteration == 0; id++) {
+        const uint32_t other = plan->lanes.list[plan->ops[id].lane].peer;
+        if (plan->ops[id].kind != LSPO_OP_FWD || plan->ops[id].micro != place.first_micro)
+            continue;
+        place.first_peer = other < place.first_peer ? other : place.first_peer;
+        last_peer = other > last_peer ? other : last_peer;
+    }
+    place.peer_count = last_peer + 1 - place.first_peer;
+    *place_out = place;
+}
+
 lspo_status_t lspo_session_create_with(const lspo_plan_t *plan, lspo_device_t *device, const lspo_method_t *method,
                                        const lspo_session_start_t *start, lspo_session_t **session_out)
 {
@@ -307,6 +356,12 @@ lspo_status_t lspo_session_create_with(const lspo_plan_t *plan, lspo_device_t *d
     session->stage_count = plan->stage_count;
     session->slots = method->landing_slots > 0 ? method->landing_slots : plan->staleness_steps + 1;
     session->tokens = lspo_workload_tokens(&plan->workload);
+    session->alone = start->place == NULL;
+    session->place = (lspo_session_place_t){
+        .last_stage = plan->stage_count - 1, .micro_count = plan->workload.accumulation, .peer_count = 1};
+    if (start->place)
+        session->place = *start->place;
+    session->flight_count = session->alone ? 1 : session->place.micro_count;
     status = set_formats(session);
     if (status != LSPO_OK)
         goto failed;
@@ -330,8 +385,10 @@ static void release_dynamic(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_session_stage_t *stage = &session->stages[s];
-        lspo_session_give_back(session, &stage->output);
-        lspo_session_give_back(session, &stage->saved);
+        for (uint32_t i = 0; stage->flights && i < session->flight_count; i++) {
+            lspo_session_give_back(session, &stage->flights[i].output);
+            lspo_session_give_back(session, &stage->flights[i].saved);
+        }
         lspo_session_give_back(session, &stage->sending);
         for (uint32_t part = 0; stage->parts && part < 2 * stage->part_count; part++)
             lspo_session_give_back(session, &stage->parts[part]);
@@ -343,7 +400,9 @@ static void release_dynamic(lspo_session_t *session)
     }
     if (session->method->drop)
         session->method->drop(session);
-    lspo_session_give_back(session, &session->dx);
+    for (uint32_t i = 0; session->dx && i < session->flight_count; i++)
+        lspo_session_give_back(session, &session->dx[i]);
+    lspo_session_give_back(session, &session->tied_part);
     for (uint32_t id = 0; session->swaps && id < session->plan->op_count; id++)
         lspo_session_give_back(session, &session->swaps[id].memory);
 }
@@ -364,6 +423,7 @@ static void release_stages(lspo_session_t *session)
         lspo_device_host_free(session->device, stage->home);
         lspo_device_host_free(session->device, stage->kept);
         free(stage->parts);
+        free(stage->flights);
     }
     if (session->method->release)
         session->method->release(session);
@@ -403,6 +463,8 @@ void lspo_session_destroy(lspo_session_t *session)
     free(session->targets);
     free(session->tokens_in);
     free(session->swaps);
+    free(session->partials);
+    free(session->dx);
     free(session->stage_owns);
     free(session->own);
     free(session->stages);
@@ -421,8 +483,10 @@ lspo_status_t lspo_session_reset(lspo_session_t *session)
     session->norms = (lspo_session_norms_t){.scale = {session->scaling.now, session->scaling.now}};
     *session->host_norms = session->norms;
     memset(session->losses, 0, session->plan->workload.iterations * sizeof(double));
+    session->used_step = session->settled_step = 0;
     for (uint32_t s = 0; s < session->stage_count; s++) {
-        status = lspo_session_make_weights(session, s);
+        const lspo_session_stage_t *stage = &session->stages[s];
+        status = stage->here || stage->copied_elements > 0 ? lspo_session_make_weights(session, s) : LSPO_OK;
         if (status != LSPO_OK)
             return status;
     }

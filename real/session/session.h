@@ -49,10 +49,23 @@ typedef struct {
     void *context;
 } lspo_first_weights_t;
 
+/* What one peer of a plan of several (plan/lane.h) has of a training: some of the stages, and a replica's share of the
+ * micro-batches.  The peers that have the other stages of the same micro-batches are its pipeline. */
+typedef struct {
+    uint32_t peer;
+    uint32_t first_stage, last_stage;
+    uint32_t first_micro, micro_count;
+    uint32_t first_peer, peer_count; /* of the pipeline, from the first stages to the last */
+} lspo_session_place_t;
+
+/* The place of a peer that has forward passes in the plan's first iteration. */
+void lspo_session_place(const lspo_plan_t *plan, uint32_t peer, lspo_session_place_t *place_out);
+
 /* The inputs of a training.  `text` may be NULL if batches come from a function. */
 typedef struct {
     const lspo_text_t *text;
     lspo_first_weights_t weights;
+    const lspo_session_place_t *place; /* NULL: all of the plan, which has one peer */
 } lspo_session_start_t;
 
 /* Create a session that trains with this method; real/methods/methods.h finds the method of a plan.  The caller owns
@@ -132,6 +145,33 @@ lspo_status_t lspo_session_run_op(void *session, const lspo_op_t *op);
 /* On asynchronous devices, call once after each op has ended, before any dependent op is issued, from any thread; it
  * checks the results of the device.  On others run_op has done so. */
 lspo_status_t lspo_session_finish_op(void *session, const lspo_op_t *op);
+
+/* ---- one peer of several: SEND, in which peers' sessions take part.  The sender begins it and packs what goes to each
+ * receiver; the receiver takes the memory for it and unpacks it; the sender ends it.  No op that waits for the SEND may
+ * run meanwhile.  From any threads. ---- */
+
+/* What is sent, in host memory; kept for the next message. */
+typedef struct {
+    void *data; /* owned, of malloc() */
+    size_t bytes, capacity;
+} lspo_session_message_t;
+void lspo_session_message_release(lspo_session_message_t *message);
+
+lspo_status_t lspo_session_begin_send(lspo_session_t *session, const lspo_op_t *op);
+lspo_status_t lspo_session_pack(lspo_session_t *session, const lspo_op_t *op, uint32_t to,
+                                lspo_session_message_t *message);
+/* LSPO_ERR_CHECK if the message has another size than the op. */
+lspo_status_t lspo_session_unpack(lspo_session_t *session, const lspo_op_t *op, uint32_t from,
+                                  const lspo_session_message_t *message);
+lspo_status_t lspo_session_end_send(lspo_session_t *session, const lspo_op_t *op);
+
+/* Batch number `batch` of `batches` of the held-out text through the stages that are here; not while a plan runs.
+ * `x`, tokens x width numbers in host memory, is the output of the stage before the first one, and becomes that of the
+ * last one; *loss_out is set where the head is. */
+lspo_status_t lspo_session_held_out_part(lspo_session_t *session, uint32_t batch, uint32_t batches, void *x,
+                                         double *loss_out);
+/* The bytes of `x`. */
+size_t lspo_session_boundary_bytes(const lspo_session_t *session);
 
 /* The workers that share UPD with the CPU lane (base/workers.h); not while a plan runs.  NULL, the default: none.  The
  * results are the same.  The caller owns the pool, which must outlive its use. */

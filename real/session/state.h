@@ -19,6 +19,12 @@
 enum { LSPO_UPDATE_BLOCK = 16384 };
 static_assert(LSPO_CHUNK_GRAIN % LSPO_UPDATE_BLOCK == 0, "a part of a message has whole blocks");
 
+/* What a stage has of a micro-batch between forward and backward, while it is not in `kept` of this stage (saved) or of
+ * the one above (output). */
+typedef struct {
+    void *output, *saved;
+} lspo_session_flight_t;
+
 typedef struct {
     lspo_stage_t shape;
     lspo_message_t message;
@@ -27,6 +33,8 @@ typedef struct {
     size_t sent_bytes;      /* of the message on the link to the host                   */
     size_t returned_bytes;  /* of the message back to the device                    */
     size_t packed_bytes;    /* of the gradient in the link's format; 0: no copy, or COMPRESS makes the message */
+    bool here;              /* its weights and updates are this session's */
+    size_t copied_elements; /* of a tied embedding that is another peer's, for the head here; 0: no copy */
     bool trained, swapped, updated_on_host, updated_on_gpu;
     void *own; /* the method's: its stage_bytes */
 
@@ -40,7 +48,7 @@ typedef struct {
 
     /* On the device, from the op that takes it to the op that gives it back.  Buffers of gradients exist for even and
      * odd iterations, since a stale policy has two gradients at a time. */
-    void *output, *saved; /* while they are not in `kept` of this stage, or of the one above */
+    lspo_session_flight_t *flights; /* owned: one, or by micro-batch of one peer of several */
     void *gradient[2];
     void *packed[2];  /* in the link's format, if different                             */
     void *sending;    /* the message made by COMPRESS; NULL: the gradient */
@@ -92,7 +100,14 @@ struct lspo_session {
     lspo_rate_function_t rate; /* NULL: the workload's */
     void *rate_context;
     lspo_transformer_t *transformer;
-    size_t tokens; /* of a micro-batch */
+    bool alone; /* the plan has one peer */
+    lspo_session_place_t place;
+    uint32_t flight_count;
+    uint32_t used_step, used_micro; /* of the current batch where passes of several are mixed: step + 1; 0: none */
+    void *tied_part;                /* device: the gradient of a tied embedding that the last peer has sent */
+    double *partials;               /* sums of squares of the pipeline's peers in this step; NULL: alone */
+    uint32_t settled_step;          /* + 1: whose norm is known from these */
+    size_t tokens;                  /* of a micro-batch */
     uint32_t slots;
     uint32_t stage_count;
     lspo_session_stage_t *stages;
@@ -101,7 +116,7 @@ struct lspo_session {
     lspo_linear_operands_t operands; /* from a block's BWD to its COMPRESS */
     void *workspace;
     void *expanded; /* device: one linear weight from its codes */
-    void *dx;
+    void **dx;      /* owned: by flight */
     uint32_t *tokens_in, *targets, *lengths;
     uint32_t *gpu_tokens, *gpu_targets; /* the same for the device; the same arrays if it sees host memory */
     uint32_t *pinned_batch[2];          /* for the transfer: tokens, then targets; batches alternate */
@@ -167,6 +182,8 @@ static inline void *lspo_session_link_at(const lspo_session_t *session, const vo
 /* The number of elements in the stage's array of weights on the device. */
 static inline size_t lspo_session_weights_count(const lspo_session_stage_t *stage)
 {
+    if (stage->copied_elements > 0)
+        return stage->copied_elements;
     return stage->shape.element_count - (stage->codes ? stage->linear_elements : 0);
 }
 
@@ -206,10 +223,45 @@ static inline size_t lspo_session_output_bytes(const lspo_session_t *session)
     return session->tokens * session->plan->model.width * session->number_bytes;
 }
 
-/* Does the op belong to the last micro-batch of its step? */
+/* Does the op belong to the first, or the last micro-batch of its step, of those that are this session's? */
+static inline bool lspo_session_is_first_micro(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return op->micro == session->place.first_micro;
+}
 static inline bool lspo_session_is_last_micro(const lspo_session_t *session, const lspo_op_t *op)
 {
-    return op->micro + 1U == session->plan->workload.accumulation;
+    return op->micro + 1U == session->place.first_micro + session->place.micro_count;
+}
+
+/* What is in flight of the op's micro-batch. */
+static inline uint32_t lspo_session_flight_at(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return session->alone ? 0 : op->micro - session->place.first_micro;
+}
+static inline lspo_session_flight_t *lspo_session_flight(const lspo_session_t *session, const lspo_op_t *op, uint32_t s)
+{
+    return &session->stages[s].flights[lspo_session_flight_at(session, op)];
+}
+/* The input of the op's stage: the output of the stage below. */
+static inline void **lspo_session_input(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return &lspo_session_flight(session, op, op->layer - 1U)->output;
+}
+static inline void **lspo_session_dx(const lspo_session_t *session, const lspo_op_t *op)
+{
+    return &session->dx[lspo_session_flight_at(session, op)];
+}
+
+/* Do other peers have the same stages, so that gradients are complete only when they have been summed over these? */
+static inline bool lspo_session_sums_replicas(const lspo_session_t *session)
+{
+    return session->place.micro_count < session->plan->workload.accumulation;
+}
+
+/* Is the embedding's gradient begun by another peer's head? */
+static inline bool lspo_session_is_tied_elsewhere(const lspo_session_t *session)
+{
+    return session->plan->model.tied_head && session->place.last_stage + 1U < session->stage_count;
 }
 
 /* ---- memory.c ---- */
@@ -271,6 +323,8 @@ lspo_status_t lspo_session_fill_batch(lspo_session_t *session, lspo_batch_functi
 lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, uint32_t micro);
 /* Number of counted targets of the current batch. */
 size_t lspo_session_counted_targets(const lspo_session_t *session);
+/* Of one peer of several, in whose passes micro-batches alternate: load the op's batch unless it is the current one. */
+lspo_status_t lspo_session_use_batch(lspo_session_t *session, const lspo_op_t *op);
 /* Sets step_targets and loads the first micro-batch. */
 lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step);
 void lspo_session_upload_batch(lspo_session_t *session);
@@ -299,6 +353,8 @@ uint64_t lspo_session_op_seed(const lspo_session_t *session, const lspo_op_t *op
 /* Is the stage's gradient formed in this op's step? */
 bool lspo_session_forms_gradient(const lspo_session_t *session, const lspo_op_t *op, uint32_t stage);
 lspo_status_t lspo_session_norm(lspo_session_t *session, const lspo_op_t *op);
+/* Of one peer of several, before an update: the norm from the sums of all, once a step. */
+lspo_status_t lspo_session_settle_norm(lspo_session_t *session, const lspo_op_t *op);
 
 /* ---- passes.c: FWD, RECOMPUTE, BWD; and what a handler that ends a backward calls ---- */
 

@@ -84,6 +84,24 @@ lspo_status_t lspo_session_load_batch(lspo_session_t *session, uint32_t step, ui
     return LSPO_OK;
 }
 
+lspo_status_t lspo_session_use_batch(lspo_session_t *session, const lspo_op_t *op)
+{
+    const uint32_t step = lspo_session_step(session, op);
+    lspo_status_t status = LSPO_OK;
+    if (session->alone || (session->used_step == step + 1 && session->used_micro == op->micro))
+        return LSPO_OK;
+    if (session->used_step != step + 1 && session->place.last_stage + 1U == session->stage_count)
+        status = lspo_session_begin_step(session, step);
+    if (status == LSPO_OK)
+        status = lspo_session_load_batch(session, step, op->micro);
+    if (status != LSPO_OK)
+        return status;
+    session->used_step = step + 1;
+    session->used_micro = op->micro;
+    lspo_session_upload_batch(session);
+    return LSPO_OK;
+}
+
 size_t lspo_session_counted_targets(const lspo_session_t *session)
 {
     return lspo_targets_counted(lspo_transformer_targets(session->transformer), session->targets);
@@ -109,7 +127,7 @@ lspo_status_t lspo_session_begin_step(lspo_session_t *session, uint32_t step)
             return status;
         session->step_targets += lspo_session_counted_targets(session);
     }
-    if (session->step_targets == 0)
+    if (session->step_targets == 0 && session->place.first_micro == 0)
         warn_of_empty_step(session, step);
     return LSPO_OK;
 }

@@ -21,6 +21,7 @@
 #include "real/machine/topology.h"
 #include "real/methods/methods.h"
 #include "real/session/session.h"
+#include "real/train/grid.h"
 
 enum { HELD_OUT_TOKENS = 2048 };
 
@@ -41,6 +42,7 @@ typedef struct {
     lspo_workers_t *workers;
     lspo_session_t *session;
     lspo_generation_session_t *generation; /* in place of the session, for a plan of generation */
+    lspo_grid_t *grid;                     /* in place of device and session, for a plan of several peers */
     lspo_trace_t *trace;                   /* of the last execution */
     lspo_summary_t sum;                    /* samples of all executions; the rest summed up until finish_plays() */
     uint32_t plays;
@@ -56,8 +58,13 @@ lspo_status_t lspo_run_default(lspo_run_options_t *options_out)
 static void enter_lane(void *context, const lspo_lane_t *lane)
 {
     const player_t *player = context;
+    if (lane->kind < LSPO_DEVICE_LANES)
+        lspo_counters_enter(player->bench->counters, (lspo_lane_kind_t)lane->kind);
+    if (player->grid) {
+        lspo_grid_enter_lane(player->grid, lane);
+        return;
+    }
     lspo_topology_enter(&player->topology, (lspo_lane_kind_t)lane->kind);
-    lspo_counters_enter(player->bench->counters, (lspo_lane_kind_t)lane->kind);
     lspo_lane_flush_denormals();
 }
 
@@ -70,6 +77,8 @@ static lspo_status_t run_own_op(const player_t *player, const lspo_op_t *op)
 static lspo_status_t run_op(void *context, const lspo_op_t *op)
 {
     player_t *player = context;
+    if (player->grid)
+        return lspo_grid_run_op(player->grid, op);
     if (lspo_op_kind_lane((lspo_op_kind_t)op->kind) != LSPO_LANE_GPU || lspo_device_is_asynchronous(player->device))
         return run_own_op(player, op);
     double cpu_s = lspo_lane_cpu_s();
@@ -102,10 +111,24 @@ static void close_bench(bench_t *bench)
     lspo_text_close(bench->text);
 }
 
+static lspo_status_t open_grid(const bench_t *bench, const lspo_device_caps_t *caps, player_t *player)
+{
+    lspo_status_t status = lspo_grid_create(player->plan, bench->options->device, caps, bench->text, &player->grid);
+    if (status != LSPO_OK)
+        return status;
+    player->device = lspo_grid_device(player->grid, 0);
+    if (!lspo_grid_has_cores(player->grid))
+        lspo_warn("%u devices have fewer cores (%s), which they share: the times are not those of so many devices",
+                  lspo_grid_peers(player->grid), lspo_grid_topology(player->grid));
+    return LSPO_OK;
+}
+
 static lspo_status_t open_player(const bench_t *bench, const lspo_plan_t *plan, const lspo_device_caps_t *caps,
                                  player_t *player)
 {
     *player = (player_t){.bench = bench, .plan = plan};
+    if (lspo_policy_peers(plan->policy, &plan->workload) > 1)
+        return open_grid(bench, caps, player);
     lspo_status_t status = lspo_device_open(bench->options->device, caps, &player->device);
     if (status != LSPO_OK)
         return status;
@@ -129,7 +152,9 @@ static void close_player(player_t *player)
     lspo_generation_session_destroy(player->generation);
     lspo_session_destroy(player->session);
     lspo_workers_destroy(player->workers);
-    lspo_device_close(player->device);
+    if (!player->grid)
+        lspo_device_close(player->device);
+    lspo_grid_destroy(player->grid);
 }
 
 static lspo_status_t add_samples(lspo_summary_t *sum, const lspo_summary_t *play)
@@ -179,14 +204,20 @@ static lspo_status_t finish_plays(player_t *player)
                                 &sum->high_s);
 }
 
+static lspo_status_t reset(const player_t *player)
+{
+    if (player->grid)
+        return lspo_grid_reset(player->grid);
+    if (!player->generation)
+        return lspo_session_reset(player->session);
+    lspo_generation_session_reset(player->generation);
+    return LSPO_OK;
+}
+
 static lspo_status_t play_once(player_t *player)
 {
     const lspo_run_options_t *options = player->bench->options;
-    lspo_status_t status = LSPO_OK;
-    if (player->plays > 0 && player->generation)
-        lspo_generation_session_reset(player->generation);
-    else if (player->plays > 0)
-        status = lspo_session_reset(player->session);
+    lspo_status_t status = player->plays > 0 ? reset(player) : LSPO_OK;
     if (status != LSPO_OK)
         return status;
     lspo_trace_destroy(player->trace);
@@ -219,6 +250,8 @@ static lspo_status_t held_out_loss(const player_t *player, double *loss_out)
 {
     uint64_t tokens = lspo_workload_tokens(&player->plan->workload);
     uint32_t batches = tokens >= HELD_OUT_TOKENS ? 1 : (uint32_t)(HELD_OUT_TOKENS / tokens);
+    if (!player->bench->options->timing_only && player->grid)
+        return lspo_grid_held_out_loss(player->grid, batches, loss_out);
     if (!player->bench->options->timing_only && !player->generation)
         return lspo_session_held_out_loss(player->session, batches, loss_out);
     *loss_out = NAN;
@@ -232,16 +265,21 @@ static lspo_status_t keep_losses(const player_t *player, lspo_run_result_t *resu
         result->loss_first = result->loss_last = NAN;
         return LSPO_OK;
     }
-    const double *losses = lspo_session_losses(player->session);
-    if (!result->losses) {
-        result->losses = malloc(count * sizeof *losses);
-        if (!result->losses)
-            return lspo_no_memory("%u losses", count);
-        memcpy(result->losses, losses, count * sizeof *losses);
-        result->loss_count = count;
-    }
+    double *losses = malloc(count * sizeof *losses);
+    if (!losses)
+        return lspo_no_memory("%u losses", count);
+    if (player->grid)
+        lspo_grid_losses(player->grid, losses);
+    else
+        memcpy(losses, lspo_session_losses(player->session), count * sizeof *losses);
     result->loss_first = losses[0];
     result->loss_last = losses[count - 1];
+    if (!result->losses) {
+        result->losses = losses;
+        result->loss_count = count;
+    } else {
+        free(losses);
+    }
     return LSPO_OK;
 }
 
@@ -267,6 +305,15 @@ static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *
     result->extra_bytes = above(result->peak_host_bytes, lspo_device_most_host_held_bytes(device));
 }
 
+/* Of the peer that needs most, as the plan's; with what the process has beside, once. */
+static void keep_grid_memory(const lspo_grid_t *grid, const lspo_process_mark_t *mark, lspo_run_result_t *result)
+{
+    const lspo_grid_memory_t memory = lspo_grid_memory(grid);
+    result->extra_bytes = above(lspo_process_peak_bytes(mark), memory.all_held + memory.all_host);
+    result->peak_host_bytes = memory.most_host + result->extra_bytes;
+    result->peak_total_bytes = memory.most_held + result->peak_host_bytes;
+}
+
 /* Memory is measured after the first execution, before `native` adds its own. */
 static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
@@ -276,7 +323,9 @@ static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *
     status = keep_losses(player, result);
     if (status != LSPO_OK)
         return status;
-    if (player->plays == 1)
+    if (player->plays == 1 && player->grid)
+        keep_grid_memory(player->grid, mark, result);
+    else if (player->plays == 1)
         keep_memory(player->device, mark, result);
     return LSPO_OK;
 }
@@ -312,7 +361,7 @@ static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo
         if (!native_plan)
             continue;
         report(options, native_plan->policy->name, i);
-        if (!native.session && !native.generation)
+        if (!native.device)
             status = open_player(bench, native_plan, &no_caps, &native);
         if (status != LSPO_OK)
             goto cleanup;
@@ -359,6 +408,8 @@ static lspo_status_t describe_caps(const lspo_device_caps_t *caps, lspo_trace_t 
                    {"cap.d2h_latency", caps->d2h_latency_s, LSPO_UNIT_SECONDS},
                    {"cap.h2d_duplex_loss", caps->h2d_duplex_loss, LSPO_UNIT_NONE},
                    {"cap.d2h_duplex_loss", caps->d2h_duplex_loss, LSPO_UNIT_NONE},
+                   {"cap.net", caps->net_Bps, LSPO_UNIT_BPS},
+                   {"cap.net_latency", caps->net_latency_s, LSPO_UNIT_SECONDS},
                    {"cap.cpu", caps->cpu_pps, LSPO_UNIT_PPS},
                    {"cap.sms", caps->sms, LSPO_UNIT_NONE}};
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
@@ -371,12 +422,21 @@ static lspo_status_t describe_caps(const lspo_device_caps_t *caps, lspo_trace_t 
 
 static double core_share(const player_t *player)
 {
+    if (player->grid)
+        return lspo_grid_core_share(player->grid);
     return player->gpu_busy_s > 0 ? fmin(player->gpu_cpu_s / player->gpu_busy_s, 1) : 1;
 }
 
 static void warn_of_other_work(const player_t *player)
 {
-    if (core_share(player) < LSPO_TRACE_CORE_SHARE_LEAST)
+    if (core_share(player) >= LSPO_TRACE_CORE_SHARE_LEAST)
+        return;
+    if (player->grid && lspo_grid_has_cores(player->grid))
+        lspo_warn(
+            "this measurement is disturbed: other programs took %.0f %% of the cores that stand in for GPUs; close "
+            "them and run again",
+            100 * (1 - core_share(player)));
+    else if (!player->grid)
         lspo_warn("this measurement is disturbed: other programs took %.0f %% of cpu %d, which stands in for the GPU; "
                   "close them and run again",
                   100 * (1 - core_share(player)), player->topology.cpu[LSPO_LANE_GPU]);
@@ -408,13 +468,14 @@ static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
     char repeat[16], threads[16];
     snprintf(threads, sizeof threads, "%" PRIu32, lspo_workers_count(player->workers));
     snprintf(repeat, sizeof repeat, "%" PRIu32, bench->options->repeat);
-    const char *const entries[][2] = {{"origin", "run"},
-                                      {"device", bench->options->device},
-                                      {"repeat", repeat},
-                                      {"topology", player->topology.description},
-                                      {"cpu threads", threads},
-                                      {"blas core", lspo_gemm_core()},
-                                      {"text", lspo_text_source(bench->text)}};
+    const char *const entries[][2] = {
+        {"origin", "run"},
+        {"device", bench->options->device},
+        {"repeat", repeat},
+        {"topology", player->grid ? lspo_grid_topology(player->grid) : player->topology.description},
+        {"cpu threads", threads},
+        {"blas core", lspo_gemm_core()},
+        {"text", lspo_text_source(bench->text)}};
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         lspo_status_t status = lspo_trace_set_meta(trace, entries[i][0], entries[i][1]);
         if (status != LSPO_OK)
@@ -448,7 +509,8 @@ static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_
     warn_of_other_work(player);
     result->gpu_core_share = core_share(player);
     result->blas_core = lspo_gemm_core();
-    result->peak_gpu_bytes = lspo_device_peak_bytes(player->device);
+    result->peak_gpu_bytes =
+        player->grid ? lspo_grid_memory(player->grid).most_gpu : lspo_device_peak_bytes(player->device);
     result->summary = player->sum;
     player->sum = (lspo_summary_t){0};
     result->tokens_per_s = lspo_plan_tokens(plan) / result->summary.iteration_s;

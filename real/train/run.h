@@ -39,7 +39,7 @@ typedef struct {
     double gpu_core_share;
     uint64_t peak_gpu_bytes; /* the device's high-water mark    */
     /* Growth of the process's memory, as measured by the operating system (real/machine/process.h): device memory, host
-     * memory and everything else. */
+     * memory and everything else.  For a plan of several peers, here and below, of the peer that needs most. */
     uint64_t peak_total_bytes;
     /* Without device memory; with a GPU this is measured, and peak_total_bytes = this + peak_gpu_bytes. */
     uint64_t peak_host_bytes;

@@ -389,12 +389,13 @@ Test(pipeline, static_memory_adds_up)
 
 /* ---- replicas ---- */
 
-/* Two replicas of one GPU, a micro-batch each: FWD 0-6, BWD 6-18; sums of blocks 1 to 3 18-21, 21-24, 24-27.  Block 1
- * is updated 21-22 under the sum of block 2, with one bucket at a time block 2 28-29, with two 24-25.  With --clip the
- * norm comes behind all sums, 27-28, and then the updates. */
+/* Two replicas of one GPU, a micro-batch each: FWD 0-6, BWD 6-18; shares and sums of blocks 1 to 3 18-20-22, 22-24-26,
+ * 26-28-30, each sum before the next shares.  Block 1 is updated 22-23 under those of block 2, block 2 26-27 with two
+ * buckets at a time, and with one 29-30, behind SWAP_OUT 23-26 and SWAP_IN 26-29.  With --clip the norm comes behind
+ * all sums, 30-31, and then the updates: block 2 with one bucket at a time 7 later than block 1. */
 Test(pipeline, sums_run_under_updates)
 {
-    const durations_t d = with_sends(3);
+    const durations_t d = with_sends(2);
     for (uint32_t variant = 0; variant < 4; variant++) {
         const grid_t grid = {.pipeline = 1, .replicas = 2, .accumulation = 2, .each = 3};
         const bool two = variant & 1, clips = variant & 2;
@@ -405,11 +406,12 @@ Test(pipeline, sums_run_under_updates)
         lspo_trace_t *t = play(p, &d);
         uint64_t bytes = 0;
         expect(t, LSPO_OP_BWD, 1, 0, 14, 18);
-        expect_micro(t, LSPO_OP_SEND, LSPO_VARIANT_SUM, 1, 0, 18);
-        expect_micro(t, LSPO_OP_SEND, LSPO_VARIANT_SUM, 3, 0, 24);
-        expect(t, LSPO_OP_UPD_GPU, 1, 0, clips ? 28 : 21, clips ? 29 : 22);
-        expect(t, LSPO_OP_UPD_GPU, 2, 0, clips ? (two ? 29 : 35) : (two ? 24 : 28),
-               clips ? (two ? 30 : 36) : (two ? 25 : 29));
+        expect_micro(t, LSPO_OP_SEND, LSPO_VARIANT_SHARE, 1, 0, 18);
+        expect_micro(t, LSPO_OP_SEND, LSPO_VARIANT_SUM, 1, 0, 20);
+        expect_micro(t, LSPO_OP_SEND, LSPO_VARIANT_SUM, 3, 0, 28);
+        expect(t, LSPO_OP_UPD_GPU, 1, 0, clips ? 31 : 22, clips ? 32 : 23);
+        expect(t, LSPO_OP_UPD_GPU, 2, 0, clips ? (two ? 32 : 38) : (two ? 26 : 29),
+               clips ? (two ? 33 : 39) : (two ? 27 : 30));
         for (uint32_t i = 0; i < p->op_count; i++)
             bytes += p->ops[i].kind == LSPO_OP_SEND ? lspo_work_link_bytes(&p->works[p->ops[i].work]) : 0;
         cr_expect_eq(bytes, 2u * (2 * 3 * 3072 * 4) / 2); /* of each replica 2 (R - 1) / R of all gradients */
@@ -441,8 +443,8 @@ Test(pipeline, buckets_are_summed_in_groups)
                 messages += p->works[p->ops[i].work].kernels[0].count;
                 bytes += lspo_work_link_bytes(&p->works[p->ops[i].work]);
             }
-        cr_expect_eq(sums, 4u * 3 * ((3 + together - 1) / together)); /* three buckets a block */
-        cr_expect_eq(messages, 6 * sums);
+        cr_expect_eq(sums, 2 * 4u * 3 * ((3 + together - 1) / together)); /* SHARE and SUM; three buckets a block */
+        cr_expect_eq(messages, 3 * sums);
         cr_expect_eq(bytes, 4u * (2 * 3 * (3 * 12 * 64 * 64 * 4)) / 4);
         lspo_plan_destroy(p);
     }
@@ -497,6 +499,32 @@ Test(pipeline, a_tied_embedding_goes_and_comes_back)
 
 /* ---- peers, and what is refused ---- */
 
+/* A peer learns of others by what they send to it, and by nothing else: what it waits for is its own, or SEND of which
+ * it is a receiver. */
+Test(pipeline, peers_wait_for_messages_only)
+{
+    for (uint32_t variant = 0; variant < 8; variant++) {
+        const grid_t grid = {.pipeline = 1 + (variant & 1) * 2,
+                             .replicas = 1 + (variant >> 1 & 1),
+                             .accumulation = 4,
+                             .each = 2,
+                             .tied = true};
+        lspo_workload_t w = small_workload(2);
+        w.clip_norm = variant >> 2 & 1;
+        w.train_rest = LSPO_TRAIN_REST_ON;
+        lspo_plan_t *p = build_grid(&grid, w);
+        for (uint32_t i = 0; i < p->op_count; i++)
+            for (uint32_t k = 0; k < p->ops[i].dep_count; k++) {
+                const lspo_op_t *before = &p->ops[p->deps[p->ops[i].dep_first + k]];
+                const uint32_t own = p->lanes.list[p->ops[i].lane].peer;
+                cr_expect(p->lanes.list[before->lane].peer == own ||
+                              (before->kind == LSPO_OP_SEND && p->policy->receives(p, before, own)),
+                          "op %u", i);
+            }
+        lspo_plan_destroy(p);
+    }
+}
+
 /* Lanes gpu, d2h, h2d, cpu, net of peer 0, then gpu, d2h, h2d, net of the others; what SEND takes is the receiver's. */
 Test(pipeline, an_op_takes_memory_of_its_peer)
 {
@@ -512,7 +540,7 @@ Test(pipeline, an_op_takes_memory_of_its_peer)
         const lspo_op_t *op = &p->ops[i];
         const uint32_t own = p->lanes.list[op->lane].peer;
         cr_expect_eq(lspo_peers_giver(&peers, op), own);
-        if (op->kind == LSPO_OP_SEND && op->variant != LSPO_VARIANT_SUM)
+        if (op->kind == LSPO_OP_SEND && op->variant != LSPO_VARIANT_SUM && op->variant != LSPO_VARIANT_SHARE)
             cr_expect_eq(peers.taker[i], own ^ 1, "op %u", i);
         else if (op->kind != LSPO_OP_SEND)
             cr_expect_eq(peers.taker[i], own, "op %u", i);

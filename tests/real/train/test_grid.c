@@ -1,0 +1,368 @@
+/* Grids of axonn run in one process: losses and weights are those of one device to rounding, and the same bits in every
+ * order of messages; the memory of each peer is that of the plan; messages take the time of the network. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/policies/axonn.h"
+#include "plan/policy.h"
+#include "real/execute/executor.h"
+#include "real/methods/methods.h"
+#include "real/train/grid_state.h"
+#include "sim/memory.h"
+#include "tests/host_weights.h"
+#include "tests/small_gpt.h"
+
+enum { STEPS = 6, STAGES = 5 };
+
+typedef struct {
+    uint32_t pipeline, replicas, accumulation;
+    lspo_pipeline_order_t order;
+    bool tied, checkpointing, frozen_rest;
+    double clip;
+    uint32_t bucket_size, together;
+    uint32_t steps; /* 0: STEPS */
+    bool dynamic;   /* the loss scale */
+    lspo_family_t family;
+} variant_t;
+
+static lspo_plan_t *make_plan(const variant_t *v)
+{
+    lspo_model_t model = small_gpt();
+    lspo_workload_t w;
+    const lspo_policy_t *policy = NULL;
+    lspo_plan_t *plan = NULL;
+    cr_assert_eq(lspo_policy_find("axonn", &policy), LSPO_OK);
+    lspo_workload_default(&w);
+    lspo_policy_set_defaults(policy, &model, false, &w);
+    model.tied_head = v->tied;
+    model.family = v->family;
+    w.batch = 2;
+    w.sequence = 16;
+    w.precision = w.transfer = LSPO_FP32;
+    w.iterations = v->steps > 0 ? v->steps : STEPS;
+    w.loss_scale = v->dynamic ? LSPO_LOSS_SCALE_DYNAMIC : LSPO_LOSS_SCALE_AUTO;
+    w.learning_rate = 3e-3;
+    w.accumulation = v->accumulation;
+    w.checkpointing = v->checkpointing;
+    w.clip_norm = v->clip;
+    w.train_rest = v->frozen_rest ? LSPO_TRAIN_REST_OFF : LSPO_TRAIN_REST_ON;
+    lspo_axonn_values_t *own = lspo_axonn_values_edit(&w);
+    own->pipeline = v->pipeline;
+    own->replicas = v->replicas;
+    own->pipeline_order = v->order;
+    own->bucket_size = v->bucket_size > 0 ? v->bucket_size : 16000000;
+    own->reduce_buckets = v->together > 0 ? v->together : 4;
+    cr_assert_eq(lspo_plan_build(&model, &w, policy, &plan), LSPO_OK);
+    return plan;
+}
+
+typedef struct {
+    double losses[STEPS], held_out;
+    float *weights[STAGES];
+    size_t counts[STAGES];
+} outcome_t;
+
+static void keep_weights(outcome_t *outcome, const lspo_session_t *session)
+{
+    for (uint32_t s = session->place.first_stage; s <= session->place.last_stage; s++) {
+        outcome->counts[s] = session->stages[s].shape.element_count;
+        outcome->weights[s] = malloc(outcome->counts[s] * sizeof(float));
+        cr_assert_not_null(outcome->weights[s]);
+        memcpy(outcome->weights[s], host_weights(session, s), outcome->counts[s] * sizeof(float));
+    }
+}
+
+static void release(outcome_t *outcome)
+{
+    for (uint32_t s = 0; s < STAGES; s++)
+        free(outcome->weights[s]);
+}
+
+/* One device, without a grid. */
+static void train_alone(const variant_t *v, outcome_t *outcome)
+{
+    variant_t alone = *v;
+    alone.pipeline = alone.replicas = 1;
+    const lspo_device_caps_t caps = {0};
+    lspo_plan_t *plan = make_plan(&alone);
+    lspo_text_t *text = make_text();
+    lspo_device_t *device = NULL;
+    lspo_session_t *session = NULL;
+    lspo_trace_t *trace = NULL;
+    cr_assert_eq(lspo_device_open("host", &caps, &device), LSPO_OK);
+    cr_assert_eq(lspo_session_create(plan, device, text, &session), LSPO_OK);
+    cr_assert_eq(lspo_execute(plan, lspo_session_run_op, NULL, session, NULL, &trace), LSPO_OK);
+    memcpy(outcome->losses, lspo_session_losses(session), sizeof outcome->losses);
+    keep_weights(outcome, session);
+    cr_assert_eq(lspo_session_held_out_loss(session, 4, &outcome->held_out), LSPO_OK);
+    lspo_trace_destroy(trace);
+    lspo_session_destroy(session);
+    lspo_device_close(device);
+    lspo_text_close(text);
+    lspo_plan_destroy(plan);
+}
+
+typedef struct {
+    lspo_plan_t *plan;
+    lspo_text_t *text;
+    lspo_grid_t *grid;
+    lspo_trace_t *trace;
+} run_t;
+
+static void begin(const variant_t *v, const lspo_device_caps_t *caps, run_t *run)
+{
+    *run = (run_t){.plan = make_plan(v), .text = make_text()};
+    cr_assert_eq(lspo_grid_create(run->plan, "host", caps, run->text, &run->grid), LSPO_OK);
+}
+
+static void play(run_t *run, outcome_t *outcome)
+{
+    lspo_trace_destroy(run->trace);
+    cr_assert_eq(lspo_execute(run->plan, lspo_grid_run_op, NULL, run->grid, NULL, &run->trace), LSPO_OK);
+    cr_assert_eq(lspo_trace_check(run->trace, run->plan), LSPO_OK);
+    lspo_grid_losses(run->grid, outcome->losses);
+    for (uint32_t p = lspo_grid_peers(run->grid); p-- > 0;) {
+        outcome_t own = {0};
+        keep_weights(&own, run->grid->peers[p].session);
+        for (uint32_t s = 0; s < STAGES; s++) {
+            if (own.weights[s] == NULL)
+                continue;
+            if (outcome->weights[s] != NULL) /* of another replica */
+                cr_assert_eq(memcmp(outcome->weights[s], own.weights[s], own.counts[s] * sizeof(float)), 0);
+            free(outcome->weights[s]);
+            outcome->weights[s] = own.weights[s];
+            outcome->counts[s] = own.counts[s];
+        }
+    }
+    cr_assert_eq(lspo_grid_held_out_loss(run->grid, 4, &outcome->held_out), LSPO_OK);
+}
+
+static void end(run_t *run)
+{
+    lspo_trace_destroy(run->trace);
+    lspo_grid_destroy(run->grid);
+    lspo_text_close(run->text);
+    lspo_plan_destroy(run->plan);
+}
+
+static void train(const variant_t *v, outcome_t *outcome)
+{
+    const lspo_device_caps_t caps = {0};
+    run_t run;
+    begin(v, &caps, &run);
+    *outcome = (outcome_t){0};
+    play(&run, outcome);
+    end(&run);
+}
+
+/* ---- numbers ---- */
+
+/* Gradients differ by rounding, 1e-7 of the larger ones; where a gradient is hardly more than that, Adam's step may be
+ * any of up to 3e-3.  So a few weights differ, and the mean of all and the losses do not. */
+static void assert_close(const char *what, const outcome_t *got, const outcome_t *expected)
+{
+    for (uint32_t i = 0; i < STEPS; i++)
+        cr_expect_float_eq(got->losses[i], expected->losses[i], 1e-5, "%s: step %u: %.9g, not %.9g", what, i,
+                           got->losses[i], expected->losses[i]);
+    cr_expect_float_eq(got->held_out, expected->held_out, 1e-5, "%s", what);
+    for (uint32_t s = 0; s < STAGES; s++) {
+        double sum = 0;
+        for (size_t i = 0; i < expected->counts[s]; i++)
+            sum += fabs((double)got->weights[s][i] - (double)expected->weights[s][i]);
+        cr_expect_lt(sum / (double)expected->counts[s], 2e-6, "%s: stage %u: %g", what, s,
+                     sum / (double)expected->counts[s]);
+    }
+    cr_expect_lt(expected->losses[STEPS - 1], expected->losses[0] - 0.1, "%s", what);
+}
+
+static const variant_t variants[] = {
+    {.pipeline = 2, .replicas = 1, .accumulation = 3, .tied = true},
+    {.pipeline = 3, .replicas = 1, .accumulation = 4, .tied = true, .clip = 0.3},
+    {.pipeline = 3, .replicas = 1, .accumulation = 1, .tied = true, .checkpointing = true},
+    {.pipeline = 2, .replicas = 1, .accumulation = 5, .frozen_rest = true, .tied = true, .clip = 0.3},
+    {.pipeline = 2, .replicas = 1, .accumulation = 4, .family = LSPO_FAMILY_LLAMA},
+    {.pipeline = 1, .replicas = 2, .accumulation = 4, .tied = true, .clip = 0.3},
+    {.pipeline = 1, .replicas = 3, .accumulation = 3, .bucket_size = 1, .together = 2},
+    {.pipeline = 2, .replicas = 2, .accumulation = 6, .tied = true, .checkpointing = true, .clip = 0.3},
+    {.pipeline = 3, .replicas = 2, .accumulation = 4, .tied = true, .family = LSPO_FAMILY_LLAMA},
+};
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+Test(grid, trains_as_one_device)
+{
+    for (int i = 0; i < VARIANTS; i++) {
+        outcome_t expected = {0};
+        train_alone(&variants[i], &expected);
+        for (uint32_t order = 0; order < (variants[i].pipeline > 1 ? 3 : 1); order++) {
+            variant_t v = variants[i];
+            outcome_t got;
+            char what[64];
+            v.order = (lspo_pipeline_order_t)order;
+            snprintf(what, sizeof what, "variant %d, order %u", i, order);
+            train(&v, &got);
+            assert_close(what, &got, &expected);
+            release(&got);
+        }
+        release(&expected);
+    }
+}
+
+/* Whatever comes first: three orders, a slow network, and a second play. */
+Test(grid, order_does_not_change_a_bit)
+{
+    const variant_t v = {.pipeline = 2, .replicas = 2, .accumulation = 8, .tied = true, .clip = 0.3};
+    outcome_t expected;
+    train(&v, &expected);
+    for (uint32_t i = 0; i < 4; i++) {
+        const lspo_device_caps_t caps = {.net_latency_s = i < 3 ? 0 : 3e-4};
+        variant_t other = v;
+        run_t run;
+        other.order = (lspo_pipeline_order_t)(i % 3);
+        begin(&other, &caps, &run);
+        for (int again = 0; again < 2; again++) {
+            outcome_t got = {0};
+            if (again)
+                cr_assert_eq(lspo_grid_reset(run.grid), LSPO_OK);
+            play(&run, &got);
+            cr_expect_eq(memcmp(got.losses, expected.losses, sizeof got.losses), 0, "order %u, play %d", i, again);
+            cr_expect_eq(got.held_out, expected.held_out);
+            for (uint32_t s = 0; s < STAGES; s++)
+                cr_expect_eq(memcmp(got.weights[s], expected.weights[s], got.counts[s] * sizeof(float)), 0,
+                             "order %u, play %d, stage %u", i, again, s);
+            release(&got);
+        }
+        end(&run);
+    }
+    release(&expected);
+}
+
+/* The final norm's gain at 1e36: the loss stays in fp32, but gradients behind the norm do not stand a factor of 8192,
+ * and each of the three steps overflows (as in test_loss_scale.c).  Only the last GPU of a replica sees it, and none
+ * changes anything; the scale is halved on all. */
+Test(grid, a_step_that_overflows_is_skipped_by_all)
+{
+    const variant_t v = {
+        .pipeline = 2, .replicas = 2, .accumulation = 4, .tied = true, .clip = 0.3, .steps = 3, .dynamic = true};
+    const lspo_device_caps_t caps = {0};
+    run_t run;
+    outcome_t before = {0}, got = {0};
+    begin(&v, &caps, &run);
+    for (uint32_t p = 0; p < lspo_grid_peers(run.grid); p++) {
+        lspo_session_t *session = run.grid->peers[p].session;
+        float weights[2 * 32] = {0};
+        for (uint32_t i = 0; i < 32; i++)
+            weights[i] = 1e36F;
+        if (session->stages[STAGES - 1].here)
+            cr_assert_eq(lspo_session_set_weights(session, STAGES - 1, weights), LSPO_OK);
+    }
+    for (uint32_t p = 0; p < 2; p++)
+        keep_weights(&before, run.grid->peers[p].session);
+    play(&run, &got);
+    for (uint32_t p = 0; p < lspo_grid_peers(run.grid); p++) {
+        cr_expect_not(isfinite(lspo_session_gradient_norm(run.grid->peers[p].session)), "peer %u", p);
+        cr_expect_eq(run.grid->peers[p].session->scaling.now, 65536.0F / 8, "peer %u", p);
+    }
+    for (uint32_t s = 0; s < STAGES; s++)
+        cr_expect_eq(memcmp(got.weights[s], before.weights[s], got.counts[s] * sizeof(float)), 0, "stage %u", s);
+    release(&got);
+    release(&before);
+    end(&run);
+}
+
+/* ---- memory ---- */
+
+/* The device's own high-water mark is at most that of the plan, replayed in the order in which the ops ran, and has at
+ * least the static memory and a block's activations in it. */
+Test(grid, memory_of_each_peer_is_that_of_the_plan)
+{
+    for (int i = 0; i < VARIANTS; i++)
+        for (uint32_t order = 0; order < (variants[i].pipeline > 1 ? 3 : 1); order++) {
+            const lspo_device_caps_t caps = {.h2d_latency_s = 1e-4, .d2h_latency_s = 1e-4, .net_latency_s = 1e-4};
+            variant_t v = variants[i];
+            outcome_t got = {0};
+            run_t run;
+            lspo_peer_peaks_t peaks;
+            v.order = (lspo_pipeline_order_t)order;
+            begin(&v, &caps, &run);
+            play(&run, &got);
+            cr_assert_eq(lspo_memory_replay_peers(run.plan, run.trace, &peaks), LSPO_OK);
+            cr_assert_eq(peaks.count, lspo_grid_peers(run.grid));
+            for (uint32_t p = 0; p < peaks.count; p++) {
+                const lspo_device_t *device = lspo_grid_device(run.grid, p);
+                cr_expect_leq(lspo_device_peak_bytes(device), peaks.gpu_bytes[p], "variant %d, order %u, peer %u", i,
+                              order, p);
+                cr_expect_geq((double)lspo_device_peak_bytes(device), 0.9 * (double)peaks.gpu_bytes[p],
+                              "variant %d, order %u, peer %u", i, order, p);
+            }
+            lspo_peer_peaks_release(&peaks);
+            release(&got);
+            end(&run);
+        }
+}
+
+/* ---- the network ---- */
+
+static double longest_s(const lspo_trace_t *trace, lspo_op_variant_t variant, double *shortest_s_out)
+{
+    double longest_s = 0;
+    *shortest_s_out = INFINITY;
+    for (uint32_t i = 0; i < trace->row_count; i++) {
+        const double s = 1e-9 * (double)(trace->rows[i].end_ns - trace->rows[i].start_ns);
+        if (trace->rows[i].kind != LSPO_OP_SEND || trace->rows[i].variant != variant)
+            continue;
+        longest_s = fmax(longest_s, s);
+        *shortest_s_out = fmin(*shortest_s_out, s);
+    }
+    return longest_s;
+}
+
+/* Activations: 2 x 16 x 32 numbers, 4096 bytes at 10 MB/s and 100 us: 509.6 us.  A share of one of three replicas: two
+ * messages, with two thirds of a group of up to 8512 numbers. */
+Test(grid, messages_take_the_time_of_the_network)
+{
+    const variant_t pipeline = {.pipeline = 2, .replicas = 1, .accumulation = 2};
+    const variant_t replicas = {.pipeline = 1, .replicas = 3, .accumulation = 3};
+    const lspo_device_caps_t caps = {.net_Bps = 1e7, .net_latency_s = 1e-4};
+    outcome_t got = {0};
+    run_t run;
+    double shortest_s;
+    begin(&pipeline, &caps, &run);
+    play(&run, &got);
+    cr_expect_gt(longest_s(run.trace, LSPO_VARIANT_NONE, &shortest_s), 0);
+    cr_expect_geq(shortest_s, 509.5e-6);
+    release(&got);
+    end(&run);
+    got = (outcome_t){0};
+    begin(&replicas, &caps, &run);
+    play(&run, &got);
+    const size_t block = run.grid->peers[0].session->stages[1].shape.element_count;
+    cr_expect_geq(longest_s(run.trace, LSPO_VARIANT_SHARE, &shortest_s),
+                  2e-4 + 4.0 * 2 / 3 * (double)block / 1e7 - 1e-6);
+    cr_expect_geq(shortest_s, 2e-4);
+    release(&got);
+    end(&run);
+}
+
+/* ---- what is refused ---- */
+
+Test(grid, refuses_what_it_cannot_run)
+{
+    const variant_t v = {.pipeline = 2, .replicas = 1, .accumulation = 2};
+    const lspo_device_caps_t none = {0}, little = {.memory_bytes = 1000};
+    lspo_plan_t *plan = make_plan(&v);
+    lspo_text_t *text = make_text();
+    lspo_device_t *device = NULL;
+    lspo_session_t *session = NULL;
+    lspo_grid_t *grid = NULL;
+    cr_expect_eq(lspo_grid_create(plan, "cuda", &none, text, &grid), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_grid_create(plan, "host", &little, text, &grid), LSPO_ERR_FIT);
+    cr_expect_null(grid);
+    cr_assert_eq(lspo_device_open("host", &none, &device), LSPO_OK);
+    cr_expect_eq(lspo_session_create(plan, device, text, &session), LSPO_ERR_INTERNAL);
+    cr_expect_null(session);
+    lspo_device_close(device);
+    lspo_text_close(text);
+    lspo_plan_destroy(plan);
+}
