@@ -189,7 +189,8 @@ profile_measure() {
 }
 
 # Two texts of the machine and a byte-level model trained on the first one, the King James Bible; once per session.
-# $RESULTS/pretrained contains model/, a Hugging Face folder, and corpus.txt, C headers, on which figures fine-tune it.
+# $RESULTS/pretrained contains model/, a Hugging Face folder, and corpus.txt, C headers, on which figures fine-tune it:
+# on Debian those of its C library, which are the same on all machines.
 pretrain_model() {
     local folder=$RESULTS/pretrained steps=250
     [ "$EXPERIMENTS" = full ] && steps=2000
@@ -197,7 +198,8 @@ pretrain_model() {
     [ -s "$folder/$EXPERIMENTS" ] && return
     rm -rf "$folder"
     mkdir -p "$folder"
-    find /usr/include -maxdepth 1 -name "*.h" | sort | xargs cat 2> /dev/null | head -c 1500000 > "$corpus" || true
+    { dpkg -L libc6-dev 2> /dev/null || find /usr/include -maxdepth 1; } | grep '\.h$' | sort | xargs cat 2> /dev/null |
+        head -c 1500000 > "$corpus" || true
     [ "$(wc -c < "$corpus")" -gt 300000 ] || die "too few C headers in /usr/include to fine-tune on"
     "$LSPO" train --model gpt-tiny --policy native --steps $steps --warmup-steps 20 --batch 4 --sequence 128 \
         --learning-rate 0.002 --export "$pretrained" --format csv > "$folder/run.csv" 2> /dev/null ||

@@ -40,7 +40,7 @@ typedef struct {
     uint64_t gpu_tensor_bound_bytes;
     bool fits; /* both peaks within the machine's memory */
     lspo_native_t native;
-    double slowdown; /* iteration_s / native's, with the workload of lspo_policy_workload() */
+    double slowdown; /* iteration_s / that of lspo_simulate_native() */
     double tokens_per_s;
     lspo_lane_kind_t bound_lane; /* the resource that limits */
     char bound[256];             /* one sentence about it: "bound by the CPU optimizer: ..." */
@@ -88,8 +88,8 @@ lspo_status_t lspo_simulate_bound(const lspo_plan_t *plan, const lspo_machine_t 
                                   lspo_prediction_t *prediction);
 void lspo_prediction_release(lspo_prediction_t *prediction);
 
-/* The plan of native, the baseline of slowdown, for the same model and workload with `iterations`.  The caller destroys
- * it. */
+/* The plan of native, the baseline of slowdown, for the same model and workload with `iterations`; its activations stay
+ * on the GPU.  The caller destroys it. */
 lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations, lspo_plan_t **native_out);
 
 #endif

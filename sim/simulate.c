@@ -34,6 +34,7 @@ lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations,
 {
     lspo_workload_t workload = lspo_policy_workload(plan);
     workload.iterations = iterations;
+    workload.swap_activations = 0; /* its memory is unlimited */
     const lspo_policy_t *policy = NULL;
     if (plan->policy->task == LSPO_TASK_GENERATE) {
         workload.iterations = plan->workload.iterations; /* a new token takes longer the later it comes */

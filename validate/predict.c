@@ -194,12 +194,16 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
 }
 
 /* Is this the first word of a flag that a cell of the policy does not have?  The yardstick, native, has its defaults,
- * as in a prediction (lspo_policy_workload()), but for the format of the state. */
+ * as in a prediction (lspo_simulate_native()), but for the format of the state; its activations stay on the GPU. */
 static bool is_dropped(const lspo_policy_t *policy, bool yardstick, const char *word)
 {
+    static const char swapping[] = "--swap-activations";
     if (!yardstick || strncmp(word, "--", 2) != 0)
         return lspo_policy_flag_is_foreign(policy, word);
-    const lspo_parameter_use_t *own = lspo_policy_named_use(policy, word + 2, strcspn(word + 2, "= "));
+    const size_t length = strcspn(word, "= ");
+    if (length == strlen(swapping) && strncmp(word, swapping, length) == 0)
+        return true;
+    const lspo_parameter_use_t *own = lspo_policy_named_use(policy, word + 2, length - 2);
     return own != NULL ? own->parameter != &lspo_parameter_optimizer_state : lspo_policy_flag_is_foreign(policy, word);
 }
 

@@ -169,6 +169,29 @@ Test(simulate, native_is_its_own_bound)
     lspo_plan_destroy(plan);
 }
 
+/* Native with its activations on the GPU: swapping them over a link that takes 1,000 times as long as forward and
+ * backward is a slowdown. */
+Test(simulate, slowdown_counts_what_swapped_activations_cost)
+{
+    lspo_model_t model;
+    lspo_workload_t workload;
+    lspo_machine_t machine;
+    small_case(&model, &workload, &machine);
+    lspo_plan_t *plan = tuned_plan(&model, &workload, find("native"), &machine);
+    lspo_prediction_t stays = predict(plan, &machine);
+    lspo_plan_destroy(plan);
+    machine.link.d2h_Bps /= 1000;
+    machine.link.h2d_Bps /= 1000;
+    workload.swap_activations = 1;
+    plan = tuned_plan(&model, &workload, find("native"), &machine);
+    lspo_prediction_t leaves = predict(plan, &machine);
+    cr_expect_float_eq(leaves.native.iteration_s, stays.summary.iteration_s, 1e-9 * stays.summary.iteration_s);
+    cr_expect_gt(leaves.slowdown, 1.5);
+    lspo_prediction_release(&stays);
+    lspo_prediction_release(&leaves);
+    lspo_plan_destroy(plan);
+}
+
 /* What slows a policy must not slow the native baseline: half the memory leaves slowdown alone, half the link does
  * not. */
 Test(simulate, slowdown_is_against_native_with_unlimited_memory)
