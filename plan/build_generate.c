@@ -167,13 +167,23 @@ static void add_stream(const pass_t *pass, uint32_t kernels, double flop, uint64
     lspo_work_add(pass->work, LSPO_KERNEL_STREAM, kernels, flop, bytes);
 }
 
-/* rows x m times m x n. */
+/* rows x m times m x n, of few rows. */
+static void add_few_rows(const pass_t *pass, uint64_t rows, uint64_t m, uint64_t n, uint64_t weight_bytes, bool packed)
+{
+    lspo_work_append(pass->work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_FEW_ROWS,
+                                                  .count = 1,
+                                                  .flop = 2.0 * (double)rows * (double)m * (double)n,
+                                                  .bytes = weight_bytes + 4 * rows * (m + n),
+                                                  .far_bytes = weight_bytes,
+                                                  .packed = packed});
+}
+
 static void add_product(const pass_t *pass, uint64_t rows, uint64_t m, uint64_t n)
 {
     if (rows > LSPO_GENERATE_FEW_ROWS)
         lspo_work_append_gemm(pass->work, pass->p, LSPO_LAYOUT_NN, rows, n, m);
     else
-        add_stream(pass, 1, 2.0 * (double)rows * (double)m * (double)n, pass->p * m * n + 4 * rows * (m + n));
+        add_few_rows(pass, rows, m, n, pass->p * m * n, false);
 }
 
 /* Query i of a sequence sees first + i + 1 keys; few of them read the cache once, many are products. */
@@ -187,7 +197,14 @@ static void add_attention(const pass_t *pass)
     const uint64_t bytes = cache * (pass->first + pass->count) + 4 * pass->tokens * 2 * a;
     add_stream(pass, 1, 0, pass->tokens * 2 * kv * 4 + cache * pass->count); /* the new K and V into the cache */
     if (pass->count <= LSPO_GENERATE_FEW_ROWS)
-        add_stream(pass, 1, flop, bytes);
+        lspo_work_append(pass->work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_CACHE,
+                                                      .count = 1,
+                                                      .m = pass->count,
+                                                      .n = model->head_count * pass->batch,
+                                                      .k = lspo_model_head_width(model),
+                                                      .flop = flop,
+                                                      .bytes = bytes,
+                                                      .far_bytes = cache * (pass->first + pass->count)});
     else
         lspo_work_append(pass->work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_ATTENTION,
                                                       .count = 1,
@@ -207,8 +224,8 @@ static void add_linear(const pass_t *pass, uint64_t rows, uint64_t m, uint64_t n
     }
     const uint64_t weight_bytes = lspo_int4_weight_bytes(m, n, *pass->group);
     const double flop = 2.0 * (double)rows * (double)m * (double)n;
-    if (rows <= LSPO_GENERATE_FEW_ROWS)
-        add_stream(pass, 1, flop, weight_bytes + 4 * rows * (m + n));
+    if (rows <= LSPO_GENERATE_FEW_PACKED_ROWS)
+        add_few_rows(pass, rows, m, n, weight_bytes, true);
     else
         lspo_work_append(pass->work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_GEMM,
                                                       .layout = LSPO_LAYOUT_NN,

@@ -18,6 +18,9 @@
 #define GPU_BPS(member, help) FIELD(gpu, member, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, help)
 #define GPU_BACKWARD(member) FIELD(gpu, member, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "in a backward pass; 0: as forward")
 #define GPU_CACHED(member, unit) FIELD(gpu, member, unit, 0.0, RATE_HIGH, "operands in cache; 0: as from memory")
+#define GPU_READING(member, what)                                                                                      \
+    FIELD(gpu, member##_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, what ", memory; 0: as stream_Bps"),                        \
+        FIELD(gpu, member##_s, LSPO_UNIT_SECONDS, 0.0, 1.0, what ", each, besides launch_s")
 #define PRECISION(name, index)                                                                                         \
     {                                                                                                                  \
         "gpu", "gemm_" name "_flops", LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "matrix products in " name,                \
@@ -79,6 +82,14 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(gpu, columns_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "gather and scatter of columns; 0: as stream_Bps"),
     FIELD(gpu, rows_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "products with rows that tokens choose; 0: as stream_Bps"),
     FIELD(gpu, expand_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "expansion of packed weights; 0: as stream_Bps"),
+    FIELD(gpu, bitmap_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "expansion of bitmaps; 0: as expand_Bps"),
+    FIELD(gpu, csr_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "expansion of CSR; 0: as expand_Bps"),
+    GPU_READING(few_rows, "products of few rows"),
+    FIELD(gpu, few_rows_flops, LSPO_UNIT_FLOPS, 0.0, RATE_HIGH, "products of few rows, arithmetic; 0: no time"),
+    GPU_READING(int4, "products of few rows with 4-bit weights"),
+    FIELD(gpu, int4_flops, LSPO_UNIT_FLOPS, 0.0, RATE_HIGH, "the same, arithmetic; 0: no time"),
+    GPU_READING(cache, "attention of few tokens to a cache"),
+    FIELD(gpu, cache_scores_pps, LSPO_UNIT_PPS, 0.0, RATE_HIGH, "the same, scores of a query and key; 0: no time"),
     GPU_FLOPS(gather_flops, "X P with sparse P, arithmetic"),
     GPU_BPS(gather_Bps, "X P with sparse P, memory"),
     GPU_FLOPS(scatter_flops, "W -= eta P D Q^T, arithmetic"),
@@ -103,6 +114,9 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_CACHED(gather_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(scatter_cached_Bps, LSPO_UNIT_BPS),
     GPU_CACHED(adam_cached_pps, LSPO_UNIT_PPS),
+    GPU_CACHED(few_rows_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(int4_cached_Bps, LSPO_UNIT_BPS),
+    GPU_CACHED(cache_cached_Bps, LSPO_UNIT_BPS),
     FIELD(gpu, near_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "reuse distance up to which all is in cache"),
     FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "reuse distance from which nothing is; 0: no cache"),
     FIELD(gpu, training_speed, LSPO_UNIT_NONE, 0.0, 10.0, "speed of kernels in a training over alone; 0: taken as 1"),

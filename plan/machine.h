@@ -47,8 +47,14 @@ typedef struct {
         double norm_Bps, activation_Bps, loss_Bps, stream_Bps;
         /* Rates in a backward pass, whose kernels read what the forward pass wrote; 0: as in forward. */
         double norm_backward_Bps, activation_backward_Bps, loss_backward_Bps, stream_backward_Bps;
-        double columns_Bps;              /* 0: as streams */
-        double rows_Bps, expand_Bps;     /* 0: as streams */
+        double columns_Bps;          /* 0: as streams */
+        double rows_Bps, expand_Bps; /* 0: as streams */
+        double bitmap_Bps, csr_Bps;  /* expansion of pruned weights; 0: as expand_Bps */
+        /* Kernels of generation take the time of their bytes, that of their FLOPs or scores, and one of their own.
+         * Bps 0: as streams; flops, scores 0: no time. */
+        double few_rows_Bps, int4_Bps, cache_Bps;
+        double few_rows_flops, int4_flops, cache_scores_pps;
+        double few_rows_s, int4_s, cache_s;
         double gather_flops, gather_Bps; /* a projector's kernel takes both times, less the overlap */
         double scatter_flops, scatter_Bps;
         double scatter_inner_flops;                     /* of P D (work.h); 0: as scatter_flops */
@@ -61,6 +67,7 @@ typedef struct {
         double norm_backward_cached_Bps, activation_backward_cached_Bps, loss_backward_cached_Bps;
         double stream_backward_cached_Bps;
         double columns_cached_Bps, rows_cached_Bps, gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
+        double few_rows_cached_Bps, int4_cached_Bps, cache_cached_Bps;
         double near_bytes;     /* up to so many bytes between two uses, all is in cache; X_cached were measured so */
         double cache_bytes;    /* with at least so many, nothing is in cache; 0: there is no cache */
         double training_speed; /* speed of kernels in a training relative to their speed alone; 0: not measured, 1 */
@@ -163,7 +170,7 @@ typedef struct {
 extern const lspo_machine_field_t lspo_machine_fields[];
 extern const size_t lspo_machine_field_count;
 
-enum { LSPO_MACHINE_FIELDS_MAX = 144 };
+enum { LSPO_MACHINE_FIELDS_MAX = 176 };
 
 /* Is it the host as a device, which `lspo run --device host` measures?  There no driver takes memory, and there is no
  * slot. */

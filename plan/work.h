@@ -22,6 +22,8 @@ typedef enum {
     LSPO_KERNEL_EXPAND,     /* packed weights to the workload's precision: bound by memory bandwidth         */
     LSPO_KERNEL_COLUMNS,    /* columns copied out of a matrix, or back into it                          */
     LSPO_KERNEL_ROWS,       /* products with rows that each token chooses: kernels/keys.h               */
+    LSPO_KERNEL_FEW_ROWS,   /* products of few rows, which read a weight once: kernels/few_rows.h, kernels/int4.h */
+    LSPO_KERNEL_CACHE,      /* attention of few tokens, which reads a cache once: kernels/cached_attention.h */
     LSPO_KERNEL_GATHER,     /* X P and dY Q with r nonzeros per row                                     */
     LSPO_KERNEL_SCATTER,    /* W -= eta P D Q^T                                                         */
     LSPO_KERNEL_ADAM,       /* optimizer, counted in parameters                                         */
@@ -33,23 +35,29 @@ typedef enum {
  * as n x k (dX = dY W^T); A as k x m (dW = X^T dY). */
 typedef enum { LSPO_LAYOUT_NN, LSPO_LAYOUT_NT, LSPO_LAYOUT_TN, LSPO_LAYOUT_COUNT } lspo_layout_t;
 
+typedef enum { LSPO_EXPAND_NF4, LSPO_EXPAND_BITMAP, LSPO_EXPAND_CSR } lspo_expansion_t;
+
 /* `count` equal kernels of one class.  flop and bytes are totals over all of them. */
 typedef struct {
     lspo_kernel_class_t kernel_class;
     lspo_layout_t layout; /* GEMM                                                                  */
     uint32_t count;       /* launches                                                              */
-    uint64_t m, n, k;     /* GEMM: (m x k)(k x n); ATTENTION: m = sequence, n = heads x batch, k = head width; else 0 */
+    uint64_t m, n,
+        k; /* GEMM: (m x k)(k x n); ATTENTION, CACHE: m = queries of a sequence, n = heads x batch, k = head width;
+                           else 0 */
     uint64_t elements;    /* ADAM: parameters updated, all launches together                      */
     uint64_t of_elements; /* ADAM: of an update in parts, all of it; UINT64_MAX: none stays in cache; 0: `elements` */
     double flop;
     double inner_flop; /* SCATTER: the part of flop for P D, with rows of D in any order */
     uint64_t bytes;    /* memory traffic: each operand read and each result written once; COPY: bytes on the link */
     bool adapter;      /* GEMM: of a low-rank adapter */
-    bool packed;       /* GEMM: B is in 4 bits, for which a GPU's kernel has tiles of few rows (kernels/int4_cuda.cu) */
+    bool packed;       /* GEMM, FEW_ROWS: the weight is in 4 bits, for which a GPU's kernel of products has tiles of few
+                          rows (kernels/int4_cuda.cu) */
+    lspo_expansion_t expansion;   /* EXPAND: of what */
     lspo_optimizer_state_t state; /* ADAM: of m and v, and the precision of the weights */
     lspo_precision_t weights;
     uint64_t far_bytes; /* the bytes not touched recently; GEMM: B, and in dW = X^T dY all but B; EXPAND: the codes;
-                           ROWS: each row once */
+                           ROWS: each row once; FEW_ROWS, CACHE: the weight, K and V */
 } lspo_kernel_t;
 
 enum { LSPO_WORK_KERNELS_MAX = 192 };

@@ -18,7 +18,8 @@ static const double traffic_bytes = 28;
 #define RATE(member) offsetof(lspo_machine_t, member)
 #define NO_LIMIT ((size_t)-1)
 static const unsigned of_memory =
-    CLASS(NORM) | CLASS(ACTIVATION) | CLASS(LOSS) | CLASS(STREAM) | CLASS(EXPAND) | CLASS(COLUMNS) | CLASS(COPY);
+    CLASS(NORM) | CLASS(ACTIVATION) | CLASS(LOSS) | CLASS(STREAM) | CLASS(EXPAND) | CLASS(COLUMNS) | CLASS(FEW_ROWS) |
+    CLASS(CACHE) | CLASS(COPY);
 
 /* A sort of work: the kernel classes of a lane that the same rate divides.  Where neighbours have the same lane and
  * classes, the one that takes longer counts. */

@@ -169,6 +169,44 @@ static double scatter_arithmetic_s(const lspo_machine_t *machine, const lspo_ker
            divide(kernel->inner_flop, inner_flops > 0 ? inner_flops : machine->gpu.scatter_flops);
 }
 
+static double if_known(double amount, double rate)
+{
+    return rate > 0 ? amount / rate : 0;
+}
+
+/* A product of few rows.  With 4-bit weights, of which there are at most 16, by [Frantar et al.] as above where the
+ * profile says no more. */
+static double few_rows_s(const setting_t *setting, const lspo_kernel_t *kernel, double stream_s)
+{
+    const lspo_machine_t *m = setting->machine;
+    const double bytes = (double)kernel->bytes;
+    if (kernel->packed && !(m->gpu.int4_Bps > 0))
+        return fmax(stream_s, divide(kernel->flop, m->gpu.gemm_flops[setting->precision]));
+    if (!(kernel->packed || m->gpu.few_rows_Bps > 0))
+        return stream_s;
+    if (kernel->packed)
+        return divide_cached(setting, bytes, m->gpu.int4_Bps, m->gpu.int4_cached_Bps) +
+               if_known(kernel->flop, m->gpu.int4_flops) + kernel->count * m->gpu.int4_s;
+    return divide_cached(setting, bytes, m->gpu.few_rows_Bps, m->gpu.few_rows_cached_Bps) +
+           if_known(kernel->flop, m->gpu.few_rows_flops) + kernel->count * m->gpu.few_rows_s;
+}
+
+static double cache_s(const setting_t *setting, const lspo_kernel_t *kernel)
+{
+    const lspo_machine_t *m = setting->machine;
+    const double scores = kernel->flop / (4 * (double)kernel->k);
+    return divide_cached(setting, (double)kernel->bytes, m->gpu.cache_Bps, m->gpu.cache_cached_Bps) +
+           if_known(scores, m->gpu.cache_scores_pps) + kernel->count * m->gpu.cache_s;
+}
+
+static double expansion_Bps(const lspo_machine_t *m, lspo_expansion_t expansion)
+{
+    double own_Bps = expansion == LSPO_EXPAND_BITMAP ? m->gpu.bitmap_Bps
+                     : expansion == LSPO_EXPAND_CSR  ? m->gpu.csr_Bps
+                                                     : 0;
+    return own_Bps > 0 ? own_Bps : m->gpu.expand_Bps;
+}
+
 /* A row is read many times, all but once from cache. */
 static double rows_s(const setting_t *setting, const lspo_kernel_t *kernel)
 {
@@ -214,8 +252,14 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
     case LSPO_KERNEL_ADAM:
         return divide_cached(setting, (double)kernel->elements * factor, m->gpu.adam_pps, m->gpu.adam_cached_pps);
     case LSPO_KERNEL_EXPAND:
-        if (m->gpu.expand_Bps > 0)
-            return divide(bytes, m->gpu.expand_Bps);
+        if (expansion_Bps(m, kernel->expansion) > 0)
+            return divide(bytes, expansion_Bps(m, kernel->expansion));
+        break;
+    case LSPO_KERNEL_FEW_ROWS:
+        return few_rows_s(setting, kernel, divide_cached(setting, bytes, m->gpu.stream_Bps, m->gpu.stream_cached_Bps));
+    case LSPO_KERNEL_CACHE:
+        if (m->gpu.cache_Bps > 0)
+            return cache_s(setting, kernel);
         break;
     case LSPO_KERNEL_STREAM:
     case LSPO_KERNEL_COPY:

@@ -14,7 +14,11 @@
  *       NORM            bytes / norm_Bps             ACTIVATION   bytes / activation_Bps
  *       LOSS            bytes / loss_Bps             STREAM       bytes / stream_Bps
  *                       in a backward pass at norm_backward_Bps and so on, where the profile has them
- *       COLUMNS         bytes / columns_Bps, as STREAM without it; EXPAND likewise
+ *       COLUMNS         bytes / columns_Bps, as STREAM without it; EXPAND likewise, of its kind
+ *       FEW_ROWS        bytes / few_rows_Bps + flop / few_rows_flops + count few_rows_s, with 4-bit weights int4_*;
+ *                       as STREAM without it, with 4-bit weights at most at gemm_flops[p]
+ *       CACHE           bytes / cache_Bps + flop / (4 head width cache_scores_pps) + count cache_s; as STREAM without
+ *                       cache_Bps
  *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER
  *                       likewise, its inner_flop at scatter_inner_flops
  *       ADAM            elements / adam_pps; with m and v in another format (plan/optimizer_state.h) x its traffic / 28

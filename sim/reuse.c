@@ -14,6 +14,12 @@ static bool has_kernel(const lspo_work_t *work, lspo_kernel_class_t kernel_class
     return false;
 }
 
+static bool touches_far_bytes(lspo_kernel_class_t kernel_class)
+{
+    return kernel_class == LSPO_KERNEL_EXPAND || kernel_class == LSPO_KERNEL_ROWS ||
+           kernel_class == LSPO_KERNEL_FEW_ROWS || kernel_class == LSPO_KERNEL_CACHE;
+}
+
 uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op)
 {
     const lspo_work_t *work = &plan->works[op->work];
@@ -23,7 +29,7 @@ uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op)
         const lspo_kernel_t *kernel = &work->kernels[i];
         if (kernel->kernel_class == LSPO_KERNEL_GEMM)
             bytes += kernel->layout == LSPO_LAYOUT_TN ? 0 : kernel->far_bytes;
-        else if (kernel->kernel_class == LSPO_KERNEL_EXPAND || kernel->kernel_class == LSPO_KERNEL_ROWS)
+        else if (touches_far_bytes(kernel->kernel_class))
             bytes += kernel->far_bytes;
         else if (kernel->kernel_class == LSPO_KERNEL_ADAM)
             bytes +=

@@ -90,9 +90,9 @@ static lspo_status_t parse_pace(const reader_t *reader, const char *name, lspo_u
 
 static lspo_status_t find_policy(const reader_t *reader, const char *name, const lspo_policy_t **policy_out)
 {
-    for (uint32_t i = 0; i < lspo_policy_count(); i++)
-        if (strcmp(lspo_policy_at(i)->name, name) == 0) {
-            *policy_out = lspo_policy_at(i);
+    for (uint32_t i = 0; i < lspo_any_policy_count(); i++)
+        if (strcmp(lspo_any_policy_at(i)->name, name) == 0) {
+            *policy_out = lspo_any_policy_at(i);
             return LSPO_OK;
         }
     return lspo_error(LSPO_ERR_INPUT, "%s:%u: there is no policy '%s'; `lspo list policies` names them", reader->path,
@@ -118,6 +118,24 @@ static lspo_status_t add_value(const reader_t *reader, const lspo_parameter_use_
     return lspo_error(LSPO_ERR_INPUT, "%s:%u: '%s' is too long", reader->path, reader->line, text);
 }
 
+/* The first policy of a group says what the group does. */
+static lspo_status_t join_group(const reader_t *reader, const lspo_policy_t *policy, uint32_t index)
+{
+    lspo_grid_group_t *group = &reader->grid->groups[index];
+    const bool is_first =
+        reader->grid->cell_count == 0 || reader->grid->cells[reader->grid->cell_count - 1].group != index;
+    if (is_first)
+        group->task = policy->task;
+    const lspo_policy_t *other = group->rates_of;
+    if (policy->task != group->task || (other != NULL && other->task != policy->task))
+        return lspo_error(LSPO_ERR_INPUT, "%s:%u: policy %s is of the task %s, others of its group are not",
+                          reader->path, reader->line, policy->name, lspo_task_names[policy->task]);
+    if (policy->task == LSPO_TASK_GENERATE && (group->cpu_share > 0 || group->cpu_pps > 0))
+        return lspo_error(LSPO_ERR_INPUT, "%s:%u: policy %s has no optimizer: its cpu/gpu must be 'free'",
+                          reader->path, reader->line, policy->name);
+    return LSPO_OK;
+}
+
 /* "lsp:64:8", "lsp:64:8:1" */
 static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
 {
@@ -125,6 +143,9 @@ static lspo_status_t read_cell(reader_t *reader, char *text, uint32_t group)
     const lspo_policy_t *policy = NULL;
     char *rest = text, *name = strsep(&rest, ":"), *number;
     lspo_status_t status = find_policy(reader, name, &policy);
+    if (status != LSPO_OK)
+        return status;
+    status = join_group(reader, policy, group);
     if (status != LSPO_OK)
         return status;
     cell.policy = policy;

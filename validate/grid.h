@@ -16,6 +16,8 @@
  *
  * sets workload flags for all groups below it and replaces the previous `flags` line.  A policy's own flag
  * (plan/parameter.h) applies to the cells of policies that have it.
+ *
+ * The policies of a group train or generate, not both.  Those that generate have no optimizer: their CPU/GPU is `free`.
  */
 #ifndef LSPO_VALIDATE_GRID_H
 #define LSPO_VALIDATE_GRID_H
@@ -33,6 +35,7 @@ typedef struct {
     uint32_t line;                     /* of the file, from 1                                            */
     char flags[LSPO_GRID_FLAGS_BYTES]; /* "--model gpt-tiny --batch 4 --sequence 256", then those of `flags` */
     const lspo_policy_t *rates_of;     /* NULL: self */
+    lspo_task_t task;                  /* of its policies */
     double link_share, cpu_share;      /* of the GPU time; 0: the rate below                             */
     double link_Bps, cpu_pps;          /* 0: free                                                        */
 } lspo_grid_group_t;

@@ -69,7 +69,7 @@ static lspo_status_t set_rates(const lspo_axis_t *axis, const char *value, lspo_
         return lspo_parse_quantity(axis->where, value, LSPO_UNIT_BPS, &group->link_Bps);
     if (strcmp(axis->key, "cpu") == 0)
         return lspo_parse_quantity(axis->where, value, LSPO_UNIT_PPS, &group->cpu_pps);
-    return strcmp(value, "self") == 0 ? LSPO_OK : lspo_policy_find(value, &group->rates_of);
+    return strcmp(value, "self") == 0 ? LSPO_OK : lspo_policy_find_any(value, &group->rates_of);
 }
 
 /* The group of a cell without its policy: name, flags, rates. */

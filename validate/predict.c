@@ -68,8 +68,9 @@ lspo_status_t lspo_validate_shared_rates(const lspo_variants_t *variants, const 
     double parameters = (double)down / lspo_precision_bytes(plan->workload.transfer);
     lspo_prediction_release(&probe);
     lspo_plan_destroy(plan);
-    if (down == 0 || !(gpu_s > 0))
-        return lspo_error(LSPO_ERR_INPUT, "the rates cannot come from a policy that sends no gradients");
+    if ((down == 0 && up == 0) || (down == 0 && rates->cpu_share > 0) || !(gpu_s > 0))
+        return lspo_error(LSPO_ERR_INPUT, "the rates cannot come from a policy that sends no %s",
+                          rates->cpu_share > 0 ? "gradients" : "messages");
     if (rates->link_share > 0)
         rates->link_Bps =
             round(fmin((double)(down > up ? down : up) / (rates->link_share * gpu_s), rates->link_most_Bps));
@@ -235,13 +236,14 @@ static int write_flags(const lspo_grid_group_t *group, const lspo_policy_t *poli
     return (int)used + snprintf(flags + used, FLAGS_BYTES - used, " %s", more);
 }
 
+/* With which the others of a task are compared (lspo_simulate_native()). */
 static lspo_status_t native_flags(const lspo_grid_group_t *group, char flags[FLAGS_BYTES])
 {
-    const lspo_policy_t *native;
-    lspo_status_t status = lspo_policy_find("native", &native);
+    const lspo_policy_t *native = lspo_generation_policy_at(0);
+    lspo_status_t status = group->task == LSPO_TASK_TRAIN ? lspo_policy_find("native", &native) : LSPO_OK;
     if (status != LSPO_OK)
         return status;
-    snprintf(flags, FLAGS_BYTES, "%s --policy native", group->flags);
+    snprintf(flags, FLAGS_BYTES, "%s --policy %s", group->flags, native->name);
     drop_flags(native, true, flags);
     return LSPO_OK;
 }

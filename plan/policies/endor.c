@@ -185,7 +185,10 @@ static bool describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
         lspo_work_append(work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_EXPAND,
                                                 .count = b->stages[s].shape.linear_count,
                                                 .bytes = stored + dense,
-                                                .far_bytes = stored});
+                                                .far_bytes = stored,
+                                                .expansion = values_of(b)->weight_format == LSPO_WEIGHTS_CSR
+                                                                 ? LSPO_EXPAND_CSR
+                                                                 : LSPO_EXPAND_BITMAP});
     else if (variant == LSPO_VARIANT_PARAMETERS)
         lspo_work_copy(stored, work);
     else

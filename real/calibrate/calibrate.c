@@ -70,6 +70,7 @@ static const struct {
     {"attention", LSPO_LANE_GPU, lspo_calibrate_attention},
     {"projectors", LSPO_LANE_GPU, lspo_calibrate_projectors},
     {"dense projectors", LSPO_LANE_GPU, lspo_calibrate_dense},
+    {"generation", LSPO_LANE_GPU, lspo_calibrate_generation},
     {"optimizer", LSPO_LANE_GPU, lspo_calibrate_gpu_adam},
     {"CPU optimizer", LSPO_LANE_CPU, lspo_calibrate_cpu_adam},
     {"its other formats", LSPO_LANE_CPU, lspo_calibrate_cpu_narrow_adam},

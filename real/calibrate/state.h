@@ -164,6 +164,7 @@ lspo_status_t lspo_calibrate_attention(lspo_calibration_t *calibration);      /*
 lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /* launch_s too: call it first */
 lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);     /* projectors.c */
 lspo_status_t lspo_calibrate_dense(lspo_calibration_t *calibration);          /* dense.c */
+lspo_status_t lspo_calibrate_generation(lspo_calibration_t *calibration);     /* generation.c; after vector_kernels */
 lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration);       /* adam.c */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration);
 lspo_status_t lspo_calibrate_cpu_narrow_adam(lspo_calibration_t *calibration); /* after cpu_adam */

@@ -105,14 +105,18 @@ static lspo_status_t draw(const lspo_generation_session_t *s, uint32_t stage, vo
     lspo_stage_t shape;
     lspo_status_t status = LSPO_OK;
     lspo_model_stage(&s->plan->model, stage, &shape);
-    float *wide = malloc(shape.element_count * sizeof *wide + 1);
+    const bool rounds = s->int4.on && shape.kind == LSPO_STAGE_BLOCK;
+    const bool in_place = s->number == LSPO_NUMBER_FP32 && !rounds;
+    float *wide = in_place ? out : malloc(shape.element_count * sizeof *wide + 1);
     if (wide == NULL)
         return lspo_no_memory("the weights of a stage");
     lspo_transformer_init(&s->plan->model, stage, workload_of(s)->seed, wide);
     if (s->endor != NULL && is_block(s, stage))
         status = lspo_packed_prune(&(lspo_packed_t){s->endor, &shape, s->number}, wide);
     const lspo_weights_source_t to = {.model = &s->plan->model, .number = s->number, .int4 = s->int4};
-    if (s->int4.on && shape.kind == LSPO_STAGE_BLOCK)
+    if (in_place)
+        return status;
+    if (rounds)
         status = lspo_quantizer_round(&to, stage, NULL, wide, out);
     else
         lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, s->number, out);

@@ -1,0 +1,332 @@
+/* generation.c - measure the kernels of generation, which read a weight or a cache once, and the expansion of pruned
+ * weights.  They run on the host device only. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cached_attention.h"
+#include "kernels/few_rows.h"
+#include "kernels/int4.h"
+#include "kernels/pruned.h"
+#include "real/calibrate/state.h"
+
+/* t = launch_s + bytes near + bytes (far - near) if from memory + amount / rate + overhead of a kernel */
+typedef struct {
+    const char *kind;
+    double *memory_Bps, *cached_Bps, *rate, *kernel_s;
+} reading_t;
+
+enum { WEIGHTS = 5, CACHES = 4, TIMINGS_MAX = 2 * 2 * WEIGHTS, COLUMNS = 4, FIT_ROWS_MAX = TIMINGS_MAX * 64 };
+static const size_t weights[WEIGHTS][2] = {{128, 384}, {512, 128}, {384, 384}, {384, 1536}, {1536, 384}};
+static const size_t row_counts[] = {1, LSPO_FEW_ROWS};
+static const size_t caches[CACHES][4] = {{4, 128, 4, 32}, {4, 192, 4, 32}, {4, 128, 6, 64}, {2, 240, 6, 64}};
+
+typedef struct {
+    lspo_timing_t timings[TIMINGS_MAX];
+    double x[TIMINGS_MAX][COLUMNS];
+    size_t count;
+} readings_t;
+
+static void add_reading(lspo_calibration_t *calibration, const reading_t *reading, const char *shape,
+                        lspo_timed_function_t call, void *context, double bytes, double amount, readings_t *readings)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s %s", shape, calibration->far ? "far" : "near");
+    const size_t i = readings->count++;
+    readings->timings[i] = lspo_calibrate_time(calibration, reading->kind, name, calibration->repeats, call, context);
+    readings->x[i][0] = bytes;
+    readings->x[i][1] = calibration->far ? bytes : 0;
+    readings->x[i][2] = amount;
+    readings->x[i][3] = 1;
+}
+
+static lspo_status_t fit_reading(lspo_calibration_t *calibration, const reading_t *reading, const readings_t *readings)
+{
+    const double launch_s = calibration->result->machine.gpu.launch_s;
+    lspo_fit_row_t rows[FIT_ROWS_MAX];
+    lspo_fit_t fit;
+    size_t count = 0;
+    for (size_t i = 0; i < readings->count; i++)
+        count += lspo_calibrate_rows(calibration, &readings->timings[i], readings->x[i], COLUMNS, rows + count,
+                                     FIT_ROWS_MAX - count);
+    for (size_t i = 0; i < count; i++)
+        rows[i].y = fmax(rows[i].y - launch_s, rows[i].y / 10);
+    lspo_status_t status = lspo_fit_rows(reading->kind, rows, count, COLUMNS, &fit);
+    if (status != LSPO_OK)
+        return status;
+    const double near = fit.cost[0], far = fit.cost[0] + fit.cost[1];
+    if (!(far > 0))
+        return lspo_error(LSPO_ERR_CHECK, "%s: no rate fits its times: is the machine busy?", reading->kind);
+    for (size_t i = 0; i < readings->count; i++)
+        lspo_calibrate_set_fitted(calibration, &readings->timings[i],
+                                  launch_s + fit.cost[0] * readings->x[i][0] + fit.cost[1] * readings->x[i][1] +
+                                      fit.cost[2] * readings->x[i][2] + fit.cost[3]);
+    *reading->memory_Bps = 1 / far;
+    *reading->cached_Bps = near > 0 ? 1 / near : 0;
+    *reading->rate = fit.cost[2] > 0 ? 1 / fit.cost[2] : 0;
+    *reading->kernel_s = fit.cost[3];
+    lspo_calibrate_note(calibration, reading->memory_Bps, hypot(fit.error[0], fit.error[1]) / (far * far),
+                        (uint32_t)count);
+    if (near > 0)
+        lspo_calibrate_note(calibration, reading->cached_Bps, fit.error[0] / (near * near), (uint32_t)count);
+    if (fit.cost[2] > 0)
+        lspo_calibrate_note(calibration, reading->rate, fit.error[2] / (fit.cost[2] * fit.cost[2]), (uint32_t)count);
+    lspo_calibrate_note(calibration, reading->kernel_s, fit.error[3], (uint32_t)count);
+    return LSPO_OK;
+}
+
+/* The activations of a token, which are small and stay in the core's own cache. */
+typedef struct {
+    const float *x, *residual;
+    float *out;
+} vectors_t;
+
+static vectors_t take_vectors(lspo_calibration_t *calibration, size_t in, size_t out)
+{
+    return (vectors_t){.x = lspo_calibrate_recent_floats(calibration, in),
+                       .residual = lspo_calibrate_recent_floats(calibration, out),
+                       .out = lspo_calibrate_recent_output_floats(calibration, out)};
+}
+
+/* ---- products of few rows ---- */
+
+typedef struct {
+    lspo_calibration_t *calibration;
+    lspo_few_rows_t product;
+    vectors_t vectors;
+} product_call_t;
+
+static void call_product(void *context)
+{
+    product_call_t *call = context;
+    call->product.w = lspo_calibrate_saved_floats(call->calibration, call->product.m * call->product.n);
+    lspo_few_rows_product(&call->product, call->vectors.x, call->vectors.residual, call->vectors.out, NULL);
+}
+
+static lspo_status_t calibrate_products(lspo_calibration_t *calibration)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    const reading_t reading = {"few rows", &machine->gpu.few_rows_Bps, &machine->gpu.few_rows_cached_Bps,
+                               &machine->gpu.few_rows_flops, &machine->gpu.few_rows_s};
+    readings_t readings = {0};
+    for (size_t i = 0; i < 4 * WEIGHTS; i++) {
+        const size_t *shape = weights[i / 4];
+        const size_t rows = row_counts[i % 4 / 2], m = shape[0], n = shape[1];
+        const vectors_t vectors = take_vectors(calibration, rows * m, rows * n);
+        product_call_t call = {
+            calibration, {.rows = rows, .m = m, .n = n, .number = LSPO_NUMBER_FP32, .bias = vectors.residual}, vectors};
+        char name[48];
+        calibration->far = i % 2;
+        snprintf(name, sizeof name, "%zux%zux%zu", rows, m, n);
+        add_reading(calibration, &reading, name, call_product, &call, 4.0 * (double)(m * n + rows * (m + n)),
+                    2.0 * (double)(rows * m * n), &readings);
+    }
+    return fit_reading(calibration, &reading, &readings);
+}
+
+/* ---- the same with weights in 4 bits ---- */
+
+enum { GROUP = 128, PACKED_BYTES = 2 * LSPO_CALIBRATE_FAR_BYTES };
+
+typedef struct {
+    lspo_calibration_t *calibration;
+    lspo_int4_product_t product;
+    vectors_t vectors;
+    char *copies; /* of W, in memory much larger than a cache */
+    size_t copy_count, next;
+} int4_call_t;
+
+static void call_int4(void *context)
+{
+    int4_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    const size_t bytes = lspo_int4_bytes(&call->product.shape);
+    const size_t copies = c->far ? call->copy_count : c->shapes->near_floats * sizeof(float) / bytes;
+    call->next = (call->next + 1) % copies;
+    call->product.packed = call->copies + call->next * bytes;
+    lspo_int4_product(&call->product, call->vectors.x, call->vectors.residual, call->vectors.out, NULL);
+}
+
+/* A weight of m x n whose codes are all different from their neighbours, as often as it fits. */
+static lspo_status_t fill_copies(int4_call_t *call)
+{
+    const lspo_int4_shape_t *shape = &call->product.shape;
+    const size_t bytes = lspo_int4_bytes(shape), scale_count = lspo_int4_groups(shape) * shape->n;
+    uint8_t *codes = malloc(shape->m * shape->n);
+    uint16_t *scales = malloc(scale_count * sizeof *scales);
+    lspo_status_t status = codes && scales ? LSPO_OK : lspo_no_memory("a weight in 4 bits");
+    for (size_t i = 0; status == LSPO_OK && i < shape->m * shape->n; i++)
+        codes[i] = (uint8_t)(i * 7 % LSPO_INT4_CODES);
+    for (size_t i = 0; status == LSPO_OK && i < scale_count; i++)
+        scales[i] = 0x2c00; /* fp16: 1/16 */
+    call->copy_count = PACKED_BYTES / bytes;
+    if (status == LSPO_OK)
+        lspo_int4_pack(shape, codes, scales, NULL, call->copies);
+    for (size_t i = 1; status == LSPO_OK && i < call->copy_count; i++)
+        memcpy(call->copies + i * bytes, call->copies, bytes);
+    free(codes);
+    free(scales);
+    return status;
+}
+
+static lspo_status_t time_int4(lspo_calibration_t *calibration, const reading_t *reading, char *copies,
+                               readings_t *readings)
+{
+    for (size_t i = 0; i < WEIGHTS; i++) {
+        int4_call_t call = {.calibration = calibration,
+                            .product.shape = {.m = weights[i][0], .n = weights[i][1], .group = GROUP},
+                            .copies = copies};
+        const lspo_int4_shape_t *shape = &call.product.shape;
+        lspo_status_t status = fill_copies(&call);
+        if (status != LSPO_OK)
+            return status;
+        for (size_t j = 0; j < 4; j++) {
+            char name[48];
+            calibration->far = j % 2;
+            call.product.rows = row_counts[j / 2];
+            call.vectors = take_vectors(calibration, call.product.rows * shape->m, call.product.rows * shape->n);
+            snprintf(name, sizeof name, "%zux%zux%zu", call.product.rows, shape->m, shape->n);
+            add_reading(calibration, reading, name, call_int4, &call,
+                        (double)lspo_int4_bytes(shape) + 4.0 * (double)(call.product.rows * (shape->m + shape->n)),
+                        2.0 * (double)(call.product.rows * shape->m * shape->n), readings);
+        }
+    }
+    return LSPO_OK;
+}
+
+static lspo_status_t calibrate_int4(lspo_calibration_t *calibration)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    const reading_t reading = {"4-bit rows", &machine->gpu.int4_Bps, &machine->gpu.int4_cached_Bps,
+                               &machine->gpu.int4_flops, &machine->gpu.int4_s};
+    readings_t readings = {0};
+    char *copies = aligned_alloc(64, PACKED_BYTES);
+    if (copies == NULL)
+        return lspo_no_memory("weights in 4 bits");
+    lspo_status_t status = time_int4(calibration, &reading, copies, &readings);
+    free(copies);
+    return status == LSPO_OK ? fit_reading(calibration, &reading, &readings) : status;
+}
+
+/* ---- attention of one token to a cache ---- */
+
+typedef struct {
+    lspo_calibration_t *calibration;
+    lspo_cached_attention_t attention;
+    vectors_t vectors;
+} cache_call_t;
+
+static void call_cache(void *context)
+{
+    const cache_call_t *call = context;
+    lspo_calibration_t *c = call->calibration;
+    lspo_cached_attention_t a = call->attention;
+    const size_t numbers = a.batch * a.sequence_stride;
+    a.k = (float *)(uintptr_t)lspo_calibrate_saved_floats(c, numbers);
+    a.v = (float *)(uintptr_t)lspo_calibrate_saved_floats(c, numbers);
+    lspo_cached_attention(&a, call->vectors.x, call->vectors.out, c->memory->scratch, NULL);
+}
+
+static lspo_status_t calibrate_caches(lspo_calibration_t *calibration)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    const reading_t reading = {"cache", &machine->gpu.cache_Bps, &machine->gpu.cache_cached_Bps,
+                               &machine->gpu.cache_scores_pps, &machine->gpu.cache_s};
+    readings_t readings = {0};
+    for (size_t i = 0; i < 2 * CACHES; i++) {
+        const size_t *shape = caches[i / 2], width = shape[2] * shape[3];
+        cache_call_t call = {calibration,
+                             {.batch = shape[0],
+                              .queries = 1,
+                              .first = shape[1] - 1,
+                              .heads = shape[2],
+                              .kv_heads = shape[2],
+                              .head_width = shape[3],
+                              .q_stride = width,
+                              .kv_stride = width,
+                              .number = LSPO_NUMBER_FP32,
+                              .token_stride = width,
+                              .sequence_stride = shape[1] * width},
+                             take_vectors(calibration, shape[0] * width, shape[0] * width)};
+        char name[48];
+        calibration->far = i % 2;
+        snprintf(name, sizeof name, "%zux%zu of %zux%zu", shape[0], shape[1], shape[2], shape[3]);
+        add_reading(calibration, &reading, name, call_cache, &call,
+                    4.0 * 2.0 * (double)(shape[0] * width * (shape[1] + 1)), (double)(shape[0] * shape[1] * shape[2]),
+                    &readings);
+    }
+    return fit_reading(calibration, &reading, &readings);
+}
+
+/* ---- expansion of pruned weights, half of them zero ---- */
+
+enum { PRUNED_ROWS = 384, PRUNED_COLS = 1536, PRUNED_COUNT = PRUNED_ROWS * PRUNED_COLS };
+
+typedef struct {
+    lspo_calibration_t *calibration;
+    lspo_bitmap_t bitmap;
+    lspo_csr_t csr;
+} pruned_call_t;
+
+static void call_bitmap(void *context)
+{
+    const pruned_call_t *call = context;
+    lspo_bitmap_expand(&call->bitmap, lspo_calibrate_saved_output_floats(call->calibration, PRUNED_COUNT));
+}
+
+static void call_csr(void *context)
+{
+    const pruned_call_t *call = context;
+    lspo_csr_expand(&call->csr, lspo_calibrate_saved_output_floats(call->calibration, PRUNED_COUNT));
+}
+
+static void keep_expansion(lspo_calibration_t *calibration, const char *kind, lspo_timed_function_t function,
+                           pruned_call_t *call, double packed_bytes, double *Bps)
+{
+    const lspo_timing_t timing =
+        lspo_calibrate_time(calibration, kind, "384x1536 far", calibration->repeats, function, call);
+    *Bps = (packed_bytes + 4.0 * PRUNED_COUNT) / timing.median_s;
+    lspo_calibrate_set_fitted(calibration, &timing, timing.median_s);
+    lspo_calibrate_note(calibration, Bps, *Bps * timing.error_s / timing.median_s, timing.count);
+}
+
+static lspo_status_t calibrate_expansion(lspo_calibration_t *calibration)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    const size_t kept = PRUNED_COUNT / 2;
+    const size_t bitmap_bytes = lspo_bitmap_bytes(PRUNED_COUNT, kept, LSPO_NUMBER_FP32);
+    const size_t csr_bytes = lspo_csr_bytes(PRUNED_ROWS, kept, LSPO_NUMBER_FP32);
+    float *dense = malloc(PRUNED_COUNT * sizeof *dense), *scratch = malloc(PRUNED_COUNT * sizeof *scratch);
+    char *bitmap = malloc(bitmap_bytes), *csr = malloc(csr_bytes);
+    lspo_status_t status = LSPO_OK;
+    if (dense == NULL || scratch == NULL || bitmap == NULL || csr == NULL) {
+        status = lspo_no_memory("a pruned weight");
+        goto cleanup;
+    }
+    pruned_call_t call = {calibration, lspo_bitmap_place(PRUNED_COUNT, kept, LSPO_NUMBER_FP32, bitmap),
+                          lspo_csr_place(PRUNED_ROWS, PRUNED_COLS, kept, LSPO_NUMBER_FP32, csr)};
+    calibration->far = true;
+    memcpy(dense, lspo_calibrate_saved_floats(calibration, PRUNED_COUNT), PRUNED_COUNT * sizeof *dense);
+    lspo_prune_magnitude(PRUNED_COUNT, 0.5, dense, scratch);
+    lspo_bitmap_pack(dense, &call.bitmap);
+    lspo_csr_pack(dense, &call.csr);
+    keep_expansion(calibration, "bitmap", call_bitmap, &call, (double)bitmap_bytes, &machine->gpu.bitmap_Bps);
+    keep_expansion(calibration, "CSR", call_csr, &call, (double)csr_bytes, &machine->gpu.csr_Bps);
+cleanup:
+    free(csr);
+    free(bitmap);
+    free(scratch);
+    free(dense);
+    return status;
+}
+
+lspo_status_t lspo_calibrate_generation(lspo_calibration_t *calibration)
+{
+    lspo_status_t (*const parts[])(lspo_calibration_t *) = {calibrate_products, calibrate_int4, calibrate_caches,
+                                                            calibrate_expansion};
+    lspo_status_t status = LSPO_OK;
+    for (size_t i = 0; !calibration->asynchronous && status == LSPO_OK && i < sizeof parts / sizeof parts[0]; i++)
+        status = parts[i](calibration);
+    return status;
+}
