@@ -176,7 +176,7 @@ Test(kvpr, rebuilding_is_two_products_of_the_width)
         cr_expect_float_eq(lspo_work_flop(work), 4.0 * 7 * 16 * 16, 0);
         cr_expect(work->kernels[0].kernel_class == LSPO_KERNEL_GEMM && work->kernels[0].m == 5 &&
                   work->kernels[0].n == 32 && work->kernels[0].k == 16);
-        cr_expect_eq(work->kernels[1].kernel_class, LSPO_KERNEL_STREAM);
+        cr_expect_eq(work->kernels[1].kernel_class, LSPO_KERNEL_FEW_ROWS);
         found++;
     }
     cr_expect_eq(found, 3);

@@ -67,6 +67,72 @@ Test(cost, a_product_with_packed_weights_has_no_losses_by_shape)
     expect_s(cost_s(LSPO_FP16, LSPO_LANE_GPU, gemm), 4e-4 + 3e-5);
 }
 
+static double generation_s(const lspo_machine_t *machine, double cached, lspo_kernel_t kernel)
+{
+    const lspo_work_t work = {.kernel_count = 1, .kernels = {kernel}};
+    return lspo_cost_work_s(&(lspo_cost_context_t){machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, cached, &work);
+}
+
+/* 2 launches 2e-5 and op 2e-5.  5e8 bytes as a stream 1e-3 s.  At its own rates from memory 5e8 / 2.5e11 = 2e-3, from
+ * cache 5e8 / 1e12 = 5e-4; 1e9 FLOPs / 1e11 = 1e-2, and 2 x 3e-6. */
+Test(cost, a_product_of_few_rows_has_rates_of_its_own)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_kernel_t rows = {.kernel_class = LSPO_KERNEL_FEW_ROWS, .count = 2, .flop = 1e9, .bytes = 500000000};
+    expect_s(generation_s(&machine, 0, rows), 1e-3 + 4e-5);
+    machine.gpu.few_rows_Bps = 2.5e11;
+    machine.gpu.few_rows_cached_Bps = 1e12;
+    machine.gpu.few_rows_flops = 1e11;
+    machine.gpu.few_rows_s = 3e-6;
+    expect_s(generation_s(&machine, 0, rows), 2e-3 + 1e-2 + 6e-6 + 4e-5);
+    expect_s(generation_s(&machine, 1, rows), 5e-4 + 1e-2 + 6e-6 + 4e-5);
+}
+
+/* The same with weights in 4 bits: without rates of its own max(1e-3, 1e9 / 1e12 = 1e-3) s, with twice the FLOPs 2e-3;
+ * others of few rows do not count.  With them 5e8 / 1e11 = 5e-3, 1e9 / 2e11 = 5e-3, 2 x 1e-6. */
+Test(cost, a_product_of_few_rows_with_packed_weights)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_kernel_t rows = {
+        .kernel_class = LSPO_KERNEL_FEW_ROWS, .count = 2, .flop = 1e9, .bytes = 500000000, .packed = true};
+    machine.gpu.few_rows_Bps = 1;
+    expect_s(generation_s(&machine, 0, rows), 1e-3 + 4e-5);
+    rows.flop = 2e9;
+    expect_s(generation_s(&machine, 0, rows), 2e-3 + 4e-5);
+    machine.gpu.int4_Bps = 1e11;
+    machine.gpu.int4_flops = 4e11;
+    machine.gpu.int4_s = 1e-6;
+    expect_s(generation_s(&machine, 0, rows), 5e-3 + 5e-3 + 2e-6 + 4e-5);
+}
+
+/* 1e8 FLOPs of heads 50 wide are 1e8 / (4 x 50) = 5e5 scores; at 1e9 per second 5e-4 s.  1e8 bytes / 1e11 = 1e-3. */
+Test(cost, attention_to_a_cache_reads_it_and_makes_scores)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_kernel_t cache = {.kernel_class = LSPO_KERNEL_CACHE, .count = 1, .k = 50, .flop = 1e8, .bytes = 100000000};
+    expect_s(generation_s(&machine, 0, cache), 2e-4 + 3e-5);
+    machine.gpu.cache_Bps = 1e11;
+    machine.gpu.cache_scores_pps = 1e9;
+    machine.gpu.cache_s = 7e-6;
+    expect_s(generation_s(&machine, 0, cache), 1e-3 + 5e-4 + 7e-6 + 3e-5);
+}
+
+/* 1e9 bytes: as a stream 2e-3 s; of any kind at 1e11 1e-2, bitmaps at 2e11 5e-3. */
+Test(cost, expansion_depends_on_what_is_packed)
+{
+    lspo_machine_t machine = round_machine();
+    lspo_kernel_t bitmap = {
+        .kernel_class = LSPO_KERNEL_EXPAND, .count = 1, .bytes = 1000000000, .expansion = LSPO_EXPAND_BITMAP};
+    lspo_kernel_t csr = bitmap;
+    csr.expansion = LSPO_EXPAND_CSR;
+    expect_s(generation_s(&machine, 0, bitmap), 2e-3 + 3e-5);
+    machine.gpu.expand_Bps = 1e11;
+    expect_s(generation_s(&machine, 0, bitmap), 1e-2 + 3e-5);
+    machine.gpu.bitmap_Bps = 2e11;
+    expect_s(generation_s(&machine, 0, bitmap), 5e-3 + 3e-5);
+    expect_s(generation_s(&machine, 0, csr), 1e-2 + 3e-5);
+}
+
 /* GEMM m 100, n 50, k 20: every half-size equals its dimension, so 1 + 1 + 1 + 1 = 4 times the time at full rate.
  * flop 1e9 in fp32: 1e9 / 1e12 * 4 = 4e-3; + 2 launches 2e-5 + op 2e-5.  fp16 runs at four times the rate. */
 Test(cost, gemm_depends_on_shape_and_precision)

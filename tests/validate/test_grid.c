@@ -51,6 +51,25 @@ Test(grid, lines_become_groups_and_cells)
     lspo_grid_release(&grid);
 }
 
+/* A group's first policy says what all do; without an optimizer there is no cpu/gpu. */
+Test(grid, a_group_trains_or_generates)
+{
+    lspo_grid_t grid;
+    cr_assert_eq(read_text("a gpt-tiny 4 64 offload-weights 0.5 free resident kvpr\n"
+                           "b gpt-tiny 4 64 self free free zero",
+                           &grid),
+                 LSPO_OK);
+    cr_expect_eq(grid.groups[0].task, LSPO_TASK_GENERATE);
+    cr_expect_eq(grid.groups[1].task, LSPO_TASK_TRAIN);
+    lspo_grid_release(&grid);
+    static const char *const wrong[] = {"a gpt-tiny 4 64 self free free resident zero",
+                                        "a gpt-tiny 4 64 zero 0.5 free resident",
+                                        "a gpt-tiny 4 64 offload-weights 0.5 0.5 resident",
+                                        "a gpt-tiny 4 64 self free 200M/s resident"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_expect_eq(read_text(wrong[i], &grid), LSPO_ERR_INPUT, "%s", wrong[i]);
+}
+
 /* In place of a share of the GPU time: a rate with its unit, or no pace at all. */
 Test(grid, rates_may_be_given)
 {
