@@ -283,6 +283,19 @@ check "a part's errors" "contention 2 20.0 25.0 +0.0 2.0" \
 check "a part that makes predictions better" 0 "$(status_of parts 7)"
 check "a part that makes them worse fails" 1 "$(status_of parts 9)"
 
+# Generation: 30 calm cells with a mean error of 4 % and a tau of 0.9 are just enough.
+generation() { # generation CELLS MEAN TAU
+    { echo disturbed && yes false | head -n "$1"; } > "$folder/cells.csv"
+    printf '%s\n' predictor,quantity,cells,mean,tau "lspo,time,gpu,0.5,0.1" "lspo,time,all,$2,$3" \
+        "lspo,slowdown,all,0.5,0.1" > "$folder/summary.csv"
+    with_lib sim-vs-host/generation.awk "$folder/cells.csv" "$folder/summary.csv"
+}
+check "cells of generation within the limits" 0 "$(status_of generation 30 0.04 0.9)"
+check "too few cells of generation fail" 1 "$(status_of generation 29 0.04 0.9)"
+check "errors of generation above 4 % fail" 1 "$(status_of generation 30 0.041 0.9)"
+check "a wrong order of generation fails" 1 "$(status_of generation 30 0.04 0.89)"
+check "generation that nobody judged fails" 1 "$(status_of generation 30 "" "")"
+
 # Two stages of one 2 x 4 weight: m + n = 12 in all, short sides 4, long sides 8.  lora from rank 1 to 3: 288 bytes, 144
 # a rank, as 4 x 3 x 12; lsp: 192 a nonzero, four times 48; galore 4 (4 + 3 x 8) = 112 by the formula, 80 of what is
 # held.

@@ -28,12 +28,16 @@ validate() {
     [ -s "$3/cells.csv" ] || die "nothing was measured"
 }
 
-# Cells that depend on each part of the model.  They are its hardest, so their overall error is not judged.
-parts=
+# Cells that depend on each part of the model.  They are its hardest, so their overall error is not judged.  And cells
+# of generation, which have gates of their own.
+parts= generation=
 if [ "$EXPERIMENTS" = full ]; then
     parts=$out/parts/cells.csv
     validate "$here/grid-parts" 3min "$out/parts"
     plot validate-errors "$out/parts/errors"
+    generation=$out/generation
+    validate "$here/grid-generation" 4min "$generation"
+    plot validate-errors "$generation/errors"
 fi
 validate "$grid" $budget "$out"
 models=$(awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -43,6 +47,7 @@ plot sim-vs-host "$out/sim-vs-host" note="Predicted against measured on the host
 plot validate-errors "$out/errors"
 failed=0
 [ -z "$parts" ] || awk_csv "$here/parts.awk" "$parts" || failed=1
+[ -z "$generation" ] || awk_csv "$here/generation.awk" "$generation/cells.csv" "$generation/summary.csv" || failed=1
 awk_csv "$here/check.awk" -v verdict=$verdict -v full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)" \
     "$out/cells.csv" "$out/summary.csv" ||
     failed=1
