@@ -14,7 +14,6 @@ lspo_fit_objective        the function whose gradient a fit follows: checked by 
 lspo_random_normal        single numbers of the stream that lspo_random_normal_fill() gives: what suites draw
 lspo_int4_unpack          what a suite sees of the codes
 lspo_int4_arrange         for weights on a GPU, which no session holds yet
-lspo_int4_pack            what a suite stores of them
 lspo_generator_length     what a suite sees of the passes
 lspo_generator_logits     likewise
 lspo_generation_session_tokens what a suite sees of the texts
