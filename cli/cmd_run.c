@@ -21,6 +21,8 @@
 typedef struct {
     lspo_request_t base; /* first, see ask/request.h */
     bool watch;
+    double rank_timeout_s;
+    lspo_mail_t *mail; /* NULL: one process */
 } run_request_t;
 
 static const lspo_arg_t run_args[] = {
@@ -68,6 +70,12 @@ static const lspo_arg_t run_args[] = {
      .help = "meanwhile draw what the lanes did in the latest iteration as text on standard error",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(run_request_t, watch)},
+    {.name = "rank-timeout",
+     .value = "TIME",
+     .help = "under mpirun, end all ranks if one has not been heard of for this time (30s)",
+     .store = lspo_arg_quantity,
+     .unit = LSPO_UNIT_SECONDS,
+     .offset_bytes = offsetof(run_request_t, rank_timeout_s)},
     LSPO_FORMAT_ARG("result", offsetof(run_request_t, base.format)),
 };
 
@@ -117,6 +125,8 @@ static lspo_status_t run_plan(const lspo_plan_t *plan, bool watches, lspo_run_op
 {
     lspo_progress_t progress;
     lspo_watch_t *watch = NULL;
+    if (watches && options->mail != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "--watch draws the ops of one process: run it without mpirun");
     if (watches) {
         lspo_status_t status = lspo_watch_start(plan, &watch);
         if (status != LSPO_OK)
@@ -127,6 +137,8 @@ static lspo_status_t run_plan(const lspo_plan_t *plan, bool watches, lspo_run_op
         lspo_watch_stop(watch);
         return run_status;
     }
+    if (lspo_mail_rank(options->mail) > 0)
+        return lspo_run(plan, options, measured_out, trace_out);
     options->progress = lspo_progress_update;
     options->progress_context = &progress;
     lspo_progress_start(&progress);
@@ -154,9 +166,12 @@ static lspo_status_t measure(const run_request_t *asked, const lspo_plan_t *plan
     options.repeat = request->repeat;
     options.slowdown = request->slowdown;
     options.timing_only = request->timing_only;
+    options.mail = asked->mail;
     status = run_plan(plan, asked->watch, &options, &measured, request->trace_path != NULL ? &trace : NULL);
     if (status != LSPO_OK)
         return status;
+    if (lspo_mail_rank(asked->mail) > 0)
+        goto cleanup;
     if (trace != NULL)
         status = write_trace(request, trace);
     if (status != LSPO_OK)
@@ -228,11 +243,15 @@ static lspo_status_t run(int argc, char **argv)
                                       .any_task = true,
                                       .task = -1,
                                       .repeat = 1,
-                                      .format = LSPO_FORMAT_AUTO}};
+                                      .format = LSPO_FORMAT_AUTO},
+                             .rank_timeout_s = 30};
     lspo_status_t status = lspo_request_parse(&lspo_command_run, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)
         return status;
-    return execute(&request);
+    status = lspo_mail_open(request.rank_timeout_s, &request.mail);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_mail_close(request.mail, execute(&request));
 }
 
 static const lspo_arg_group_t run_group = LSPO_ARG_GROUP("options", run_args);
@@ -245,7 +264,10 @@ const lspo_command_t lspo_command_run = {
         "Train a model on real text with the policy's plan, and measure time per iteration, busy times, memory and "
         "loss. The host device is this machine in place of a GPU: one core computes, and memory and link are limited "
         "as asked. The cuda device is an NVIDIA GPU. A plan that does not fit in the device's memory ends with exit "
-        "code 4. Weights are always random and tokens are bytes, even for a folder; `lspo train` trains a folder's "
+        "code 4. A grid of devices (--policy axonn --pipeline G --replicas R) runs on --device host in one process, or "
+        "under "
+        "mpirun with one rank for each device; --device cuda is then the GPU with the rank's number on its machine. "
+        "Weights are always random and tokens are bytes, even for a folder; `lspo train` trains a folder's "
         "model.",
     .examples =
         "lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"

@@ -3,11 +3,21 @@
 
 #include <string.h>
 
+#include "base/mpi.h"
 #include "base/units.h"
 #include "cli/caps.h"
 #include "plan/machine.h"
 #include "real/machine/host_memory.h"
 #include "sim/fit.h"
+
+/* The share of a grid's devices whose memory is this machine's. */
+static double share_here(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    const uint32_t peers = lspo_policy_peers(policy, workload);
+    uint32_t rank, count;
+    lspo_mpi_local(&rank, &count);
+    return lspo_mpi_is_launched() && count < peers ? (double)count / peers : 1;
+}
 
 /* Peaks hardly depend on speeds: those of any host will do. */
 static lspo_status_t find_host(lspo_machine_t *machine)
@@ -35,12 +45,14 @@ lspo_status_t lspo_host_room_check(const char *device, const lspo_model_t *model
     status = lspo_fit_try(&question, &fit);
     if (status != LSPO_OK)
         return status;
-    const uint64_t needed_bytes = fit.all_gpu_bytes + fit.all_host_bytes + beside_bytes;
+    const double share = share_here(policy, workload);
+    const uint64_t gpu_bytes = (uint64_t)(share * (double)fit.all_gpu_bytes);
+    const uint64_t needed_bytes = gpu_bytes + (uint64_t)(share * (double)fit.all_host_bytes) + beside_bytes;
     if (needed_bytes <= there_bytes)
         return LSPO_OK;
     char needed[32], as_device[32], excess[32], there[32];
     lspo_format_quantity((double)needed_bytes, LSPO_UNIT_BYTES, needed, sizeof needed);
-    lspo_format_quantity((double)fit.all_gpu_bytes, LSPO_UNIT_BYTES, as_device, sizeof as_device);
+    lspo_format_quantity((double)gpu_bytes, LSPO_UNIT_BYTES, as_device, sizeof as_device);
     lspo_format_quantity((double)(needed_bytes - there_bytes), LSPO_UNIT_BYTES, excess, sizeof excess);
     lspo_format_quantity((double)there_bytes, LSPO_UNIT_BYTES, there, sizeof there);
     return lspo_error(

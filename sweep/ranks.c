@@ -1,70 +1,25 @@
 /* ranks.c - see ranks.h. */
 #include "sweep/ranks.h"
 
-#include <dlfcn.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/mpi.h"
 #include "sweep/chunk.h"
 
 enum { PAUSE_NS = 200000 };
 
-static const char plugin_name[] = "liblspo-mpi.so";
-
-/* ---- starting ---- */
-
-static long number_of(const char *name)
-{
-    const char *text = getenv(name);
-    return text != NULL ? strtol(text, NULL, 10) : 0;
-}
-
-/* Open MPI's mpirun, MPICH's, and srun with either of their interfaces. */
-static bool is_launched(void)
-{
-    return number_of("OMPI_COMM_WORLD_SIZE") > 1 || number_of("PMI_SIZE") > 1 ||
-           (number_of("SLURM_STEP_NUM_TASKS") > 1 && (getenv("PMIX_RANK") != NULL || getenv("PMI_RANK") != NULL));
-}
-
-/* In the build folder beside the program; installed in ../lib/lspo. */
-static void *open_plugin(void)
-{
-    static const char *const places[] = {"", "../lib/lspo/"};
-    char program[PATH_MAX], path[PATH_MAX + 64];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    void *library = NULL;
-    if (length <= 0)
-        return NULL;
-    program[length] = '\0';
-    *(strrchr(program, '/') + 1) = '\0';
-    for (size_t i = 0; library == NULL && i < sizeof places / sizeof places[0]; i++) {
-        snprintf(path, sizeof path, "%s%s%s", program, places[i], plugin_name);
-        /* MPI finds its own parts only if its symbols are global. */
-        library = access(path, F_OK) == 0 ? dlopen(path, RTLD_NOW | RTLD_GLOBAL) : NULL;
-    }
-    return library;
-}
-
 lspo_status_t lspo_ranks_start(lspo_ranks_t *ranks_out)
 {
     lspo_ranks_t ranks = {.size = 1};
-    const lspo_mpi_t *(*functions)(void) = NULL;
-    if (is_launched()) {
-        void *library = open_plugin(), *symbol = library != NULL ? dlsym(library, LSPO_MPI_SYMBOL) : NULL;
-        if (symbol == NULL)
-            return lspo_error(LSPO_ERR_INPUT,
-                              "an MPI launcher has started this sweep, but %s cannot be opened (%s); "
-                              "--shard needs no MPI",
-                              plugin_name, library == NULL ? "was it built with MPI?" : "it is of another version");
-        memcpy(&functions, &symbol, sizeof symbol);
-        ranks.mpi = functions();
+    if (lspo_mpi_is_launched()) {
+        lspo_status_t status = lspo_mpi_open("; --shard needs no MPI", &ranks.mpi);
+        if (status != LSPO_OK)
+            return status;
         if (ranks.mpi->start(&ranks.rank, &ranks.size) != 0)
             return lspo_error(LSPO_ERR_INTERNAL, "MPI does not start");
     }

@@ -10,8 +10,8 @@
 
 #include <stdbool.h>
 
+#include "base/mpi_plugin.h"
 #include "base/status.h"
-#include "sweep/mpi_plugin.h"
 #include "sweep/play.h"
 
 typedef struct {

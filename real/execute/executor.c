@@ -42,7 +42,12 @@ struct executor {
     pthread_mutex_t lock;
     pthread_cond_t entered; /* all lanes are on their threads */
     uint32_t entered_count;
-    uint32_t op_count;    /* to be run: the plan's, or fewer after a cut */
+    bool begun;            /* all lanes are, and other processes are ready */
+    uint32_t op_count;     /* to be run: the plan's, or fewer after a cut */
+    uint32_t end_count;    /* that will end here: the same, or fewer if this is a part */
+    uint32_t coming_count; /* of these, ops that arrive and have not come */
+    atomic_int halted;     /* not 0: the plan ends before its end */
+    pthread_t arrivals;
     lspo_op_id_t reached; /* the highest that has begun */
     bool cut;
     uint32_t ended_count;
@@ -59,7 +64,8 @@ struct executor {
 static void wake_lanes(executor_t *executor, lspo_lane_set_t *lanes)
 {
     for (uint32_t lane; (lane = lspo_lane_set_take(lanes)) != LSPO_NO_LANE;)
-        pthread_cond_signal(&executor->lanes[executor->place[lane]].wake);
+        if (executor->place[lane] != LSPO_NO_LANE)
+            pthread_cond_signal(&executor->lanes[executor->place[lane]].wake);
 }
 
 static void wake_all(executor_t *executor)
@@ -82,6 +88,7 @@ static void stop_with(executor_t *executor, lspo_status_t status)
 {
     if (executor->status == LSPO_OK)
         executor->status = status;
+    atomic_store(&executor->halted, 1);
     wake_all(executor);
 }
 
@@ -97,12 +104,12 @@ static bool has_ready_op(const executor_t *executor)
 /* Lock held.  True if this lane has nothing left to wait for. */
 static bool lane_is_done(executor_t *executor)
 {
-    if (executor->status != LSPO_OK || executor->ended_count == executor->op_count)
+    if (executor->status != LSPO_OK || executor->ended_count == executor->end_count)
         return true;
     if (executor->busy_count == 0 && !has_ready_op(executor)) {
         stop_with(executor, lspo_error(LSPO_ERR_INTERNAL,
                                        "deadlock after %u of %u ops: the others depend on ops that can never end",
-                                       executor->ended_count, executor->plan->op_count));
+                                       executor->ended_count, executor->end_count));
         return true;
     }
     return false;
@@ -145,7 +152,7 @@ static void end_op(executor_t *executor, lane_t *lane, lspo_op_id_t op, uint64_t
     else
         lspo_ready_end(&executor->ready, op, executor->turn);
     wake_lanes(executor, &executor->ready.fed);
-    if (executor->ended_count == executor->op_count)
+    if (executor->ended_count == executor->end_count)
         wake_all(executor);
 }
 
@@ -295,7 +302,7 @@ static void interrupt(executor_t *executor)
     }
     uint32_t op_count = calls->cut(calls->context, executor->reached);
     assert(op_count > executor->reached && op_count <= executor->plan->op_count);
-    executor->op_count = op_count;
+    executor->op_count = executor->end_count = op_count;
     executor->cut = true;
     wake_all(executor);
 }
@@ -322,14 +329,28 @@ static bool serve_next(executor_t *executor, lane_t *lane)
     return true;
 }
 
+/* Lock held on entry and return, released while this process waits for others. */
+static void begin(executor_t *executor)
+{
+    const lspo_executor_part_t *part = executor->calls->part;
+    executor->zero_ns = lspo_now_ns();
+    if (part) {
+        pthread_mutex_unlock(&executor->lock);
+        lspo_status_t status = part->begin(part->context, &executor->zero_ns);
+        pthread_mutex_lock(&executor->lock);
+        if (status != LSPO_OK)
+            stop_with(executor, status);
+    }
+    executor->begun = true;
+    pthread_cond_broadcast(&executor->entered);
+}
+
 /* Lock held.  Time zero is when the last lane is ready. */
 static void wait_for_all_lanes(executor_t *executor)
 {
-    if (++executor->entered_count == executor->lane_count) {
-        executor->zero_ns = lspo_now_ns();
-        pthread_cond_broadcast(&executor->entered);
-    }
-    while (executor->entered_count < executor->lane_count && executor->status == LSPO_OK)
+    if (++executor->entered_count == executor->lane_count)
+        begin(executor);
+    while (!executor->begun && executor->status == LSPO_OK)
         pthread_cond_wait(&executor->entered, &executor->lock);
 }
 
@@ -378,6 +399,62 @@ static void *lane_main(void *lane_void)
     return NULL;
 }
 
+/* ---- ops that other processes run ---- */
+
+/* Lock held.  The plan's own row of it is that of the process that ran it. */
+static void end_arrived(executor_t *executor, lspo_op_id_t op)
+{
+    executor->coming_count--;
+    executor->ended_count++;
+    if (executor->end_ns)
+        executor->end_ns[op] = lspo_now_ns();
+    lspo_ready_end(&executor->ready, op, ++executor->turn);
+    wake_lanes(executor, &executor->ready.fed);
+    if (executor->ended_count == executor->end_count || executor->coming_count == 0)
+        wake_all(executor);
+}
+
+/* While ops are to come, nobody can say that there is a deadlock. */
+static void *arrivals_main(void *executor_void)
+{
+    executor_t *executor = executor_void;
+    const lspo_executor_calls_t *calls = executor->calls;
+    pthread_mutex_lock(&executor->lock);
+    while (executor->status == LSPO_OK && executor->coming_count > 0) {
+        lspo_op_id_t op = LSPO_NO_OP;
+        pthread_mutex_unlock(&executor->lock);
+        lspo_status_t status = calls->part->arrive(calls->part->context, &executor->halted, &op);
+        pthread_mutex_lock(&executor->lock);
+        if (status == LSPO_OK)
+            end_arrived(executor, op);
+        else
+            stop_with(executor, status);
+    }
+    executor->busy_count--;
+    wake_all(executor);
+    pthread_mutex_unlock(&executor->lock);
+    return NULL;
+}
+
+static bool runs_here(const executor_t *executor, const lspo_op_t *op)
+{
+    const lspo_executor_part_t *part = executor->calls->part;
+    return !part || part->runs(part->context, op);
+}
+
+static void count_ends(executor_t *executor)
+{
+    const lspo_plan_t *plan = executor->plan;
+    const lspo_executor_part_t *part = executor->calls->part;
+    executor->end_count = part ? 0 : plan->op_count;
+    for (lspo_op_id_t id = 0; part && id < plan->op_count; id++) {
+        const bool runs = runs_here(executor, &plan->ops[id]);
+        const bool arrives = !runs && part->arrives(part->context, &plan->ops[id]);
+        executor->coming_count += arrives;
+        executor->end_count += runs || arrives;
+    }
+}
+
 /* ---- beginning and end ---- */
 
 /* A lane_t for each lane with ops, in the order of the plan's list. */
@@ -391,7 +468,7 @@ static lspo_status_t prepare_lanes(executor_t *executor)
         executor->place[lane] = LSPO_NO_LANE;
     uint32_t count = 0;
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
-        if (executor->place[plan->ops[id].lane] == LSPO_NO_LANE) {
+        if (executor->place[plan->ops[id].lane] == LSPO_NO_LANE && runs_here(executor, &plan->ops[id])) {
             executor->place[plan->ops[id].lane] = 0;
             count++;
         }
@@ -461,6 +538,10 @@ static lspo_status_t bound_memory(executor_t *executor)
 static lspo_status_t run_lanes(executor_t *executor)
 {
     uint32_t started = 0;
+    bool arrives = executor->coming_count > 0;
+    executor->busy_count += arrives;
+    if (arrives && pthread_create(&executor->arrivals, NULL, arrivals_main, executor) != 0)
+        return lspo_error(LSPO_ERR_MEMORY, "cannot start a thread for what other processes send");
     for (; started < executor->lane_count; started++)
         if (pthread_create(&executor->lanes[started].thread, NULL, lane_main, &executor->lanes[started]) != 0)
             break;
@@ -472,6 +553,8 @@ static lspo_status_t run_lanes(executor_t *executor)
     }
     for (uint32_t i = 0; i < started; i++)
         pthread_join(executor->lanes[i].thread, NULL);
+    if (arrives)
+        pthread_join(executor->arrivals, NULL);
     return executor->status;
 }
 
@@ -487,6 +570,7 @@ lspo_status_t lspo_execute_calls(const lspo_plan_t *plan, const lspo_executor_ca
     status = prepare_lanes(&executor);
     if (status != LSPO_OK)
         goto cleanup;
+    count_ends(&executor);
     status = make_end_times(&executor);
     if (status != LSPO_OK)
         goto cleanup;

@@ -17,6 +17,7 @@
 #define LSPO_REAL_EXECUTE_EXECUTOR_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -43,6 +44,19 @@ typedef void (*lspo_row_function_t)(void *context, const lspo_trace_row_t *row);
 lspo_status_t lspo_execute(const lspo_plan_t *plan, lspo_op_function_t run, lspo_lane_function_t enter_lane,
                            void *context, const atomic_int *stop, lspo_trace_t **trace_out);
 
+/* The part of a plan that this process runs, if others run the rest.  Of other ops, those that arrive end here when
+ * they have come, in any order; own ops must not depend on any that neither run nor arrive here. */
+typedef struct {
+    void *context; /* of these functions */
+    bool (*runs)(void *context, const lspo_op_t *op);
+    bool (*arrives)(void *context, const lspo_op_t *op);
+    /* Wait until the next one has come.  Called on a thread of its own; returns LSPO_ERR_INTERRUPTED when *halted is
+     * not 0. */
+    lspo_status_t (*arrive)(void *context, const atomic_int *halted, lspo_op_id_t *op_out);
+    /* All lanes of this process are ready: wait for the others, and return the time zero of this process. */
+    lspo_status_t (*begin)(void *context, uint64_t *zero_ns_out);
+} lspo_executor_part_t;
+
 enum { LSPO_ISSUED_MAX = 2 };
 
 typedef struct {
@@ -51,9 +65,10 @@ typedef struct {
     lspo_lane_function_t enter_lane;
     /* Called after an op has ended, before its successors start or, on its own lane, end; may be NULL. */
     lspo_op_function_t finish;
-    lspo_cut_function_t cut; /* NULL: `stop` ends the plan at once, with LSPO_ERR_INTERRUPTED */
-    lspo_row_function_t row; /* may be NULL */
-    void *row_context;       /* of `row`, in place of `context` */
+    const lspo_executor_part_t *part; /* NULL: the whole plan; with one, the trace has its ops, and `cut` is NULL */
+    lspo_cut_function_t cut;          /* NULL: `stop` ends the plan at once, with LSPO_ERR_INTERRUPTED */
+    lspo_row_function_t row;          /* may be NULL */
+    void *row_context;                /* of `row`, in place of `context` */
     uint32_t
         depth[LSPO_LANE_KIND_COUNT]; /* of lanes of that kind: 0: synchronous; else a queue, at most LSPO_ISSUED_MAX */
     /* GPU memory for ops; 0: no limit.  An op without room (real/execute/room.h) is skipped until another has ended;

@@ -28,11 +28,18 @@ typedef struct {
     lspo_device_mark_t *begin, *end;
 } slot_t;
 
+/* By kind of lane: a device has one of each.  What it sends to others has no stream. */
 typedef struct {
     const lspo_play_t *play;
-    slot_t slots[LSPO_DEVICE_LANES][LSPO_ISSUED_MAX]; /* a plan has the four lanes of one device */
-    lspo_status_t entered[LSPO_DEVICE_LANES];         /* each lane writes and reads its own */
+    const lspo_lanes_t *lanes;
+    slot_t slots[LSPO_DEVICE_LANES][LSPO_ISSUED_MAX];
+    lspo_status_t entered[LSPO_LANE_KIND_COUNT]; /* each lane writes and reads its own */
 } player_t;
+
+static lspo_lane_kind_t kind_of(const player_t *player, uint32_t lane)
+{
+    return (lspo_lane_kind_t)player->lanes->list[lane].kind;
+}
 
 static void enter_lane(void *context, const lspo_lane_t *lane)
 {
@@ -40,15 +47,17 @@ static void enter_lane(void *context, const lspo_lane_t *lane)
     const lspo_play_t *play = player->play;
     if (play->enter_lane)
         play->enter_lane(play->context, lane);
-    player->entered[lane->kind] = lspo_device_enter_lane(play->device, (lspo_lane_kind_t)lane->kind);
+    if (lane->kind < LSPO_DEVICE_LANES)
+        player->entered[lane->kind] = lspo_device_enter_lane(play->device, (lspo_lane_kind_t)lane->kind);
 }
 
 static lspo_status_t run(void *context, const lspo_op_t *op)
 {
     player_t *player = context;
     const lspo_play_t *play = player->play;
-    if (player->entered[op->lane] != LSPO_OK)
-        return player->entered[op->lane];
+    const lspo_lane_kind_t kind = kind_of(player, op->lane);
+    if (player->entered[kind] != LSPO_OK)
+        return player->entered[kind];
     lspo_device_range_begin(play->device, lspo_op_kind_name((lspo_op_kind_t)op->kind));
     lspo_status_t status = play->run(play->context, op);
     lspo_device_range_end(play->device);
@@ -64,20 +73,22 @@ static lspo_status_t finish(void *context, const lspo_op_t *op)
 static lspo_status_t begin(void *context, uint32_t lane, uint32_t slot)
 {
     player_t *player = context;
-    return lspo_device_mark_record(player->play->device, (lspo_lane_kind_t)lane, player->slots[lane][slot].begin);
+    const lspo_lane_kind_t kind = kind_of(player, lane);
+    return lspo_device_mark_record(player->play->device, kind, player->slots[kind][slot].begin);
 }
 
 static lspo_status_t issued(void *context, uint32_t lane, uint32_t slot)
 {
     player_t *player = context;
-    return lspo_device_mark_record(player->play->device, (lspo_lane_kind_t)lane, player->slots[lane][slot].end);
+    const lspo_lane_kind_t kind = kind_of(player, lane);
+    return lspo_device_mark_record(player->play->device, kind, player->slots[kind][slot].end);
 }
 
 static lspo_status_t wait(void *context, uint32_t lane, uint32_t slot, uint64_t *start_ns_out, uint64_t *end_ns_out)
 {
     player_t *player = context;
     lspo_device_t *device = player->play->device;
-    const slot_t *marks = &player->slots[lane][slot];
+    const slot_t *marks = &player->slots[kind_of(player, lane)][slot];
     lspo_status_t status = lspo_device_mark_wait(device, marks->end);
     if (status != LSPO_OK)
         return status;
@@ -117,10 +128,10 @@ static void destroy_marks(player_t *player)
         }
 }
 
-/* A device has one stream for each of its lanes. */
-static lspo_status_t check_lanes(const lspo_plan_t *plan)
+/* A device has one stream for each of its lanes; of a part of a plan, a peer's lanes are those of a device. */
+static lspo_status_t check_lanes(const lspo_plan_t *plan, const lspo_executor_part_t *part)
 {
-    if (lspo_lanes_are_default(&plan->lanes))
+    if (part || lspo_lanes_are_default(&plan->lanes))
         return LSPO_OK;
     return lspo_error(
         LSPO_ERR_INPUT,
@@ -132,13 +143,14 @@ static lspo_status_t check_lanes(const lspo_plan_t *plan)
 static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t *play, const atomic_int *stop,
                                      lspo_trace_t **trace_out)
 {
-    player_t player = {.play = play};
-    uint64_t room_bytes = lspo_device_room_bytes(play->device);
+    player_t player = {.play = play, .lanes = &plan->lanes};
+    uint64_t room_bytes = play->part ? UINT64_MAX : lspo_device_room_bytes(play->device);
     const lspo_executor_calls_t calls = {
         .context = &player,
         .run = run,
         .enter_lane = enter_lane,
         .finish = play->finish ? finish : NULL,
+        .part = play->part,
         .cut = play->cut ? cut : NULL,
         .row = play->row,
         .row_context = play->row_context,
@@ -148,7 +160,7 @@ static lspo_status_t play_on_streams(const lspo_plan_t *plan, const lspo_play_t 
         .begin = begin,
         .issued = issued,
         .wait = wait};
-    lspo_status_t status = check_lanes(plan);
+    lspo_status_t status = check_lanes(plan, play->part);
     if (status != LSPO_OK)
         goto cleanup;
     status = create_marks(&player);
@@ -168,6 +180,7 @@ lspo_status_t lspo_play(const lspo_plan_t *plan, const lspo_play_t *play, const 
     const lspo_executor_calls_t calls = {.context = play->context,
                                          .run = play->run,
                                          .enter_lane = play->enter_lane,
+                                         .part = play->part,
                                          .cut = play->cut,
                                          .row = play->row,
                                          .row_context = play->row_context};

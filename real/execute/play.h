@@ -2,7 +2,7 @@
  *
  * On a synchronous device (the host) all lanes are synchronous.  On an asynchronous device each lane except the CPU's
  * is a queue of LSPO_ISSUED_MAX ops on the lane's stream; marks before and after every op give its times and its
- * end. */
+ * end.  If GPU memory is limited, an op waits for room; not in a part of a plan, of which room.h knows nothing. */
 #ifndef LSPO_REAL_EXECUTE_PLAY_H
 #define LSPO_REAL_EXECUTE_PLAY_H
 
@@ -25,10 +25,11 @@ typedef struct {
     lspo_device_t *device;
     void *context; /* of all functions */
     lspo_op_function_t run;
-    lspo_op_function_t finish;       /* asynchronous devices only: an op has ended; see lspo_executor_calls_t */
-    lspo_lane_function_t enter_lane; /* may be NULL */
-    lspo_cut_function_t cut;         /* NULL: see lspo_executor_calls_t */
-    lspo_row_function_t row;         /* may be NULL: see lspo_executor_calls_t */
+    lspo_op_function_t finish;        /* asynchronous devices only: an op has ended; see lspo_executor_calls_t */
+    lspo_lane_function_t enter_lane;  /* may be NULL */
+    const lspo_executor_part_t *part; /* NULL: see lspo_executor_calls_t */
+    lspo_cut_function_t cut;          /* NULL: see lspo_executor_calls_t */
+    lspo_row_function_t row;          /* may be NULL: see lspo_executor_calls_t */
     void *row_context;
 } lspo_play_t;
 

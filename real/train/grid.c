@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/mpi.h"
 #include "kernels/blas.h"
 #include "plan/policy.h"
 #include "real/execute/lane.h"
@@ -15,52 +17,101 @@
 
 /* ---- create and destroy ---- */
 
-static lspo_status_t open_peer(lspo_grid_t *grid, uint32_t p, const lspo_device_caps_t *caps,
-                               const lspo_topology_t *machine, const lspo_text_t *text)
+static bool is_here(const lspo_grid_t *grid, uint32_t p)
+{
+    return p - grid->first_here < grid->here_count;
+}
+
+/* "cuda" is the GPU with the rank's number on its machine. */
+static void name_device(const lspo_grid_options_t *options, size_t size, char *name_out)
+{
+    uint32_t rank, count;
+    lspo_mpi_local(&rank, &count);
+    if (options->mail && strcmp(options->device, "cuda") == 0)
+        snprintf(name_out, size, "cuda:%u", rank);
+    else
+        snprintf(name_out, size, "%s", options->device);
+}
+
+/* Ranks that the launcher has not bound to cores of their own share those of their machine. */
+static lspo_status_t place_peer(lspo_grid_t *grid, uint32_t p)
+{
+    lspo_grid_peer_t *peer = &grid->peers[p];
+    lspo_topology_t machine;
+    uint32_t place = p, places = grid->peer_count;
+    lspo_status_t status = lspo_device_is_asynchronous(peer->device)
+                               ? lspo_topology_read_near(lspo_device_pci_address(peer->device), &machine)
+                               : lspo_topology_read(&machine);
+    if (status != LSPO_OK)
+        return status;
+    if (grid->mail)
+        lspo_mpi_local(&place, &places);
+    if (grid->mail && machine.core_count < (uint32_t)sysconf(_SC_NPROCESSORS_ONLN)) {
+        place = 0;
+        places = 1;
+    }
+    grid->has_cores = places <= machine.core_count;
+    lspo_topology_share(&machine, place, places, &peer->topology);
+    return LSPO_OK;
+}
+
+static lspo_status_t open_peer(lspo_grid_t *grid, uint32_t p, const lspo_grid_options_t *options)
 {
     lspo_grid_peer_t *peer = &grid->peers[p];
     const lspo_method_t *method = NULL;
-    lspo_session_place(grid->plan, p, &peer->place);
-    lspo_topology_share(machine, p, grid->peer_count, &peer->topology);
-    lspo_status_t status = lspo_device_open("host", caps, &peer->device);
+    char device[32];
+    name_device(options, sizeof device, device);
+    lspo_status_t status = lspo_device_open(device, &options->caps, &peer->device);
+    if (status == LSPO_OK)
+        status = place_peer(grid, p);
     if (status == LSPO_OK)
         status = lspo_method_find(grid->plan, &method);
     if (status != LSPO_OK)
         return status;
-    const lspo_session_start_t start = {.text = text, .place = &peer->place};
+    const lspo_session_start_t start = {.text = options->text, .place = &peer->place};
     return lspo_session_create_with(grid->plan, peer->device, method, &start, &peer->session);
 }
 
 static void describe_topology(lspo_grid_t *grid)
 {
-    int length = snprintf(grid->topology, sizeof grid->topology, "%u core%s:", grid->core_count,
-                          grid->core_count == 1 ? "" : "s");
-    for (uint32_t p = 0; p < grid->peer_count && length > 0 && (size_t)length < sizeof grid->topology; p++)
-        length += snprintf(grid->topology + length, sizeof grid->topology - (size_t)length, "%s peer %u on cpu %d",
-                           p > 0 ? "," : "", p, grid->peers[p].topology.cpu[LSPO_LANE_GPU]);
+    int length = 0;
+    for (uint32_t p = grid->first_here; is_here(grid, p) && (size_t)length < sizeof grid->topology; p++)
+        length += snprintf(grid->topology + length, sizeof grid->topology - (size_t)length, "%speer %u on cpu %d",
+                           length > 0 ? ", " : "", p, grid->peers[p].topology.cpu[LSPO_LANE_GPU]);
 }
 
-static lspo_status_t open_peers(lspo_grid_t *grid, const lspo_device_caps_t *caps, const lspo_text_t *text)
+static lspo_status_t open_peers(lspo_grid_t *grid, const lspo_grid_options_t *options)
 {
-    lspo_topology_t machine;
-    lspo_status_t status = lspo_topology_read(&machine);
-    if (status != LSPO_OK)
-        return status;
-    grid->core_count = machine.core_count;
-    status = lspo_blas_reserve(grid->peer_count + 1);
-    for (uint32_t p = 0; p < grid->peer_count && status == LSPO_OK; p++)
-        status = open_peer(grid, p, caps, &machine, text);
-    describe_topology(grid);
+    lspo_status_t status = lspo_blas_reserve(grid->here_count + 1);
+    for (uint32_t p = 0; p < grid->peer_count; p++)
+        lspo_session_place(grid->plan, p, &grid->peers[p].place);
+    for (uint32_t p = grid->first_here; is_here(grid, p) && status == LSPO_OK; p++)
+        status = open_peer(grid, p, options);
+    if (status == LSPO_OK)
+        describe_topology(grid);
     return status;
 }
 
-lspo_status_t lspo_grid_create(const lspo_plan_t *plan, const char *device, const lspo_device_caps_t *caps,
-                               const lspo_text_t *text, lspo_grid_t **grid_out)
+static lspo_status_t check(const lspo_grid_options_t *options, uint32_t peers)
+{
+    const int ranks = lspo_mail_size(options->mail);
+    if (options->mail && (uint32_t)ranks != peers)
+        return lspo_error(LSPO_ERR_INPUT, "a grid of %u devices needs as many ranks, not %d: mpirun -n %u", peers,
+                          ranks, peers);
+    if (!options->mail && strcmp(options->device, "host") != 0)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--device %s: in one process a grid runs on --device host only; each GPU needs a rank of its "
+                          "own: mpirun -n %u lspo run",
+                          options->device, peers);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_grid_create(const lspo_plan_t *plan, const lspo_grid_options_t *options, lspo_grid_t **grid_out)
 {
     const uint32_t peers = lspo_policy_peers(plan->policy, &plan->workload);
-    if (strcmp(device, "host") != 0)
-        return lspo_error(LSPO_ERR_INPUT, "--device %s: a grid of %u devices runs on --device host only", device,
-                          peers);
+    lspo_status_t status = check(options, peers);
+    if (status != LSPO_OK)
+        return status;
     lspo_grid_t *grid = calloc(1, sizeof *grid);
     if (grid)
         grid->peers = calloc(peers, sizeof *grid->peers);
@@ -69,8 +120,15 @@ lspo_status_t lspo_grid_create(const lspo_plan_t *plan, const char *device, cons
         return lspo_no_memory("a grid of %u devices", peers);
     }
     grid->plan = plan;
+    grid->mail = options->mail;
     grid->peer_count = peers;
-    lspo_status_t status = open_peers(grid, caps, text);
+    grid->first_here = (uint32_t)lspo_mail_rank(options->mail);
+    grid->here_count = options->mail ? 1 : peers;
+    lspo_grid_set_part(grid);
+    if (grid->mail)
+        status = lspo_grid_check_alike(grid, options);
+    if (status == LSPO_OK)
+        status = open_peers(grid, options);
     if (status != LSPO_OK) {
         lspo_grid_destroy(grid);
         return status;
@@ -95,30 +153,48 @@ void lspo_grid_destroy(lspo_grid_t *grid)
 lspo_status_t lspo_grid_reset(lspo_grid_t *grid)
 {
     lspo_status_t status = LSPO_OK;
-    for (uint32_t p = 0; p < grid->peer_count && status == LSPO_OK; p++)
+    for (uint32_t p = grid->first_here; is_here(grid, p) && status == LSPO_OK; p++)
         status = lspo_session_reset(grid->peers[p].session);
     return status;
 }
 
 /* ---- ops ---- */
 
-/* Everything is copied at once, and the op then takes the time of the network: nobody reads it before it has ended. */
+/* To another session of this process, or to a rank. */
+static lspo_status_t deliver(const lspo_grid_t *grid, lspo_grid_peer_t *peer, const lspo_op_t *op, uint32_t to)
+{
+    lspo_status_t status = lspo_session_pack(peer->session, op, to, &peer->message);
+    if (status != LSPO_OK)
+        return status;
+    return grid->mail ? lspo_grid_mail_send(grid, op, to, &peer->message)
+                      : lspo_session_unpack(grid->peers[to].session, op, peer->place.peer, &peer->message);
+}
+
+static lspo_status_t deliver_all(const lspo_grid_t *grid, lspo_grid_peer_t *peer, const lspo_op_t *op)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t to = 0; to < grid->peer_count && status == LSPO_OK; to++)
+        if (grid->plan->policy->receives(grid->plan, op, to))
+            status = deliver(grid, peer, op, to);
+    return status;
+}
+
+/* In one process everything is copied at once, and the op then takes the time of the network: nobody reads it before it
+ * has ended.  A rank waits for that time before it sends, since the receiver goes on when it has come. */
 static lspo_status_t send(const lspo_grid_t *grid, lspo_grid_peer_t *peer, const lspo_op_t *op)
 {
-    const lspo_plan_t *plan = grid->plan;
     const lspo_device_caps_t *caps = lspo_device_caps(peer->device);
-    const lspo_work_t *work = &plan->works[op->work];
+    const lspo_work_t *work = &grid->plan->works[op->work];
     const double bytes_s = caps->net_Bps > 0 ? (double)lspo_work_link_bytes(work) / caps->net_Bps : 0;
+    const double time_s = work->kernels[0].count * caps->net_latency_s + bytes_s;
     const uint64_t start_ns = lspo_now_ns();
     lspo_status_t status = lspo_session_begin_send(peer->session, op);
-    for (uint32_t to = 0; to < grid->peer_count && status == LSPO_OK; to++) {
-        if (!plan->policy->receives(plan, op, to))
-            continue;
-        status = lspo_session_pack(peer->session, op, to, &peer->message);
-        if (status == LSPO_OK)
-            status = lspo_session_unpack(grid->peers[to].session, op, peer->place.peer, &peer->message);
-    }
-    lspo_device_pace(peer->device, start_ns, work->kernels[0].count * caps->net_latency_s + bytes_s);
+    if (grid->mail)
+        lspo_device_pace(peer->device, start_ns, time_s);
+    if (status == LSPO_OK)
+        status = deliver_all(grid, peer, op);
+    if (!grid->mail)
+        lspo_device_pace(peer->device, start_ns, time_s);
     return status == LSPO_OK ? lspo_session_end_send(peer->session, op) : status;
 }
 
@@ -129,7 +205,7 @@ lspo_status_t lspo_grid_run_op(void *grid_void, const lspo_op_t *op)
     lspo_grid_peer_t *peer = &grid->peers[lane->peer];
     if (op->kind == LSPO_OP_SEND)
         return send(grid, peer, op);
-    if (lane->kind != LSPO_LANE_GPU)
+    if (lane->kind != LSPO_LANE_GPU || lspo_device_is_asynchronous(peer->device))
         return lspo_session_run_op(peer->session, op);
     const double cpu_s = lspo_lane_cpu_s();
     const uint64_t start_ns = lspo_now_ns();
@@ -137,6 +213,14 @@ lspo_status_t lspo_grid_run_op(void *grid_void, const lspo_op_t *op)
     peer->busy_s += (double)(lspo_now_ns() - start_ns) * 1e-9;
     peer->cpu_s += lspo_lane_cpu_s() - cpu_s;
     return status;
+}
+
+lspo_status_t lspo_grid_finish_op(void *grid_void, const lspo_op_t *op)
+{
+    const lspo_grid_t *grid = grid_void;
+    return op->kind == LSPO_OP_SEND
+               ? LSPO_OK
+               : lspo_session_finish_op(grid->peers[grid->plan->lanes.list[op->lane].peer].session, op);
 }
 
 void lspo_grid_enter_lane(void *grid_void, const lspo_lane_t *lane)
@@ -148,26 +232,42 @@ void lspo_grid_enter_lane(void *grid_void, const lspo_lane_t *lane)
 
 /* ---- results ---- */
 
-void lspo_grid_losses(const lspo_grid_t *grid, double *losses_out)
+lspo_status_t lspo_grid_losses(const lspo_grid_t *grid, double *losses_out)
 {
-    for (uint32_t i = 0; i < grid->plan->workload.iterations; i++)
+    const uint32_t count = grid->plan->workload.iterations;
+    for (uint32_t i = 0; i < count; i++)
         losses_out[i] = 0;
-    for (uint32_t p = 0; p < grid->peer_count; p++)
-        for (uint32_t i = 0; i < grid->plan->workload.iterations; i++)
+    for (uint32_t p = grid->first_here; is_here(grid, p); p++)
+        for (uint32_t i = 0; i < count; i++)
             losses_out[i] += lspo_session_losses(grid->peers[p].session)[i];
+    return grid->mail ? lspo_grid_add_up(grid, count, losses_out) : LSPO_OK;
 }
 
-/* Through the first replica. */
-lspo_status_t lspo_grid_held_out_loss(lspo_grid_t *grid, uint32_t batches, double *loss_out)
+/* One batch through the first replica; the loss comes to the first peer. */
+static lspo_status_t evaluate(const lspo_grid_t *grid, uint32_t batch, uint32_t batches, void *x, double *loss)
 {
     const uint32_t pipeline = grid->peers[0].place.peer_count;
+    const size_t bytes = lspo_session_boundary_bytes(grid->peers[grid->first_here].session);
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t p = 0; p < pipeline && status == LSPO_OK; p++) {
+        if (p > 0 && grid->mail)
+            status = lspo_grid_pass(grid, p - 1, p, x, bytes);
+        if (status == LSPO_OK && is_here(grid, p))
+            status = lspo_session_held_out_part(grid->peers[p].session, batch, batches, x, loss);
+    }
+    if (status == LSPO_OK && pipeline > 1 && grid->mail)
+        status = lspo_grid_pass(grid, pipeline - 1, 0, loss, sizeof *loss);
+    return status;
+}
+
+lspo_status_t lspo_grid_held_out_loss(lspo_grid_t *grid, uint32_t batches, double *loss_out)
+{
     double sum = 0;
-    void *x = malloc(lspo_session_boundary_bytes(grid->peers[0].session));
+    void *x = malloc(lspo_session_boundary_bytes(grid->peers[grid->first_here].session));
     lspo_status_t status = x ? LSPO_OK : lspo_no_memory("an evaluation");
     for (uint32_t i = 0; i < batches && status == LSPO_OK; i++) {
         double loss = 0;
-        for (uint32_t p = 0; p < pipeline && status == LSPO_OK; p++)
-            status = lspo_session_held_out_part(grid->peers[p].session, i, batches, x, &loss);
+        status = evaluate(grid, i, batches, x, &loss);
         sum += loss;
     }
     free(x);
@@ -176,14 +276,19 @@ lspo_status_t lspo_grid_held_out_loss(lspo_grid_t *grid, uint32_t batches, doubl
     return status;
 }
 
+const lspo_executor_part_t *lspo_grid_part(const lspo_grid_t *grid)
+{
+    return grid->mail ? &grid->part : NULL;
+}
+
 uint32_t lspo_grid_peers(const lspo_grid_t *grid)
 {
     return grid->peer_count;
 }
 
-lspo_device_t *lspo_grid_device(const lspo_grid_t *grid, uint32_t peer)
+lspo_device_t *lspo_grid_device(const lspo_grid_t *grid)
 {
-    return grid->peers[peer].device;
+    return grid->peers[grid->first_here].device;
 }
 
 static void raise_to(uint64_t *most, uint64_t bytes)
@@ -194,7 +299,7 @@ static void raise_to(uint64_t *most, uint64_t bytes)
 lspo_grid_memory_t lspo_grid_memory(const lspo_grid_t *grid)
 {
     lspo_grid_memory_t memory = {0};
-    for (uint32_t p = 0; p < grid->peer_count; p++) {
+    for (uint32_t p = grid->first_here; is_here(grid, p); p++) {
         const lspo_device_t *device = grid->peers[p].device;
         raise_to(&memory.most_gpu, lspo_device_peak_bytes(device));
         raise_to(&memory.most_held, lspo_device_most_held_bytes(device));
@@ -205,10 +310,33 @@ lspo_grid_memory_t lspo_grid_memory(const lspo_grid_t *grid)
     return memory;
 }
 
+static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
+{
+    return peak_bytes > base_bytes ? peak_bytes - base_bytes : 0;
+}
+
+lspo_status_t lspo_grid_host_memory(const lspo_grid_t *grid, const lspo_process_mark_t *mark,
+                                    lspo_grid_host_t *host_out)
+{
+    const lspo_grid_memory_t memory = lspo_grid_memory(grid);
+    const bool apart = lspo_device_is_asynchronous(lspo_grid_device(grid));
+    double extra = (double)above(lspo_process_peak_bytes(mark), (apart ? 0 : memory.all_held) + memory.all_host);
+    double peak = (double)memory.most_host + extra;
+    double total = peak + (double)(apart ? memory.most_gpu : memory.most_held);
+    double *const figures[] = {&extra, &peak, &total};
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+        lspo_status_t status = lspo_grid_extreme(grid, false, figures[i]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    *host_out = (lspo_grid_host_t){(uint64_t)extra, (uint64_t)peak, (uint64_t)total};
+    return LSPO_OK;
+}
+
 double lspo_grid_core_share(const lspo_grid_t *grid)
 {
     double cpu_s = 0, busy_s = 0;
-    for (uint32_t p = 0; p < grid->peer_count; p++) {
+    for (uint32_t p = grid->first_here; is_here(grid, p); p++) {
         cpu_s += grid->peers[p].cpu_s;
         busy_s += grid->peers[p].busy_s;
     }
@@ -217,7 +345,7 @@ double lspo_grid_core_share(const lspo_grid_t *grid)
 
 bool lspo_grid_has_cores(const lspo_grid_t *grid)
 {
-    return grid->peer_count <= grid->core_count;
+    return grid->has_cores;
 }
 
 const char *lspo_grid_topology(const lspo_grid_t *grid)

@@ -2,6 +2,7 @@
 #ifndef LSPO_REAL_TRAIN_GRID_STATE_H
 #define LSPO_REAL_TRAIN_GRID_STATE_H
 
+#include "real/machine/topology.h"
 #include "real/session/session.h"
 #include "real/train/grid.h"
 
@@ -17,8 +18,27 @@ typedef struct {
 struct lspo_grid {
     const lspo_plan_t *plan;
     lspo_grid_peer_t *peers;
-    uint32_t peer_count, core_count;
+    uint32_t peer_count, first_here, here_count; /* the peers of this process: all, or one */
+    bool has_cores;
+    lspo_mail_t *mail; /* NULL: all are here */
+    lspo_executor_part_t part;
+    uint64_t zero_ns; /* of this rank's part of the latest play */
     char topology[160];
 };
+
+/* ---- grid_ranks.c: one peer a rank; all ranks call each of these at the same time ---- */
+
+/* The letters. */
+enum { LSPO_GRID_ALIKE, LSPO_GRID_SEND, LSPO_GRID_NUMBERS, LSPO_GRID_ROWS, LSPO_GRID_BOUNDARY };
+
+lspo_status_t lspo_grid_mail_send(const lspo_grid_t *grid, const lspo_op_t *op, uint32_t to,
+                                  const lspo_session_message_t *message);
+void lspo_grid_set_part(lspo_grid_t *grid);
+/* LSPO_ERR_INPUT on rank 0, which names the first difference, unless all ranks have the same plan and text. */
+lspo_status_t lspo_grid_check_alike(const lspo_grid_t *grid, const lspo_grid_options_t *options);
+/* Add the numbers of the other ranks, in their order, to those of rank 0. */
+lspo_status_t lspo_grid_add_up(const lspo_grid_t *grid, uint32_t count, double *numbers);
+/* Send or take `bytes` between two ranks. */
+lspo_status_t lspo_grid_pass(const lspo_grid_t *grid, uint32_t from, uint32_t to, void *data, size_t bytes);
 
 #endif

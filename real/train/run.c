@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/units.h"
 #include "base/workers.h"
 #include "kernels/blas.h"
 #include "kernels/gemm.h"
@@ -46,6 +45,7 @@ typedef struct {
     lspo_trace_t *trace;                   /* of the last execution */
     lspo_summary_t sum;                    /* samples of all executions; the rest summed up until finish_plays() */
     uint32_t plays;
+    double least_core_share;      /* of a grid's ranks */
     double gpu_cpu_s, gpu_busy_s; /* of the GPU lane's ops: CPU time, and elapsed time; 0 with a GPU */
 } player_t;
 
@@ -91,7 +91,8 @@ static lspo_status_t run_op(void *context, const lspo_op_t *op)
 
 static lspo_status_t finish_op(void *context, const lspo_op_t *op)
 {
-    return lspo_session_finish_op(((player_t *)context)->session, op);
+    const player_t *player = context;
+    return player->grid ? lspo_grid_finish_op(player->grid, op) : lspo_session_finish_op(player->session, op);
 }
 
 static lspo_status_t open_bench(const lspo_run_options_t *options, bench_t *bench)
@@ -111,15 +112,28 @@ static void close_bench(bench_t *bench)
     lspo_text_close(bench->text);
 }
 
+/* Does this process have the results? */
+static bool leads(const bench_t *bench)
+{
+    return lspo_mail_rank(bench->options->mail) == 0;
+}
+
 static lspo_status_t open_grid(const bench_t *bench, const lspo_device_caps_t *caps, player_t *player)
 {
-    lspo_status_t status = lspo_grid_create(player->plan, bench->options->device, caps, bench->text, &player->grid);
+    const lspo_grid_options_t options = {.device = bench->options->device,
+                                         .caps = *caps,
+                                         .text = bench->text,
+                                         .mail = bench->options->mail,
+                                         .repeat = bench->options->repeat,
+                                         .timing_only = bench->options->timing_only};
+    lspo_status_t status = lspo_grid_create(player->plan, &options, &player->grid);
     if (status != LSPO_OK)
         return status;
-    player->device = lspo_grid_device(player->grid, 0);
-    if (!lspo_grid_has_cores(player->grid))
-        lspo_warn("%u devices have fewer cores (%s), which they share: the times are not those of so many devices",
-                  lspo_grid_peers(player->grid), lspo_grid_topology(player->grid));
+    player->device = lspo_grid_device(player->grid);
+    if (!lspo_device_is_asynchronous(player->device) && !lspo_grid_has_cores(player->grid) && leads(bench))
+        lspo_warn(
+            "there are fewer cores than devices (%u), which share them: the times are not those of so many devices",
+            lspo_grid_peers(player->grid));
     return LSPO_OK;
 }
 
@@ -214,6 +228,22 @@ static lspo_status_t reset(const player_t *player)
     return LSPO_OK;
 }
 
+static lspo_status_t add_trace(player_t *player)
+{
+    lspo_summary_t summary;
+    const lspo_plan_t *plan = player->plan;
+    const uint32_t warmup = lspo_policy_warmup(plan->policy, &plan->workload, player->bench->options->warmup);
+    lspo_status_t status = lspo_trace_describe_plan(player->trace, plan);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_summary_create(player->trace, warmup, &summary);
+    if (status != LSPO_OK)
+        return status;
+    status = add_play(player, &summary);
+    lspo_summary_release(&summary);
+    return status;
+}
+
 static lspo_status_t play_once(player_t *player)
 {
     const lspo_run_options_t *options = player->bench->options;
@@ -227,23 +257,20 @@ static lspo_status_t play_once(player_t *player)
                               .run = run_op,
                               .finish = finish_op,
                               .enter_lane = enter_lane,
+                              .part = player->grid ? lspo_grid_part(player->grid) : NULL,
                               .row = player->op_ended,
                               .row_context = options->op_ended_context};
     status = lspo_play(player->plan, &play, options->stop, &player->trace);
     if (status != LSPO_OK)
         return status;
-    lspo_summary_t summary;
-    const lspo_plan_t *plan = player->plan;
-    status = lspo_trace_describe_plan(player->trace, plan);
+    if (player->grid)
+        status = lspo_grid_gather_trace(player->grid, player->trace);
     if (status != LSPO_OK)
         return status;
-    status = lspo_summary_create(player->trace, lspo_policy_warmup(plan->policy, &plan->workload, options->warmup),
-                                 &summary);
-    if (status != LSPO_OK)
-        return status;
-    status = add_play(player, &summary);
-    lspo_summary_release(&summary);
-    return status;
+    if (leads(player->bench))
+        return add_trace(player);
+    player->plays++;
+    return LSPO_OK;
 }
 
 static lspo_status_t held_out_loss(const player_t *player, double *loss_out)
@@ -268,10 +295,15 @@ static lspo_status_t keep_losses(const player_t *player, lspo_run_result_t *resu
     double *losses = malloc(count * sizeof *losses);
     if (!losses)
         return lspo_no_memory("%u losses", count);
+    lspo_status_t status = LSPO_OK;
     if (player->grid)
-        lspo_grid_losses(player->grid, losses);
+        status = lspo_grid_losses(player->grid, losses);
     else
         memcpy(losses, lspo_session_losses(player->session), count * sizeof *losses);
+    if (status != LSPO_OK) {
+        free(losses);
+        return status;
+    }
     result->loss_first = losses[0];
     result->loss_last = losses[count - 1];
     if (!result->losses) {
@@ -306,12 +338,17 @@ static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *
 }
 
 /* Of the peer that needs most, as the plan's; with what the process has beside, once. */
-static void keep_grid_memory(const lspo_grid_t *grid, const lspo_process_mark_t *mark, lspo_run_result_t *result)
+static lspo_status_t keep_grid_memory(const lspo_grid_t *grid, const lspo_process_mark_t *mark,
+                                      lspo_run_result_t *result)
 {
-    const lspo_grid_memory_t memory = lspo_grid_memory(grid);
-    result->extra_bytes = above(lspo_process_peak_bytes(mark), memory.all_held + memory.all_host);
-    result->peak_host_bytes = memory.most_host + result->extra_bytes;
-    result->peak_total_bytes = memory.most_held + result->peak_host_bytes;
+    lspo_grid_host_t host;
+    lspo_status_t status = lspo_grid_host_memory(grid, mark, &host);
+    if (status != LSPO_OK)
+        return status;
+    result->extra_bytes = host.extra;
+    result->peak_host_bytes = host.peak;
+    result->peak_total_bytes = host.total;
+    return LSPO_OK;
 }
 
 /* Memory is measured after the first execution, before `native` adds its own. */
@@ -324,8 +361,8 @@ static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *
     if (status != LSPO_OK)
         return status;
     if (player->plays == 1 && player->grid)
-        keep_grid_memory(player->grid, mark, result);
-    else if (player->plays == 1)
+        return keep_grid_memory(player->grid, mark, result);
+    if (player->plays == 1)
         keep_memory(player->device, mark, result);
     return LSPO_OK;
 }
@@ -372,7 +409,8 @@ static lspo_status_t play_all(const bench_t *bench, player_t *player, const lspo
             goto cleanup;
     }
     report(options, player->plan->policy->name, options->repeat);
-    status = finish_plays(player);
+    if (leads(bench))
+        status = finish_plays(player);
     if (status != LSPO_OK)
         goto cleanup;
     if (native_plan)
@@ -389,43 +427,10 @@ cleanup:
     return status;
 }
 
-static lspo_status_t put_quantity(lspo_trace_t *trace, const char *key, double value, lspo_unit_t unit)
-{
-    char text[64];
-    if (!(value > 0))
-        return LSPO_OK;
-    return lspo_trace_set_meta(trace, key, lspo_format_quantity(value, unit, text, sizeof text));
-}
-
-static lspo_status_t describe_caps(const lspo_device_caps_t *caps, lspo_trace_t *trace)
-{
-    const struct {
-        const char *key;
-        double value;
-        lspo_unit_t unit;
-    } entries[] = {{"cap.memory", (double)caps->memory_bytes, LSPO_UNIT_BYTES},
-                   {"cap.h2d", caps->h2d_Bps, LSPO_UNIT_BPS},
-                   {"cap.d2h", caps->d2h_Bps, LSPO_UNIT_BPS},
-                   {"cap.h2d_latency", caps->h2d_latency_s, LSPO_UNIT_SECONDS},
-                   {"cap.d2h_latency", caps->d2h_latency_s, LSPO_UNIT_SECONDS},
-                   {"cap.h2d_duplex_loss", caps->h2d_duplex_loss, LSPO_UNIT_NONE},
-                   {"cap.d2h_duplex_loss", caps->d2h_duplex_loss, LSPO_UNIT_NONE},
-                   {"cap.net", caps->net_Bps, LSPO_UNIT_BPS},
-                   {"cap.net_latency", caps->net_latency_s, LSPO_UNIT_SECONDS},
-                   {"cap.cpu", caps->cpu_pps, LSPO_UNIT_PPS},
-                   {"cap.sms", caps->sms, LSPO_UNIT_NONE}};
-    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
-        lspo_status_t status = put_quantity(trace, entries[i].key, entries[i].value, entries[i].unit);
-        if (status != LSPO_OK)
-            return status;
-    }
-    return LSPO_OK;
-}
-
 static double core_share(const player_t *player)
 {
     if (player->grid)
-        return lspo_grid_core_share(player->grid);
+        return player->least_core_share;
     return player->gpu_busy_s > 0 ? fmin(player->gpu_cpu_s / player->gpu_busy_s, 1) : 1;
 }
 
@@ -461,7 +466,7 @@ static lspo_status_t describe_device(const player_t *player, lspo_trace_t *trace
         status = lspo_trace_set_meta(trace, "gpu core share", share);
     if (status != LSPO_OK)
         return status;
-    return describe_caps(&player->bench->options->caps, trace);
+    return lspo_run_describe_caps(&player->bench->options->caps, trace);
 }
 
 static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
@@ -491,6 +496,21 @@ static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
     return lspo_counters_describe(bench->counters, trace);
 }
 
+static lspo_status_t measure_device(player_t *player, lspo_run_result_t *result)
+{
+    double peak = (double)lspo_device_peak_bytes(player->device);
+    lspo_status_t status = LSPO_OK;
+    if (player->grid) {
+        peak = (double)lspo_grid_memory(player->grid).most_gpu;
+        player->least_core_share = lspo_grid_core_share(player->grid);
+        status = lspo_grid_extreme(player->grid, false, &peak);
+    }
+    if (status == LSPO_OK && player->grid)
+        status = lspo_grid_extreme(player->grid, true, &player->least_core_share);
+    result->peak_gpu_bytes = (uint64_t)peak;
+    return status;
+}
+
 /* `result` is released by the caller on failure. */
 static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_process_mark_t *mark,
                              lspo_run_result_t *result)
@@ -505,14 +525,15 @@ static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_
     status = held_out_loss(player, &result->held_out_after);
     if (status != LSPO_OK)
         return status;
+    status = measure_device(player, result);
+    if (status != LSPO_OK || !leads(bench))
+        return status;
     status = describe_trace(player, player->trace);
     if (status != LSPO_OK)
         return status;
     warn_of_other_work(player);
     result->gpu_core_share = core_share(player);
     result->blas_core = lspo_gemm_core();
-    result->peak_gpu_bytes =
-        player->grid ? lspo_grid_memory(player->grid).most_gpu : lspo_device_peak_bytes(player->device);
     result->summary = player->sum;
     player->sum = (lspo_summary_t){0};
     result->tokens_per_s = lspo_plan_tokens(plan) / result->summary.iteration_s;
@@ -521,6 +542,11 @@ static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_
 
 static lspo_status_t check_options(const lspo_plan_t *plan, const lspo_run_options_t *options)
 {
+    const uint32_t peers = lspo_policy_peers(plan->policy, &plan->workload);
+    if (options->mail && peers == 1)
+        return lspo_error(LSPO_ERR_INPUT, "this plan has one device: run it in one process, without mpirun");
+    if (options->mail && options->slowdown)
+        return lspo_error(LSPO_ERR_INPUT, "--slowdown measures in one process: run it without mpirun");
     if (options->repeat < 1)
         return lspo_error(LSPO_ERR_INPUT, "a run needs at least one repeat");
     if (plan->workload.iterations < (uint64_t)options->warmup + 2)

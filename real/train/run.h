@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/mail.h"
 #include "plan/plan.h"
 #include "real/device/device.h"
 #include "real/execute/executor.h"
@@ -27,6 +28,7 @@ typedef struct {
     /* NULL, or called with the row of each op of the plan that has ended; see lspo_row_function_t. */
     lspo_row_function_t op_ended;
     void *op_ended_context;
+    lspo_mail_t *mail; /* one rank for each peer of the plan: all call lspo_run(), rank 0 has the results.  NULL: one */
 } lspo_run_options_t;
 
 typedef struct {
@@ -61,6 +63,9 @@ lspo_status_t lspo_run_default(lspo_run_options_t *options_out);
 lspo_status_t lspo_run(const lspo_plan_t *plan, const lspo_run_options_t *options, lspo_run_result_t *result_out,
                        lspo_trace_t **trace_out);
 void lspo_run_result_release(lspo_run_result_t *result);
+
+/* Header entries "cap. ..." for the caps that are set. */
+lspo_status_t lspo_run_describe_caps(const lspo_device_caps_t *caps, lspo_trace_t *trace);
 
 /* Measure the memory that a run takes in addition to device memory and host memory (BLAS workspaces, thread stacks,
  * library code, the trace): cpu.process_bytes of the machine profile.  Runs a small training of its own for a few

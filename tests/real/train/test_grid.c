@@ -114,7 +114,8 @@ typedef struct {
 static void begin(const variant_t *v, const lspo_device_caps_t *caps, run_t *run)
 {
     *run = (run_t){.plan = make_plan(v), .text = make_text()};
-    cr_assert_eq(lspo_grid_create(run->plan, "host", caps, run->text, &run->grid), LSPO_OK);
+    const lspo_grid_options_t options = {.device = "host", .caps = *caps, .text = run->text};
+    cr_assert_eq(lspo_grid_create(run->plan, &options, &run->grid), LSPO_OK);
 }
 
 static void play(run_t *run, outcome_t *outcome)
@@ -122,7 +123,7 @@ static void play(run_t *run, outcome_t *outcome)
     lspo_trace_destroy(run->trace);
     cr_assert_eq(lspo_execute(run->plan, lspo_grid_run_op, NULL, run->grid, NULL, &run->trace), LSPO_OK);
     cr_assert_eq(lspo_trace_check(run->trace, run->plan), LSPO_OK);
-    lspo_grid_losses(run->grid, outcome->losses);
+    cr_assert_eq(lspo_grid_losses(run->grid, outcome->losses), LSPO_OK);
     for (uint32_t p = lspo_grid_peers(run->grid); p-- > 0;) {
         outcome_t own = {0};
         keep_weights(&own, run->grid->peers[p].session);
@@ -290,7 +291,7 @@ Test(grid, memory_of_each_peer_is_that_of_the_plan)
             cr_assert_eq(lspo_memory_replay_peers(run.plan, run.trace, &peaks), LSPO_OK);
             cr_assert_eq(peaks.count, lspo_grid_peers(run.grid));
             for (uint32_t p = 0; p < peaks.count; p++) {
-                const lspo_device_t *device = lspo_grid_device(run.grid, p);
+                const lspo_device_t *device = run.grid->peers[p].device;
                 cr_expect_leq(lspo_device_peak_bytes(device), peaks.gpu_bytes[p], "variant %d, order %u, peer %u", i,
                               order, p);
                 cr_expect_geq((double)lspo_device_peak_bytes(device), 0.9 * (double)peaks.gpu_bytes[p],
@@ -350,14 +351,16 @@ Test(grid, messages_take_the_time_of_the_network)
 Test(grid, refuses_what_it_cannot_run)
 {
     const variant_t v = {.pipeline = 2, .replicas = 1, .accumulation = 2};
-    const lspo_device_caps_t none = {0}, little = {.memory_bytes = 1000};
+    const lspo_device_caps_t none = {0};
     lspo_plan_t *plan = make_plan(&v);
     lspo_text_t *text = make_text();
     lspo_device_t *device = NULL;
     lspo_session_t *session = NULL;
     lspo_grid_t *grid = NULL;
-    cr_expect_eq(lspo_grid_create(plan, "cuda", &none, text, &grid), LSPO_ERR_INPUT);
-    cr_expect_eq(lspo_grid_create(plan, "host", &little, text, &grid), LSPO_ERR_FIT);
+    const lspo_grid_options_t gpus = {.device = "cuda", .text = text};
+    const lspo_grid_options_t small = {.device = "host", .caps.memory_bytes = 1000, .text = text};
+    cr_expect_eq(lspo_grid_create(plan, &gpus, &grid), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_grid_create(plan, &small, &grid), LSPO_ERR_FIT);
     cr_expect_null(grid);
     cr_assert_eq(lspo_device_open("host", &none, &device), LSPO_OK);
     cr_expect_eq(lspo_session_create(plan, device, text, &session), LSPO_ERR_INTERNAL);

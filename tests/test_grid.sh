@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# lspo run of a grid of devices: in one process, and with mpirun on ranks, the same numbers; a rank that dies or hangs
+# ends all of them with a message, and nothing is left half-written.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$folder"
+
+grid=(run --policy axonn --pipeline 2 --replicas 2 --model gpt-tiny --batch 1 --sequence 64 --accumulation 4 --clip 0.5)
+losses() { awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) name[i] = $i }
+    NR == 2 { for (i = 1; i <= NF; i++) if (name[i] ~ /^(loss|held_out)_/) print $i }' "$1"; }
+
+for text in README.md HACKING; do cat "$source_dir/$text"; done > text
+check "in one process" 0 "$(status_of "$program" "${grid[@]}" --iterations 4 --text text --trace here.trace \
+    --format csv)"
+losses stdout > here
+check "it has losses" 4 "$(grep -c '^[0-9]' here)"
+check "fewer cores than devices are told of" "$(($(nproc) < 4))" "$(grep -c 'fewer cores than devices' messages)"
+check "one device" 0 "$(status_of "$program" "${grid[@]}" --pipeline 1 --replicas 1 --iterations 4 --text text \
+    --format csv)"
+losses stdout > one
+check "its losses are those of the grid to rounding" "" "$(paste here one |
+    awk '$1 - $2 > 1e-5 || $2 - $1 > 1e-5')"
+check "the trace is whole" 0 "$(status_of "$program" compare here.trace here.trace)"
+
+plugin=$(dirname "$program")/liblspo-mpi.so
+if ! command -v mpirun > /dev/null || [ ! -f "$plugin" ]; then
+    echo "no MPI: its tests are skipped"
+    finish "grids in one process"
+fi
+ranks() { ASAN_OPTIONS=detect_leaks=0 timeout 120 mpirun --allow-run-as-root --oversubscribe -np "$@"; }
+
+for order in message 1f1b; do
+    check "4 ranks, $order" 0 "$(status_of ranks 4 "$program" "${grid[@]}" --pipeline-order $order --iterations 4 \
+        --text text --repeat 2 --trace ranks.trace --format csv)"
+    losses stdout > there
+    check "the same losses, $order" "" "$(cmp here there 2>&1)"
+    check "one result, $order" 2 "$(wc -l < stdout)"
+    check "their trace is whole, $order" 0 "$(status_of "$program" compare ranks.trace ranks.trace)"
+    check "each op once, $order" "$(grep -c '^[0-9]' here.trace)" "$(grep -c '^[0-9]' ranks.trace)"
+done
+
+# Each rank with a GPU, for which the CPU stands in, the same one for all: in fp32 the same to rounding.
+gpu_program=$(dirname "$program")/tests/cuda_on_host/lspo
+if [ -x "$gpu_program" ]; then
+    cp "$gpu_program" lspo-gpu && cp "$plugin" .
+    check "2 GPUs" 0 "$(status_of ranks 2 ./lspo-gpu run --policy axonn --pipeline 2 --model gpt-tiny --batch 1 \
+        --sequence 8 --accumulation 2 --iterations 4 --clip 0.5 --text text --device cuda:0 --precision fp32 \
+        --format csv)"
+    losses stdout > there
+    check "as one host device" 0 "$(status_of "$program" run --policy axonn --model gpt-tiny --batch 1 --sequence 8 \
+        --accumulation 2 --iterations 4 --clip 0.5 --text text --format csv)"
+    losses stdout > one
+    check "their losses" "4 " "$(wc -l < there) $(paste there one | awk '$1 - $2 > 1e-4 || $2 - $1 > 1e-4')"
+fi
+
+# What cannot be run.
+check "3 ranks for 4 devices" "2 yes" "$(status_of ranks 3 "$program" "${grid[@]}" --iterations 4) $(grep -q \
+    'as many ranks, not 3' messages && echo yes)"
+check "ranks for one device" 2 "$(status_of ranks 2 "$program" run --policy zero --iterations 4)"
+check "other flags" "2 1" "$(status_of ranks 2 "$program" "${grid[@]}" --iterations 4 : -np 2 "$program" "${grid[@]}" \
+    --iterations 5) $(grep -c 'rank 0 has "iterations: 4", rank 2 has "iterations: 5"' messages)"
+check "another number of plays" 2 "$(status_of ranks 2 "$program" "${grid[@]}" --iterations 4 : -np 2 "$program" \
+    "${grid[@]}" --iterations 4 --repeat 2)"
+check "a device that is too small" 4 "$(status_of ranks 4 "$program" "${grid[@]}" --iterations 4 --gpu-memory 7MB)"
+
+# A rank that is killed, and one that hangs, after it has run for a while.
+cat > struck-rank <<'RANK'
+#!/bin/bash
+"$@" & victim=$!
+if [ "$OMPI_COMM_WORLD_RANK" = "$STRUCK" ]; then
+    sleep "0.$((RANDOM % 9 + 1))"
+    kill -"$SIGNAL" $victim 2> /dev/null
+fi
+wait $victim
+RANK
+chmod +x struck-rank
+for rank in 0 1 3; do
+    export STRUCK=$rank SIGNAL=KILL
+    code=$(status_of ranks 4 -x STRUCK -x SIGNAL ./struck-rank "$program" "${grid[@]}" --iterations 5000 \
+        --trace "killed-$rank")
+    check "rank $rank is killed" "no no" "$([ "$code" = 0 ] && echo yes || echo no) $([ "$code" = 124 ] &&
+        echo yes || echo no)"
+    check "nothing is written, $rank" "" "$(ls | grep "killed-$rank" || true)"
+done
+export STRUCK=2 SIGNAL=STOP
+code=$(status_of ranks 4 -x STRUCK -x SIGNAL ./struck-rank "$program" "${grid[@]}" --iterations 5000 --rank-timeout 2s \
+    --trace stopped)
+check "a rank hangs" 1 "$code"
+check "the others say so" yes "$(grep -q 'rank 2 has not been heard of for 2 s\|MPI does not start within 2 s' \
+    messages && echo yes)"
+check "nothing is written" "" "$(ls | grep stopped || true)"
+check "MPI is not loaded otherwise" "" "$(ldd "$program" | grep -i mpi || true)"
+finish "grids"
