@@ -56,7 +56,24 @@ machine_line() {
         "$(awk '/^MemTotal/ { printf "%.1f GiB", $2 / 2 ^ 20 }' /proc/meminfo), $(uname -sr)"
 }
 
-# figure_open FIGURE and figure_close FIGURE STATUS, before and after its run.sh: its record, for `lspo report`
+# inputs_hash FILE...: one hash of the contents of these files and folders.
+inputs_hash() {
+    find "$@" -type f | sort | xargs -d '\n' sha256sum | sha256sum | cut -d' ' -f1
+}
+
+# figure_inputs FIGURE BUILD: the hash of all that its results depend on, but this machine.
+figure_inputs() {
+    echo "$2 $EXPERIMENTS $(inputs_hash "$experiments_dir/$1") $(inputs_hash "$experiments_dir"/*.{sh,awk})" \
+        "$(inputs_hash "$plots_dir")" | sha256sum | cut -d' ' -f1
+}
+
+# figure_is_done FIGURE BUILD: did it hold, with these inputs?
+figure_is_done() {
+    local record=$RESULTS/$1/run.ini
+    [ -f "$record" ] && grep -qx 'status = 0' "$record" && grep -qx "inputs = $(figure_inputs "$1" "$2")" "$record"
+}
+
+# figure_open FIGURE and figure_close FIGURE STATUS BUILD, before and after its run.sh: its record, for `lspo report`
 # (report/figure.h), is made at the end, because the figure empties its folder; what it printed is in $RESULTS/.output.
 figure_open() {
     figure_began=$SECONDS figure_started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
@@ -78,6 +95,7 @@ gnuplot = $(gnuplot --version | sed 's/^gnuplot //')
 machine = $(machine_line)
 seconds = $((SECONDS - figure_began))
 status = $2
+inputs = $(figure_inputs "$1" "$3")
 RECORD
 }
 

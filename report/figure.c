@@ -61,6 +61,8 @@ static lspo_status_t take_key(void *context, const lspo_ini_entry_t *entry)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (strcmp(entry->key, texts[i].key) == 0)
             return set_text(texts[i].text, entry->value);
+    if (strcmp(entry->key, "inputs") == 0)
+        return LSPO_OK; /* experiments/run.sh's own */
     if (strcmp(entry->key, "seconds") == 0)
         return set_number(entry, 1e9, &run->seconds);
     if (strcmp(entry->key, "status") != 0)

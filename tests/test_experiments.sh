@@ -125,6 +125,31 @@ check "Ctrl-C ends the experiments" "130 1" "$status $(wc -l < "$folder/count")"
 check "and the report says so" '<span class="open">interrupted</span>; exit status 130' \
     "$(sed -n '/<section id="fig3">/,$s|^<p>\(<span.*exit status 130\)</p>$|\1|p' "$folder/stopped/report.html")"
 
+# A new experiment begins as a copy of the template.  One whose inputs have not changed is not run again, unless named.
+if command -v gnuplot > /dev/null; then
+    mkdir "$folder/tree"
+    cp -r "$here" "$here/../plots" "$folder/tree/"
+    tree=$folder/tree/experiments
+    mv "$tree/TEMPLATE" "$tree/links"
+    sed -i -e '/^all="\$all/d' -e 's/^all=.*/all="links"/' "$tree/run.sh"
+    again() { # again [OPTION...]: what it did
+        RESULTS=$folder/again LSPO=$program "$tree/run.sh" "$@" > "$folder/out" 2>&1 || { cat "$folder/out"; return; }
+        if grep -q "as it was" "$folder/out"; then echo kept; else grep -c '^  holds ' "$folder/out"; fi
+    }
+    check "a copy of the template holds" 2 "$(again)"
+    check "with a picture and a page" "yes yes" \
+        "$(for name in links.svg README.md; do [ -s "$folder/again/links/$name" ] && echo yes; done | xargs)"
+    check "it is not run twice" kept "$(again)"
+    check "unless it is named" 2 "$(again links)"
+    check "or all are to be" 2 "$(again --fresh)"
+    echo "# more" >> "$folder/tree/plots/style.gp"
+    check "or a script has changed" 2 "$(again)"
+    sed -i 's/worst <= 1,/worst < 0,/' "$tree/links/check.awk"
+    again > "$folder/failed"
+    again > "$folder/failed"
+    check "one that failed is run again" 1 "$(grep -c '^  FAILS ' "$folder/failed")"
+fi
+
 # 36 cells in equal thirds, the first $1 of them disturbed.
 cells() {
     echo "cell,bound,disturbed"
