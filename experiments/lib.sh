@@ -129,6 +129,45 @@ lspo_row() {
     printf '%s,%s\n' "$values" "${text#*$'\n'}" >> "$file"
 }
 
+# beside FILE COMMAND ARGS...: append what it prints to FILE, and do not wait for it: for trainings whose times do not
+# matter.  As many run at a time as there are cores, each on its own; the order in FILE is that of the calls.  COMMAND
+# may be a function; files that it makes have $BASHPID in their names.  beside_all waits for all, and comes before
+# anything that reads FILE.
+mapfile -t beside_cores < <(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' |
+    awk -F- '{ for (i = $1; i <= $NF; i++) print i }')
+beside_pids=() beside_files=() beside_first=0 beside_count=0
+beside() {
+    local file=$1 core=${beside_cores[$((beside_count % ${#beside_cores[@]}))]}
+    shift
+    [ $((beside_count - beside_first)) -lt ${#beside_cores[@]} ] || beside_next
+    set -m # a process group of its own, so that all of it can be ended
+    (
+        set +m
+        taskset -cp "$core" $BASHPID > /dev/null
+        export OPENBLAS_NUM_THREADS=1
+        "$@"
+    ) > "$RESULTS/.beside.$beside_count" &
+    set +m
+    beside_pids+=($!) beside_files+=("$file")
+    beside_count=$((beside_count + 1))
+}
+beside_next() {
+    wait "${beside_pids[0]}" || die "one of several trainings failed"
+    cat "$RESULTS/.beside.$beside_first" >> "${beside_files[0]}"
+    rm "$RESULTS/.beside.$beside_first"
+    beside_first=$((beside_first + 1)) beside_pids=("${beside_pids[@]:1}") beside_files=("${beside_files[@]:1}")
+}
+beside_all() {
+    while [ $beside_first -lt $beside_count ]; do beside_next; done
+}
+# What still runs when the figure ends, after a failure or a signal, ends with it.
+beside_end() {
+    [ $beside_first -lt $beside_count ] || return 0
+    kill -- "${beside_pids[@]/#/-}" 2> /dev/null || true
+    rm -f "$RESULTS"/.beside.*
+}
+trap beside_end EXIT
+
 # sweep FIGURE FILE [GRID [OPTION...]]: all cells of the figure's grid, or of GRID in its folder, as CSV; the full form
 # takes GRID-full where there is one.
 sweep() {

@@ -34,6 +34,22 @@ check "an empty folder is taken" 0 "$(status_of claim "$folder/empty")"
 touch "$folder/empty/memory/old.csv"
 check "a folder of ours is emptied" "0 " "$(status_of claim "$folder/empty") $(ls "$folder/empty/memory")"
 
+# What runs beside each other is appended in order, though the last one ends first; one that fails ends the figure, and
+# with it those that still run.
+with_beside() { RESULTS=$folder/beside bash -c '. "$0/lib.sh" && results_open x && '"$1" "$here"; }
+with_beside 'late() { sleep 0.$((6 - $1)); echo $1; }
+    for i in 1 2 3 4 5; do beside "$out/rows" late $i; done; beside_all; echo end >> "$out/rows"'
+check "rows in order" "1 2 3 4 5 end" "$(xargs < "$folder/beside/x/rows")"
+check "and no other file" ".lspo-experiments x" "$(ls -A "$folder/beside" | xargs)"
+fails='(echo $BASHPID > "$out/pid"; exec sleep 100)'
+check "a failure is one of the figure" 1 "$(status_of with_beside 'slow() { '"$fails"'; }
+    [ ${#beside_cores[@]} -gt 1 ] || beside_cores+=("${beside_cores[0]}")
+    beside "$out/rows" false; beside "$out/rows" slow; until [ -s "$out/pid" ]; do sleep 0.05; done; beside_all')"
+sleep 0.2
+check "which ends the others" gone \
+    "$(state=$(awk '{ print $3 }' "/proc/$(cat "$folder/beside/x/pid")/stat" 2> /dev/null || echo none)
+    case $state in none | Z) echo gone ;; *) echo "$state" ;; esac)"
+
 # Names with quotes and blanks reach gnuplot as text, in settings and in the path of the results.
 if command -v gnuplot > /dev/null; then
     odd="$folder/it's; system('touch harm') \"odd\" \`touch harm\`"

@@ -46,16 +46,23 @@ rank_of() {
     echo $rank
 }
 
-# fine_tune BASE MODEL STEPS METHOD POLICY RATE SEED FLAGS...: one row, unless it is there.
-fine_tune() {
-    local base=$1 model=$2 steps=$3 method=$4 policy=$5 rate=$6 seed=$7 key=$1,$3,$4,$7,$6
-    shift 7
-    ! grep -q "^$key," "$losses" 2> /dev/null || return 0
+# one_row KEY MODEL STEPS POLICY RATE SEED FLAGS...: of a training
+one_row() {
+    local key=$1 model=$2 steps=$3 policy=$4 rate=$5 seed=$6 run=$out/run.$BASHPID
+    shift 6
     "$LSPO" train --model "$model" --data "$corpus" --policy "$policy" "${workload[@]}" --steps "$steps" \
         --warmup-steps $((steps / 10)) --learning-rate "$rate" --seed "$seed" --eval-batches 16 --format csv "$@" \
-        > "$out/run.csv" 2> "$out/err" || { cat "$out/err" >&2; die "training by $method failed"; }
+        > "$run" 2> "$run.err" || { cat "$run.err" >&2; die "the training of $key failed"; }
+    awk_csv "$here/row.awk" -v key="$key" "$run"
+    rm "$run" "$run.err"
+}
+
+# fine_tune BASE MODEL STEPS METHOD POLICY RATE SEED FLAGS...: one row more, unless it is there.
+fine_tune() {
+    local model=$2 steps=$3 policy=$5 rate=$6 seed=$7 key=$1,$3,$4,$7,$6
+    shift 7
     [ -s "$losses" ] || echo $columns > "$losses"
-    awk_csv "$here/row.awk" -v key="$key" "$out/run.csv" >> "$losses"
+    grep -q "^$key," "$losses" || beside "$losses" one_row "$key" "$model" "$steps" "$policy" "$rate" "$seed" "$@"
 }
 
 # best_rate FILE BASE METHOD: of those tried with seed 1 at 90 steps.
@@ -101,10 +108,12 @@ once() {
 
 if [ "$EXPERIMENTS" = full ]; then
     each try_rates
+    beside_all
     for count in 90 300 800; do each three_seeds $count; done
 else
     each once
 fi
+beside_all
 rm -f "$out/run.csv" "$out/err"
 
 # The picture is of the recorded full run, with this run's losses marked in it.

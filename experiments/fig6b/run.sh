@@ -13,24 +13,38 @@ panels="own:16 own:64 other:64" nonzeros="2 4 8" gradients=8 fit_steps=50
 # Steps too small to change the weights.
 workload=(--model "$pretrained" --batch 4 --sequence 128 --iterations 2 --learning-rate 1e-9
     --calibration $gradients --validation $gradients --bias-threshold 0.01 --fit-steps $fit_steps)
+cell() { # cell TEXT FLAGS...
+    local text=$1 rows
+    shift
+    rows=$("$LSPO" fit "${workload[@]}" "$@" --format csv) || die "lspo fit failed"
+    sed -e '1s/^/text,/' -e "2,\$s/^/$text,/" <<< "$rows"
+}
 for panel in $panels; do
     text=${panel%:*} d=${panel#*:}
     source=()
     [ $text = own ] || source=(--text "$corpus")
     for r in $nonzeros; do
         [ "$r" -le "$d" ] || continue
-        "$LSPO" fit "${workload[@]}" "${source[@]}" --subspace "$d" --nnz "$r" --format csv > "$out/cell.csv" ||
-            die "lspo fit failed"
-        [ -s "$out/fig6b.csv" ] || sed -n '1s/^/text,/p' "$out/cell.csv" > "$out/fig6b.csv"
-        sed -n "2,\$s/^/$text,/p" "$out/cell.csv" >> "$out/fig6b.csv"
+        beside "$out/cells.csv" cell "$text" "${source[@]}" --subspace "$d" --nnz "$r"
     done
 done
-rm "$out/cell.csv"
+beside_all
+awk 'NR == 1 || !/^text,/' "$out/cells.csv" > "$out/fig6b.csv" # one header
+rm "$out/cells.csv"
 
 # Does a lower bias train better?  Trainings on the other text in subspaces that were fitted for more and more steps,
 # and in random ones (0 steps), in the coordinates of the subspace and in the eigenbasis.
 nonzeros="4" fits="0 5 20 100" seeds="1" steps=60
 [ "$EXPERIMENTS" = full ] && nonzeros="2 4 8" seeds="1 2 3" steps=90
+loss() { # loss KEY FLAGS...: its row
+    local key=$1 run=$out/run.$BASHPID
+    shift
+    "$LSPO" train --model "$pretrained" --data "$corpus" --policy lsp --subspace 64 --train-rest on --batch 4 \
+        --sequence 128 --steps $steps --warmup-steps $((steps / 10)) --learning-rate 5e-3 --metrics "$run.metrics" \
+        --format csv "$@" > "$run" 2> "$run.err" || { cat "$run.err" >&2; die "a training failed"; }
+    awk_csv "$here/loss.awk" -v key="$key" "$run.metrics" "$run"
+    rm -f "$run" "$run".*
+}
 echo nnz,fit_steps,adam_basis,seed,bias,held_out_loss > "$out/loss.csv"
 for r in $nonzeros; do
     for fit in $fits; do
@@ -39,17 +53,13 @@ for r in $nonzeros; do
         [ "$fit" -gt 0 ] || fitting=(--check-every 1000 --bias-threshold 10)
         for basis in plain eigen; do
             for seed in $seeds; do
-                "$LSPO" train --model "$pretrained" --data "$corpus" --policy lsp --subspace 64 --nnz "$r" \
-                    "${fitting[@]}" --adam-basis $basis --train-rest on --batch 4 --sequence 128 --steps $steps \
-                    --warmup-steps $((steps / 10)) --learning-rate 5e-3 --seed "$seed" --metrics "$out/metrics.csv" \
-                    --format csv > "$out/run.csv" 2> "$out/err" || { cat "$out/err" >&2; die "a training failed"; }
-                awk_csv "$here/loss.awk" -v key="$r,$fit,$basis,$seed" "$out/metrics.csv" "$out/run.csv" \
-                    >> "$out/loss.csv"
+                beside "$out/loss.csv" loss "$r,$fit,$basis,$seed" --nnz "$r" "${fitting[@]}" --adam-basis $basis \
+                    --seed "$seed"
             done
         done
     done
 done
-rm -f "$out/metrics.csv" "$out/metrics.csv.training" "$out/run.csv" "$out/err"
+beside_all
 
 awk_csv "$here/mean.awk" "$out/fig6b.csv" > "$out/mean.csv"
 plot fig6b "$out/fig6b" note="What projectors keep of the gradients of a pretrained gpt-tiny, batch 4, 128 tokens"
