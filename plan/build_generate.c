@@ -71,6 +71,12 @@ bool lspo_generate_weight_group(const lspo_plan_t *plan, uint32_t *group_out)
     return word != NULL;
 }
 
+double lspo_generate_experts_used(const lspo_model_t *model, uint64_t tokens)
+{
+    const double all = model->expert_count, chosen = model->experts_per_token;
+    return all > 0 ? all * (1 - pow(1 - chosen / all, (double)tokens)) : 0;
+}
+
 /* ---- workspace, in the layout of real/transformer/generation.c ---- */
 
 /* What a block's forward pass writes, in floats. */
@@ -82,6 +88,8 @@ static uint64_t saved_floats(const lspo_model_t *model, uint64_t tokens)
     per_token += (lspo_family_of(model)->gated ? 3 : 2) * (uint64_t)model->mlp_width;
     if (model->qk_norm == LSPO_QK_NORM_HEAD)
         per_token += model->head_count + model->kv_head_count + a + kv;
+    if (model->expert_count > 0)
+        per_token += model->expert_count + 2 * (uint64_t)model->experts_per_token + 2 * w + 1;
     return tokens * per_token;
 }
 
@@ -239,14 +247,14 @@ static void add_linear(const pass_t *pass, uint64_t rows, uint64_t m, uint64_t n
                                                       .packed = true});
 }
 
-static void add_block(const pass_t *pass)
+/* All but the MLP's activation, and without experts. */
+static void add_block_begin(const pass_t *pass)
 {
     const lspo_model_t *model = pass->model;
-    const uint64_t w = model->width, f = model->mlp_width, t = pass->tokens;
-    const bool gated = lspo_family_of(model)->gated;
+    const uint64_t w = model->width, t = pass->tokens;
     lspo_stage_t block;
     lspo_model_stage(model, 1, &block);
-    for (uint32_t i = 0; i < block.linear_count; i++)
+    for (uint32_t i = 0; i < block.expert_first; i++)
         add_linear(pass, t, block.tensors[i].rows, block.tensors[i].cols);
     add_attention(pass);
     lspo_work_add(pass->work, LSPO_KERNEL_NORM, 2, 0, 2 * t * 2 * w * 4);
@@ -255,28 +263,15 @@ static void add_block(const pass_t *pass)
                       t * 2 * 4 * ((uint64_t)lspo_model_attention_width(model) + lspo_model_kv_width(model)));
     if (lspo_model_traits(model).positions == LSPO_POSITIONS_ROTARY)
         add_stream(pass, 2, 0, t * 2 * 4 * ((uint64_t)lspo_model_attention_width(model) + lspo_model_kv_width(model)));
-    lspo_work_add(pass->work, LSPO_KERNEL_ACTIVATION, 1, 0, t * f * 4 * (gated ? 3 : 2));
+    if (model->expert_count > 0)
+        add_stream(pass, 1, 0, t * 4 * ((uint64_t)model->expert_count + 2 * (uint64_t)model->experts_per_token));
 }
 
-static void describe_forward(const pass_t *pass, uint32_t stage, uint32_t stages)
+/* Of an MLP, or of experts over `rows` rows. */
+static void add_activation(const pass_t *pass, uint64_t rows)
 {
-    const uint64_t w = pass->model->width;
-    if (stage == 0) {
-        add_stream(pass, 1, 0, pass->tokens * w * (pass->p + 4));
-    } else if (stage + 1 < stages) {
-        add_block(pass);
-    } else { /* of the last token of each sequence */
-        lspo_work_add(pass->work, LSPO_KERNEL_NORM, 1, 0, pass->batch * 2 * w * 4);
-        add_product(pass, pass->batch, w, pass->model->vocabulary);
-        add_stream(pass, 1, 0, pass->batch * pass->model->vocabulary * 4);
-    }
-}
-
-/* Inputs of a block in their own format, for the host. */
-static void add_kept(const pass_t *pass, uint64_t kept)
-{
-    if (kept > 0)
-        add_stream(pass, 1, 0, kept * pass->batch * pass->model->width * (4 + pass->p));
+    const bool gated = lspo_family_of(pass->model)->gated;
+    lspo_work_add(pass->work, LSPO_KERNEL_ACTIVATION, 1, 0, rows * pass->model->mlp_width * 4 * (gated ? 3 : 2));
 }
 
 static void add_products(const pass_t *pass, uint32_t times, uint64_t rows, uint64_t m, uint64_t n)
@@ -289,6 +284,53 @@ static void add_products(const pass_t *pass, uint32_t times, uint64_t rows, uint
     kernel->flop *= times;
     kernel->bytes *= times;
     kernel->far_bytes *= times;
+}
+
+/* The rows of tokens are copied to their experts, and the results added to the residual. */
+static void add_around_experts(const pass_t *pass)
+{
+    const uint64_t rows = pass->tokens * pass->model->experts_per_token;
+    add_stream(pass, 2, 0, rows * (2 + 3) * 4 * pass->model->width);
+    add_activation(pass, rows);
+}
+
+/* Each expert that is used has as many rows as the others. */
+static void add_experts(const pass_t *pass)
+{
+    const lspo_model_t *model = pass->model;
+    const uint64_t rows = pass->tokens * model->experts_per_token;
+    const double used = fmax(1, round(lspo_generate_experts_used(model, pass->tokens)));
+    lspo_stage_t block;
+    lspo_model_stage(model, 1, &block);
+    for (uint32_t i = block.expert_first; i < block.linear_count; i++)
+        add_products(pass, (uint32_t)used, (uint64_t)ceil((double)rows / used),
+                     block.tensors[i].rows / model->expert_count, block.tensors[i].cols);
+    add_around_experts(pass);
+}
+
+static void describe_forward(const pass_t *pass, uint32_t stage, uint32_t stages)
+{
+    const uint64_t w = pass->model->width;
+    if (stage == 0) {
+        add_stream(pass, 1, 0, pass->tokens * w * (pass->p + 4));
+    } else if (stage + 1 < stages) {
+        add_block_begin(pass);
+        if (pass->model->expert_count > 0)
+            add_experts(pass);
+        else
+            add_activation(pass, pass->tokens);
+    } else { /* of the last token of each sequence */
+        lspo_work_add(pass->work, LSPO_KERNEL_NORM, 1, 0, pass->batch * 2 * w * 4);
+        add_product(pass, pass->batch, w, pass->model->vocabulary);
+        add_stream(pass, 1, 0, pass->batch * pass->model->vocabulary * 4);
+    }
+}
+
+/* Inputs of a block in their own format, for the host. */
+static void add_kept(const pass_t *pass, uint64_t kept)
+{
+    if (kept > 0)
+        add_stream(pass, 1, 0, kept * pass->batch * pass->model->width * (4 + pass->p));
 }
 
 /* K and V of so many tokens of each sequence from a block's inputs: norm and products, as many tokens at a time as
@@ -320,6 +362,32 @@ static bool describe_cache(const lspo_builder_t *b, lspo_op_kind_t kind, const p
     return true;
 }
 
+static pass_t pass_of(const lspo_builder_t *b, const uint32_t *group, lspo_work_t *work)
+{
+    const lspo_workload_t *w = b->workload;
+    const uint32_t step = b->generate_step;
+    return (pass_t){.model = b->model,
+                    .group = group,
+                    .p = lspo_precision_bytes(w->precision),
+                    .batch = w->batch,
+                    .first = lspo_generate_first(w, step),
+                    .count = lspo_generate_count(w, step),
+                    .tokens = (uint64_t)w->batch * lspo_generate_count(w, step),
+                    .work = work};
+}
+
+void lspo_build_generate_before_experts(const lspo_builder_t *b, lspo_work_t *work)
+{
+    const pass_t pass = pass_of(b, NULL, work);
+    add_block_begin(&pass);
+}
+
+void lspo_build_generate_around_experts(const lspo_builder_t *b, lspo_work_t *work)
+{
+    const pass_t pass = pass_of(b, NULL, work);
+    add_around_experts(&pass);
+}
+
 bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                               lspo_work_t *work)
 {
@@ -328,14 +396,7 @@ bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
     const uint64_t kept = lspo_generate_kept(b->plan, step), rebuilt = lspo_generate_rebuilt(b->plan, step);
     uint32_t group = 0;
     const bool packed = lspo_generate_weight_group(b->plan, &group);
-    const pass_t pass = {.model = b->model,
-                         .group = packed ? &group : NULL,
-                         .p = lspo_precision_bytes(w->precision),
-                         .batch = w->batch,
-                         .first = lspo_generate_first(w, step),
-                         .count = lspo_generate_count(w, step),
-                         .tokens = (uint64_t)w->batch * lspo_generate_count(w, step),
-                         .work = work};
+    const pass_t pass = pass_of(b, packed ? &group : NULL, work);
     if (variant == LSPO_VARIANT_CACHE)
         return describe_cache(b, kind, &pass);
     if (variant == LSPO_VARIANT_INPUTS) {

@@ -9,6 +9,7 @@
  *                  needs few of its rows, and a tied head all of them.
  *     cache        --precision; of a block and micro-batch 2 batch kv numbers per position: K of each sequence, then V
  *     inputs       --precision; where a policy keeps those of blocks, batch w numbers per position: of each sequence
+ *     experts      a pass is counted as if each token chose its experts by itself and each were chosen as often
  *     workspace    activations are fp32: of all stages together, once, and inputs of stages for each micro-batch
  *
  * The sizes are those of real/generate/session.c, and the kernels those of real/transformer/generation.h: up to
@@ -42,6 +43,10 @@ uint32_t lspo_generate_kept(const lspo_plan_t *plan, uint32_t iteration);
 /* Whether the linear weights of blocks are in 4 bits (kernels/int4.h), and in which groups of rows; 0: all. */
 bool lspo_generate_weight_group(const lspo_plan_t *plan, uint32_t *group_out);
 
+/* How many different experts of a block are used by so many tokens, on average: E (1 - (1 - k / E)^tokens) if each
+ * token chooses k of E, all alike. */
+double lspo_generate_experts_used(const lspo_model_t *model, uint64_t tokens);
+
 /* The parts of the workspace, each a multiple of 64 bytes. */
 typedef struct {
     uint64_t pass;   /* what a stage computes with                                            */
@@ -64,6 +69,10 @@ lspo_status_t lspo_build_generate_resident(lspo_builder_t *b);
 void lspo_build_generate_step(lspo_builder_t *b, uint32_t iteration);
 /* FWD behind the one before; of a micro-batch. */
 lspo_op_id_t lspo_build_generate_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage);
+/* The kernels of a block up to its experts, which chooses these. */
+void lspo_build_generate_before_experts(const lspo_builder_t *b, lspo_work_t *work);
+/* Those around the products of experts: rows are gathered, activated and added up. */
+void lspo_build_generate_around_experts(const lspo_builder_t *b, lspo_work_t *work);
 /* describe_work of a policy of generation. */
 bool lspo_build_generate_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                               lspo_work_t *work);

@@ -77,6 +77,8 @@ extern const char *const lspo_family_names[LSPO_FAMILY_COUNT + 1];
 
 /* For the rows: add a tensor of rows x cols to the stage. */
 void lspo_stage_add_linear(lspo_stage_t *stage, const char *name, uint32_t inputs, uint32_t outputs);
+void lspo_stage_add_experts(lspo_stage_t *stage, const char *name, const lspo_model_t *model, uint32_t inputs,
+                            uint32_t outputs);
 void lspo_stage_add_rest(lspo_stage_t *stage, const char *name, uint32_t rows, uint32_t cols);
 
 /* For the rows: append `count` launches of a kernel; `per_token` elements of memory traffic per token. */

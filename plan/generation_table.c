@@ -8,6 +8,7 @@ static const lspo_policy_t *const policies[] = {
     &lspo_policy_kvpr,
     &lspo_policy_marlin,
     &lspo_policy_endor,
+    &lspo_policy_qmoe,
 };
 
 uint32_t lspo_generation_policy_count(void)

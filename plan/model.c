@@ -9,7 +9,7 @@
 #include "plan/model_fields.h"
 
 enum { DIMENSION_MAX = 1 << 20, HEADS_MAX = 4096, VOCABULARY_MAX = 1 << 24, SEQUENCE_MAX = 1 << 24 };
-enum { CLASSES_MAX = 1 << 16, HEAD_WIDTH_MAX = 1 << 16, WHAT_BYTES = 640 };
+enum { CLASSES_MAX = 1 << 16, HEAD_WIDTH_MAX = 1 << 16, EXPERTS_MAX = 4096, WHAT_BYTES = 640 };
 
 #define FIELD(key, field, kind_name)                                                                                   \
     .name = key, .offset_bytes = offsetof(lspo_model_t, field), .kind = LSPO_RECORD_##kind_name
@@ -41,6 +41,9 @@ const lspo_record_field_t lspo_model_fields[] = {
     {FIELD("rope_low_factor", rope_low_factor, REAL)},
     {FIELD("rope_high_factor", rope_high_factor, REAL)},
     {FIELD("rope_original", rope_original, U32)},
+    {FIELD("experts", expert_count, U32)},
+    {FIELD("experts_per_token", experts_per_token, U32)},
+    {FIELD("router", router, NAMED), .names = lspo_router_names},
     {FIELD("predict_only", predict_only, BOOL)},
 };
 const size_t lspo_model_field_count = sizeof lspo_model_fields / sizeof lspo_model_fields[0];
@@ -55,12 +58,21 @@ static void add_tensor(lspo_stage_t *stage, const char *name, uint32_t rows, uin
     stage->tensors[stage->tensor_count++] = (lspo_tensor_t){
         .name = name, .rows = rows, .cols = cols, .offset_elements = stage->element_count, .linear = linear};
     stage->linear_count += linear;
+    stage->expert_first += linear;
     stage->element_count += (uint64_t)rows * cols;
 }
 
 void lspo_stage_add_linear(lspo_stage_t *stage, const char *name, uint32_t inputs, uint32_t outputs)
 {
     add_tensor(stage, name, inputs, outputs, true);
+}
+
+void lspo_stage_add_experts(lspo_stage_t *stage, const char *name, const lspo_model_t *model, uint32_t inputs,
+                            uint32_t outputs)
+{
+    const uint32_t first = stage->expert_first;
+    add_tensor(stage, name, model->expert_count * inputs, outputs, true);
+    stage->expert_first = first;
 }
 
 void lspo_stage_add_rest(lspo_stage_t *stage, const char *name, uint32_t rows, uint32_t cols)
@@ -82,6 +94,22 @@ void lspo_model_stage(const lspo_model_t *model, uint32_t stage, lspo_stage_t *s
         stage_out->kind = LSPO_STAGE_HEAD;
         family->head(model, stage_out);
     }
+}
+
+void lspo_stage_without_experts(const lspo_stage_t *stage, lspo_stage_t *stage_out)
+{
+    *stage_out = (lspo_stage_t){.kind = stage->kind};
+    for (uint32_t i = 0; i < stage->tensor_count; i++) {
+        const lspo_tensor_t *t = &stage->tensors[i];
+        if (i < stage->expert_first || i >= stage->linear_count)
+            add_tensor(stage_out, t->name, t->rows, t->cols, t->linear);
+    }
+}
+
+uint64_t lspo_model_expert_elements(const lspo_model_t *model)
+{
+    const uint32_t matrices = lspo_family_of(model)->gated ? 3 : 2;
+    return model->expert_count > 0 ? (uint64_t)matrices * model->width * model->mlp_width : 0;
 }
 
 uint64_t lspo_model_parameter_count(const lspo_model_t *model)
@@ -124,12 +152,13 @@ static const struct {
     const char *key;
     double low, high;
 } ranges[] = {
-    {"blocks", 1, LSPO_BLOCKS_MAX},    {"width", 1, DIMENSION_MAX},        {"heads", 1, HEADS_MAX},
-    {"kv_heads", 1, HEADS_MAX},        {"mlp_width", 1, DIMENSION_MAX},    {"vocabulary", 1, VOCABULARY_MAX},
-    {"max_sequence", 1, SEQUENCE_MAX}, {"classes", 0, CLASSES_MAX},        {"norm_epsilon", 0, 1},
-    {"rope_theta", 1, 1e12},           {"head_dim", 0, HEAD_WIDTH_MAX},    {"unused_positions", 0, 1024},
-    {"window", 0, SEQUENCE_MAX},       {"full_every", 0, LSPO_BLOCKS_MAX}, {"rope_factor", 1, 1e6},
-    {"rope_low_factor", 0, 1e6},       {"rope_high_factor", 0, 1e6},       {"rope_original", 0, SEQUENCE_MAX},
+    {"blocks", 1, LSPO_BLOCKS_MAX},    {"width", 1, DIMENSION_MAX},           {"heads", 1, HEADS_MAX},
+    {"kv_heads", 1, HEADS_MAX},        {"mlp_width", 1, DIMENSION_MAX},       {"vocabulary", 1, VOCABULARY_MAX},
+    {"max_sequence", 1, SEQUENCE_MAX}, {"classes", 0, CLASSES_MAX},           {"norm_epsilon", 0, 1},
+    {"rope_theta", 1, 1e12},           {"head_dim", 0, HEAD_WIDTH_MAX},       {"unused_positions", 0, 1024},
+    {"window", 0, SEQUENCE_MAX},       {"full_every", 0, LSPO_BLOCKS_MAX},    {"rope_factor", 1, 1e6},
+    {"rope_low_factor", 0, 1e6},       {"rope_high_factor", 0, 1e6},          {"rope_original", 0, SEQUENCE_MAX},
+    {"experts", 0, EXPERTS_MAX},       {"experts_per_token", 0, EXPERTS_MAX},
 };
 
 void lspo_model_range(const lspo_record_field_t *field, double *low_out, double *high_out)

@@ -79,6 +79,9 @@ typedef enum {
     LSPO_POSITIONS_COUNT
 } lspo_positions_t;
 
+/* Of which experts the router's softmax is: the chosen ones [Mixtral, arXiv 2401.04088], all [Switch, 2101.03961]. */
+typedef enum { LSPO_ROUTER_CHOSEN, LSPO_ROUTER_ALL, LSPO_ROUTER_COUNT } lspo_router_t;
+
 /* How rotary frequencies are changed for longer texts (real/transformer/rope.h). */
 typedef enum { LSPO_ROPE_PLAIN, LSPO_ROPE_LINEAR, LSPO_ROPE_LLAMA3, LSPO_ROPE_COUNT } lspo_rope_scaling_t;
 
@@ -111,7 +114,10 @@ typedef struct {
     lspo_rope_scaling_t rope_scaling;
     double rope_factor, rope_low_factor, rope_high_factor;
     uint32_t rope_original; /* LLAMA3: positions before scaling */
-    bool predict_only;      /* something else that lspo does not compute: another activation, scaled embeddings, ... */
+    uint32_t expert_count;  /* MLPs of mlp_width in each block, of which a token uses some; 0: one, used by all */
+    uint32_t experts_per_token;
+    lspo_router_t router;
+    bool predict_only; /* something else that lspo does not compute: another activation, scaled embeddings, ... */
 } lspo_model_t;
 
 /* What the fields say where they are not 0, and the family otherwise. */
@@ -153,6 +159,7 @@ typedef struct {
     lspo_stage_kind_t kind;
     uint32_t tensor_count; /* linear tensors come first */
     uint32_t linear_count;
+    uint32_t expert_first; /* linear tensor from which on each is one matrix per expert; linear_count: none */
     lspo_tensor_t tensors[LSPO_TENSORS_MAX];
     uint64_t element_count;
 } lspo_stage_t;
@@ -169,10 +176,17 @@ uint32_t lspo_model_stage_count(const lspo_model_t *model);
  * Both without what a model's traits lack, and with what they add: a Llama's biases (q_bias to down_bias) before its
  * norms, norms behind attention and MLP (norm3, norm4), q_norm_gain and k_norm_gain last.  With heads of another width,
  * w of Q's outputs and of attention_out's inputs is lspo_model_attention_width().
+ * With experts a block has a router (w x experts) in place of the MLP's tensors, and behind it experts_gate (GPT:
+ * none), experts_up and experts_down: the matrices of all experts, one below the other.
  * BERT block: as GPT's, norm1 behind attention, norm2 behind the MLP.  BERT embed: token, position (S + 2 rows),
  * token_type, norm_gain, norm_bias.  BERT classifier head: dense (w x w), dense_bias, output (w x classes),
  * output_bias. */
 void lspo_model_stage(const lspo_model_t *model, uint32_t stage, lspo_stage_t *stage_out);
+
+/* The same stage without its experts' tensors. */
+void lspo_stage_without_experts(const lspo_stage_t *stage, lspo_stage_t *stage_out);
+/* Numbers of one expert of a block, all its matrices together. */
+uint64_t lspo_model_expert_elements(const lspo_model_t *model);
 
 /* All trainable parameters; a tied head is counted once. */
 uint64_t lspo_model_parameter_count(const lspo_model_t *model);
@@ -192,7 +206,8 @@ lspo_status_t lspo_model_check(const lspo_model_t *model);
 /* The same; messages begin with `what`, such as the path of the model's file. */
 lspo_status_t lspo_model_check_named(const char *what, const lspo_model_t *model);
 
-/* LSPO_ERR_INPUT, naming the field, for a model that can be predicted, but not computed (real/transformer/). */
+/* LSPO_ERR_INPUT, naming the field, for a model that can be predicted, but not computed (real/transformer/).  Those
+ * with experts are computed in generation only. */
 lspo_status_t lspo_model_check_trains(const lspo_model_t *model);
 /* Whether lspo can train it: the check above, and a head that it computes. */
 bool lspo_model_trains(const lspo_model_t *model);

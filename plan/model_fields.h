@@ -12,6 +12,7 @@ extern const char *const lspo_norms_names[];
 extern const char *const lspo_qk_norm_names[];
 extern const char *const lspo_positions_names[];
 extern const char *const lspo_rope_scaling_names[];
+extern const char *const lspo_router_names[];
 
 /* LSPO_ERR_INPUT for fields that contradict each other or the family; part of lspo_model_check(), as is `what`. */
 lspo_status_t lspo_model_check_traits(const char *what, const lspo_model_t *model);

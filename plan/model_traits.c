@@ -12,6 +12,8 @@ const char *const lspo_qk_norm_names[] = {"none", "head", "width", NULL};
 const char *const lspo_positions_names[] = {"family", "learned", "rotary", "alibi", NULL};
 const char *const lspo_rope_scaling_names[] = {"none", "linear", "llama3", NULL};
 
+const char *const lspo_router_names[] = {"chosen", "all", NULL};
+
 lspo_traits_t lspo_model_traits(const lspo_model_t *model)
 {
     const lspo_family_row_t *family = lspo_family_of(model);
@@ -82,7 +84,8 @@ static lspo_status_t check_unvaried(const char *what, const lspo_model_t *model)
                   {"positions", model->positions != 0},
                   {"unused_positions", model->unused_positions > 0},
                   {"window", model->window > 0},
-                  {"rope_scaling", model->rope_scaling != 0}};
+                  {"rope_scaling", model->rope_scaling != 0},
+                  {"experts", model->expert_count > 0}};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (fields[i].given)
             return refuse(what, fields[i].key, "needs family gpt or llama");
@@ -105,8 +108,30 @@ static lspo_status_t check_rope(const char *what, const lspo_model_t *model)
     return LSPO_OK;
 }
 
+/* Rows of all experts together are a 32-bit number. */
+static lspo_status_t check_experts(const char *what, const lspo_model_t *model)
+{
+    const uint64_t widest = model->width > model->mlp_width ? model->width : model->mlp_width;
+    if (model->expert_count == 0)
+        return model->experts_per_token > 0 || model->router != 0
+                   ? refuse(what, model->experts_per_token > 0 ? "experts_per_token" : "router", "needs experts")
+                   : LSPO_OK;
+    if (model->experts_per_token == 0)
+        return refuse(what, "experts_per_token", "is missing; experts needs it");
+    if (model->experts_per_token > model->expert_count)
+        return refuse(what, "experts_per_token", "is above experts");
+    if (lspo_model_traits(model).mlp_bias)
+        return refuse(what, "biases", "of experts are not known to lspo; use none or attention");
+    if (model->expert_count * widest > INT32_MAX)
+        return refuse(what, "experts", "times width or mlp_width is above 2147483647");
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_model_check_traits(const char *what, const lspo_model_t *model)
 {
+    const lspo_status_t status = check_experts(what, model);
+    if (status != LSPO_OK)
+        return status;
     if (!lspo_family_of(model)->varies)
         return check_unvaried(what, model);
     if (model->unused_positions > 0 && lspo_model_traits(model).positions != LSPO_POSITIONS_LEARNED)
@@ -153,6 +178,8 @@ static untrained_t find_untrained(const lspo_model_t *model)
         return numbered("head_dim", model->head_width);
     if (model->unused_positions > 0)
         return numbered("unused_positions", model->unused_positions);
+    if (gpt && model->expert_count > 0)
+        return numbered("experts", model->expert_count);
     return named(NULL, NULL);
 }
 
@@ -174,5 +201,5 @@ lspo_status_t lspo_model_check_trains(const lspo_model_t *model)
 bool lspo_model_trains(const lspo_model_t *model)
 {
     const bool has_head = lspo_family_of(model)->trains_language || model->class_count > 0;
-    return has_head && !model->predict_only && find_untrained(model).key == NULL;
+    return has_head && model->expert_count == 0 && !model->predict_only && find_untrained(model).key == NULL;
 }

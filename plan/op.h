@@ -76,6 +76,7 @@ typedef enum {
     LSPO_VARIANT_ROWS,     /* meft: FWD of the adapter beside it, and D2H of what its rows are chosen by */
     LSPO_VARIANT_GRADIENT, /* SEND of a gradient to the peer before; none: of activations */
     LSPO_VARIANT_SHARE,    /* SEND of shares of a gradient to the replicas that sum them, before SUM: of a sum to all */
+    LSPO_VARIANT_EXPERTS,  /* qmoe: D2H of which experts are chosen, SWAP_IN of the missing ones, and their FWD */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

@@ -287,64 +287,39 @@ lspo_status_t lspo_plan_successors(const lspo_plan_t *plan, uint32_t **first_out
     return LSPO_OK;
 }
 
+static const char *const variant_suffixes[LSPO_VARIANT_COUNT] = {
+    [LSPO_VARIANT_NORM_SCALAR] = " norm",
+    [LSPO_VARIANT_PARAMETERS] = " parameters",
+    [LSPO_VARIANT_OPTIMIZER] = " optimizer",
+    [LSPO_VARIANT_PENDING] = " pending",
+    [LSPO_VARIANT_CALIBRATE] = " calibrate",
+    [LSPO_VARIANT_FIT] = " fit",
+    [LSPO_VARIANT_DECIDE] = " decide",
+    [LSPO_VARIANT_PROJECTORS] = " projectors",
+    [LSPO_VARIANT_FROZEN] = " frozen",
+    [LSPO_VARIANT_ACCUMULATE] = " accumulate",
+    [LSPO_VARIANT_DRAIN] = " drain",
+    [LSPO_VARIANT_DRAIN_LAST] = " drain last",
+    [LSPO_VARIANT_PROBE] = " probe",
+    [LSPO_VARIANT_RENEW] = " renew",
+    [LSPO_VARIANT_CACHE] = " cache",
+    [LSPO_VARIANT_INPUTS] = " inputs",
+    [LSPO_VARIANT_SUM] = " sum",
+    [LSPO_VARIANT_ACTIVATIONS] = " activations",
+    [LSPO_VARIANT_GRADIENT] = " gradient",
+    [LSPO_VARIANT_SHARE] = " share",
+    [LSPO_VARIANT_SPECULATE] = " speculate",
+    [LSPO_VARIANT_SETTLE] = " settle",
+    [LSPO_VARIANT_REDO] = " redo",
+    [LSPO_VARIANT_MLP] = " mlp",
+    [LSPO_VARIANT_EXPERTS] = " experts",
+    [LSPO_VARIANT_ROWS] = " rows",
+};
+
+/* Behind the name of its kind. */
 static const char *variant_suffix(const lspo_op_t *op)
 {
-    switch ((lspo_op_variant_t)op->variant) {
-    case LSPO_VARIANT_NORM_SCALAR:
-        return " norm";
-    case LSPO_VARIANT_PARAMETERS:
-        return " parameters";
-    case LSPO_VARIANT_OPTIMIZER:
-        return " optimizer";
-    case LSPO_VARIANT_PENDING:
-        return " pending";
-    case LSPO_VARIANT_CALIBRATE:
-        return " calibrate";
-    case LSPO_VARIANT_FIT:
-        return " fit";
-    case LSPO_VARIANT_DECIDE:
-        return " decide";
-    case LSPO_VARIANT_PROJECTORS:
-        return " projectors";
-    case LSPO_VARIANT_FROZEN:
-        return " frozen";
-    case LSPO_VARIANT_ACCUMULATE:
-        return " accumulate";
-    case LSPO_VARIANT_DRAIN:
-        return " drain";
-    case LSPO_VARIANT_DRAIN_LAST:
-        return " drain last";
-    case LSPO_VARIANT_PROBE:
-        return " probe";
-    case LSPO_VARIANT_RENEW:
-        return " renew";
-    case LSPO_VARIANT_CACHE:
-        return " cache";
-    case LSPO_VARIANT_INPUTS:
-        return " inputs";
-    case LSPO_VARIANT_SUM:
-        return " sum";
-    case LSPO_VARIANT_ACTIVATIONS:
-        return " activations";
-    case LSPO_VARIANT_GRADIENT:
-        return " gradient";
-    case LSPO_VARIANT_SHARE:
-        return " share";
-    case LSPO_VARIANT_SPECULATE:
-        return " speculate";
-    case LSPO_VARIANT_SETTLE:
-        return " settle";
-    case LSPO_VARIANT_REDO:
-        return " redo";
-    case LSPO_VARIANT_MLP:
-        return " mlp";
-    case LSPO_VARIANT_ROWS:
-        return " rows";
-    case LSPO_VARIANT_NONE:
-    case LSPO_VARIANT_COUNT:
-        break;
-    }
-    return "";
+    return variant_suffixes[op->variant] != NULL ? variant_suffixes[op->variant] : "";
 }
 
 static void print_row(const lspo_plan_t *plan, lspo_op_id_t id, int lane_width, FILE *file)

@@ -29,5 +29,6 @@ extern const lspo_policy_t lspo_policy_offload_cache;
 extern const lspo_policy_t lspo_policy_kvpr;
 extern const lspo_policy_t lspo_policy_marlin;
 extern const lspo_policy_t lspo_policy_endor;
+extern const lspo_policy_t lspo_policy_qmoe;
 
 #endif

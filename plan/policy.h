@@ -43,9 +43,13 @@ enum { LSPO_PERIODS_MAX = 2 };
 typedef enum { LSPO_TASK_TRAIN, LSPO_TASK_GENERATE, LSPO_TASK_COUNT } lspo_task_t;
 extern const char *const lspo_task_names[]; /* "train", "generate"; ends with NULL */
 
+/* Is a policy for models whose blocks have experts? */
+typedef enum { LSPO_EXPERTS_NEVER, LSPO_EXPERTS_MAYBE, LSPO_EXPERTS_ALWAYS } lspo_policy_experts_t;
+
 struct lspo_policy {
     const char *name;
     lspo_task_t task;
+    lspo_policy_experts_t experts;
     const char *help;     /* one line */
     const char *citation; /* publication; NULL: none */
     lspo_elsewhere_t elsewhere;
@@ -126,7 +130,13 @@ const lspo_parameter_t *lspo_policies_parameter(size_t index);
 /* Set the policy's own parameters to their defaults; `training`: those of `lspo train`. */
 void lspo_policy_set_defaults(const lspo_policy_t *policy, const lspo_model_t *model, bool training,
                               lspo_workload_t *workload);
-/* LSPO_ERR_INPUT if one of its values is out of range; the message names flag, value and allowed range. */
+/* Whether the policy is for this model. */
+static inline bool lspo_policy_takes(const lspo_policy_t *policy, const lspo_model_t *model)
+{
+    return policy->experts != (model->expert_count > 0 ? LSPO_EXPERTS_NEVER : LSPO_EXPERTS_ALWAYS);
+}
+/* LSPO_ERR_INPUT if it is not for the model, or one of its values is out of range; the message names flag, value and
+ * allowed range. */
 lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model,
                                 const lspo_workload_t *workload);
 /* The number of peers of its plan with these settings. */

@@ -178,9 +178,21 @@ static lspo_status_t check_basis(const lspo_policy_t *policy, const lspo_workloa
                       lspo_adam_basis_names[*basis], lspo_optimizer_state_names[*state]);
 }
 
+static lspo_status_t refuse_model(const lspo_policy_t *policy, const lspo_model_t *model)
+{
+    if (model->expert_count == 0)
+        return lspo_error(LSPO_ERR_INPUT, "policy %s is for models with experts, and model %s has none", policy->name,
+                          model->name);
+    return lspo_error(LSPO_ERR_INPUT, "policy %s is not for models with experts, such as %s%s", policy->name,
+                      model->name,
+                      policy->task == LSPO_TASK_TRAIN ? "; lspo only generates with them (--task generate)" : "");
+}
+
 lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model, const lspo_workload_t *workload)
 {
     const lspo_parameter_context_t context = {policy, model, workload, false};
+    if (!lspo_policy_takes(policy, model))
+        return refuse_model(policy, model);
     for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
         const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
         lspo_status_t status =

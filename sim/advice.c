@@ -263,6 +263,8 @@ static lspo_status_t describe_generation_remedy(const question_t *question, size
     for (uint32_t i = 0; i < lspo_generation_policy_count(); i++) {
         lspo_fit_question_t asked = ask(question, lspo_generation_policy_at(i));
         lspo_fit_t fit = {0};
+        if (!lspo_policy_takes(asked.policy, &question->plan->model))
+            continue;
         asked.workload.iterations = question->plan->workload.iterations;
         lspo_status_t status = lspo_fit_try(&asked, &fit);
         if (status != LSPO_OK)

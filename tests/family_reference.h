@@ -27,13 +27,14 @@ enum { FAMILY_STAGES_MAX = 6 };
 /* --- the model in double ------------------------------------------------------------------------------------------ */
 
 /* Weights of every stage as doubles, each laid out as lspo_model_stage() says. */
-typedef struct {
+typedef struct reference {
     lspo_model_t model;
     size_t batch, sequence, tokens;
     uint32_t stages;
     lspo_stage_t shape[FAMILY_STAGES_MAX];
     double *weights[FAMILY_STAGES_MAX];
-    const uint32_t *lengths; /* or NULL */
+    const uint32_t *lengths;                                                              /* or NULL */
+    void (*mlp)(const struct reference *r, uint32_t stage, const double *x, double *out); /* NULL: the family's */
 } reference_t;
 
 static double *doubles(size_t count)
@@ -227,6 +228,10 @@ static void reference_attention_half(const reference_t *r, uint32_t stage, const
 static void reference_mlp_half(const reference_t *r, uint32_t stage, const double *x, double *out)
 {
     const size_t w = r->model.width, f = r->model.mlp_width, t = r->tokens;
+    if (r->mlp != NULL) {
+        r->mlp(r, stage, x, out);
+        return;
+    }
     double *pre = doubles(t * f), *gate = doubles(t * f);
     if (r->model.family == LSPO_FAMILY_LLAMA) {
         reference_linear((linear_t){w, f, tensor(r, stage, "gate"), tensor(r, stage, "gate_bias")}, t, x, gate);

@@ -17,6 +17,7 @@ lspo_int4_arrange         for weights on a GPU, which no session holds yet
 lspo_generator_length     what a suite sees of the passes
 lspo_generator_logits     likewise
 lspo_generation_session_tokens what a suite sees of the texts
+lspo_generation_session_expert_loads what a suite sees of the experts that came
 lspo_safetensors_metadata what other tools read of our files
 lspo_dataset_tokens       what a suite sees of the rows
 lspo_text_train_bytes     what a suite sees of the split

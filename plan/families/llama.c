@@ -26,9 +26,16 @@ static void block(const lspo_model_t *model, lspo_stage_t *stage)
     lspo_stage_add_linear(stage, "k", width, kv_width);
     lspo_stage_add_linear(stage, "v", width, kv_width);
     lspo_stage_add_linear(stage, "attention_out", attention_width, width);
-    lspo_stage_add_linear(stage, "gate", width, model->mlp_width);
-    lspo_stage_add_linear(stage, "up", width, model->mlp_width);
-    lspo_stage_add_linear(stage, "down", model->mlp_width, width);
+    if (model->expert_count > 0) {
+        lspo_stage_add_linear(stage, "router", width, model->expert_count);
+        lspo_stage_add_experts(stage, "experts_gate", model, width, model->mlp_width);
+        lspo_stage_add_experts(stage, "experts_up", model, width, model->mlp_width);
+        lspo_stage_add_experts(stage, "experts_down", model, model->mlp_width, width);
+    } else {
+        lspo_stage_add_linear(stage, "gate", width, model->mlp_width);
+        lspo_stage_add_linear(stage, "up", width, model->mlp_width);
+        lspo_stage_add_linear(stage, "down", model->mlp_width, width);
+    }
     add_biases(model, stage);
     lspo_parts_block_norms(model, stage);
 }

@@ -96,8 +96,14 @@ void lspo_parts_biased_block(const lspo_model_t *model, lspo_stage_t *stage)
     uint32_t qkv_width = attention_width + 2 * lspo_model_kv_width(model);
     lspo_stage_add_linear(stage, "qkv", width, qkv_width);
     lspo_stage_add_linear(stage, "attention_out", attention_width, width);
-    lspo_stage_add_linear(stage, "mlp_up", width, model->mlp_width);
-    lspo_stage_add_linear(stage, "mlp_down", model->mlp_width, width);
+    if (model->expert_count > 0) {
+        lspo_stage_add_linear(stage, "router", width, model->expert_count);
+        lspo_stage_add_experts(stage, "experts_up", model, width, model->mlp_width);
+        lspo_stage_add_experts(stage, "experts_down", model, model->mlp_width, width);
+    } else {
+        lspo_stage_add_linear(stage, "mlp_up", width, model->mlp_width);
+        lspo_stage_add_linear(stage, "mlp_down", model->mlp_width, width);
+    }
     if (traits.qkv_bias)
         lspo_stage_add_rest(stage, "qkv_bias", 1, qkv_width);
     if (traits.attention_out_bias)

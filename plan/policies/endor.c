@@ -272,6 +272,7 @@ const lspo_parameters_t lspo_endor_parameters = LSPO_PARAMETERS(uses, lspo_endor
 const lspo_policy_t lspo_policy_endor = {
     .name = "endor",
     .task = LSPO_TASK_GENERATE,
+    .experts = LSPO_EXPERTS_MAYBE,
     .help = "generation with pruned weights on host and SSD, packed as bitmaps or CSR, which the GPU expands",
     .citation = "Joo et al., Endor, arXiv 2406.11674",
     .example = "lspo sim --policy endor --model llama-3.3-70b --machine rtx4090 --batch 1 --sequence 512 "

@@ -244,6 +244,7 @@ const lspo_parameters_t lspo_kvpr_parameters = LSPO_PARAMETERS(uses, lspo_kvpr_v
 const lspo_policy_t lspo_policy_kvpr = {
     .name = "kvpr",
     .task = LSPO_TASK_GENERATE,
+    .experts = LSPO_EXPERTS_MAYBE,
     .help = "generation with keys, values and inputs of blocks on the host; the GPU rebuilds a part of the cache while "
             "the rest comes in",
     .citation = "Jiang et al., KVPR, ACL Findings 2025, arXiv 2411.17089",

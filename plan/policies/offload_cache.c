@@ -84,6 +84,7 @@ static lspo_status_t build(lspo_builder_t *b)
 const lspo_policy_t lspo_policy_offload_cache = {
     .name = "offload-cache",
     .task = LSPO_TASK_GENERATE,
+    .experts = LSPO_EXPERTS_MAYBE,
     .help = "generation with keys and values on the host; a block's come in ahead of it, those of new tokens go out",
     .citation = "Sheng et al., FlexGen, arXiv 2303.06865",
     .example = "lspo sim --policy offload-cache --model llama-7b --machine rtx4090 --batch 16 --sequence 1024",

@@ -54,6 +54,7 @@ static lspo_status_t build(lspo_builder_t *b)
 const lspo_policy_t lspo_policy_offload_weights = {
     .name = "offload-weights",
     .task = LSPO_TASK_GENERATE,
+    .experts = LSPO_EXPERTS_MAYBE,
     .help = "generation with weights on the host, fetched a layer ahead; one load serves --accumulation micro-batches",
     .citation = "Sheng et al., FlexGen, arXiv 2303.06865",
     .example = "lspo sim --policy offload-weights --model llama-7b --machine rtx4090 --sequence 512 --iterations 16 "

@@ -37,6 +37,7 @@
 #include "kernels/projector.h"
 #include "kernels/pruned.h"
 #include "kernels/rotary.h"
+#include "kernels/ternary.h"
 #include "kernels/turn.h"
 #include "kernels/vector.h"
 #include "plan/workload.h"
@@ -142,6 +143,8 @@ void lspo_compute_linear_gelu_backward(lspo_compute_t *c, const lspo_linear_t *l
 
 /* ---- few_rows.h, embedding.h, cached_attention.h, for generation: activations and scratch are fp32 ---- */
 void lspo_compute_few_rows_product(lspo_compute_t *c, const lspo_few_rows_t *product, const float *x, float *out);
+/* ternary.h. */
+void lspo_compute_ternary_product(lspo_compute_t *c, const lspo_ternary_t *w, size_t rows, const float *x, float *y);
 void lspo_compute_embedding_forward_from(lspo_compute_t *c, const lspo_embedding_t *embedding, lspo_number_t number,
                                          const void *token, const void *position, float *x_out);
 void lspo_compute_cache_append(lspo_compute_t *c, const lspo_cached_attention_t *a, const float *k, const float *v);

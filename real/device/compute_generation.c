@@ -9,6 +9,12 @@ void lspo_compute_few_rows_product(lspo_compute_t *c, const lspo_few_rows_t *pro
     lspo_few_rows_product(product, x, NULL, out, c->workers);
 }
 
+void lspo_compute_ternary_product(lspo_compute_t *c, const lspo_ternary_t *w, size_t rows, const float *x, float *y)
+{
+    assert(c->generates);
+    lspo_ternary_product(w, rows, x, y, c->workers);
+}
+
 void lspo_compute_few_rows_linear(lspo_compute_t *c, const lspo_linear_t *layer, const void *x, const void *residual,
                                   void *out)
 {

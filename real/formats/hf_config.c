@@ -72,13 +72,14 @@ static void list_kinds(bool all, char *text, size_t bytes)
 static lspo_status_t find_kind(const lspo_hf_reader_t *r, const lspo_hf_kind_t **kind_out)
 {
     const char *type = json_string_value(lspo_hf_get(r, "model_type"));
-    const char *what = foreign_kind(r, type ? type : "");
+    const lspo_hf_kind_t *kind = type ? lspo_hf_kind_find(type) : NULL;
+    const char *what = kind && kind->experts > 0 ? NULL : foreign_kind(r, type ? type : "");
     char known[256];
     list_kinds(r->shapes_only, known, sizeof known);
     if (what)
         return lspo_error(LSPO_ERR_INPUT, "%s: model_type %.60s is %s; lspo knows %s", r->path,
                           type ? type : "(missing)", what, known);
-    *kind_out = type ? lspo_hf_kind_find(type) : NULL;
+    *kind_out = kind;
     if (*kind_out && !can_train(*kind_out) && !r->shapes_only)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: a model of model_type %s can only be predicted (lspo sim, choose, show); those that can "

@@ -50,6 +50,7 @@ struct lspo_hf_kind {
     lspo_norms_t norms;
     lspo_qk_norm_t qk_norm;
     bool tied; /* tie_word_embeddings */
+    uint32_t experts, experts_per_token; /* 0: it has none, and one of the keys for them is refused */
 };
 
 /* In the order of messages: first those that can be trained. */

@@ -108,6 +108,13 @@ static void parse_biases(const lspo_hf_reader_t *r, const lspo_hf_kind_t *kind, 
         m->biases = LSPO_BIASES_MLP;
 }
 
+static lspo_status_t parse_experts(const lspo_hf_reader_t *r, const lspo_hf_kind_t *kind, lspo_model_t *m)
+{
+    const lspo_hf_size_t sizes[] = {{"num_local_experts", &m->expert_count, kind->experts},
+                                    {"num_experts_per_tok", &m->experts_per_token, kind->experts_per_token}};
+    return kind->experts > 0 ? lspo_hf_take_sizes(r, sizes, LSPO_COUNT(sizes)) : LSPO_OK;
+}
+
 /* Which blocks have the window: all, or all but each n-th.  `types` is a list of names. */
 static lspo_status_t parse_layer_types(const lspo_hf_reader_t *r, const json_t *types, lspo_model_t *m)
 {
@@ -204,6 +211,9 @@ lspo_status_t lspo_hf_parse_llama(const lspo_hf_reader_t *r, const lspo_hf_kind_
     if (status != LSPO_OK)
         return status;
     parse_biases(r, kind, m);
+    status = parse_experts(r, kind, m);
+    if (status != LSPO_OK)
+        return status;
     status = parse_window(r, kind, m);
     if (status != LSPO_OK)
         return status;

@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/pack.h"
 #include "kernels/random.h"
 #include "plan/build_generate.h"
 #include "plan/policies/endor.h"
 #include "plan/policy.h"
 #include "real/generate/choice.h"
+#include "real/generate/drawn.h"
 #include "real/generate/packed.h"
-#include "real/generate/quantizer.h"
 #include "real/generate/weight_file.h"
 #include "real/transformer/generation.h"
 
@@ -56,6 +55,7 @@ struct lspo_generation_session {
     micro_t *micros;
     bool streams_caches;
     const lspo_endor_values_t *endor; /* NULL: weights are neither pruned nor packed */
+    lspo_expert_cache_t *experts;     /* NULL: those of a block are in its array */
     lspo_weight_file_t file;          /* in place of an SSD */
     void **landings;                  /* of what is read, on the host, used in turn */
     uint32_t landing_count, landed;
@@ -99,53 +99,23 @@ static bool is_block(const lspo_generation_session_t *s, uint32_t stage)
     return stage > 0 && stage + 1 < s->plan->stage_count;
 }
 
-/* Weights of a stage, random, pruned if the policy prunes, in the format. */
-static lspo_status_t draw(const lspo_generation_session_t *s, uint32_t stage, void *out)
+static lspo_drawn_t drawn_of(const lspo_generation_session_t *s)
 {
-    lspo_stage_t shape;
-    lspo_status_t status = LSPO_OK;
-    lspo_model_stage(&s->plan->model, stage, &shape);
-    const bool rounds = s->int4.on && shape.kind == LSPO_STAGE_BLOCK;
-    const bool in_place = s->number == LSPO_NUMBER_FP32 && !rounds;
-    float *wide = in_place ? out : malloc(shape.element_count * sizeof *wide + 1);
-    if (wide == NULL)
-        return lspo_no_memory("the weights of a stage");
-    lspo_transformer_init(&s->plan->model, stage, workload_of(s)->seed, wide);
-    if (s->endor != NULL && is_block(s, stage))
-        status = lspo_packed_prune(&(lspo_packed_t){s->endor, &shape, s->number}, wide);
-    const lspo_weights_source_t to = {.model = &s->plan->model, .number = s->number, .int4 = s->int4};
-    if (in_place)
-        return status;
-    if (rounds)
-        status = lspo_quantizer_round(&to, stage, NULL, wide, out);
-    else
-        lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, s->number, out);
-    free(wide);
-    return status;
+    return (lspo_drawn_t){s->plan, s->number, s->int4, s->endor, s->experts};
 }
 
-/* The weights as they are stored. */
-static lspo_status_t draw_stored(const lspo_generation_session_t *s, uint32_t stage, void *out)
+/* The weights of a stage as they are stored. */
+static lspo_status_t draw(const lspo_generation_session_t *s, uint32_t stage, void *out)
 {
-    lspo_stage_t shape;
-    if (!s->stages[stage].packed)
-        return draw(s, stage, out);
-    void *dense = malloc(s->stages[stage].bytes);
-    if (dense == NULL)
-        return lspo_no_memory("the weights of a stage");
-    lspo_model_stage(&s->plan->model, stage, &shape);
-    lspo_status_t status = draw(s, stage, dense);
-    if (status == LSPO_OK)
-        lspo_packed_store(&(lspo_packed_t){s->endor, &shape, s->number}, dense, out);
-    free(dense);
-    return status;
+    const lspo_drawn_t drawn = drawn_of(s);
+    return lspo_drawn_store(&drawn, stage, s->stages[stage].packed, out);
 }
 
 static lspo_status_t draw_into_file(lspo_generation_session_t *s, uint32_t stage)
 {
     stage_t *of = &s->stages[stage];
     void *stored = malloc(of->stored);
-    lspo_status_t status = stored != NULL ? draw_stored(s, stage, stored) : lspo_no_memory("the weights of a stage");
+    lspo_status_t status = stored != NULL ? draw(s, stage, stored) : lspo_no_memory("the weights of a stage");
     if (status == LSPO_OK)
         status = lspo_weight_file_append(&s->file, stored, of->stored, &of->offset);
     free(stored);
@@ -158,7 +128,8 @@ static lspo_status_t reserve_host(lspo_generation_session_t *s)
     const lspo_device_host_item_t items[] = {{"weights", f->host_parameters_bytes},
                                              {"keys and values", f->host_cache_bytes},
                                              {"inputs of blocks", f->host_inputs_bytes}};
-    const uint64_t pieces = (uint64_t)s->plan->stage_count * (1 + 2 * workload_of(s)->accumulation);
+    const uint64_t pieces =
+        (uint64_t)s->plan->stage_count * (1 + 2 * workload_of(s)->accumulation + s->plan->model.expert_count);
     const uint64_t bytes = f->host_parameters_bytes + f->host_cache_bytes + f->host_inputs_bytes;
     if (bytes == 0)
         return LSPO_OK;
@@ -168,18 +139,17 @@ static lspo_status_t reserve_host(lspo_generation_session_t *s)
 static lspo_status_t take_stage(lspo_generation_session_t *s, uint32_t i)
 {
     stage_t *stage = &s->stages[i];
-    lspo_stage_t shape;
+    const lspo_drawn_t drawn = drawn_of(s);
     lspo_status_t status = LSPO_OK;
-    lspo_model_stage(&s->plan->model, i, &shape);
-    stage->bytes = lspo_generation_weight_bytes(&s->plan->model, i, s->number, &s->int4);
-    stage->stored = stage->packed ? lspo_endor_stored_bytes(s->endor, &shape, workload_of(s)->precision) : stage->bytes;
+    stage->bytes = lspo_drawn_bytes(&drawn, i);
+    stage->stored = lspo_drawn_stored_bytes(&drawn, i, stage->packed);
     if (!is_streamed(s, i)) {
         status = take(s, stage->bytes, &stage->weights);
         return status == LSPO_OK ? draw(s, i, stage->weights) : status;
     }
     if (!stage->reads) {
         status = lspo_device_host_alloc(s->device, stage->stored, &stage->home);
-        return status == LSPO_OK ? draw_stored(s, i, stage->home) : status;
+        return status == LSPO_OK ? draw(s, i, stage->home) : status;
     }
     /* As many as may be on their way have a place on the host; all are blocks, and of one size. */
     if (stage->swaps && s->landing_count < lspo_endor_slots(s->endor, s->plan->stage_count)) {
@@ -276,13 +246,10 @@ static void release_micro(lspo_generation_session_t *s, micro_t *micro)
     give_back(s, micro->x);
     give_back(s, micro->logits);
     give_back(s, micro->reads);
-    free(micro->caches);
-    free(micro->arriving);
-    free(micro->leaving);
-    free(micro->at_home);
-    free(micro->inputs_at_home);
-    free(micro->prompt);
-    free(micro->chosen);
+    void *const arrays[] = {micro->caches,         micro->arriving, micro->leaving, micro->at_home,
+                            micro->inputs_at_home, micro->prompt,   micro->chosen};
+    for (size_t k = 0; k < sizeof arrays / sizeof arrays[0]; k++)
+        free(arrays[k]);
 }
 
 /* ---- the session ---- */
@@ -309,15 +276,19 @@ static lspo_status_t open_session(lspo_generation_session_t *s)
     const lspo_workload_t *w = workload_of(s);
     const lspo_model_t *model = &s->plan->model;
     read_plan(s);
+    lspo_status_t status = lspo_expert_cache_create(s->plan, s->device, &s->experts);
+    if (status != LSPO_OK)
+        return status;
     const lspo_generation_shape_t shape = {.batch = w->batch,
                                            .tokens = w->sequence,
                                            .positions = lspo_generate_positions(w),
                                            .weights = s->number,
                                            .cache = s->number,
-                                           .int4 = s->int4};
+                                           .int4 = s->int4,
+                                           .experts_apart = s->experts != NULL};
     if (lspo_device_is_asynchronous(s->device))
         return lspo_error(LSPO_ERR_INPUT, "generation is computed on the host only (--device host)");
-    lspo_status_t status = lspo_generation_check(model, &shape);
+    status = lspo_generation_check(model, &shape);
     if (status != LSPO_OK)
         return status;
     if (lspo_generation_workspace_bytes(model, &shape, 1) > s->sizes.pass)
@@ -380,6 +351,7 @@ void lspo_generation_session_destroy(lspo_generation_session_t *session)
     for (uint32_t i = 0; i < s->landing_count; i++)
         lspo_device_host_free(s->device, s->landings[i]);
     free(s->landings);
+    lspo_expert_cache_destroy(s->experts);
     lspo_weight_file_close(&s->file);
     give_back(s, s->pass);
     give_back(s, s->spare);
@@ -387,6 +359,11 @@ void lspo_generation_session_destroy(lspo_generation_session_t *session)
     free(s->stages);
     free(s->micros);
     free(s);
+}
+
+uint64_t lspo_generation_session_expert_loads(const lspo_generation_session_t *session)
+{
+    return lspo_expert_cache_loads(session->experts);
 }
 
 const uint32_t *lspo_generation_session_tokens(const lspo_generation_session_t *session, uint32_t micro)
@@ -417,6 +394,23 @@ static lspo_status_t head(lspo_generation_session_t *s, micro_t *micro, uint32_t
     return LSPO_OK;
 }
 
+/* The output of a block is the input of the next stage. */
+static void put_out(lspo_generation_session_t *s, micro_t *micro)
+{
+    float *x = micro->x;
+    micro->x = s->spare;
+    s->spare = x;
+}
+
+static lspo_status_t compute_experts(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    lspo_generation_block_experts(s->transformer, s->stages[op->layer].weights,
+                                  lspo_expert_cache_of(s->experts, op->layer), s->spare);
+    put_out(s, &s->micros[op->micro]);
+    lspo_expert_cache_drop(s->experts, op->layer);
+    return LSPO_OK;
+}
+
 static lspo_status_t block(lspo_generation_session_t *s, const lspo_op_t *op, micro_t *micro)
 {
     void **cache = &micro->caches[op->layer], **leaving = &micro->leaving[op->layer];
@@ -429,11 +423,14 @@ static lspo_status_t block(lspo_generation_session_t *s, const lspo_op_t *op, mi
     if (status != LSPO_OK)
         return status;
     lspo_generation_keep_inputs(s->transformer, micro->x, kept, *leaving);
-    lspo_generation_block_forward(s->transformer, s->stages[op->layer].weights, *cache, micro->x, s->spare);
-    float *x = micro->x;
-    micro->x = s->spare;
-    s->spare = x;
-    return LSPO_OK;
+    const void *weights = s->stages[op->layer].weights;
+    if (s->experts == NULL) {
+        lspo_generation_block_forward(s->transformer, weights, *cache, micro->x, s->spare);
+        put_out(s, micro);
+        return LSPO_OK;
+    }
+    lspo_expert_cache_choose(s->experts, lspo_generation_block_begin(s->transformer, weights, *cache, micro->x));
+    return lspo_expert_cache_streams(s->experts) ? LSPO_OK : compute_experts(s, op);
 }
 
 static lspo_status_t forward(lspo_generation_session_t *s, const lspo_op_t *op)
@@ -572,8 +569,13 @@ lspo_status_t lspo_generation_session_run_op(void *session, const lspo_op_t *op)
     lspo_generation_session_t *s = session;
     switch ((lspo_op_kind_t)op->kind) {
     case LSPO_OP_FWD:
-        return forward(s, op);
+        return op->variant == LSPO_VARIANT_EXPERTS ? compute_experts(s, op) : forward(s, op);
+    case LSPO_OP_D2H:
+        lspo_expert_cache_read(s->experts);
+        return LSPO_OK;
     case LSPO_OP_SWAP_IN:
+        if (op->variant == LSPO_VARIANT_EXPERTS)
+            return lspo_expert_cache_bring(s->experts, op->layer);
         return op->variant == LSPO_VARIANT_CACHE    ? bring_cache(s, op)
                : op->variant == LSPO_VARIANT_INPUTS ? bring_inputs(s, op)
                                                     : bring_weights(s, &s->stages[op->layer]);

@@ -3,7 +3,9 @@
  * The executor decides when an op runs; the plan ensures that its inputs exist.  FWD computes a stage of a micro-batch,
  * SWAP_IN brings weights of a stage, a cache or inputs of a block, from which RECOMPUTE rebuilds keys and values, and
  * SWAP_OUT stores those of new tokens.  READ brings weights from a
- * temporary file, which stands in for an SSD, and APPLY expands packed ones.  Prompts and weights
+ * temporary file, which stands in for an SSD, and APPLY expands packed ones.  Of experts that stream, FWD computes a
+ * block up to its router, D2H and SWAP_IN bring those that are chosen and missing, and another FWD computes them.
+ * Prompts and weights
  * are random, drawn from the workload's seed; the next token is always the most likely one, so that texts do not depend
  * on the policy.  Everything is taken and given back as the plan says.
  */
@@ -29,6 +31,9 @@ void lspo_generation_session_reset(lspo_generation_session_t *session);
 
 /* One op, an lspo_op_function_t: the context is the session.  LSPO_ERR_NUMERIC if logits are no numbers. */
 lspo_status_t lspo_generation_session_run_op(void *session, const lspo_op_t *op);
+
+/* Experts that SWAP_IN has brought so far, of all blocks. */
+uint64_t lspo_generation_session_expert_loads(const lspo_generation_session_t *session);
 
 /* The new tokens of a micro-batch: batch x iterations. */
 const uint32_t *lspo_generation_session_tokens(const lspo_generation_session_t *session, uint32_t micro);

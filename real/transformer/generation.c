@@ -15,7 +15,7 @@ static size_t rounded(size_t bytes)
 static bool sizes_hold(const lspo_model_t *model, const lspo_generation_shape_t *shape)
 {
     const double rows = (double)shape->batch * shape->positions, limit = 2147483647.0;
-    const double widest = 9.0 * model->width + 3.0 * model->mlp_width +
+    const double widest = 11.0 * model->width + 3.0 * model->mlp_width + 3.0 * model->expert_count +
                           9.0 * lspo_model_head_width(model) * model->head_count + 32.0 * shape->positions;
     return rows <= limit && model->vocabulary <= limit && rows * widest < 0x1p50 / 4;
 }
@@ -124,6 +124,9 @@ lspo_status_t lspo_generation_check(const lspo_model_t *model, const lspo_genera
     if (lspo_model_traits(model).positions == LSPO_POSITIONS_ROTARY && lspo_model_head_width(model) % 2 != 0)
         return lspo_error(LSPO_ERR_INPUT, "model %s: rotary positions need an even head width, not %u", model->name,
                           lspo_model_head_width(model));
+    if (model->expert_count > 0 && shape->int4.on)
+        return lspo_error(LSPO_ERR_INPUT, "model %s: weights of 4 bits are not computed in blocks with experts",
+                          model->name);
     if (!sizes_hold(model, shape))
         return lspo_error(LSPO_ERR_INPUT, "model %s with %u sequences of %u tokens is too large for 31-bit sizes",
                           model->name, shape->batch, shape->positions);
@@ -176,6 +179,22 @@ void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, v
     const lspo_block_parameters_t from = {.weights = weights};
     enter_block(t, weights, cache);
     lspo_transformer_block_forward(t, &from, x_in, t->pass.saved, x_out);
+}
+
+lspo_chosen_t lspo_generation_block_begin(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in)
+{
+    const lspo_block_parameters_t from = {.weights = weights};
+    enter_block(t, weights, cache);
+    t->family->attention_forward(t, &from, x_in, t->pass.saved);
+    return (lspo_chosen_t){t->tokens * t->chosen, t->family->route(t, &from, t->pass.saved)};
+}
+
+void lspo_generation_block_experts(lspo_transformer_t *t, const void *weights, const lspo_ternary_t *experts,
+                                   float *x_out)
+{
+    const lspo_block_parameters_t from = {.weights = weights};
+    t->pass.experts = experts;
+    t->family->experts_forward(t, &from, t->pass.saved, x_out);
 }
 
 void lspo_generation_keep_inputs(lspo_transformer_t *t, const float *x_in, size_t kept, void *inputs_out)

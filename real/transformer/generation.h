@@ -14,6 +14,11 @@
  * or fp16.  With `int4` a block's array begins with its linear tensors in 4 bits (kernels/int4.h), and what is behind
  * them is in `weights`.  A cache of a block has for each position K of each sequence, then V of each: 2 x batch x kv
  * width numbers, so that those of some tokens are one piece of memory.
+ *
+ * In a block with experts a router chooses those of each token with the largest gates g = h W_router, h the MLP's
+ * input:
+ *     y = x + sum over the chosen e of p_e MLP_e(h)        p: softmax of the chosen g, or of all (plan/model.h)
+ * They are in the block's array, or packed and elsewhere (`experts_apart`); then a block computes in two parts.
  */
 #ifndef LSPO_REAL_TRANSFORMER_GENERATION_H
 #define LSPO_REAL_TRANSFORMER_GENERATION_H
@@ -26,6 +31,7 @@ typedef struct {
     uint32_t positions; /* tokens per sequence for which the caches have room  */
     lspo_number_t weights, cache;
     lspo_int4_form_t int4; /* of the linear weights of blocks */
+    bool experts_apart;    /* a block's array lacks its experts (lspo_stage_without_experts()) */
 } lspo_generation_shape_t;
 
 /* Bytes of a block's cache. */
@@ -65,6 +71,17 @@ void lspo_generation_observe(lspo_transformer_t *t, lspo_generation_observer_t o
 
 /* x_in, x_out: (batch x count) x w floats, not the same.  Adds the new tokens to the cache. */
 void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,
+                                   float *x_out);
+
+/* The same in two parts, with experts apart.  begin: up to the router; what the tokens have chosen, until the next
+ * pass.  experts: of each expert its matrices, as lspo_qmoe_matrices() has them; of those that no token has chosen
+ * nothing is read. */
+typedef struct {
+    size_t count;            /* tokens x k */
+    const uint32_t *experts; /* of a token behind those of the one before */
+} lspo_chosen_t;
+lspo_chosen_t lspo_generation_block_begin(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in);
+void lspo_generation_block_experts(lspo_transformer_t *t, const void *weights, const lspo_ternary_t *experts,
                                    float *x_out);
 
 /* A block's inputs in the format of the cache, of each position those of each sequence: batch x w numbers per position.

@@ -2,7 +2,7 @@
  *     a = x + attention(rope(norm1(x) W_q), rope(norm1(x) W_k), norm1(x) W_v) W_o
  *     y = a + (silu(norm2(a) W_gate) norm2(a) W_up) W_down
  * Any product may have a bias, and a norm may stand before the rotation of Q and K, over each head, with one gain for
- * all heads [Yang et al., arXiv 2505.09388, Sec. 2]. */
+ * all heads [Yang et al., arXiv 2505.09388, Sec. 2].  The MLP may be several experts (experts.c). */
 #include "real/transformer/state.h"
 
 /* Linear tensors in the order of lspo_model_stage(). */
@@ -81,6 +81,11 @@ static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters
 static void mlp_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s, void *x_out)
 {
     const lspo_block_saved_t *at = &t->saved;
+    if (t->experts > 0) {
+        (void)lspo_block_route(t, from, s);
+        lspo_block_experts_forward(t, from, s, x_out);
+        return;
+    }
     lspo_block_linear_forward(t, from, GATE, s + at->norm2_out, NULL, s + at->gate);
     lspo_block_linear_forward(t, from, UP, s + at->norm2_out, NULL, s + at->mlp_pre);
     lspo_compute_swiglu_forward(t->compute, t->tokens * t->mlp_width, s + at->gate, s + at->mlp_pre, s + at->mlp_act);
@@ -204,6 +209,8 @@ const lspo_transformer_family_t lspo_transformer_llama = {.separate_qkv = true,
                                                           .attention_forward = attention_forward,
                                                           .mlp_forward = mlp_forward,
                                                           .block_rebuild = block_rebuild,
+                                                          .route = lspo_block_route,
+                                                          .experts_forward = lspo_block_experts_forward,
                                                           .block_backward = block_backward,
                                                           .head_forward = lspo_language_head_forward,
                                                           .head_backward = lspo_language_head_backward,

@@ -21,6 +21,9 @@ typedef struct {
     size_t mean1, rstd1, mean2, rstd2, q_rstd, k_rstd, kept;
     size_t norm1_out, q_raw, k_raw, q, k, v, context, residual, norm2_out;
     size_t gate, mlp_pre, mlp_act, sum;
+    /* With experts: the gates of all; of each token its experts, and their shares of the result; the rows of an expert,
+     * their inputs and results. */
+    size_t router, experts, shares, rows, expert_in, expert_out;
     size_t end;
 } lspo_block_saved_t;
 
@@ -52,6 +55,7 @@ typedef struct {
     char *saved;                   /* a block's arrays, as in training, which nobody needs afterwards */
     float *vectors;                /* of the current stage's array, what is behind the linear weights, in fp32 */
     float *attention;
+    const lspo_ternary_t *experts;       /* packed, of the current block; NULL: in its array */
     lspo_generation_observer_t observer; /* NULL: none */
     void *context;
 } lspo_generation_pass_t;
@@ -70,6 +74,9 @@ typedef struct {
     /* Generation: K and V of t->tokens rows of a block's inputs, which are the sequences of one position after the
      * other, into its cache. */
     void (*block_rebuild)(lspo_transformer_t *t, const lspo_block_parameters_t *from, const float *x_in, char *s);
+    /* Generation, of blocks with experts: the two parts of mlp_forward, as in experts.c; NULL: there are none. */
+    const uint32_t *(*route)(const lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s);
+    void (*experts_forward)(const lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s, float *x_out);
     void (*block_backward)(const lspo_block_backward_t *pass, const void *x_in, const char *s, void *dx);
     void (*head_forward)(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,
                          const void *x_in, char *s, double *loss_sum_out);
@@ -90,6 +97,8 @@ struct lspo_transformer {
     size_t batch, sequence, tokens, width, attention_width, kv_width, heads, kv_heads, head_width, mlp_width;
     size_t max_sequence;
     size_t vocabulary, logits_stride, classes;
+    size_t experts, chosen; /* of a block, and of a token; 0: none */
+    lspo_router_t router;
     bool tied, rms; /* rms: the norms have no mean and no bias */
     float epsilon;
     uint32_t stage_count;
@@ -273,6 +282,11 @@ void lspo_block_bias_backward(const lspo_block_backward_t *pass, uint32_t tensor
 void lspo_block_keys_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *h,
                              void *sum);
 void lspo_block_keys_backward(const lspo_block_backward_t *pass, const void *h, const void *dy, void *dh);
+
+/* experts.c: in generation, the MLP of a block with experts.  route: the experts of each token, tokens x chosen. */
+const uint32_t *lspo_block_route(const lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s);
+void lspo_block_experts_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, char *s,
+                                float *x_out);
 
 /* head.c: the head of a language model. */
 void lspo_language_head_forward(lspo_transformer_t *t, const lspo_head_parameters_t *from, const uint32_t *targets,

@@ -79,6 +79,18 @@ static void take_statistics(const shape_t *of, lspo_block_saved_t *s)
     s->kept = take_floats(of->tokens * of->model->head_count * kept, &s->end);
 }
 
+/* Only of generation, in fp32. */
+static void take_experts(const shape_t *of, lspo_block_saved_t *s)
+{
+    const size_t chosen = of->tokens * of->model->experts_per_token, rows = of->tokens * of->model->width;
+    s->router = take_floats(of->tokens * of->model->expert_count, &s->end);
+    s->experts = take_floats(chosen, &s->end);
+    s->shares = take_floats(chosen, &s->end);
+    s->rows = take_floats(of->tokens, &s->end);
+    s->expert_in = take_floats(rows, &s->end);
+    s->expert_out = take_floats(rows, &s->end);
+}
+
 static lspo_block_saved_t block_saved_layout(const shape_t *of)
 {
     const size_t rows = of->tokens * of->model->width, mlp = of->tokens * of->model->mlp_width;
@@ -101,6 +113,8 @@ static lspo_block_saved_t block_saved_layout(const shape_t *of)
         s.gate = take_numbers(of, mlp, &s.end);
     s.mlp_pre = take_numbers(of, mlp, &s.end);
     s.mlp_act = take_numbers(of, mlp, &s.end);
+    if (of->model->expert_count > 0)
+        take_experts(of, &s);
     return s;
 }
 
@@ -226,6 +240,8 @@ static lspo_status_t check(const lspo_model_t *model, uint32_t batch, uint32_t s
     status = lspo_model_check_trains(model);
     if (status != LSPO_OK)
         return status;
+    if (model->expert_count > 0)
+        return lspo_error(LSPO_ERR_INPUT, "model %s has experts, and lspo only generates with them", model->name);
     if (!lspo_family_of(model)->trains_language && model->class_count == 0)
         return lspo_error(LSPO_ERR_INPUT,
                           "model %s cannot be trained here: of family %s only classifiers can (classes = N), not "
@@ -286,6 +302,9 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     t->vocabulary = model->vocabulary;
     t->logits_stride = logits_stride(of);
     t->classes = model->class_count;
+    t->experts = model->expert_count;
+    t->chosen = model->experts_per_token;
+    t->router = model->router;
     t->max_sequence = model->max_sequence;
     t->tied = model->tied_head;
     t->rms = lspo_model_traits(model).rms;
@@ -293,6 +312,10 @@ static void describe(const shape_t *of, lspo_transformer_t *t)
     t->stage_count = lspo_model_stage_count(model);
     lspo_model_stage(model, 0, &t->embed);
     lspo_model_stage(model, 1, &t->block);
+    if (of->generation != NULL && of->generation->experts_apart) {
+        const lspo_stage_t whole = t->block;
+        lspo_stage_without_experts(&whole, &t->block);
+    }
     find_tensors(t);
     lspo_model_stage(model, t->stage_count - 1, &t->head);
     t->saved = block_saved_layout(of);

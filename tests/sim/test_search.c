@@ -250,6 +250,10 @@ Test(search, exact_settings_beat_zero)
         for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
             question_t question;
             bool fits;
+            lspo_model_t model;
+            cr_assert_eq(lspo_model_preset(m, &model), LSPO_OK);
+            if (model.expert_count > 0)
+                continue; /* it is not trained */
             ask(lspo_model_preset_name(m), machines[i], NULL, STEP, &question);
             question.options.exact_only = true;
             double zero_s = default_s(&question, "zero", STEP, &fits);

@@ -30,6 +30,7 @@ static const struct {
     {"qwen2.5-0.5b", 494032768},    {"qwen2.5-1.5b", 1543714304}, {"qwen2.5-3b", 3085938688},
     {"qwen2.5-7b", 7615616512},     {"qwen2.5-14b", 14770033664}, {"qwen3-4b", 4022468096},
     {"qwen3-8b", 8190735360},       {"mistral-7b", 7241732096},   {"mistral-nemo-12b", 12247782400},
+    {"mixtral-8x7b", 46702792704},
     {"gemma-2-2b", 2614341888},     {"gemma-2-9b", 9241705984},   {"gemma-3-1b", 999885952},
     {"gemma-3-4b", 3880263168},     {"phi-3-mini", 3821079552},   {"phi-4", 14659507200},
     {"smollm2-135m", 134515008},    {"smollm2-1.7b", 1711376384}, {"olmo-2-7b", 7298617344},
@@ -96,7 +97,7 @@ Test(hf_config, presets_are_their_config)
             cr_expect_str_eq(ours, theirs, "%s: %s is %s, in config.json %s", preset.name, field->name, ours, theirs);
         }
     }
-    cr_assert_eq(met, 28u);
+    cr_assert_eq(met, 29u);
 }
 
 static lspo_status_t shapes(const char *text, lspo_model_t *model, bool *trains)
@@ -192,7 +193,9 @@ Test(hf_config, what_can_be_trained)
 Test(hf_config, refusals)
 {
     static const char *const texts[] = {
-        SMALL("mixtral") ", \"num_local_experts\": 8}",
+        SMALL("phimoe") ", \"num_local_experts\": 8}",
+        SMALL("llama") ", \"num_local_experts\": 8}",
+        SMALL("mixtral") ", \"num_local_experts\": 0}",
         SMALL("qwen3_moe") ", \"num_experts\": 128}",
         SMALL("deepseek_v3") ", \"n_routed_experts\": 256}",
         SMALL("t5") ", \"is_encoder_decoder\": true}",

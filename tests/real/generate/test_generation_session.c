@@ -7,8 +7,10 @@
 #include "kernels/int4_quantize.h"
 #include "kernels/pack.h"
 #include "kernels/random.h"
+#include "kernels/ternary.h"
 #include "plan/build_generate.h"
 #include "plan/policies/endor.h"
+#include "plan/policies/qmoe.h"
 #include "plan/policy.h"
 #include "real/execute/play.h"
 #include "real/generate/generator.h"
@@ -17,11 +19,14 @@
 
 enum { BLOCKS = 3, STAGES = BLOCKS + 2, PROMPT = 6, NEW = 5, BATCH = 2, MICROS = 3, MOST = 64 };
 
-static lspo_model_t model_of(lspo_family_t family)
+/* GPT, a Llama, and a Llama with experts. */
+typedef enum { GPT, LLAMA, EXPERTS, KINDS } kind_t;
+
+static lspo_model_t model_of(kind_t kind)
 {
-    const bool llama = family == LSPO_FAMILY_LLAMA;
+    const bool llama = kind != GPT;
     return (lspo_model_t){.name = "small",
-                          .family = family,
+                          .family = llama ? LSPO_FAMILY_LLAMA : LSPO_FAMILY_GPT,
                           .block_count = BLOCKS,
                           .width = 24,
                           .head_count = 4,
@@ -31,12 +36,14 @@ static lspo_model_t model_of(lspo_family_t family)
                           .max_sequence = MOST,
                           .qk_norm = llama ? LSPO_QK_NORM_HEAD : LSPO_QK_NORM_NONE,
                           .head_width = llama ? 8 : 0,
-                          .tied_head = !llama};
+                          .tied_head = !llama,
+                          .expert_count = kind == EXPERTS ? 5 : 0,
+                          .experts_per_token = kind == EXPERTS ? 2 : 0};
 }
 
-static lspo_plan_t *plan_of(lspo_family_t family, lspo_precision_t precision, const char *name)
+static lspo_plan_t *plan_of(kind_t kind, lspo_precision_t precision, const char *name)
 {
-    const lspo_model_t model = model_of(family);
+    const lspo_model_t model = model_of(kind);
     const lspo_policy_t *policy = NULL;
     lspo_plan_t *plan = NULL;
     lspo_workload_t w;
@@ -96,6 +103,20 @@ static void pack(const lspo_stage_t *block, lspo_number_t number, const lspo_int
     lspo_convert(block->element_count - linear, LSPO_NUMBER_FP32, wide + linear, number, out);
 }
 
+/* The experts of a block, ternary as qmoe makes them. */
+static void round_experts(const lspo_plan_t *plan, const lspo_stage_t *block, float *wide)
+{
+    for (uint32_t i = block->expert_first; i < block->linear_count; i++)
+        for (uint32_t e = 0; e < plan->model.expert_count; e++) {
+            const size_t m = block->tensors[i].rows / plan->model.expert_count, n = block->tensors[i].cols;
+            float *scratch = malloc(m * n * sizeof *scratch);
+            cr_assert_not_null(scratch);
+            lspo_ternary_round(m, n, lspo_qmoe_values_of(&plan->workload)->expert_zeros,
+                               wide + block->tensors[i].offset_elements + e * m * n, scratch);
+            free(scratch);
+        }
+}
+
 /* The same weights and prompts, and a generator that reads them. */
 static void continue_texts(const lspo_plan_t *plan, texts_t *out)
 {
@@ -113,6 +134,8 @@ static void continue_texts(const lspo_plan_t *plan, texts_t *out)
         stages[s] = aligned_alloc(64, (shape.element_count * sizeof(float) + 8192) / 64 * 64);
         cr_assert(wide != NULL && stages[s] != NULL);
         lspo_transformer_init(model, s, w->seed, wide);
+        if (lspo_policy_use(plan->policy, &lspo_parameter_cached_experts) != NULL)
+            round_experts(plan, &shape, wide);
         if (int4.on && shape.kind == LSPO_STAGE_BLOCK)
             pack(&shape, number, &int4, wide, stages[s]);
         else
@@ -146,11 +169,14 @@ static void continue_texts(const lspo_plan_t *plan, texts_t *out)
         free(stages[s]);
 }
 
-static void check(lspo_family_t family, lspo_precision_t precision)
+static void check(kind_t kind, lspo_precision_t precision)
 {
     texts_t wanted = {.peak_bytes = 0}, own = wanted; /* of exact policies; of weights in another form */
     for (uint32_t p = 0; p < lspo_generation_policy_count(); p++) {
-        lspo_plan_t *plan = plan_of(family, precision, lspo_generation_policy_at(p)->name);
+        const lspo_model_t model = model_of(kind);
+        if (!lspo_policy_takes(lspo_generation_policy_at(p), &model))
+            continue;
+        lspo_plan_t *plan = plan_of(kind, precision, lspo_generation_policy_at(p)->name);
         texts_t got = {.peak_bytes = 0};
         if (p == 0 || plan->policy->semantics != LSPO_SEMANTICS_EXACT)
             continue_texts(plan, p == 0 ? &wanted : &own);
@@ -165,18 +191,19 @@ static void check(lspo_family_t family, lspo_precision_t precision)
 Test(generation_session, every_policy_writes_the_texts_of_its_weights)
 {
     for (lspo_precision_t precision = LSPO_FP32; precision <= LSPO_FP16; precision++) {
-        check(LSPO_FAMILY_GPT, precision);
-        check(LSPO_FAMILY_LLAMA, precision);
+        check(GPT, precision);
+        check(LLAMA, precision);
+        check(EXPERTS, precision);
     }
 }
 
 /* The plan's workspace is what a pass computes with, for prompts of one token, few and many. */
 Test(generation_session, the_workspace_is_that_of_the_transformer)
 {
-    for (lspo_family_t family = LSPO_FAMILY_GPT; family <= LSPO_FAMILY_LLAMA; family++)
+    for (kind_t kind = GPT; kind < KINDS; kind++)
         for (lspo_precision_t precision = LSPO_FP32; precision <= LSPO_FP16; precision++)
             for (uint32_t sequence = 1; sequence <= 40; sequence += 3) {
-                const lspo_model_t model = model_of(family);
+                const lspo_model_t model = model_of(kind);
                 lspo_workload_t w;
                 lspo_workload_default(&w);
                 w.batch = BATCH;
@@ -191,14 +218,14 @@ Test(generation_session, the_workspace_is_that_of_the_transformer)
                                                        .weights = lspo_compute_number_of(precision),
                                                        .cache = lspo_compute_number_of(precision)};
                 const size_t bytes = lspo_generation_workspace_bytes(&model, &shape, 1);
-                cr_expect_eq(sizes.pass, (bytes + 63) / 64 * 64, "family %d, %u tokens", family, sequence);
+                cr_expect_eq(sizes.pass, (bytes + 63) / 64 * 64, "model %d, %u tokens", (int)kind, sequence);
             }
 }
 
 /* A device that is too small, and everything is given back. */
 Test(generation_session, refuses_a_cache_that_does_not_fit)
 {
-    lspo_plan_t *plan = plan_of(LSPO_FAMILY_GPT, LSPO_FP32, "resident");
+    lspo_plan_t *plan = plan_of(GPT, LSPO_FP32, "resident");
     lspo_device_t *device = NULL;
     lspo_generation_session_t *session = NULL;
     const lspo_device_caps_t caps = {.memory_bytes = plan->gpu_static_bytes - 1};

@@ -1,0 +1,88 @@
+/* drawn.c - see drawn.h. */
+#include "real/generate/drawn.h"
+
+#include <stdlib.h>
+
+#include "kernels/pack.h"
+#include "real/generate/packed.h"
+#include "real/generate/quantizer.h"
+
+static bool is_apart(const lspo_drawn_t *drawn, const lspo_stage_t *shape)
+{
+    return drawn->experts != NULL && shape->kind == LSPO_STAGE_BLOCK;
+}
+
+size_t lspo_drawn_bytes(const lspo_drawn_t *drawn, uint32_t stage)
+{
+    const lspo_model_t *model = &drawn->plan->model;
+    lspo_stage_t shape, dense;
+    lspo_model_stage(model, stage, &shape);
+    if (!is_apart(drawn, &shape))
+        return lspo_generation_weight_bytes(model, stage, drawn->number, &drawn->int4);
+    lspo_stage_without_experts(&shape, &dense);
+    return dense.element_count * lspo_number_bytes(drawn->number);
+}
+
+size_t lspo_drawn_stored_bytes(const lspo_drawn_t *drawn, uint32_t stage, bool packed)
+{
+    lspo_stage_t shape;
+    lspo_model_stage(&drawn->plan->model, stage, &shape);
+    return packed ? lspo_endor_stored_bytes(drawn->endor, &shape, drawn->plan->workload.precision)
+                  : lspo_drawn_bytes(drawn, stage);
+}
+
+/* All but the experts, which are in their cache then. */
+static lspo_status_t store_apart(const lspo_drawn_t *drawn, uint32_t stage, const lspo_stage_t *block, float *wide,
+                                 void *out)
+{
+    const size_t first = block->tensors[block->expert_first].offset_elements;
+    const size_t rest = block->tensors[block->linear_count].offset_elements;
+    lspo_convert(first, LSPO_NUMBER_FP32, wide, drawn->number, out);
+    lspo_convert(block->element_count - rest, LSPO_NUMBER_FP32, wide + rest, drawn->number,
+                 (char *)out + first * lspo_number_bytes(drawn->number));
+    return lspo_expert_cache_store(drawn->experts, stage, wide);
+}
+
+/* As it is computed; in fp32 without memory of its own. */
+static lspo_status_t draw(const lspo_drawn_t *drawn, uint32_t stage, void *out)
+{
+    const lspo_model_t *model = &drawn->plan->model;
+    lspo_stage_t shape;
+    lspo_status_t status = LSPO_OK;
+    lspo_model_stage(model, stage, &shape);
+    const bool rounds = drawn->int4.on && shape.kind == LSPO_STAGE_BLOCK, apart = is_apart(drawn, &shape);
+    const bool in_place = drawn->number == LSPO_NUMBER_FP32 && !rounds && !apart;
+    float *wide = in_place ? out : malloc(shape.element_count * sizeof *wide + 1);
+    if (wide == NULL)
+        return lspo_no_memory("the weights of a stage");
+    lspo_transformer_init(model, stage, drawn->plan->workload.seed, wide);
+    if (drawn->endor != NULL && shape.kind == LSPO_STAGE_BLOCK)
+        status = lspo_packed_prune(&(lspo_packed_t){drawn->endor, &shape, drawn->number}, wide);
+    const lspo_weights_source_t to = {.model = model, .number = drawn->number, .int4 = drawn->int4};
+    if (in_place)
+        return status;
+    if (rounds)
+        status = lspo_quantizer_round(&to, stage, NULL, wide, out);
+    else if (apart)
+        status = store_apart(drawn, stage, &shape, wide, out);
+    else
+        lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, drawn->number, out);
+    free(wide);
+    return status;
+}
+
+lspo_status_t lspo_drawn_store(const lspo_drawn_t *drawn, uint32_t stage, bool packed, void *out)
+{
+    lspo_stage_t shape;
+    if (!packed)
+        return draw(drawn, stage, out);
+    void *dense = malloc(lspo_drawn_bytes(drawn, stage));
+    if (dense == NULL)
+        return lspo_no_memory("the weights of a stage");
+    lspo_model_stage(&drawn->plan->model, stage, &shape);
+    lspo_status_t status = draw(drawn, stage, dense);
+    if (status == LSPO_OK)
+        lspo_packed_store(&(lspo_packed_t){drawn->endor, &shape, drawn->number}, dense, out);
+    free(dense);
+    return status;
+}
