@@ -84,6 +84,7 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(gpu, expand_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "expansion of packed weights; 0: as stream_Bps"),
     FIELD(gpu, bitmap_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "expansion of bitmaps; 0: as expand_Bps"),
     FIELD(gpu, csr_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "expansion of CSR; 0: as expand_Bps"),
+    FIELD(gpu, ternary_Bps, LSPO_UNIT_BPS, 0.0, RATE_HIGH, "products with packed ternary weights; 0: as expand_Bps"),
     GPU_READING(few_rows, "products of few rows"),
     FIELD(gpu, few_rows_flops, LSPO_UNIT_FLOPS, 0.0, RATE_HIGH, "products of few rows, arithmetic; 0: no time"),
     GPU_READING(int4, "products of few rows with 4-bit weights"),

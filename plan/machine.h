@@ -50,6 +50,7 @@ typedef struct {
         double columns_Bps;          /* 0: as streams */
         double rows_Bps, expand_Bps; /* 0: as streams */
         double bitmap_Bps, csr_Bps;  /* expansion of pruned weights; 0: as expand_Bps */
+        double ternary_Bps;          /* products with packed ternary weights, as work.h counts them; 0: likewise */
         /* Kernels of generation take the time of their bytes, that of their FLOPs or scores, and one of their own.
          * Bps 0: as streams; flops, scores 0: no time. */
         double few_rows_Bps, int4_Bps, cache_Bps;

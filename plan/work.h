@@ -35,7 +35,8 @@ typedef enum {
  * as n x k (dX = dY W^T); A as k x m (dW = X^T dY). */
 typedef enum { LSPO_LAYOUT_NN, LSPO_LAYOUT_NT, LSPO_LAYOUT_TN, LSPO_LAYOUT_COUNT } lspo_layout_t;
 
-typedef enum { LSPO_EXPAND_NF4, LSPO_EXPAND_BITMAP, LSPO_EXPAND_CSR } lspo_expansion_t;
+/* TERNARY: a product that decodes; its bytes are the codes and those that the weights had in 16 bits. */
+typedef enum { LSPO_EXPAND_NF4, LSPO_EXPAND_BITMAP, LSPO_EXPAND_CSR, LSPO_EXPAND_TERNARY } lspo_expansion_t;
 
 /* `count` equal kernels of one class.  flop and bytes are totals over all of them. */
 typedef struct {

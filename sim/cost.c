@@ -201,9 +201,10 @@ static double cache_s(const setting_t *setting, const lspo_kernel_t *kernel)
 
 static double expansion_Bps(const lspo_machine_t *m, lspo_expansion_t expansion)
 {
-    double own_Bps = expansion == LSPO_EXPAND_BITMAP ? m->gpu.bitmap_Bps
-                     : expansion == LSPO_EXPAND_CSR  ? m->gpu.csr_Bps
-                                                     : 0;
+    double own_Bps = expansion == LSPO_EXPAND_BITMAP    ? m->gpu.bitmap_Bps
+                     : expansion == LSPO_EXPAND_CSR     ? m->gpu.csr_Bps
+                     : expansion == LSPO_EXPAND_TERNARY ? m->gpu.ternary_Bps
+                                                        : 0;
     return own_Bps > 0 ? own_Bps : m->gpu.expand_Bps;
 }
 

@@ -39,10 +39,12 @@ static bool streams(const lspo_builder_t *b)
     return lspo_qmoe_cached(values_of(b), b->model) < b->model->expert_count;
 }
 
+/* What one of its experts has on the link is kept with the stage. */
 static void describe_stage(const lspo_builder_t *b, lspo_build_stage_t *stage)
 {
     lspo_stage_t dense;
     lspo_stage_without_experts(&stage->shape, &dense);
+    stage->link_bytes = stage->shape.kind == LSPO_STAGE_BLOCK ? lspo_qmoe_expert_bytes(values_of(b), b->model) : 0;
     stage->parameter_bytes = dense.element_count * lspo_precision_bytes(b->workload->precision);
 }
 
@@ -50,7 +52,7 @@ static void memory(lspo_builder_t *b)
 {
     const lspo_workload_t *w = b->workload;
     lspo_footprint_t *f = &b->plan->footprint;
-    const uint64_t expert_bytes = lspo_qmoe_expert_bytes(values_of(b), b->model), blocks = b->model->block_count;
+    const uint64_t expert_bytes = b->stages[1].link_bytes, blocks = b->model->block_count;
     for (uint32_t s = 0; s < b->stage_count; s++)
         f->gpu_parameters_bytes += b->stages[s].parameter_bytes;
     f->gpu_parameters_bytes += blocks * lspo_qmoe_cached(values_of(b), b->model) * expert_bytes;
@@ -71,8 +73,8 @@ static lspo_status_t check(const lspo_builder_t *b)
 /* Behind FWD of a block up to its router. */
 static void add_experts(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t s)
 {
-    const uint64_t most = lspo_qmoe_missing_most(values_of(b), b->model, tokens_of(b, iteration)) *
-                          lspo_qmoe_expert_bytes(values_of(b), b->model);
+    const uint64_t most =
+        lspo_qmoe_missing_most(values_of(b), b->model, tokens_of(b, iteration)) * b->stages[s].link_bytes;
     const lspo_op_id_t chosen = lspo_build_op(b, LSPO_OP_D2H, LSPO_VARIANT_EXPERTS, s, iteration);
     lspo_build_micro(b, micro);
     lspo_build_depend(b, b->last_compute);
@@ -116,8 +118,9 @@ static void add_products(const lspo_builder_t *b, lspo_work_t *work)
     const double used = fmax(1, round(lspo_generate_experts_used(b->model, tokens_of(b, b->generate_step))));
     const uint32_t count = lspo_qmoe_matrices(b->model, m, n);
     const double weights = (double)lspo_model_expert_elements(b->model);
-    const double packed = (double)lspo_qmoe_expert_bytes(values_of(b), b->model);
+    const double packed = (double)b->stages[1].link_bytes;
     lspo_work_append(work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_EXPAND,
+                                            .expansion = LSPO_EXPAND_TERNARY,
                                             .count = count * (uint32_t)used,
                                             .flop = 2 * (double)rows * weights * (1 - values_of(b)->expert_zeros),
                                             .bytes = (uint64_t)((double)rows * (packed + 2 * weights)),
@@ -132,9 +135,9 @@ static bool describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
     if (kind == LSPO_OP_D2H) {
         lspo_work_copy(tokens * b->model->experts_per_token * sizeof(uint32_t), work);
     } else if (kind == LSPO_OP_SWAP_IN) {
-        lspo_work_copy((uint64_t)llround(lspo_qmoe_missing(values_of(b), b->model, tokens) *
-                                         (double)lspo_qmoe_expert_bytes(values_of(b), b->model)),
-                       work);
+        lspo_work_copy(
+            (uint64_t)llround(lspo_qmoe_missing(values_of(b), b->model, tokens) * (double)b->stages[s].link_bytes),
+            work);
     } else if (kind != LSPO_OP_FWD || !block) {
         return lspo_build_generate_work(b, kind, variant, s, work);
     } else {

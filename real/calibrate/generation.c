@@ -1,5 +1,5 @@
-/* generation.c - measure the kernels of generation, which read a weight or a cache once, and the expansion of pruned
- * weights.  They run on the host device only. */
+/* generation.c - measure the kernels of generation, which read a weight or a cache once, the expansion of pruned
+ * weights, and products with ternary ones.  They run on the host device only. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,8 @@
 #include "kernels/few_rows.h"
 #include "kernels/int4.h"
 #include "kernels/pruned.h"
+#include "kernels/random.h"
+#include "kernels/ternary.h"
 #include "real/calibrate/state.h"
 
 /* t = launch_s + bytes near + bytes (far - near) if from memory + amount / rate + overhead of a kernel */
@@ -301,11 +303,11 @@ static void call_csr(void *context)
 }
 
 static void keep_expansion(lspo_calibration_t *calibration, const char *kind, lspo_timed_function_t function,
-                           pruned_call_t *call, double packed_bytes, double *Bps)
+                           void *call, double bytes, double *Bps)
 {
     const lspo_timing_t timing =
         lspo_calibrate_time(calibration, kind, "384x1536 far", calibration->repeats, function, call);
-    *Bps = (packed_bytes + 4.0 * PRUNED_COUNT) / timing.median_s;
+    *Bps = bytes / timing.median_s;
     lspo_calibrate_set_fitted(calibration, &timing, timing.median_s);
     lspo_calibrate_note(calibration, Bps, *Bps * timing.error_s / timing.median_s, timing.count);
 }
@@ -330,8 +332,9 @@ static lspo_status_t calibrate_expansion(lspo_calibration_t *calibration)
     lspo_prune_magnitude(PRUNED_COUNT, 0.5, dense, scratch);
     lspo_bitmap_pack(dense, &call.bitmap);
     lspo_csr_pack(dense, &call.csr);
-    keep_expansion(calibration, "bitmap", call_bitmap, &call, (double)bitmap_bytes, &machine->gpu.bitmap_Bps);
-    keep_expansion(calibration, "CSR", call_csr, &call, (double)csr_bytes, &machine->gpu.csr_Bps);
+    keep_expansion(calibration, "bitmap", call_bitmap, &call, (double)bitmap_bytes + 4.0 * PRUNED_COUNT,
+                   &machine->gpu.bitmap_Bps);
+    keep_expansion(calibration, "CSR", call_csr, &call, (double)csr_bytes + 4.0 * PRUNED_COUNT, &machine->gpu.csr_Bps);
 cleanup:
     free(csr);
     free(bitmap);
@@ -340,10 +343,51 @@ cleanup:
     return status;
 }
 
+/* ---- products with ternary weights ---- */
+
+typedef struct {
+    lspo_ternary_t packed;
+    vectors_t vectors;
+} ternary_call_t;
+
+static void call_ternary(void *context)
+{
+    const ternary_call_t *call = context;
+    lspo_ternary_product(&call->packed, 1, call->vectors.x, call->vectors.out, NULL);
+}
+
+/* Random weights as those of experts: 88.5 % zeros.  The codes are small, and stay in a cache. */
+static lspo_status_t calibrate_ternary(lspo_calibration_t *calibration)
+{
+    const size_t room = PRUNED_COUNT / 2;
+    float *dense = malloc(PRUNED_COUNT * sizeof *dense), *scratch = malloc(PRUNED_COUNT * sizeof *scratch);
+    char *memory = malloc(lspo_ternary_bytes(PRUNED_COLS, room));
+    lspo_status_t status = LSPO_OK;
+    size_t codes = 0;
+    if (dense == NULL || scratch == NULL || memory == NULL) {
+        status = lspo_no_memory("a ternary weight");
+        goto cleanup;
+    }
+    ternary_call_t call = {lspo_ternary_in(PRUNED_ROWS, PRUNED_COLS, memory),
+                           take_vectors(calibration, PRUNED_ROWS, PRUNED_COLS)};
+    lspo_random_normal_fill(1, 1, 0.02, PRUNED_COUNT, dense);
+    lspo_ternary_round(PRUNED_ROWS, PRUNED_COLS, 0.885, dense, scratch);
+    status = lspo_ternary_pack(dense, room, &call.packed, &codes);
+    if (status == LSPO_OK)
+        keep_expansion(calibration, "ternary", call_ternary, &call,
+                       (double)lspo_ternary_bytes(PRUNED_COLS, codes) + 2.0 * PRUNED_COUNT,
+                       &calibration->result->machine.gpu.ternary_Bps);
+cleanup:
+    free(memory);
+    free(scratch);
+    free(dense);
+    return status;
+}
+
 lspo_status_t lspo_calibrate_generation(lspo_calibration_t *calibration)
 {
     lspo_status_t (*const parts[])(lspo_calibration_t *) = {calibrate_products, calibrate_int4, calibrate_caches,
-                                                            calibrate_expansion};
+                                                            calibrate_expansion, calibrate_ternary};
     lspo_status_t status = LSPO_OK;
     for (size_t i = 0; !calibration->asynchronous && status == LSPO_OK && i < sizeof parts / sizeof parts[0]; i++)
         status = parts[i](calibration);

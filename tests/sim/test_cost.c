@@ -117,20 +117,24 @@ Test(cost, attention_to_a_cache_reads_it_and_makes_scores)
     expect_s(generation_s(&machine, 0, cache), 1e-3 + 5e-4 + 7e-6 + 3e-5);
 }
 
-/* 1e9 bytes: as a stream 2e-3 s; of any kind at 1e11 1e-2, bitmaps at 2e11 5e-3. */
+/* 1e9 bytes: as a stream 2e-3 s; of any kind at 1e11 1e-2, bitmaps at 2e11 5e-3, ternary products at 4e11 2.5e-3. */
 Test(cost, expansion_depends_on_what_is_packed)
 {
     lspo_machine_t machine = round_machine();
     lspo_kernel_t bitmap = {
         .kernel_class = LSPO_KERNEL_EXPAND, .count = 1, .bytes = 1000000000, .expansion = LSPO_EXPAND_BITMAP};
-    lspo_kernel_t csr = bitmap;
+    lspo_kernel_t csr = bitmap, ternary = bitmap;
     csr.expansion = LSPO_EXPAND_CSR;
+    ternary.expansion = LSPO_EXPAND_TERNARY;
     expect_s(generation_s(&machine, 0, bitmap), 2e-3 + 3e-5);
     machine.gpu.expand_Bps = 1e11;
     expect_s(generation_s(&machine, 0, bitmap), 1e-2 + 3e-5);
     machine.gpu.bitmap_Bps = 2e11;
     expect_s(generation_s(&machine, 0, bitmap), 5e-3 + 3e-5);
     expect_s(generation_s(&machine, 0, csr), 1e-2 + 3e-5);
+    expect_s(generation_s(&machine, 0, ternary), 1e-2 + 3e-5);
+    machine.gpu.ternary_Bps = 4e11;
+    expect_s(generation_s(&machine, 0, ternary), 2.5e-3 + 3e-5);
 }
 
 /* GEMM m 100, n 50, k 20: every half-size equals its dimension, so 1 + 1 + 1 + 1 = 4 times the time at full rate.
