@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "cli/request_line.h"
 
-static lspo_status_t read_words(int argc, char **argv, bool any_task, lspo_machine_t *machine, lspo_asked_t *asked_out)
+lspo_status_t lspo_asked_read(int argc, char **argv, bool any_task, lspo_machine_t *machine, lspo_asked_t *asked_out)
 {
     static const lspo_arg_group_t *const groups[] = {&lspo_plan_group,      &lspo_workload_group, &lspo_policy_group,
                                                      &lspo_framework_group, &lspo_override_group, NULL};
@@ -25,11 +25,6 @@ static lspo_status_t read_words(int argc, char **argv, bool any_task, lspo_machi
     return LSPO_OK;
 }
 
-lspo_status_t lspo_asked_read(int argc, char **argv, lspo_machine_t *machine, lspo_asked_t *asked_out)
-{
-    return read_words(argc, argv, false, machine, asked_out);
-}
-
 lspo_status_t lspo_asked_read_text(const char *flags, lspo_machine_t *machine, lspo_asked_t *asked_out)
 {
     enum { FLAGS_BYTES = 1024, WORDS_MAX = 128 };
@@ -38,5 +33,5 @@ lspo_status_t lspo_asked_read_text(const char *flags, lspo_machine_t *machine, l
     snprintf(words, sizeof words, "%s", flags);
     for (char *word = strtok_r(words, " ", &rest); word != NULL && argc < WORDS_MAX; word = strtok_r(NULL, " ", &rest))
         argv[argc++] = word;
-    return read_words(argc, argv, true, machine, asked_out);
+    return lspo_asked_read(argc, argv, true, machine, asked_out);
 }

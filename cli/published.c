@@ -171,12 +171,18 @@ static lspo_status_t check_request(const lspo_published_request_t *request)
     return LSPO_OK;
 }
 
+/* Published steps are of trainings. */
+static lspo_status_t read_training(int argc, char **argv, lspo_machine_t *machine, lspo_asked_t *asked_out)
+{
+    return lspo_asked_read(argc, argv, false, machine, asked_out);
+}
+
 lspo_status_t lspo_published_run(const lspo_published_request_t *request)
 {
     lspo_published_t published;
     lspo_published_fit_t *fit = NULL;
     lspo_progress_t progress;
-    lspo_published_options_t options = {.read_words = lspo_asked_read,
+    lspo_published_options_t options = {.read_words = read_training,
                                         .threads = THREADS,
                                         .progress = lspo_progress_update,
                                         .progress_context = &progress};

@@ -121,7 +121,8 @@ lspo_status_t lspo_sweep_ask(const lspo_sweep_cell_t *cell, const char *device, 
     ask->cell = cell;
     ask->complete = false;
     ask->link_Bps = ask->cpu_pps = 0;
-    ask->request = (lspo_request_t){.known_model = resolved_of(cell, "model"), .device_name = device};
+    ask->request = (lspo_request_t){
+        .known_model = resolved_of(cell, "model"), .device_name = device, .any_task = true, .task = -1};
     ask->machine = *(const lspo_machine_t *)resolved_of(cell, "machine");
     lspo_status_t status =
         lspo_request_read(read_settings, ask, device != NULL ? LSPO_FP32 : LSPO_PRECISION_COUNT, &ask->request);

@@ -267,12 +267,14 @@ static uint64_t key_of(const worker_t *worker)
                                                    .version = lspo_version});
 }
 
-/* Native of the plan's model and workload on the machine, simulated once for all cells that share it. */
+/* Native of the plan's model and workload on the machine, or the yardstick of generation, simulated once for all cells
+ * that share it. */
 static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native_t **native_out)
 {
     const lspo_workload_t workload = lspo_policy_workload(worker->answer.plan);
-    const lspo_policy_t *policy = NULL;
-    lspo_status_t status = lspo_policy_find("native", &policy);
+    const lspo_policy_t *policy = lspo_generation_policy_at(0);
+    lspo_status_t status =
+        worker->answer.plan->policy->task == LSPO_TASK_TRAIN ? lspo_policy_find("native", &policy) : LSPO_OK;
     if (status != LSPO_OK)
         return status;
     const uint64_t key = lspo_sweep_key(&(lspo_sweep_identity_t){.model = &worker->answer.plan->model,

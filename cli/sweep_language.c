@@ -244,7 +244,7 @@ static lspo_status_t check_policy(lspo_sweep_words_t *words, const char *what, c
     char name[NAME_BYTES], scratch[LSPO_SWEEP_COLON_BYTES];
     const lspo_policy_t *policy;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, ":"), text);
-    lspo_status_t status = lspo_policy_find(name, &policy);
+    lspo_status_t status = lspo_policy_find_any(name, &policy);
     if (status != LSPO_OK)
         return lspo_error(status, "%s: '%s'", what, text);
     words->scratch.given.count = 0;
@@ -309,7 +309,7 @@ static lspo_status_t check_pace(const char *what, const lspo_sweep_key_t *key, c
     const lspo_policy_t *policy;
     double share;
     if (key->kind == LSPO_SWEEP_TEXT)
-        return strcmp(value, "self") == 0 ? LSPO_OK : lspo_policy_find(value, &policy);
+        return strcmp(value, "self") == 0 ? LSPO_OK : lspo_policy_find_any(value, &policy);
     lspo_status_t status = lspo_parse_quantity_in(what, value, LSPO_UNIT_NONE, "above 0 and at most 1000", &share);
     if (status == LSPO_OK && !(share > 0 && share <= 1000))
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0 and at most 1000", what, value);

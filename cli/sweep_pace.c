@@ -74,7 +74,7 @@ static lspo_status_t read_flags(const char *flags, lspo_machine_t *machine, lspo
         return lspo_no_memory("the rates of a cell");
     lspo_status_t status = lspo_words_split("the rates of a cell", text, WORDS_MAX, argv + 1, &count);
     if (status == LSPO_OK)
-        status = lspo_asked_read((int)count + 1, argv, machine, asked_out);
+        status = lspo_asked_read((int)count + 1, argv, true, machine, asked_out);
     free(text);
     return status;
 }

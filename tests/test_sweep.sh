@@ -24,6 +24,10 @@ column.note = "a, b" c
 model.blocks = linear(2, 6, 2)
 link.h2d_Bps = x2 20GB/s
 where    = link.h2d_Bps > 1GB/s and policy != lora and model.blocks * batch <= 16
+[generation]
+policy   = resident offload-weights kvpr:0.5
+sequence = 64
+iterations = 4 8
 [wrong]
 policy   = lsp
 subspace = 64 1000000
@@ -61,7 +65,7 @@ compare() { # compare CELL FLAGS FILE
     eval "\"\$program\" sim $2 --format csv" > sim.csv
     awk -f "$source_dir/experiments/lib.awk" -v cell="$1" -f compare.awk sim.csv "$3"
 }
-paste -d ' ' <(column rows.csv cell) <(column rows.csv flags) | awk 'NR % 10 == 1' > some
+paste -d ' ' <(column rows.csv cell) <(column rows.csv flags) | awk 'NR % 10 == 1 || /kvpr/' > some
 while read -r cell flags; do
     check "cell $cell is what sim says" "" "$(compare "$cell" "$flags" rows.csv)"
 done < some
