@@ -353,6 +353,23 @@ printf '%s\n' 'method,seed,step,time_s,held_out_loss,perplexity' a,1,1,0.1,, a,1
 check "spread over seeds" "a,2,1.5000,3.00000,2.00000,4.00000,1.000000" \
     "$(with_lib fig5/spread.awk "$folder/curves.csv" | tail -n +2)"
 
+# Packed experts: 152 GB of 3.14 TB are a twentieth; a cached expert that saves nothing on the link fails, and so does a
+# machine on which all cached experts save no time.
+qmoe() { # BYTES MOVED-WITH-4 MEASURED-WITH-8
+    printf '%s\n' name,peak_gpu_bytes,token_s resident,3.14e12,1 "qmoe,$1,1.03" > "$folder/switch.csv"
+    { echo cached,token_s,h2d_bytes
+      for n in 0 1 2 3 4 5 6 7 8; do
+          echo "$n,$((20 - n)),$(((8 - n) * 1000000))" | sed "s/^4,16,.*/4,16,$2/"
+      done; } > "$folder/mixtral.csv"
+    printf '%s\n' kind,cached,token_s predicted,0,0.01 predicted,4,0.006 predicted,8,0.003 measured,0,0.011 \
+        measured,4,0.006 "measured,8,$3" > "$folder/host.csv"
+    with_lib qmoe/check.awk "$folder/switch.csv" "$folder/mixtral.csv" "$folder/host.csv"
+}
+check "packed experts pass" 0 "$(status_of qmoe 152e9 4000000 0.004)"
+check "more than 160 GB fails" 1 "$(status_of qmoe 161e9 4000000 0.004)"
+check "half the experts, and not half the bytes: fails" 1 "$(status_of qmoe 152e9 4100000 0.004)"
+check "no gain on this machine fails" 1 "$(status_of qmoe 152e9 4000000 0.009)"
+
 # zero falls from 4 to 2 in 10 s; lsp from 4 to 3 in 2 s and to 1 in 4 s, so that it passes 2 after 3 s: 30 %.  Joined,
 # 6 of 40 s: 15 %.
 runs_head=method,seed,steps,step_s,train_s,perplexity_after,perplexity_before
