@@ -53,9 +53,14 @@ static const char *foreign_kind(const lspo_hf_reader_t *r, const char *type)
     return NULL;
 }
 
-static bool can_train(const lspo_hf_kind_t *kind)
+static bool can_read(const lspo_hf_kind_t *kind)
 {
     return !kind->predict_only && !kind->fused;
+}
+
+static bool can_train(const lspo_hf_kind_t *kind)
+{
+    return can_read(kind) && kind->experts == 0;
 }
 
 /* The names of the kinds that can be trained or, if shapes are enough, of all. */
@@ -80,7 +85,7 @@ static lspo_status_t find_kind(const lspo_hf_reader_t *r, const lspo_hf_kind_t *
         return lspo_error(LSPO_ERR_INPUT, "%s: model_type %.60s is %s; lspo knows %s", r->path,
                           type ? type : "(missing)", what, known);
     *kind_out = kind;
-    if (*kind_out && !can_train(*kind_out) && !r->shapes_only)
+    if (*kind_out && !can_read(*kind_out) && !r->shapes_only)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s: a model of model_type %s can only be predicted (lspo sim, choose, show); those that can "
                           "be trained are %s",

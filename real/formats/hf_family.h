@@ -14,8 +14,15 @@
 #include "plan/model.h"
 
 /* How one of our tensors is stored in a file.  PART: one of its three column blocks is a separate nn.Linear (or its
- * bias). */
-typedef enum { LSPO_HF_AS_IS, LSPO_HF_VECTOR, LSPO_HF_TRANSPOSED, LSPO_HF_PART, LSPO_HF_PART_VECTOR } lspo_hf_layout_t;
+ * bias).  EXPERTS: each expert's matrix is a separate one, transposed; `theirs` has %u for its number. */
+typedef enum {
+    LSPO_HF_AS_IS,
+    LSPO_HF_VECTOR,
+    LSPO_HF_TRANSPOSED,
+    LSPO_HF_PART,
+    LSPO_HF_PART_VECTOR,
+    LSPO_HF_EXPERTS
+} lspo_hf_layout_t;
 
 typedef struct {
     const char *ours, *theirs;
@@ -49,7 +56,7 @@ struct lspo_hf_kind {
     lspo_norm_kind_t norm;
     lspo_norms_t norms;
     lspo_qk_norm_t qk_norm;
-    bool tied; /* tie_word_embeddings */
+    bool tied;                           /* tie_word_embeddings */
     uint32_t experts, experts_per_token; /* 0: it has none, and one of the keys for them is refused */
 };
 

@@ -74,11 +74,10 @@ const lspo_hf_kind_t lspo_hf_kinds[] = {
      .qk_norm = LSPO_QK_NORM_HEAD,
      .tied = true},
     {.model_type = "phi3", .family = LSPO_FAMILY_LLAMA, .parse = lspo_hf_parse_llama, .fused = true, .positions = 4096},
-    /* The matrices of its experts are tensors of their own, or of all together. */
+    /* It generates, but is not trained. */
     {.model_type = "mixtral",
      .family = LSPO_FAMILY_LLAMA,
      .parse = lspo_hf_parse_llama,
-     .fused = true,
      .positions = 131072,
      .kv_heads = 8,
      .experts = 8,

@@ -1,4 +1,5 @@
-/* hf_llama.c - the names of a Llama's tensors in Hugging Face's files: also those of Mistral, Qwen2 and Qwen3. */
+/* hf_llama.c - the names of a Llama's tensors in Hugging Face's files: also those of Mistral, Qwen2, Qwen3
+ * and Mixtral. */
 #include "real/formats/hf_family.h"
 
 static const lspo_hf_tensor_name_t embed_names[] = {{.ours = "token", .theirs = "embed_tokens.weight"}, {0}};
@@ -10,6 +11,10 @@ static const lspo_hf_tensor_name_t block_names[] = {
     {"gate", "mlp.gate_proj.weight", LSPO_HF_TRANSPOSED, 0, false},
     {"up", "mlp.up_proj.weight", LSPO_HF_TRANSPOSED, 0, false},
     {"down", "mlp.down_proj.weight", LSPO_HF_TRANSPOSED, 0, false},
+    {"router", "block_sparse_moe.gate.weight", LSPO_HF_TRANSPOSED, 0, false},
+    {"experts_gate", "block_sparse_moe.experts.%u.w1.weight", LSPO_HF_EXPERTS, 0, false},
+    {"experts_up", "block_sparse_moe.experts.%u.w3.weight", LSPO_HF_EXPERTS, 0, false},
+    {"experts_down", "block_sparse_moe.experts.%u.w2.weight", LSPO_HF_EXPERTS, 0, false},
     {"q_bias", "self_attn.q_proj.bias", LSPO_HF_VECTOR, 0, false},
     {"k_bias", "self_attn.k_proj.bias", LSPO_HF_VECTOR, 0, false},
     {"v_bias", "self_attn.v_proj.bias", LSPO_HF_VECTOR, 0, false},

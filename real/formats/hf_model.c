@@ -210,6 +210,9 @@ static lspo_status_t load(lspo_hf_model_t *model, const char *folder, uint32_t c
     lspo_status_t status = load_config(model, folder, class_count);
     if (status != LSPO_OK)
         return status;
+    if (model->shape.expert_count > LSPO_HF_EXPERTS_MAX)
+        return lspo_error(LSPO_ERR_INPUT, "%s: weights of at most %d experts per block are read, not %" PRIu32, folder,
+                          LSPO_HF_EXPERTS_MAX, model->shape.expert_count);
     status = open_weights(model);
     if (status != LSPO_OK)
         return status;

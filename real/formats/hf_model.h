@@ -1,7 +1,8 @@
 /* hf_model.h - a model in a Hugging Face folder: config.json, safetensors, tokenizer files.
  *
- * GPT-2, Llama (Mistral, Qwen2, Qwen3) and RoBERTa. config.json gives the shapes; unsupported keys that change the
- * mathematics (other activations, other kinds of rope_scaling, ...) are refused by name.  Dropout is not applied.
+ * GPT-2, Llama (Mistral, Qwen2, Qwen3; Mixtral, only to generate) and RoBERTa.  config.json gives the shapes;
+ * unsupported keys that change the mathematics (other activations, other kinds of rope_scaling, ...) are refused by
+ * name.  Dropout is not applied.
  * Tensors are found by Hugging Face's names, with or without the base prefix ("transformer.", "model.", "roberta."),
  * and stored in stage arrays in the layout of lspo_model_stage(): GPT-2's Conv1D weights are m x n like ours; nn.Linear
  * weights (outputs x inputs) are transposed; RoBERTa's query, key and value are column blocks of `qkv`.

@@ -14,7 +14,7 @@
 #include "real/formats/hf_tensors.h"
 #include "real/formats/safetensors.h"
 
-enum { LSPO_HF_NAME_BYTES = 128, LSPO_HF_PIECES_MAX = 32 };
+enum { LSPO_HF_NAME_BYTES = 128, LSPO_HF_EXPERTS_MAX = 64, LSPO_HF_PIECES_MAX = 32 + 3 * LSPO_HF_EXPERTS_MAX };
 
 struct lspo_hf_model {
     lspo_model_t shape;

@@ -35,6 +35,26 @@ static lspo_hf_piece_t make_piece(const lspo_tensor_t *tensor, const lspo_hf_ten
     return piece;
 }
 
+/* The names of one of our tensors, behind `head`; returns their number. */
+static uint32_t add_pieces(const lspo_model_t *model, const lspo_tensor_t *tensor, const lspo_hf_tensor_name_t *name,
+                           const char *head, lspo_hf_piece_t *pieces)
+{
+    const uint32_t count = name->layout == LSPO_HF_EXPERTS ? model->expert_count : 1;
+    const char *number = strstr(name->theirs, "%u");
+    for (uint32_t e = 0; e < count; e++) {
+        lspo_tensor_t one = *tensor;
+        one.rows /= count;
+        one.offset_elements += (uint64_t)e * one.rows * one.cols;
+        pieces[e] = make_piece(&one, name);
+        if (number != NULL)
+            snprintf(pieces[e].name, LSPO_HF_NAME_BYTES, "%s%.*s%" PRIu32 "%s", head, (int)(number - name->theirs),
+                     name->theirs, e, number + 2);
+        else
+            snprintf(pieces[e].name, LSPO_HF_NAME_BYTES, "%s%s", head, name->theirs);
+    }
+    return count;
+}
+
 uint32_t lspo_hf_pieces(const lspo_model_t *model, const char *prefix, uint32_t stage, lspo_hf_piece_t *pieces)
 {
     lspo_stage_t shape;
@@ -48,13 +68,11 @@ uint32_t lspo_hf_pieces(const lspo_model_t *model, const char *prefix, uint32_t 
         for (const lspo_hf_tensor_name_t *name = names; name->ours; name++) {
             if (strcmp(name->ours, shape.tensors[i].name) != 0)
                 continue;
-            pieces[count] = make_piece(&shape.tensors[i], name);
-            char block[32] = "";
+            char head[64], block[32] = "";
             if (shape.kind == LSPO_STAGE_BLOCK)
                 snprintf(block, sizeof block, "%s%" PRIu32 ".", family->block, stage - 1);
-            snprintf(pieces[count].name, LSPO_HF_NAME_BYTES, "%s%s%s", name->outside ? "" : prefix, block,
-                     name->theirs);
-            count++;
+            snprintf(head, sizeof head, "%s%s", name->outside ? "" : prefix, block);
+            count += add_pieces(model, &shape.tensors[i], name, head, pieces + count);
         }
     }
     return count;
