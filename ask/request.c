@@ -42,7 +42,7 @@ static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const
     return lspo_parse_quantity(what, text, LSPO_UNIT_NONE, slot);
 }
 
-static lspo_status_t store_set(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+lspo_status_t lspo_request_store_set(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     (void)arg;
     lspo_overrides_t *overrides = slot;
@@ -203,7 +203,7 @@ static const lspo_arg_t override_args[] = {
      .value = "KEY=VALUE",
      .help = "any other field of the machine, by its name in `lspo show machine`, or of the model (model.blocks=64); "
              "may be repeated",
-     .store = store_set,
+     .store = lspo_request_store_set,
      .offset_bytes = offsetof(lspo_request_t, overrides)},
 };
 

@@ -121,6 +121,9 @@ void lspo_request_workload(const lspo_model_t *model, lspo_workload_t *workload_
 /* Without --machine there is nothing to simulate: what is left to simulation (--basis-lane auto) gets its value. */
 void lspo_request_settle(lspo_request_t *request);
 
+/* Store a --set: the slot is an lspo_overrides_t. */
+lspo_status_t lspo_request_store_set(const lspo_arg_t *arg, const char *what, const char *text, void *slot);
+
 /* Is it a --set of the model, "model.KEY=VALUE"? */
 bool lspo_request_sets_model(const char *assignment);
 

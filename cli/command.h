@@ -47,6 +47,7 @@ extern const lspo_command_t lspo_command_sweep;
 extern const lspo_command_t lspo_command_run;
 extern const lspo_command_t lspo_command_train;
 extern const lspo_command_t lspo_command_generate;
+extern const lspo_command_t lspo_command_serve;
 extern const lspo_command_t lspo_command_join;
 extern const lspo_command_t lspo_command_fit;
 extern const lspo_command_t lspo_command_calibrate;

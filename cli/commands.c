@@ -17,6 +17,7 @@ const lspo_command_t *const lspo_commands[] = {
     &lspo_command_report,
     &lspo_command_train,
     &lspo_command_generate,
+    &lspo_command_serve,
     &lspo_command_join,
     &lspo_command_fit,
     &lspo_command_list,

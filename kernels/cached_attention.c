@@ -37,6 +37,14 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* The row of a token of a sequence, in tokens from the beginning. */
+static size_t row_of(const lspo_cached_attention_t *a, size_t token)
+{
+    if (a->blocks == NULL)
+        return token;
+    return (size_t)a->blocks[token / a->block_tokens] * a->block_tokens + token % a->block_tokens;
+}
+
 void lspo_cache_append(const lspo_cached_attention_t *a, const float *k, const float *v)
 {
     const size_t width = a->kv_heads * a->head_width;
@@ -44,7 +52,7 @@ void lspo_cache_append(const lspo_cached_attention_t *a, const float *k, const f
         for (size_t i = 0; i < a->queries; i++) {
             const size_t from = (b * a->queries + i) * a->kv_stride;
             const size_t to =
-                (b * a->sequence_stride + (a->first + i) * a->token_stride) * lspo_number_bytes(a->number);
+                (b * a->sequence_stride + row_of(a, a->first + i) * a->token_stride) * lspo_number_bytes(a->number);
             lspo_convert(width, LSPO_NUMBER_FP32, k + from, a->number, (char *)a->k + to);
             lspo_convert(width, LSPO_NUMBER_FP32, v + from, a->number, (char *)a->v + to);
         }
@@ -52,12 +60,11 @@ void lspo_cache_append(const lspo_cached_attention_t *a, const float *k, const f
 
 /* ---- few queries ---- */
 
-/* p[j] = scale q K_j, j < keys. */
-LSPO_SIMD static void scores_fp32(const head_t *h, size_t keys, const float *q, float *p)
+/* p[j] = scale q K_j, j < keys, from k on. */
+LSPO_SIMD static void scores_fp32(const head_t *h, const float *k, size_t keys, const float *q, float *p)
 {
     const size_t e = h->a->head_width, stride = h->stride;
     const float scale = h->scale;
-    const float *k = h->k;
     for (size_t j = 0; j < keys; j++, k += stride) {
         float sum = 0.0F;
 #pragma omp simd reduction(+ : sum)
@@ -67,11 +74,10 @@ LSPO_SIMD static void scores_fp32(const head_t *h, size_t keys, const float *q, 
     }
 }
 
-LSPO_SIMD static void scores_bf16(const head_t *h, size_t keys, const float *q, float *p)
+LSPO_SIMD static void scores_bf16(const head_t *h, const uint16_t *k, size_t keys, const float *q, float *p)
 {
     const size_t e = h->a->head_width, stride = h->stride;
     const float scale = h->scale;
-    const uint16_t *k = h->k;
     for (size_t j = 0; j < keys; j++, k += stride) {
         float sum = 0.0F;
 #pragma omp simd reduction(+ : sum)
@@ -86,11 +92,10 @@ LSPO_SIMD static void softmax(size_t keys, float *p)
     lspo_vsoftmax(keys, p);
 }
 
-/* out (e) = the sum of p[j] V_j, j < keys. */
+/* out (e) += the sum of p[j] V_j, j < keys. */
 LSPO_SIMD static void weighted_fp32(size_t keys, size_t e, const float *p, const float *v, size_t stride,
                                     float *restrict out)
 {
-    memset(out, 0, e * sizeof *out);
     for (size_t j = 0; j < keys; j++, v += stride) {
 #pragma omp simd
         for (size_t i = 0; i < e; i++)
@@ -101,7 +106,6 @@ LSPO_SIMD static void weighted_fp32(size_t keys, size_t e, const float *p, const
 LSPO_SIMD static void weighted_bf16(size_t keys, size_t e, const float *p, const uint16_t *v, size_t stride,
                                     float *restrict out)
 {
-    memset(out, 0, e * sizeof *out);
     for (size_t j = 0; j < keys; j++, v += stride) {
 #pragma omp simd
         for (size_t i = 0; i < e; i++)
@@ -111,16 +115,24 @@ LSPO_SIMD static void weighted_bf16(size_t keys, size_t e, const float *p, const
 
 static void attend_one(const head_t *h, size_t keys, const float *q, float *p, float *out)
 {
-    const size_t e = h->a->head_width;
-    if (h->number == LSPO_NUMBER_FP32)
-        scores_fp32(h, keys, q, p);
-    else
-        scores_bf16(h, keys, q, p);
+    const size_t e = h->a->head_width, piece = h->a->blocks != NULL ? h->a->block_tokens : keys;
+    const size_t row_bytes = h->stride * lspo_number_bytes(h->number);
+    for (size_t j = 0; j < keys; j += piece) {
+        const void *k = (const char *)h->k + row_of(h->a, j) * row_bytes;
+        if (h->number == LSPO_NUMBER_FP32)
+            scores_fp32(h, k, smaller(piece, keys - j), q, p + j);
+        else
+            scores_bf16(h, k, smaller(piece, keys - j), q, p + j);
+    }
     softmax(keys, p);
-    if (h->number == LSPO_NUMBER_FP32)
-        weighted_fp32(keys, e, p, h->v, h->stride, out);
-    else
-        weighted_bf16(keys, e, p, h->v, h->stride, out);
+    memset(out, 0, e * sizeof *out);
+    for (size_t j = 0; j < keys; j += piece) {
+        const void *v = (const char *)h->v + row_of(h->a, j) * row_bytes;
+        if (h->number == LSPO_NUMBER_FP32)
+            weighted_fp32(smaller(piece, keys - j), e, p + j, v, h->stride, out);
+        else
+            weighted_bf16(smaller(piece, keys - j), e, p + j, v, h->stride, out);
+    }
 }
 
 /* ---- many queries: K and V are fp32 ---- */
@@ -139,18 +151,23 @@ static void attend_block(const head_t *h, size_t i, size_t count, const float *q
     lspo_gemm_nn(count, e, keys, 1.0F, p, keys, h->v, h->stride, 0.0F, out, out_stride);
 }
 
-/* Expand a head's K or V: keys x e floats. */
+/* Expand a head's K or V, or only put its blocks together: keys x e floats. */
 static const float *expand(const head_t *h, const void *from, float *to)
 {
     const size_t e = h->a->head_width, row_bytes = h->stride * lspo_number_bytes(h->number);
     for (size_t j = 0; j < h->keys; j++)
-        lspo_convert(e, h->number, (const char *)from + j * row_bytes, LSPO_NUMBER_FP32, to + j * e);
+        lspo_convert(e, h->number, (const char *)from + row_of(h->a, j) * row_bytes, LSPO_NUMBER_FP32, to + j * e);
     return to;
 }
 
 static bool reads_directly(const lspo_cached_attention_t *a)
 {
     return a->queries <= FEW_QUERIES && a->number != LSPO_NUMBER_FP16;
+}
+
+static bool is_expanded(const lspo_cached_attention_t *a)
+{
+    return !reads_directly(a) && (a->number != LSPO_NUMBER_FP32 || a->blocks != NULL);
 }
 
 static void attend_head(void *context, uint32_t worker, size_t item)
@@ -165,7 +182,7 @@ static void attend_head(void *context, uint32_t worker, size_t item)
     h.k = (const char *)a->k + at;
     h.v = (const char *)a->v + at;
     h.scale = 1.0F / sqrtf((float)e);
-    if (!reads_directly(a) && a->number != LSPO_NUMBER_FP32) {
+    if (is_expanded(a)) {
         float *wide = p + QUERIES * h.keys;
         const void *k = expand(&h, h.k, wide), *v = expand(&h, h.v, wide + h.keys * e);
         h = (head_t){.a = a, .keys = h.keys, .k = k, .v = v, .stride = e, .scale = h.scale};
@@ -186,7 +203,7 @@ static void attend_head(void *context, uint32_t worker, size_t item)
 size_t lspo_cached_attention_scratch(const lspo_cached_attention_t *a)
 {
     const size_t keys = a->first + a->queries;
-    const size_t expanded = a->number != LSPO_NUMBER_FP32 ? 2 * keys * a->head_width : 0;
+    const size_t expanded = is_expanded(a) ? 2 * keys * a->head_width : 0;
     return (reads_directly(a) ? keys : QUERIES * keys + expanded) + 16;
 }
 

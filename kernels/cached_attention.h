@@ -12,6 +12,7 @@
 #define LSPO_KERNELS_CACHED_ATTENTION_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/workers.h"
 #include "kernels/number.h"
@@ -25,6 +26,10 @@ typedef struct {
      * `sequence_stride` from a sequence to the next. */
     void *k, *v;
     size_t token_stride, sequence_stride;
+    /* Paged (batch 1): token i is row i % block_tokens of block blocks[i / block_tokens], and blocks follow each other.
+     * NULL: tokens do. */
+    const uint32_t *blocks;
+    size_t block_tokens;
 } lspo_cached_attention_t;
 
 /* Store the K and V of the new tokens: (batch x queries) rows. */

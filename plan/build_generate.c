@@ -326,6 +326,19 @@ static void describe_forward(const pass_t *pass, uint32_t stage, uint32_t stages
     }
 }
 
+/* Their mean length, rounded down, stands for all. */
+void lspo_generate_pass_work(const lspo_generate_pass_t *pass, uint32_t stage, lspo_work_t *work)
+{
+    const pass_t alike = {.model = pass->model,
+                          .p = lspo_precision_bytes(pass->precision),
+                          .batch = pass->texts,
+                          .first = pass->cached / pass->texts,
+                          .count = pass->count,
+                          .tokens = pass->texts * pass->count,
+                          .work = work};
+    describe_forward(&alike, stage, lspo_model_stage_count(pass->model));
+}
+
 /* Inputs of a block in their own format, for the host. */
 static void add_kept(const pass_t *pass, uint64_t kept)
 {

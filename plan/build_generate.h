@@ -61,6 +61,15 @@ uint64_t lspo_generate_workspace_bytes(const lspo_model_t *model, const lspo_wor
  * only a training has. */
 lspo_status_t lspo_generate_check(const lspo_model_t *model, const lspo_workload_t *workload);
 
+/* The kernels of a stage's FWD for texts of their own lengths, `count` new tokens each, which have `cached` tokens
+ * together before; weights and caches are in the precision.  `work`: to append to. */
+typedef struct {
+    const lspo_model_t *model;
+    lspo_precision_t precision;
+    uint64_t texts, cached, count;
+} lspo_generate_pass_t;
+void lspo_generate_pass_work(const lspo_generate_pass_t *pass, uint32_t stage, lspo_work_t *work);
+
 /* ---- for policies ---- */
 
 /* build of a policy whose weights and caches are on the GPU. */

@@ -211,7 +211,8 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
         else
             describe_fit(b, variant, &stage->message, work);
         break;
-    case LSPO_OP_SELECT: /* of its policy only, which describes it */
+    case LSPO_OP_SELECT: /* of their policies only, which describe them */
+    case LSPO_OP_MAP:
     case LSPO_OP_KIND_COUNT:
         work->kernel_count = 0;
         break;

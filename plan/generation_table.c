@@ -9,6 +9,7 @@ static const lspo_policy_t *const policies[] = {
     &lspo_policy_marlin,
     &lspo_policy_endor,
     &lspo_policy_qmoe,
+    &lspo_policy_vtensor,
 };
 
 uint32_t lspo_generation_policy_count(void)

@@ -76,6 +76,10 @@ typedef struct {
         double context_bytes;  /* memory that the driver takes; 0 on the host device */
         double launch_s;       /* per kernel                   */
         double op_s;           /* per op: dispatch, events     */
+        /* Calls for caches whose memory is mapped in chunks: per chunk made, per chunk mapped, per call that gives
+         * access to some, per range unmapped.  0: as on an A100 (sim/cost.c). */
+        double chunk_create_s, chunk_map_s, chunk_access_s, chunk_unmap_s;
+        double chunk_Bps; /* rate at which a chunk gets its pages, made and mapped; 0: at once, as on GPUs */
     } gpu;
     struct {
         double memory_bytes;

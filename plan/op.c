@@ -21,6 +21,7 @@ const lspo_op_kind_info_t lspo_op_kinds[LSPO_OP_KIND_COUNT] = {
     [LSPO_OP_READ] = {"READ", LSPO_LANE_SSD, "#8b5a2b"},
     [LSPO_OP_WRITE] = {"WRITE", LSPO_LANE_SSD, "#c9a27c"},
     [LSPO_OP_SELECT] = {"SELECT", LSPO_LANE_CPU, "#5fd3b0"},
+    [LSPO_OP_MAP] = {"MAP", LSPO_LANE_CPU, "#a6761d"},
 };
 
 const char *lspo_op_kind_name(lspo_op_kind_t kind)

@@ -25,6 +25,7 @@ typedef enum {
     LSPO_OP_READ,      /* from the SSD                                                             */
     LSPO_OP_WRITE,     /* to the SSD                                                               */
     LSPO_OP_SELECT,    /* meft: the CPU chooses the rows that a batch needs, and gathers them      */
+    LSPO_OP_MAP,       /* vtensor: the CPU maps memory into the GPU's addresses                   */
     LSPO_OP_KIND_COUNT
 } lspo_op_kind_t;
 

@@ -30,5 +30,6 @@ extern const lspo_policy_t lspo_policy_kvpr;
 extern const lspo_policy_t lspo_policy_marlin;
 extern const lspo_policy_t lspo_policy_endor;
 extern const lspo_policy_t lspo_policy_qmoe;
+extern const lspo_policy_t lspo_policy_vtensor;
 
 #endif

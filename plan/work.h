@@ -27,7 +27,9 @@ typedef enum {
     LSPO_KERNEL_GATHER,     /* X P and dY Q with r nonzeros per row                                     */
     LSPO_KERNEL_SCATTER,    /* W -= eta P D Q^T                                                         */
     LSPO_KERNEL_ADAM,       /* optimizer, counted in parameters                                         */
-    LSPO_KERNEL_COPY,       /* a message on a link                                                      */
+    LSPO_KERNEL_MAP,  /* CPU: `elements` chunks of memory mapped, all together `bytes`, `of_elements` of them made, ...
+                               ... by `count` calls that give access */
+    LSPO_KERNEL_COPY, /* a message on a link                                                      */
     LSPO_KERNEL_CLASS_COUNT
 } lspo_kernel_class_t;
 

@@ -5,8 +5,8 @@ rows = "h2d cpu d2h gpu".system("awk -F, 'FNR > 1 && $1 !~ /^(gpu|d2h|h2d|cpu)$/
 lane(name) = index_in(rows, name)
 rows_top = words(rows) + 0.55
 # Kinds of ops and their colours: those of plan/op.c (tests/plan/test_op.c compares them).
-kinds = "FWD RECOMPUTE BWD COMPRESS NORM D2H UPD UPD_GPU H2D APPLY SWAP_IN SWAP_OUT PROJECT SEND READ WRITE SELECT"
-array shade[17] = [0x56B4E9, 0xBFE0F5, 0x0072B2, 0xF0E442, 0x000000, 0xE69F00, 0x009E73, 0x66C2A5, 0xD55E00, 0xCC79A7, 0xE8A27C, 0xF2C879, 0x8C8C8C, 0x7F3C8D, 0x8B5A2B, 0xC9A27C, 0x5FD3B0]
+kinds = "FWD RECOMPUTE BWD COMPRESS NORM D2H UPD UPD_GPU H2D APPLY SWAP_IN SWAP_OUT PROJECT SEND READ WRITE SELECT MAP"
+array shade[18] = [0x56B4E9, 0xBFE0F5, 0x0072B2, 0xF0E442, 0x000000, 0xE69F00, 0x009E73, 0x66C2A5, 0xD55E00, 0xCC79A7, 0xE8A27C, 0xF2C879, 0x8C8C8C, 0x7F3C8D, 0x8B5A2B, 0xC9A27C, 0x5FD3B0, 0xA6761D]
 kind_of(name) = index_in(kinds, name)
 # Digits on dark boxes are white, by the perceived brightness of red, green and blue.
 brightness(colour) = 0.299*((colour >> 16) & 255) + 0.587*((colour >> 8) & 255) + 0.114*(colour & 255)

@@ -13,6 +13,9 @@
 /* The traffic per parameter of Adam in fp32, in which rates are given. */
 static const double adam_traffic_bytes = 28;
 
+/* Calls of the driver on an A100, for profiles without their own: a public log of its virtual memory management. */
+static const double a100_create_s = 193e-6, a100_map_s = 1.45e-6, a100_access_s = 36e-6, a100_unmap_s = 25.6e-6;
+
 /* How much longer than in fp32 a step takes on the CPU from cache, measured by bench/bench_adam.c. */
 static const double adam_arithmetic[LSPO_OPTIMIZER_STATE_COUNT] = {
     [LSPO_OPTIMIZER_STATE_FP32] = 1, [LSPO_OPTIMIZER_STATE_BF16] = 3.5, [LSPO_OPTIMIZER_STATE_8BIT] = 8.5};
@@ -264,6 +267,7 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
         break;
     case LSPO_KERNEL_STREAM:
     case LSPO_KERNEL_COPY:
+    case LSPO_KERNEL_MAP: /* on the CPU lane only */
     case LSPO_KERNEL_CLASS_COUNT:
         break;
     }
@@ -324,10 +328,32 @@ static double cpu_product_s(const lspo_machine_t *machine, const lspo_kernel_t *
     return divide(kernel->flop, machine->cpu.compute_flops * share);
 }
 
+static double own_or(double own, double other)
+{
+    return own > 0 ? own : other;
+}
+
+double lspo_cost_map_s(const lspo_machine_t *machine, const lspo_cost_calls_t *calls)
+{
+    return (double)calls->creates * own_or(machine->gpu.chunk_create_s, a100_create_s) +
+           (double)calls->maps * own_or(machine->gpu.chunk_map_s, a100_map_s) +
+           (double)calls->accesses * own_or(machine->gpu.chunk_access_s, a100_access_s) +
+           (double)calls->unmaps * own_or(machine->gpu.chunk_unmap_s, a100_unmap_s) +
+           (machine->gpu.chunk_Bps > 0
+                ? (double)(calls->maps + calls->creates) * calls->chunk_bytes / machine->gpu.chunk_Bps
+                : 0);
+}
+
 static double cpu_kernel_s(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
 {
     if (kernel->kernel_class == LSPO_KERNEL_GEMM)
         return cpu_product_s(machine, kernel);
+    if (kernel->kernel_class == LSPO_KERNEL_MAP)
+        return lspo_cost_map_s(
+            machine, &(lspo_cost_calls_t){.creates = kernel->of_elements,
+                                          .maps = kernel->elements,
+                                          .accesses = kernel->count,
+                                          .chunk_bytes = divide((double)kernel->bytes, (double)kernel->elements)});
     if (kernel->kernel_class != LSPO_KERNEL_ADAM) {
         double memory_pps = machine->cpu.own_adam_pps > 0 ? machine->cpu.own_adam_pps : machine->cpu.adam_pps;
         return fmax(divide(kernel->flop, machine->cpu.compute_flops),

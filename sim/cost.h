@@ -44,6 +44,8 @@
  *       GEMM            flop / compute_flops, of Adam's bases (plan/adam_basis.h), whose operands stay in cache; over
  *                       share(layout, m, n, k) if compute_flops is gemm_flops[fp32]: then its cores are those of the
  *                       GPU lane, on which the grid was measured
+ *       MAP             of_elements chunk_create_s + elements chunk_map_s + count chunk_access_s; where a profile has
+ *                       none of these, those of an A100; + (of_elements + elements) chunk bytes / chunk_Bps
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches, unpaced
  *
  * h on the GPU lane is the share of operands in cache; it depends on the bytes touched since their last use
@@ -72,6 +74,13 @@ typedef struct {
  * in memory).  Infinite if the machine has no rate for a kernel. */
 double lspo_cost_work_s(const lspo_cost_context_t *context, lspo_lane_kind_t lane, double cached,
                         const lspo_work_t *work);
+
+/* Calls that make chunks of memory, map them, give access to them, and unmap ranges. */
+typedef struct {
+    uint64_t creates, maps, accesses, unmaps;
+    double chunk_bytes;
+} lspo_cost_calls_t;
+double lspo_cost_map_s(const lspo_machine_t *machine, const lspo_cost_calls_t *calls);
 
 /* Durations in ns of each work on each kind of lane where an op of the plan runs it: work_ns[work *
  * LSPO_LANE_KIND_COUNT + kind of lane]; 0 for pairs that no op uses; malloc'd.  LSPO_ERR_INPUT if one is above 11 days

@@ -1,15 +1,17 @@
 #!/bin/bash
-# Every command of docs/generation.md, in order; then what they must have written, and what does not depend on threads,
-# on formats and on where the prompt comes from; an interrupted text, and a folder with a tokenizer.
+# Every command of docs/generation.md and docs/serving.md, in order; then what they must have written, and what does
+# not depend on threads, on formats and on where the prompt comes from; an interrupted text, and a folder with a
+# tokenizer.
 set -eu
 . "$(dirname "$0")/lib.sh"
 PATH=$(dirname "$program"):$PATH
 export PATH
 cd "$folder"
 
-sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/generation.md" >commands.sh
-[ "$(grep -c 'lspo generate' commands.sh)" -ge 4 ] || fail "docs/generation.md has lost its commands"
-bash -eu commands.sh >commands.out 2>&1 || fail "a command of docs/generation.md: $(tail -5 commands.out)"
+sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/generation.md" "$source_dir/docs/serving.md" >commands.sh
+[ "$(grep -c 'lspo generate' commands.sh)" -ge 4 ] && [ "$(grep -c 'lspo serve' commands.sh)" -ge 3 ] ||
+    fail "docs/generation.md or serving.md has lost its commands"
+bash -eu commands.sh >commands.out 2>&1 || fail "a command of the documents: $(tail -5 commands.out)"
 
 # The model has learned its text; the documentation shows the answer.
 check "the answer" "defg abcdefg abc" "$(cat answer.txt)"

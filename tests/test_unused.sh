@@ -18,6 +18,7 @@ lspo_generator_length     what a suite sees of the passes
 lspo_generator_logits     likewise
 lspo_generation_session_tokens what a suite sees of the texts
 lspo_generation_session_expert_loads what a suite sees of the experts that came
+lspo_server_tokens        likewise
 lspo_safetensors_metadata what other tools read of our files
 lspo_dataset_tokens       what a suite sees of the rows
 lspo_text_train_bytes     what a suite sees of the split

@@ -189,19 +189,58 @@ static lspo_status_t refuse(const lspo_device_t *device, uint64_t used_bytes, si
                       texts[2], whose, texts[3], whole);
 }
 
-static lspo_status_t take_counted(lspo_device_t *device, size_t bytes, void **memory_out)
+/* Lock held. */
+static lspo_status_t claim(lspo_device_t *device, size_t bytes)
 {
     wait_for_room(device, bytes);
     uint64_t used_bytes = device->in_use_bytes + leaving_bytes(device);
     if (!fits(device, used_bytes, bytes))
         return refuse(device, used_bytes, bytes);
-    lspo_status_t status = device->backend->take(device, bytes, true, memory_out);
+    device->in_use_bytes += bytes;
+    return LSPO_OK;
+}
+
+/* Lock held, after claim(), once there is the memory. */
+static void note_peak(lspo_device_t *device)
+{
+    const uint64_t used_bytes = device->in_use_bytes + leaving_bytes(device);
+    if (used_bytes > device->peak_bytes)
+        device->peak_bytes = used_bytes;
+}
+
+static lspo_status_t take_counted(lspo_device_t *device, size_t bytes, void **memory_out)
+{
+    lspo_status_t status = claim(device, bytes);
     if (status != LSPO_OK)
         return status;
-    device->in_use_bytes += bytes;
-    if (used_bytes + bytes > device->peak_bytes)
-        device->peak_bytes = used_bytes + bytes;
-    return LSPO_OK;
+    status = device->backend->take(device, bytes, true, memory_out);
+    if (status == LSPO_OK)
+        note_peak(device);
+    else
+        device->in_use_bytes -= bytes;
+    return status;
+}
+
+lspo_status_t lspo_device_claim(lspo_device_t *device, uint64_t bytes)
+{
+    pthread_mutex_lock(&device->lock);
+    lspo_status_t status = claim(device, bytes);
+    if (status == LSPO_OK) {
+        note_peak(device);
+        device->claimed_bytes += bytes;
+        if (device->claimed_bytes > device->most_claimed_bytes)
+            device->most_claimed_bytes = device->claimed_bytes;
+    }
+    pthread_mutex_unlock(&device->lock);
+    return status;
+}
+
+void lspo_device_unclaim(lspo_device_t *device, uint64_t bytes)
+{
+    pthread_mutex_lock(&device->lock);
+    device->in_use_bytes -= bytes;
+    device->claimed_bytes -= bytes;
+    pthread_mutex_unlock(&device->lock);
 }
 
 lspo_status_t lspo_device_alloc(lspo_device_t *device, size_t bytes, void **memory_out)
@@ -248,7 +287,7 @@ uint64_t lspo_device_peak_bytes(const lspo_device_t *device)
 
 uint64_t lspo_device_most_held_bytes(const lspo_device_t *device)
 {
-    return device->backend->most_held_bytes(device);
+    return device->backend->most_held_bytes(device) + device->most_claimed_bytes;
 }
 
 static lspo_status_t lack_host_memory(uint64_t bytes, uint64_t available_bytes, const lspo_device_host_item_t *items,

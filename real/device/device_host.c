@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "real/device/arena.h"
+#include "real/device/chunks_state.h"
 #include "real/device/device_state.h"
 
 enum { CHUNK_BYTES = 256 << 10 };
@@ -116,7 +117,8 @@ static const lspo_device_backend_t backend = {.chunk_bytes = CHUNK_BYTES,
                                               .read = host_copy_now,
                                               .write = host_copy_now,
                                               .read_later = host_copy,
-                                              .write_later = host_copy};
+                                              .write_later = host_copy,
+                                              .chunks = &lspo_chunks_host};
 
 lspo_status_t lspo_device_open_host(const lspo_device_caps_t *caps, lspo_device_t **device_out)
 {

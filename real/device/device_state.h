@@ -62,6 +62,8 @@ typedef struct {
     lspo_status_t (*mark_time)(lspo_device_t *device, lspo_device_mark_t *mark, uint64_t *ns_out);
     void (*range_begin)(lspo_device_t *device, const char *name);
     void (*range_end)(lspo_device_t *device);
+
+    const struct lspo_chunks_backend *chunks; /* real/device/chunks_state.h; NULL: it has none */
 } lspo_device_backend_t;
 
 /* A backend's own mark begins with this. */
@@ -75,9 +77,10 @@ struct lspo_device {
     const lspo_device_backend_t *backend;
     lspo_device_caps_t caps;
     pthread_mutex_t lock;
-    uint64_t free_bytes;   /* of a GPU for what is given out; 0: unknown */
-    uint64_t in_use_bytes; /* taken and not given back by calls */
-    uint64_t peak_bytes;   /* including memory given back that may still be in use when a lane takes more */
+    uint64_t free_bytes;                        /* of a GPU for what is given out; 0: unknown */
+    uint64_t in_use_bytes;                      /* taken and not given back by calls */
+    uint64_t claimed_bytes, most_claimed_bytes; /* of in_use_bytes, chunks */
+    uint64_t peak_bytes; /* including memory given back that may still be in use when a lane takes more */
     /* Per lane's stream: all bytes given back there, and those of them before marks that have passed. */
     uint64_t given_back_bytes[LSPO_DEVICE_LANES], passed_bytes[LSPO_DEVICE_LANES];
     pthread_cond_t passed;   /* more of them */
@@ -89,6 +92,10 @@ struct lspo_device {
 lspo_status_t lspo_device_open_host(const lspo_device_caps_t *caps, lspo_device_t **device_out);
 lspo_status_t lspo_device_open_cuda(const char *name, uint32_t number, const lspo_device_caps_t *caps,
                                     lspo_device_t **device_out);
+
+/* Count memory that the backend's take() does not give, of chunks.  LSPO_ERR_FIT as lspo_device_alloc(). */
+lspo_status_t lspo_device_claim(lspo_device_t *device, uint64_t bytes);
+void lspo_device_unclaim(lspo_device_t *device, uint64_t bytes);
 
 /* For backends: set up and release the shared state. */
 void lspo_device_begin(lspo_device_t *device, const lspo_device_backend_t *backend, const lspo_device_caps_t *caps);

@@ -10,6 +10,7 @@
 #include "plan/policy.h"
 #include "real/generate/choice.h"
 #include "real/generate/drawn.h"
+#include "real/generate/mapped.h"
 #include "real/generate/packed.h"
 #include "real/generate/weight_file.h"
 #include "real/transformer/generation.h"
@@ -54,6 +55,7 @@ struct lspo_generation_session {
     stage_t *stages;
     micro_t *micros;
     bool streams_caches;
+    lspo_mapped_t *mapped;            /* the caches of all micro-batches, if they are mapped as texts grow; NULL */
     const lspo_endor_values_t *endor; /* NULL: weights are neither pruned nor packed */
     lspo_expert_cache_t *experts;     /* NULL: those of a block are in its array */
     lspo_weight_file_t file;          /* in place of an SSD */
@@ -68,19 +70,13 @@ static const lspo_workload_t *workload_of(const lspo_generation_session_t *s)
 
 /* ---- memory ---- */
 
-static lspo_status_t take(lspo_generation_session_t *s, size_t bytes, void **memory_out)
-{
-    return lspo_device_alloc(s->device, bytes, memory_out);
-}
-
 /* What the plan's ops say of caches and stages. */
 static void read_plan(lspo_generation_session_t *s)
 {
     for (uint32_t i = 0; i < s->plan->op_count; i++) {
         const lspo_op_t *op = &s->plan->ops[i];
         stage_t *stage = &s->stages[op->layer];
-        if (op->variant == LSPO_VARIANT_CACHE)
-            s->streams_caches = true;
+        s->streams_caches |= op->variant == LSPO_VARIANT_CACHE;
         if (op->variant != LSPO_VARIANT_PARAMETERS)
             continue;
         stage->swaps |= op->kind == LSPO_OP_SWAP_IN;
@@ -131,9 +127,8 @@ static lspo_status_t reserve_host(lspo_generation_session_t *s)
     const uint64_t pieces =
         (uint64_t)s->plan->stage_count * (1 + 2 * workload_of(s)->accumulation + s->plan->model.expert_count);
     const uint64_t bytes = f->host_parameters_bytes + f->host_cache_bytes + f->host_inputs_bytes;
-    if (bytes == 0)
-        return LSPO_OK;
-    return lspo_device_host_reserve(s->device, bytes + 64 * pieces, items, sizeof items / sizeof items[0]);
+    const size_t count = sizeof items / sizeof items[0];
+    return bytes == 0 ? LSPO_OK : lspo_device_host_reserve(s->device, bytes + 64 * pieces, items, count);
 }
 
 static lspo_status_t take_stage(lspo_generation_session_t *s, uint32_t i)
@@ -144,7 +139,7 @@ static lspo_status_t take_stage(lspo_generation_session_t *s, uint32_t i)
     stage->bytes = lspo_drawn_bytes(&drawn, i);
     stage->stored = lspo_drawn_stored_bytes(&drawn, i, stage->packed);
     if (!is_streamed(s, i)) {
-        status = take(s, stage->bytes, &stage->weights);
+        status = lspo_device_alloc(s->device, stage->bytes, &stage->weights);
         return status == LSPO_OK ? draw(s, i, stage->weights) : status;
     }
     if (!stage->reads) {
@@ -173,10 +168,10 @@ static lspo_status_t take_caches(lspo_generation_session_t *s, micro_t *micro)
     const size_t inputs_bytes = s->input_bytes * lspo_generate_rebuilt_most(s->plan);
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; status == LSPO_OK && i < s->plan->stage_count; i++) {
-        if (!is_block(s, i))
+        if (!is_block(s, i) || s->mapped != NULL)
             continue;
         status = s->streams_caches ? lspo_device_host_alloc(s->device, bytes, &micro->at_home[i])
-                                   : take(s, bytes, &micro->caches[i]);
+                                   : lspo_device_alloc(s->device, bytes, &micro->caches[i]);
         if (status == LSPO_OK && inputs_bytes > 0)
             status = lspo_device_host_alloc(s->device, inputs_bytes, &micro->inputs_at_home[i]);
     }
@@ -204,33 +199,28 @@ static lspo_status_t take_micro(lspo_generation_session_t *s, micro_t *micro)
     micro->chosen = calloc((size_t)w->batch * w->iterations, sizeof *micro->chosen);
     if (!has_places || micro->prompt == NULL || micro->chosen == NULL)
         return lspo_no_memory("a micro-batch of texts");
-    lspo_status_t status = take(s, s->sizes.input, (void **)&micro->x);
+    lspo_status_t status = lspo_device_alloc(s->device, s->sizes.input, (void **)&micro->x);
     if (status == LSPO_OK)
-        status = take(s, s->sizes.logits, (void **)&micro->logits);
+        status = lspo_device_alloc(s->device, s->sizes.logits, (void **)&micro->logits);
     if (status == LSPO_OK)
-        status = take(s, s->sizes.tokens, (void **)&micro->reads);
+        status = lspo_device_alloc(s->device, s->sizes.tokens, (void **)&micro->reads);
     return status == LSPO_OK ? take_caches(s, micro) : status;
 }
 
 static lspo_status_t take_memory(lspo_generation_session_t *s)
 {
     lspo_status_t status = reserve_host(s);
-    if (status != LSPO_OK)
-        return status;
-    status = take(s, s->sizes.pass, &s->pass);
     if (status == LSPO_OK)
-        status = take(s, s->sizes.input, (void **)&s->spare);
+        status = lspo_device_alloc(s->device, s->sizes.pass, &s->pass);
+    if (status == LSPO_OK)
+        status = lspo_device_alloc(s->device, s->sizes.input, (void **)&s->spare);
     if (status == LSPO_OK)
         status = take_weights(s);
+    if (status == LSPO_OK)
+        status = lspo_mapped_create(s->plan, s->device, &s->mapped);
     for (uint32_t m = 0; status == LSPO_OK && m < workload_of(s)->accumulation; m++)
         status = take_micro(s, &s->micros[m]);
     return status;
-}
-
-static void give_back(lspo_generation_session_t *s, void *memory)
-{
-    if (memory != NULL)
-        lspo_device_free(s->device, memory);
 }
 
 static void release_micro(lspo_generation_session_t *s, micro_t *micro)
@@ -239,13 +229,13 @@ static void release_micro(lspo_generation_session_t *s, micro_t *micro)
     void **const on_host[] = {micro->at_home, micro->inputs_at_home};
     for (size_t k = 0; k < sizeof on_device / sizeof on_device[0]; k++)
         for (uint32_t i = 0; on_device[k] != NULL && i < s->plan->stage_count; i++)
-            give_back(s, on_device[k][i]);
+            lspo_device_free(s->device, on_device[k][i]);
     for (size_t k = 0; k < sizeof on_host / sizeof on_host[0]; k++)
         for (uint32_t i = 0; on_host[k] != NULL && i < s->plan->stage_count; i++)
             lspo_device_host_free(s->device, on_host[k][i]);
-    give_back(s, micro->x);
-    give_back(s, micro->logits);
-    give_back(s, micro->reads);
+    lspo_device_free(s->device, micro->x);
+    lspo_device_free(s->device, micro->logits);
+    lspo_device_free(s->device, micro->reads);
     void *const arrays[] = {micro->caches,         micro->arriving, micro->leaving, micro->at_home,
                             micro->inputs_at_home, micro->prompt,   micro->chosen};
     for (size_t k = 0; k < sizeof arrays / sizeof arrays[0]; k++)
@@ -267,6 +257,7 @@ static void draw_prompts(lspo_generation_session_t *s)
 void lspo_generation_session_reset(lspo_generation_session_t *session)
 {
     const lspo_workload_t *w = workload_of(session);
+    lspo_mapped_reset(session->mapped);
     for (uint32_t m = 0; m < w->accumulation; m++)
         memcpy(session->micros[m].reads, session->micros[m].prompt, (size_t)w->batch * w->sequence * sizeof(uint32_t));
 }
@@ -343,8 +334,8 @@ void lspo_generation_session_destroy(lspo_generation_session_t *session)
     for (uint32_t m = 0; s->micros != NULL && m < workload_of(s)->accumulation; m++)
         release_micro(s, &s->micros[m]);
     for (uint32_t i = 0; s->stages != NULL && i < s->plan->stage_count; i++) {
-        give_back(s, s->stages[i].weights);
-        give_back(s, s->stages[i].arrived);
+        lspo_device_free(s->device, s->stages[i].weights);
+        lspo_device_free(s->device, s->stages[i].arrived);
         if (!s->stages[i].reads)
             lspo_device_host_free(s->device, s->stages[i].home);
     }
@@ -352,9 +343,10 @@ void lspo_generation_session_destroy(lspo_generation_session_t *session)
         lspo_device_host_free(s->device, s->landings[i]);
     free(s->landings);
     lspo_expert_cache_destroy(s->experts);
+    lspo_mapped_destroy(s->mapped);
     lspo_weight_file_close(&s->file);
-    give_back(s, s->pass);
-    give_back(s, s->spare);
+    lspo_device_free(s->device, s->pass);
+    lspo_device_free(s->device, s->spare);
     lspo_compute_destroy(s->compute);
     free(s->stages);
     free(s->micros);
@@ -416,21 +408,24 @@ static lspo_status_t block(lspo_generation_session_t *s, const lspo_op_t *op, mi
     void **cache = &micro->caches[op->layer], **leaving = &micro->leaving[op->layer];
     const size_t kept = lspo_generate_kept(s->plan, op->iteration);
     lspo_status_t status = LSPO_OK;
-    if (*cache == NULL)
-        status = take(s, s->cache_bytes * workload_of(s)->sequence, cache); /* of the prompt */
+    if (*cache == NULL && s->mapped == NULL)
+        status = lspo_device_alloc(s->device, s->cache_bytes * workload_of(s)->sequence, cache); /* of the prompt */
     if (status == LSPO_OK && kept > 0)
-        status = take(s, s->input_bytes * kept, leaving);
+        status = lspo_device_alloc(s->device, s->input_bytes * kept, leaving);
     if (status != LSPO_OK)
         return status;
     lspo_generation_keep_inputs(s->transformer, micro->x, kept, *leaving);
     const void *weights = s->stages[op->layer].weights;
-    if (s->experts == NULL) {
-        lspo_generation_block_forward(s->transformer, weights, *cache, micro->x, s->spare);
-        put_out(s, micro);
-        return LSPO_OK;
+    if (s->experts != NULL) {
+        lspo_expert_cache_choose(s->experts, lspo_generation_block_begin(s->transformer, weights, *cache, micro->x));
+        return lspo_expert_cache_streams(s->experts) ? LSPO_OK : compute_experts(s, op);
     }
-    lspo_expert_cache_choose(s->experts, lspo_generation_block_begin(s->transformer, weights, *cache, micro->x));
-    return lspo_expert_cache_streams(s->experts) ? LSPO_OK : compute_experts(s, op);
+    if (s->mapped != NULL)
+        lspo_mapped_block_forward(s->mapped, op, s->transformer, weights, micro->x, s->spare);
+    else
+        lspo_generation_block_forward(s->transformer, weights, *cache, micro->x, s->spare);
+    put_out(s, micro);
+    return LSPO_OK;
 }
 
 static lspo_status_t forward(lspo_generation_session_t *s, const lspo_op_t *op)
@@ -439,7 +434,11 @@ static lspo_status_t forward(lspo_generation_session_t *s, const lspo_op_t *op)
     micro_t *micro = &s->micros[op->micro];
     stage_t *stage = &s->stages[op->layer];
     lspo_status_t status = LSPO_OK;
-    lspo_generation_begin(s->transformer, lspo_generate_first(w, op->iteration), lspo_generate_count(w, op->iteration));
+    if (s->mapped != NULL)
+        lspo_mapped_begin(s->mapped, op->iteration, s->transformer);
+    else
+        lspo_generation_begin(s->transformer, lspo_generate_first(w, op->iteration),
+                              lspo_generate_count(w, op->iteration));
     if (op->layer == 0)
         lspo_transformer_embed_forward(s->transformer, micro->reads, stage->weights, micro->x);
     else if (is_block(s, op->layer))
@@ -447,7 +446,7 @@ static lspo_status_t forward(lspo_generation_session_t *s, const lspo_op_t *op)
     else
         status = head(s, micro, op->iteration);
     if (is_streamed(s, op->layer) && op->gpu_free_bytes > 0) {
-        give_back(s, stage->weights);
+        lspo_device_free(s->device, stage->weights);
         stage->weights = NULL;
     }
     return status;
@@ -456,7 +455,7 @@ static lspo_status_t forward(lspo_generation_session_t *s, const lspo_op_t *op)
 /* Device memory for a stage as it is stored. */
 static lspo_status_t take_arrival(lspo_generation_session_t *s, stage_t *stage, void **memory_out)
 {
-    lspo_status_t status = take(s, stage->stored, memory_out);
+    lspo_status_t status = lspo_device_alloc(s->device, stage->stored, memory_out);
     if (status == LSPO_OK)
         *(stage->packed ? &stage->arrived : &stage->weights) = *memory_out;
     return status;
@@ -487,12 +486,12 @@ static lspo_status_t expand_weights(lspo_generation_session_t *s, const lspo_op_
 {
     stage_t *stage = &s->stages[op->layer];
     lspo_stage_t shape;
-    lspo_status_t status = take(s, stage->bytes, &stage->weights);
+    lspo_status_t status = lspo_device_alloc(s->device, stage->bytes, &stage->weights);
     if (status != LSPO_OK)
         return status;
     lspo_model_stage(&s->plan->model, op->layer, &shape);
     lspo_packed_expand(&(lspo_packed_t){s->endor, &shape, s->number}, s->compute, stage->arrived, stage->weights);
-    give_back(s, stage->arrived);
+    lspo_device_free(s->device, stage->arrived);
     stage->arrived = NULL;
     return LSPO_OK;
 }
@@ -502,7 +501,7 @@ static lspo_status_t take_cache(lspo_generation_session_t *s, const lspo_op_t *o
 {
     const size_t tokens =
         (size_t)lspo_generate_first(workload_of(s), op->iteration) + lspo_generate_count(workload_of(s), op->iteration);
-    return take(s, s->cache_bytes * tokens, &s->micros[op->micro].caches[op->layer]);
+    return lspo_device_alloc(s->device, s->cache_bytes * tokens, &s->micros[op->micro].caches[op->layer]);
 }
 
 /* Of the tokens before, those that are not rebuilt arrive. */
@@ -527,7 +526,7 @@ static lspo_status_t bring_inputs(lspo_generation_session_t *s, const lspo_op_t 
     const size_t bytes = s->input_bytes * lspo_generate_rebuilt(s->plan, op->iteration);
     lspo_status_t status = take_cache(s, op);
     if (status == LSPO_OK)
-        status = take(s, bytes, &micro->arriving[op->layer]);
+        status = lspo_device_alloc(s->device, bytes, &micro->arriving[op->layer]);
     if (status != LSPO_OK)
         return status;
     lspo_device_copy(s->device, LSPO_COPY_H2D, micro->arriving[op->layer], micro->inputs_at_home[op->layer], bytes);
@@ -539,7 +538,7 @@ static void rebuild(lspo_generation_session_t *s, const lspo_op_t *op)
     micro_t *micro = &s->micros[op->micro];
     lspo_generation_block_rebuild(s->transformer, s->stages[op->layer].weights, micro->arriving[op->layer],
                                   lspo_generate_rebuilt(s->plan, op->iteration), s->spare, micro->caches[op->layer]);
-    give_back(s, micro->arriving[op->layer]);
+    lspo_device_free(s->device, micro->arriving[op->layer]);
     micro->arriving[op->layer] = NULL;
 }
 
@@ -549,7 +548,7 @@ static void store_inputs(lspo_generation_session_t *s, const lspo_op_t *op)
     const size_t first = lspo_generate_first(workload_of(s), op->iteration) * s->input_bytes;
     lspo_device_copy(s->device, LSPO_COPY_D2H, (char *)micro->inputs_at_home[op->layer] + first,
                      micro->leaving[op->layer], lspo_generate_kept(s->plan, op->iteration) * s->input_bytes);
-    give_back(s, micro->leaving[op->layer]);
+    lspo_device_free(s->device, micro->leaving[op->layer]);
     micro->leaving[op->layer] = NULL;
 }
 
@@ -560,7 +559,7 @@ static void store_cache(lspo_generation_session_t *s, const lspo_op_t *op)
     const size_t count = lspo_generate_count(workload_of(s), op->iteration) * s->cache_bytes;
     lspo_device_copy(s->device, LSPO_COPY_D2H, (char *)micro->at_home[op->layer] + first,
                      (const char *)micro->caches[op->layer] + first, count);
-    give_back(s, micro->caches[op->layer]);
+    lspo_device_free(s->device, micro->caches[op->layer]);
     micro->caches[op->layer] = NULL;
 }
 
@@ -583,14 +582,13 @@ lspo_status_t lspo_generation_session_run_op(void *session, const lspo_op_t *op)
         return read_weights(s, &s->stages[op->layer]);
     case LSPO_OP_APPLY:
         return expand_weights(s, op);
+    case LSPO_OP_MAP:
+        return lspo_mapped_map(s->mapped, op);
     case LSPO_OP_RECOMPUTE:
         rebuild(s, op);
         return LSPO_OK;
     case LSPO_OP_SWAP_OUT:
-        if (op->variant == LSPO_VARIANT_CACHE)
-            store_cache(s, op);
-        else
-            store_inputs(s, op);
+        (op->variant == LSPO_VARIANT_CACHE ? store_cache : store_inputs)(s, op);
         return LSPO_OK;
     default:
         return lspo_error(LSPO_ERR_INTERNAL, "a plan of generation has a %s op",

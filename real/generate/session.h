@@ -2,8 +2,8 @@
  *
  * The executor decides when an op runs; the plan ensures that its inputs exist.  FWD computes a stage of a micro-batch,
  * SWAP_IN brings weights of a stage, a cache or inputs of a block, from which RECOMPUTE rebuilds keys and values, and
- * SWAP_OUT stores those of new tokens.  READ brings weights from a
- * temporary file, which stands in for an SSD, and APPLY expands packed ones.  Of experts that stream, FWD computes a
+ * SWAP_OUT stores those of new tokens.  READ brings weights from a temporary file, which stands in for an SSD, and
+ * APPLY expands packed ones.  MAP maps chunks into the addresses of caches.  Of experts that stream, FWD computes a
  * block up to its router, D2H and SWAP_IN bring those that are chosen and missing, and another FWD computes them.
  * Prompts and weights
  * are random, drawn from the workload's seed; the next token is always the most likely one, so that texts do not depend

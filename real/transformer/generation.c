@@ -62,7 +62,9 @@ static size_t vector_floats(const lspo_model_t *model)
 /* The largest of any pass: with as many queries as there may be, and with one. */
 static size_t attention_floats(const lspo_model_t *model, const lspo_generation_shape_t *shape)
 {
+    static const uint32_t some_block = 0;
     lspo_cached_attention_t a = {.queries = shape->tokens,
+                                 .blocks = shape->paged ? &some_block : NULL,
                                  .first = shape->positions - shape->tokens,
                                  .head_width = lspo_model_head_width(model),
                                  .number = shape->cache};
@@ -152,8 +154,20 @@ void lspo_generation_begin(lspo_transformer_t *t, size_t first, size_t count)
 {
     assert(count > 0 && count <= t->pass.shape.tokens && first + count <= t->pass.shape.positions);
     t->pass.first = first;
+    t->pass.firsts = NULL;
+    t->batch = t->pass.shape.batch;
     t->sequence = count;
     t->tokens = t->batch * count;
+}
+
+void lspo_generation_begin_each(lspo_transformer_t *t, size_t texts, const size_t *firsts, size_t count)
+{
+    assert(texts > 0 && texts <= t->pass.shape.batch);
+    for (size_t b = 0; b < texts; b++)
+        lspo_generation_begin(t, firsts[b], count);
+    t->pass.firsts = firsts;
+    t->batch = texts;
+    t->tokens = texts * count;
 }
 
 void lspo_generation_observe(lspo_transformer_t *t, lspo_generation_observer_t observer, void *context)
@@ -162,29 +176,46 @@ void lspo_generation_observe(lspo_transformer_t *t, lspo_generation_observer_t o
     t->pass.context = context;
 }
 
-/* The next block's cache, and what its array has behind the linear weights. */
-static void enter_block(lspo_transformer_t *t, const void *weights, void *cache)
+/* The next block: what its array has behind the linear weights. */
+static void enter_block(lspo_transformer_t *t, const void *weights)
 {
     const size_t linear = t->block.tensors[t->block.linear_count].offset_elements;
-    t->pass.k = cache;
-    t->pass.v = t->pass.k + t->batch * t->kv_width * lspo_number_bytes(t->pass.shape.cache);
     lspo_compute_convert(t->compute, t->block.element_count - linear, t->weight_number,
                          lspo_linear_in_generation(t, t->block.linear_count, weights), LSPO_NUMBER_FP32,
                          t->pass.vectors);
+}
+
+static void use_cache(lspo_transformer_t *t, void *cache)
+{
+    t->pass.caches = NULL;
+    t->pass.k = cache;
+    t->pass.v = t->pass.k + t->batch * t->kv_width * lspo_number_bytes(t->pass.shape.cache);
 }
 
 void lspo_generation_block_forward(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in,
                                    float *x_out)
 {
     const lspo_block_parameters_t from = {.weights = weights};
-    enter_block(t, weights, cache);
+    enter_block(t, weights);
+    use_cache(t, cache);
+    lspo_transformer_block_forward(t, &from, x_in, t->pass.saved, x_out);
+}
+
+void lspo_generation_block_forward_each(lspo_transformer_t *t, const void *weights,
+                                        const lspo_generation_caches_t *caches, const float *x_in, float *x_out)
+{
+    const lspo_block_parameters_t from = {.weights = weights};
+    assert(t->pass.firsts != NULL);
+    enter_block(t, weights);
+    t->pass.caches = caches;
     lspo_transformer_block_forward(t, &from, x_in, t->pass.saved, x_out);
 }
 
 lspo_chosen_t lspo_generation_block_begin(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in)
 {
     const lspo_block_parameters_t from = {.weights = weights};
-    enter_block(t, weights, cache);
+    enter_block(t, weights);
+    use_cache(t, cache);
     t->family->attention_forward(t, &from, x_in, t->pass.saved);
     return (lspo_chosen_t){t->tokens * t->chosen, t->family->route(t, &from, t->pass.saved)};
 }
@@ -215,7 +246,8 @@ void lspo_generation_block_rebuild(lspo_transformer_t *t, const void *weights, c
     const lspo_number_t number = t->pass.shape.cache;
     const size_t most = t->pass.shape.tokens, position = t->batch * t->width;
     assert(!t->int4.on); /* of GPT-2, K and V are columns of a weight in `weights` */
-    enter_block(t, weights, cache);
+    enter_block(t, weights);
+    use_cache(t, cache);
     for (size_t first = 0; first < tokens; first += most) {
         const size_t some = tokens - first < most ? tokens - first : most;
         lspo_generation_begin(t, first, some);

@@ -32,6 +32,7 @@ typedef struct {
     lspo_number_t weights, cache;
     lspo_int4_form_t int4; /* of the linear weights of blocks */
     bool experts_apart;    /* a block's array lacks its experts (lspo_stage_without_experts()) */
+    bool paged;            /* caches have blocks */
 } lspo_generation_shape_t;
 
 /* Bytes of a block's cache. */
@@ -83,6 +84,18 @@ typedef struct {
 lspo_chosen_t lspo_generation_block_begin(lspo_transformer_t *t, const void *weights, void *cache, const float *x_in);
 void lspo_generation_block_experts(lspo_transformer_t *t, const void *weights, const lspo_ternary_t *experts,
                                    float *x_out);
+/* The same for sequences of different lengths, each with a cache of its own: `texts` of them, up to the batch of the
+ * shape, of which sequence b has firsts[b] tokens in its cache.  K and V of its token i are kv width numbers each, at
+ * k[b] and v[b] + i x token_stride numbers.  `firsts` must live until the end of the pass. */
+typedef struct {
+    void *const *k, *const *v;
+    size_t token_stride;
+    const uint32_t *const *blocks; /* NULL, or of each sequence: see kernels/cached_attention.h */
+    size_t block_tokens;
+} lspo_generation_caches_t;
+void lspo_generation_begin_each(lspo_transformer_t *t, size_t texts, const size_t *firsts, size_t count);
+void lspo_generation_block_forward_each(lspo_transformer_t *t, const void *weights,
+                                        const lspo_generation_caches_t *caches, const float *x_in, float *x_out);
 
 /* A block's inputs in the format of the cache, of each position those of each sequence: batch x w numbers per position.
  * keep: of the first `kept` of the new tokens, from x_in of the block's forward pass.  rebuild: K and V of positions 0

@@ -7,14 +7,32 @@ enum { QKV, ATTENTION_OUT, MLP_UP, MLP_DOWN };
 enum { NORM1_GAIN = 8, NORM2_GAIN = 10 }; /* after the linear layers' biases; each is followed by its bias */
 enum { TOKEN, POSITION };
 
+/* Sequences that begin at positions of their own are embedded one by one. */
+static void embed_new(lspo_transformer_t *t, const lspo_embedding_t *embedding, const void *token, const char *position,
+                      float *x_out)
+{
+    const size_t *firsts = t->pass.firsts, row_bytes = t->width * t->weight_bytes;
+    lspo_embedding_t one = *embedding;
+    if (firsts == NULL) {
+        lspo_compute_embedding_forward_from(t->compute, embedding, t->weight_number, token,
+                                            position + t->pass.first * row_bytes, x_out);
+        return;
+    }
+    one.batch = 1;
+    for (size_t b = 0; b < t->batch; b++) {
+        one.ids = embedding->ids + b * t->sequence;
+        lspo_compute_embedding_forward_from(t->compute, &one, t->weight_number, token, position + firsts[b] * row_bytes,
+                                            x_out + b * t->sequence * t->width);
+    }
+}
+
 static void embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights, void *x_out)
 {
     const lspo_embedding_t embedding = lspo_transformer_embedding(t, tokens);
     const void *token = lspo_stage_weight(t, &t->embed, TOKEN, embed_weights);
     const char *position = lspo_stage_weight(t, &t->embed, POSITION, embed_weights);
     if (lspo_transformer_generates(t))
-        lspo_compute_embedding_forward_from(t->compute, &embedding, t->weight_number, token,
-                                            position + t->pass.first * t->width * t->weight_bytes, x_out);
+        embed_new(t, &embedding, token, position, x_out);
     else
         lspo_compute_embedding_forward(t->compute, &embedding, token, position, x_out);
 }

@@ -40,6 +40,22 @@ static lspo_rotary_t rotary_of(const lspo_transformer_t *t, size_t heads)
                            .table = t->rotary + t->pass.first * t->head_width};
 }
 
+/* Rows of Q or K of a forward pass; sequences that begin at positions of their own one by one. */
+static void rotate(lspo_transformer_t *t, size_t heads, char *x)
+{
+    const size_t *firsts = t->pass.firsts;
+    lspo_rotary_t rotary = rotary_of(t, heads);
+    if (firsts == NULL) {
+        lspo_compute_rotary_forward(t->compute, &rotary, x);
+        return;
+    }
+    rotary.batch = 1;
+    for (size_t b = 0; b < t->batch; b++, x += t->sequence * heads * t->head_width * t->number_bytes) {
+        rotary.table = t->rotary + firsts[b] * t->head_width;
+        lspo_compute_rotary_forward(t->compute, &rotary, x);
+    }
+}
+
 /* The norm of Q's or K's heads, of which there are `heads` in a row. */
 static lspo_norm_t norm_of_heads(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t gain,
                                  size_t heads)
@@ -62,7 +78,6 @@ static void qk_norm_forward(lspo_transformer_t *t, const lspo_block_parameters_t
 static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters_t *from, const void *x_in, char *s)
 {
     const lspo_block_saved_t *at = &t->saved;
-    const lspo_rotary_t of_q = rotary_of(t, t->heads), of_k = rotary_of(t, t->kv_heads);
     const lspo_norm_t norm1 = lspo_block_norm(t, from, t->norm1), norm2 = lspo_block_norm(t, from, t->norm2);
     const void *normed = s + at->norm1_out;
     lspo_compute_rms_norm_forward(t->compute, &norm1, x_in, s + at->norm1_out, lspo_floats(s, at->rstd1));
@@ -71,8 +86,8 @@ static void attention_forward(lspo_transformer_t *t, const lspo_block_parameters
     lspo_block_linear_forward(t, from, V, normed, NULL, s + at->v);
     if (t->q_norm > 0)
         qk_norm_forward(t, from, s);
-    lspo_compute_rotary_forward(t->compute, &of_q, s + at->q);
-    lspo_compute_rotary_forward(t->compute, &of_k, s + at->k);
+    rotate(t, t->heads, s + at->q);
+    rotate(t, t->kv_heads, s + at->k);
     lspo_transformer_attend(t, t->attention_width, t->kv_width, s);
     lspo_block_linear_forward(t, from, ATTENTION_OUT, s + at->context, x_in, s + at->residual);
     lspo_compute_rms_norm_forward(t->compute, &norm2, s + at->residual, s + at->norm2_out, lspo_floats(s, at->rstd2));

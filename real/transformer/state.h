@@ -49,11 +49,13 @@ typedef struct {
 
 /* Generation: the memory of a pass, and what it reads. */
 typedef struct {
-    lspo_generation_shape_t shape; /* batch 0: this is no generation */
-    size_t first;                  /* tokens in the caches */
-    char *k, *v;                   /* of the current block */
-    char *saved;                   /* a block's arrays, as in training, which nobody needs afterwards */
-    float *vectors;                /* of the current stage's array, what is behind the linear weights, in fp32 */
+    lspo_generation_shape_t shape;          /* batch 0: this is no generation */
+    size_t first;                           /* tokens in the caches */
+    char *k, *v;                            /* of the current block */
+    const size_t *firsts;                   /* of each sequence, where they differ; NULL: `first` of all */
+    const lspo_generation_caches_t *caches; /* of the current block, if each sequence has its own; NULL: k and v */
+    char *saved;                            /* a block's arrays, as in training, which nobody needs afterwards */
+    float *vectors; /* of the current stage's array, what is behind the linear weights, in fp32 */
     float *attention;
     const lspo_ternary_t *experts;       /* packed, of the current block; NULL: in its array */
     lspo_generation_observer_t observer; /* NULL: none */

@@ -166,3 +166,68 @@ Test(cached_attention, is_that_of_the_definition)
             for (lspo_number_t number = LSPO_NUMBER_FP32; number <= LSPO_NUMBER_FP16; number++)
                 check(&(cache_case_t){sizes[i][0], sizes[i][1], kv_heads, number});
 }
+
+/* The rows of a sequence in blocks of 7 tokens in any order: attention, and what is appended, are those of rows that
+ * follow each other. */
+static void compare_blocks(size_t first, size_t queries, lspo_number_t number)
+{
+    enum { KV = 3, BLOCK = 7, BLOCKS = 12 };
+    static const uint32_t blocks[BLOCKS] = {5, 0, 11, 3, 8, 1, 10, 2, 9, 4, 7, 6};
+    const size_t row = KV * E, count = (size_t)BLOCKS * BLOCK * row;
+    float *q = random_floats(1, queries * HEADS * E), *new_k = random_floats(2, queries * row);
+    float *new_v = random_floats(3, queries * row), *wide = random_floats(4, count), out[2][64 * HEADS * E];
+    char *plain[2], *paged[2];
+    const size_t row_bytes = row * lspo_number_bytes(number);
+    for (int i = 0; i < 2; i++) {
+        plain[i] = calloc(count, sizeof(float));
+        paged[i] = calloc(count, sizeof(float));
+        lspo_convert(first * row, LSPO_NUMBER_FP32, wide + (i == 0 ? 0 : row), number, plain[i]);
+        for (size_t t = 0; t < first; t++)
+            memcpy(paged[i] + (blocks[t / BLOCK] * BLOCK + t % BLOCK) * row_bytes, plain[i] + t * row_bytes, row_bytes);
+    }
+    for (int p = 0; p < 2; p++) {
+        const lspo_cached_attention_t a = {.batch = 1,
+                                           .queries = queries,
+                                           .first = first,
+                                           .heads = HEADS,
+                                           .kv_heads = KV,
+                                           .head_width = E,
+                                           .q_stride = HEADS * E,
+                                           .kv_stride = row,
+                                           .number = number,
+                                           .k = p == 0 ? plain[0] : paged[0],
+                                           .v = p == 0 ? plain[1] : paged[1],
+                                           .token_stride = row,
+                                           .blocks = p == 0 ? NULL : blocks,
+                                           .block_tokens = BLOCK};
+        float *scratch = malloc(lspo_cached_attention_scratch(&a) * sizeof *scratch);
+        lspo_cache_append(&a, new_k, new_v);
+        lspo_cached_attention(&a, q, out[p], scratch, NULL);
+        free(scratch);
+    }
+    for (size_t i = 0; i < queries * HEADS * E; i++)
+        cr_assert_float_eq(out[0][i], out[1][i], 1e-6, "%zu queries behind %zu: %g, paged %g", queries, first,
+                           (double)out[0][i], (double)out[1][i]);
+    for (size_t t = 0; t < first + queries; t++)
+        for (int i = 0; i < 2; i++)
+            cr_assert(memcmp(paged[i] + (blocks[t / BLOCK] * BLOCK + t % BLOCK) * row_bytes, plain[i] + t * row_bytes,
+                             row_bytes) == 0);
+    for (int i = 0; i < 2; i++) {
+        free(plain[i]);
+        free(paged[i]);
+    }
+    free(q);
+    free(new_k);
+    free(new_v);
+    free(wide);
+}
+
+Test(cached_attention, reads_blocks_in_any_order)
+{
+    for (lspo_number_t number = LSPO_NUMBER_FP32; number <= LSPO_NUMBER_FP16; number++)
+        for (size_t first = 0; first < 30; first += 5) {
+            compare_blocks(first, 1, number);
+            compare_blocks(first, 3, number);
+            compare_blocks(first, 40, number);
+        }
+}

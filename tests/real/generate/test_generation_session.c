@@ -11,6 +11,7 @@
 #include "plan/build_generate.h"
 #include "plan/policies/endor.h"
 #include "plan/policies/qmoe.h"
+#include "plan/policies/vtensor.h"
 #include "plan/policy.h"
 #include "real/execute/play.h"
 #include "real/generate/generator.h"
@@ -54,6 +55,7 @@ static lspo_plan_t *plan_of(kind_t kind, lspo_precision_t precision, const char 
     w.accumulation = MICROS;
     w.precision = w.transfer = precision;
     lspo_endor_values_edit(&w)->sparsity = 0; /* else other weights, tests/real/generate/test_endor.c */
+    lspo_vtensor_values_edit(&w)->chunk = 4096;
     cr_assert_eq(lspo_policy_find_any(name, &policy), LSPO_OK);
     cr_assert_eq(lspo_plan_build(&model, &w, policy, &plan), LSPO_OK);
     return plan;
