@@ -422,7 +422,7 @@ const lspo_command_t lspo_command_serve = {
                 "lspo serve --run --model gpt-tiny --requests 20 --rate 100 --chunk 16KiB --format csv",
     .common = "model machine arrivals rate requests cache cache-memory run",
     .details =
-        "The result has a row per kind of cache: requests that were served, cancelled by their clients, refused "
+        "There is one row per kind of cache: requests that were served, cancelled by their clients, refused "
         "because "
         "they could never fit, that waited for a step or for memory, and how often a text lost its memory and was read "
         "again; tokens per second; the mean and 95th percentile of the time to the first token, and the mean time per "

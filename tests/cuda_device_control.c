@@ -95,6 +95,16 @@ void cuda_on_host_waits(unsigned *count, unsigned *idle_count)
     *count = *idle_count = 0;
 }
 
+void cuda_on_host_virtual(size_t *chunks, size_t *ranges, size_t *mappings)
+{
+    *chunks = *ranges = *mappings = 0;
+}
+
+void cuda_on_host_chunks_most(size_t most)
+{
+    (void)most;
+}
+
 void cuda_on_host_used(size_t *now_bytes, size_t *most_bytes)
 {
     *now_bytes = *most_bytes = 0;

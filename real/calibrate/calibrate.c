@@ -77,6 +77,7 @@ static const struct {
     {"its threads", LSPO_DEVICE_LANES, lspo_calibrate_cpu_threads},
     {"noise", LSPO_DEVICE_LANES, measure_noise},
     {"link", LSPO_DEVICE_LANES, lspo_calibrate_link},
+    {"chunks", LSPO_LANE_CPU, lspo_calibrate_chunks},
     {"ops", LSPO_DEVICE_LANES, lspo_calibrate_ops},
     {"contention", LSPO_DEVICE_LANES, measure_contention},
     {"noise", LSPO_DEVICE_LANES, measure_noise},

@@ -193,6 +193,7 @@ lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_la
 lspo_status_t lspo_calibrate_noise(lspo_calibration_t *calibration, lspo_lanes_work_t *work);
 lspo_status_t lspo_calibrate_link(lspo_calibration_t *calibration);     /* link.c */
 lspo_status_t lspo_calibrate_counters(lspo_calibration_t *calibration); /* counters.c */
+lspo_status_t lspo_calibrate_chunks(lspo_calibration_t *calibration);   /* chunks.c */
 /* ops.c; call it after the link, because it adds to its latencies. */
 lspo_status_t lspo_calibrate_ops(lspo_calibration_t *calibration);
 

@@ -19,6 +19,6 @@ typedef struct lspo_chunks_backend {
     void (*copy)(void *state, char *to, const char *from, uint64_t bytes);
 } lspo_chunks_backend_t;
 
-extern const lspo_chunks_backend_t lspo_chunks_host;
+extern const lspo_chunks_backend_t lspo_chunks_host, lspo_chunks_cuda;
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/units.h"
 #include "kernels/cuda.h"
+#include "real/device/chunks_state.h"
 #include "real/device/device_cuda.h"
 
 #if __has_include(<nvtx3/nvToolsExt.h>)
@@ -393,6 +394,7 @@ const lspo_device_backend_t lspo_device_cuda_backend = {.is_asynchronous = true,
 #if HAVE_NVTX
                                                         .range_begin = cuda_range_begin,
                                                         .range_end = cuda_range_end,
+                                                        .chunks = &lspo_chunks_cuda,
 #endif
                                                         .mark_time = cuda_mark_time};
 #endif

@@ -26,8 +26,7 @@ cudaError_t lspo_gpu_pool_create(int number, cudaMemPool_t *pool_out)
     return error;
 }
 
-/* Memory that is still in use by queued work cannot be trimmed, so wait for all of it. */
-static cudaError_t trim(cudaMemPool_t pool)
+cudaError_t lspo_gpu_pool_trim(cudaMemPool_t pool)
 {
     cudaGetLastError(); /* clear the error: the next request may fit */
     cudaError_t error = cudaDeviceSynchronize();
@@ -40,7 +39,7 @@ cudaError_t lspo_gpu_pool_take(cudaMemPool_t pool, size_t bytes, cudaStream_t st
     cudaError_t error = cudaMallocFromPoolAsync(memory_out, least_bytes, pool, stream);
     if (error != cudaErrorMemoryAllocation)
         return error;
-    error = trim(pool);
+    error = lspo_gpu_pool_trim(pool);
     if (error != cudaSuccess)
         return error;
     error = cudaMallocFromPoolAsync(memory_out, least_bytes, pool, stream);

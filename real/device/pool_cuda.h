@@ -13,6 +13,10 @@ cudaError_t lspo_gpu_pool_create(int number, cudaMemPool_t *pool_out);
  * It then has waited for all work of the GPU. */
 cudaError_t lspo_gpu_pool_take(cudaMemPool_t pool, size_t bytes, cudaStream_t stream, void **memory_out);
 
+/* Give what is kept for reuse back to the GPU.  Memory that is still in use by queued work cannot be given back, so it
+ * waits for all of that. */
+cudaError_t lspo_gpu_pool_trim(cudaMemPool_t pool);
+
 /* The most bytes that it has had of the GPU, given out or kept for reuse, in the driver's units. */
 uint64_t lspo_gpu_pool_most_reserved_bytes(cudaMemPool_t pool);
 

@@ -1,11 +1,11 @@
 /* sms_cuda.c - limit the number of multiprocessors by a green context of the driver, so that a large card can stand in
- * for a smaller one.  Its functions are looked up by name, because nothing else here is linked with the driver. */
+ * for a smaller one. */
 #if LSPO_HAVE_CUDA
 #include <cuda.h>
 #include <inttypes.h>
 #include <stdbool.h>
-#include <string.h>
 
+#include "real/device/driver_cuda.h"
 #include "real/device/sms_cuda.h"
 
 enum { NEEDED_VERSION = 12050 };
@@ -23,19 +23,7 @@ typedef struct {
 
 static bool find(const char *name, void *function_out)
 {
-    void *function = NULL;
-    enum cudaDriverEntryPointQueryResult result;
-#if CUDART_VERSION >= 12050
-    cudaError_t error = cudaGetDriverEntryPointByVersion(name, &function, NEEDED_VERSION, cudaEnableDefault, &result);
-#else
-    cudaError_t error = cudaGetDriverEntryPoint(name, &function, cudaEnableDefault, &result);
-#endif
-    if (error != cudaSuccess || result != cudaDriverEntryPointSuccess || !function) {
-        cudaGetLastError();
-        return false;
-    }
-    memcpy(function_out, &function, sizeof function);
-    return true;
+    return lspo_driver_find(name, NEEDED_VERSION, function_out);
 }
 
 static bool find_all(driver_t *driver)

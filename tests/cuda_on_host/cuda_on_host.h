@@ -75,6 +75,11 @@ void cuda_on_host_hold_copies(bool held);
 /* Waits for events since the last call, and how many of them had no copy queued in the event's stream behind it. */
 void cuda_on_host_waits(unsigned *count, unsigned *idle_count);
 
+/* Chunks of the driver's virtual memory, reserved ranges of addresses, and mappings of chunks that there are now. */
+void cuda_on_host_virtual(size_t *chunks, size_t *ranges, size_t *mappings);
+/* From now on no more than so many chunks can be made; no limit from the start. */
+void cuda_on_host_chunks_most(size_t most);
+
 /* Bytes of pools that streams have come to take and not to give back: now, and at most since the last call. */
 void cuda_on_host_used(size_t *now_bytes, size_t *most_bytes);
 

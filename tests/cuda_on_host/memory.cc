@@ -14,6 +14,7 @@
 #include "cuda_on_host.h"
 #include "layout.h"
 #include "stream.h"
+#include "virtual.h"
 
 namespace
 {
@@ -154,9 +155,9 @@ bool on_device(const void *memory, size_t size)
     const std::lock_guard<std::mutex> hold(lock);
     auto next = arrays.upper_bound((char *)memory);
     if (next == arrays.begin())
-        return false;
+        return cuda_on_host_virtual_is_accessible(memory, size);
     const array_t &array = (--next)->second;
-    return (const char *)memory + size <= array.memory + array.size;
+    return (const char *)memory + size <= array.memory + array.size || cuda_on_host_virtual_is_accessible(memory, size);
 }
 
 enum pinned_t { PAGEABLE, PINNED, PARTLY };

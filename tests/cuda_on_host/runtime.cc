@@ -6,6 +6,7 @@
 #include "cuda.h"
 #include "cuda_on_host.h"
 #include "stream.h"
+#include "virtual.h"
 
 enum { MULTIPROCESSORS = 132, GREEN_STEP = 8 };
 
@@ -222,6 +223,8 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function
                      {"cuGreenCtxDestroy", (void *)green_destroy},
                      {"cuGreenCtxStreamCreate", (void *)green_stream}};
     *result = cudaDriverEntryPointSymbolNotFound;
+    if ((*function = cuda_on_host_virtual_call(symbol)) != nullptr)
+        *result = cudaDriverEntryPointSuccess;
     for (const auto &known : functions)
         if (has_green_contexts && strcmp(known.symbol, symbol) == 0) {
             *function = known.function;
