@@ -329,12 +329,20 @@ generation() { # generation CELLS MEAN TAU
     { echo disturbed && yes false | head -n "$1"; } > "$folder/cells.csv"
     printf '%s\n' predictor,quantity,cells,mean,tau "lspo,time,gpu,0.5,0.1" "lspo,time,all,$2,$3" \
         "lspo,slowdown,all,0.5,0.1" > "$folder/summary.csv"
-    with_lib sim-vs-host/generation.awk "$folder/cells.csv" "$folder/summary.csv"
+    with_lib sim-vs-host/gates.awk -v what=generation -v least=30 -v limit=0.04 -v tau_least=0.9 "$folder/cells.csv" \
+        "$folder/summary.csv"
 }
 check "cells of generation within the limits" 0 "$(status_of generation 30 0.04 0.9)"
 check "too few cells of generation fail" 1 "$(status_of generation 29 0.04 0.9)"
 check "errors of generation above 4 % fail" 1 "$(status_of generation 30 0.041 0.9)"
 check "a wrong order of generation fails" 1 "$(status_of generation 30 0.04 0.89)"
+pipelines() { # pipelines MEAN
+    { echo disturbed && yes false | head -n 11; } > "$folder/cells.csv"
+    printf '%s\n' predictor,quantity,cells,mean,tau "lspo,time,all,$1," > "$folder/summary.csv"
+    with_lib sim-vs-host/gates.awk -v what=pipelines -v least=11 -v limit=0.06 -v tau_least=0 "$folder/cells.csv" \
+        "$folder/summary.csv"
+}
+check "cells without an order to judge" "0 1" "$(status_of pipelines 0.06) $(status_of pipelines 0.061)"
 check "generation that nobody judged fails" 1 "$(status_of generation 30 "" "")"
 
 # Two stages of one 2 x 4 weight: m + n = 12 in all, short sides 4, long sides 8.  lora from rank 1 to 3: 288 bytes, 144

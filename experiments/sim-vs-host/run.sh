@@ -29,8 +29,8 @@ validate() {
 }
 
 # Cells that depend on each part of the model.  They are its hardest, so their overall error is not judged.  And cells
-# of generation, which have gates of their own.
-parts= generation=
+# of generation and of pipelines, which have gates of their own.
+parts= generation= pipelines=
 if [ "$EXPERIMENTS" = full ]; then
     parts=$out/parts/cells.csv
     validate "$here/grid-parts" 3min "$out/parts"
@@ -38,6 +38,9 @@ if [ "$EXPERIMENTS" = full ]; then
     generation=$out/generation
     validate "$here/grid-generation" 4min "$generation"
     plot validate-errors "$generation/errors"
+    pipelines=$out/pipelines
+    validate "$here/grid-pipelines" 2min "$pipelines"
+    plot validate-errors "$pipelines/errors"
 fi
 validate "$grid" $budget "$out"
 models=$(awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -47,7 +50,11 @@ plot sim-vs-host "$out/sim-vs-host" note="Predicted against measured on the host
 plot validate-errors "$out/errors"
 failed=0
 [ -z "$parts" ] || awk_csv "$here/parts.awk" "$parts" || failed=1
-[ -z "$generation" ] || awk_csv "$here/generation.awk" "$generation/cells.csv" "$generation/summary.csv" || failed=1
+[ -z "$generation" ] || awk_csv "$here/gates.awk" -v what=generation -v least=30 -v limit=0.04 -v tau_least=0.9 \
+    "$generation/cells.csv" "$generation/summary.csv" || failed=1
+# Two devices compute at once on the memory of one machine, of which the model knows nothing.
+[ -z "$pipelines" ] || awk_csv "$here/gates.awk" -v what=pipelines -v least=11 -v limit=0.06 -v tau_least=0 \
+    "$pipelines/cells.csv" "$pipelines/summary.csv" || failed=1
 awk_csv "$here/check.awk" -v verdict=$verdict -v full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)" \
     "$out/cells.csv" "$out/summary.csv" ||
     failed=1
