@@ -15,7 +15,8 @@
 /* Own kinds of letters. */
 enum { ALIVE, HERE, GO, BYE };
 
-enum { PAUSE_NS = 50000, ALIVE_NS = 1000000000 };
+/* Between two looks: short while letters come, since an answer may be near. */
+enum { SHORT_PAUSE_NS = 20000, LONG_PAUSE_NS = 100000, SHORT_PAUSES = 50, ALIVE_NS = 1000000000 };
 
 typedef struct {
     uint32_t what, number;
@@ -272,7 +273,7 @@ static bool all_have_left(const lspo_mail_t *mail)
 
 static void serve(lspo_mail_t *mail)
 {
-    static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    uint32_t pauses = 0;
     bool over = false;
     while (!over) {
         bool any = false;
@@ -281,8 +282,9 @@ static void serve(lspo_mail_t *mail)
             fail(mail, status);
             return;
         }
+        pauses = any ? 0 : pauses + 1;
         if (!any)
-            nanosleep(&pause, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = pauses < SHORT_PAUSES ? SHORT_PAUSE_NS : LONG_PAUSE_NS}, NULL);
         pthread_mutex_lock(&mail->lock);
         over = mail->closing && (mail->end_status != LSPO_OK || all_have_left(mail));
         pthread_mutex_unlock(&mail->lock);

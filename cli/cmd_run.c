@@ -265,9 +265,8 @@ const lspo_command_t lspo_command_run = {
         "loss. The host device is this machine in place of a GPU: one core computes, and memory and link are limited "
         "as asked. The cuda device is an NVIDIA GPU. A plan that does not fit in the device's memory ends with exit "
         "code 4. A grid of devices (--policy axonn --pipeline G --replicas R) runs on --device host in one process, or "
-        "under "
-        "mpirun with one rank for each device; --device cuda is then the GPU with the rank's number on its machine. "
-        "Weights are always random and tokens are bytes, even for a folder; `lspo train` trains a folder's "
+        "under mpirun with one rank for each device; --device cuda is then the GPU with the rank's number on its "
+        "machine. Weights are always random and tokens are bytes, even for a folder; `lspo train` trains a folder's "
         "model.",
     .examples =
         "lspo run --model gpt-tiny --policy zero --link 500MB/s --slowdown\n"

@@ -44,11 +44,11 @@ gpu_program=$(dirname "$program")/tests/cuda_on_host/lspo
 if [ -x "$gpu_program" ]; then
     cp "$gpu_program" lspo-gpu && cp "$plugin" .
     check "2 GPUs" 0 "$(status_of ranks 2 ./lspo-gpu run --policy axonn --pipeline 2 --model gpt-tiny --batch 1 \
-        --sequence 8 --accumulation 2 --iterations 4 --clip 0.5 --text text --device cuda:0 --precision fp32 \
-        --format csv)"
+        --sequence 8 --accumulation 2 --iterations 4 --timing-only --clip 0.5 --text text --device cuda:0 \
+        --precision fp32 --format csv)"
     losses stdout > there
     check "as one host device" 0 "$(status_of "$program" run --policy axonn --model gpt-tiny --batch 1 --sequence 8 \
-        --accumulation 2 --iterations 4 --clip 0.5 --text text --format csv)"
+        --accumulation 2 --iterations 4 --timing-only --clip 0.5 --text text --format csv)"
     losses stdout > one
     check "their losses" "4 " "$(wc -l < there) $(paste there one | awk '$1 - $2 > 1e-4 || $2 - $1 > 1e-4')"
 fi
@@ -76,14 +76,14 @@ RANK
 chmod +x struck-rank
 for rank in 0 1 3; do
     export STRUCK=$rank SIGNAL=KILL
-    code=$(status_of ranks 4 -x STRUCK -x SIGNAL ./struck-rank "$program" "${grid[@]}" --iterations 5000 \
+    code=$(status_of ranks 4 -x STRUCK -x SIGNAL ./struck-rank "$program" "${grid[@]}" --iterations 200 \
         --trace "killed-$rank")
     check "rank $rank is killed" "no no" "$([ "$code" = 0 ] && echo yes || echo no) $([ "$code" = 124 ] &&
         echo yes || echo no)"
     check "nothing is written, $rank" "" "$(ls | grep "killed-$rank" || true)"
 done
 export STRUCK=2 SIGNAL=STOP
-code=$(status_of ranks 4 -x STRUCK -x SIGNAL ./struck-rank "$program" "${grid[@]}" --iterations 5000 --rank-timeout 2s \
+code=$(status_of ranks 4 -x STRUCK -x SIGNAL ./struck-rank "$program" "${grid[@]}" --iterations 200 --rank-timeout 2s \
     --trace stopped)
 check "a rank hangs" 1 "$code"
 check "the others say so" yes "$(grep -q 'rank 2 has not been heard of for 2 s\|MPI does not start within 2 s' \
