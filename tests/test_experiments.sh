@@ -300,11 +300,11 @@ FNR == 1 { csv_header($0); print; next }
 END
 axonn() { # axonn COLUMN PATTERN FACTOR: COLUMN times FACTOR in the rows that match
     local file
-    for file in native buckets orders; do
+    for file in native buckets orders losses; do
         awk -v column="$1" -v pattern="$2" -v factor="$3" -f "$here/lib.awk" -f "$folder/times.awk" \
             "$folder/grid/axonn/$file.csv" > "$folder/$file.csv"
     done
-    with_lib axonn/check.awk "$folder/native.csv" "$folder/buckets.csv" "$folder/orders.csv"
+    with_lib axonn/check.awk "$folder/native.csv" "$folder/buckets.csv" "$folder/orders.csv" "$folder/losses.csv"
 }
 check "its rows as they are pass" 0 "$(status_of axonn iteration_s none 2)"
 check "a bucket with 5 % more memory fails" 1 "$(status_of axonn peak_gpu_bytes ^1,16000000, 1.05)"
@@ -312,6 +312,8 @@ check "a large bucket that is slower fails" 1 "$(status_of axonn iteration_s ^1,
 check "message-driven 8 % slower with few micro-batches fails" 1 \
     "$(status_of axonn iteration_p50_s ^4,4,none,message, 1.08)"
 check "message-driven 10 % slower with many fails" 1 "$(status_of axonn iteration_p50_s ^8,32,none,message, 1.1)"
+check "an order with another loss fails" 1 "$(status_of axonn loss_last '^"?2-2"?,"?1f1b' 1.0000001)"
+check "grids with another loss fail" 1 "$(status_of axonn loss_last '^"?2-2' 1.001)"
 
 # Contention: predicted 8 and 12 of 10 s, so 20 %; without it 7 and 12: 25 %.
 parts() { # parts WITHOUT_OF_THE_FIRST

@@ -1,4 +1,4 @@
-# native.csv buckets.csv orders.csv: what a bucket costs and takes, and the orders of a pipeline.
+# native.csv buckets.csv orders.csv losses.csv: what buckets cost and take, the orders of a pipeline, losses of grids.
 FNR == 1 { file++; csv_header($0); next }
 { csv_row($0) }
 file == 1 { native_bytes = get("peak_gpu_bytes"); next }
@@ -7,6 +7,14 @@ file == 2 {
     if (s == 1) size[++count] = z
     step[s, z] = get("iteration_s"); peak[s, z] = get("peak_gpu_bytes")
     moved[s, z] = get("d2h_bytes") + get("h2d_bytes"); updated = get("d2h_bytes") / 12
+    next
+}
+file == 4 {
+    grid = "GPUs of a pipeline: " get("pipeline") ", replicas: " get("replicas")
+    loss = get("loss_last")
+    if (!(grid in loss_of)) { loss_of[grid] = loss; grids[++grid_count] = grid }
+    alike += loss == loss_of[grid]
+    trained++
     next
 }
 {
@@ -38,6 +46,9 @@ END {
             memory[k, "gpipe"] / 1e9
     }
     print ""
+    print "  Loss of the last of ten steps of gpt-tiny on the host"
+    for (i = 1; i <= grid_count; i++) printf "  %-58s %.8f\n", grids[i], loss_of[grids[i]]
+    print ""
     for (i = 2; i <= count && step[1, size[i]] <= 1.001 * step[1, size[i - 1]]; i++) ;
     require(i > count, "a larger bucket is never slower")
     require(step[1, size[1]] > 1.05 * step[1, largest], "the smallest bucket pays for its latencies")
@@ -60,6 +71,12 @@ END {
             require(drawn[k, "message"] <= 1.06 * drawn[k, "1f1b"],
                 k ": message-driven is at most 6 % slower than 1f1b")
         require(memory[k, "message"] <= memory[k, "gpipe"], k ": in at most the memory of gpipe")
+    }
+    require(trained == 7 && grid_count == 4, "seven trainings on four grids")
+    require(alike == trained, "the order of messages changes no digit of the loss")
+    for (i = 2; i <= grid_count; i++) {
+        difference = loss_of[grids[i]] - loss_of[grids[1]]
+        require(difference < 1e-5 && difference > -1e-5, grids[i] ": the loss is that of one GPU to rounding")
     }
     finish()
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# AxoNN: what a bucket costs and takes, and what the order of messages does with jitter.
+# AxoNN: what a bucket costs and takes, what the order of messages does with jitter, and the losses of grids.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open axonn
 here=$experiments_dir/axonn
@@ -41,4 +41,13 @@ for gpus in $sizes; do
         done
     done
 done
-awk_csv "$here/check.awk" "$out/native.csv" "$out/buckets.csv" "$out/orders.csv"
+
+# Grids of host devices, which train: one device, pipelines, replicas, in all orders.
+training=(run --policy axonn --device host --model gpt-tiny --batch 2 --sequence 64 --accumulation 4 --iterations 10
+    --clip 1 --timing-only)
+for cell in "1 1 message" "2 1 message" "2 1 gpipe" "1 2 message" "2 2 message" "2 2 1f1b" "2 2 gpipe"; do
+    read -r gpus replicas order <<< "$cell"
+    lspo_row "$out/losses.csv" grid,sending "$gpus-$replicas,$order" "${training[@]}" --pipeline "$gpus" \
+        --replicas "$replicas" --pipeline-order "$order" 2> /dev/null
+done
+awk_csv "$here/check.awk" "$out/native.csv" "$out/buckets.csv" "$out/orders.csv" "$out/losses.csv"
