@@ -6,9 +6,11 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mpi.h"
 
@@ -330,6 +332,19 @@ static void *mail_main(void *mail_void)
 
 /* ---- for all threads ---- */
 
+static void end_at_once(int code, void *context)
+{
+    (void)context;
+    fflush(NULL);
+    _exit(code);
+}
+
+/* MPI hangs, and its thread will never end.  MPI's destructors, which run at the end of the process, would crash. */
+static void leave_thread(void)
+{
+    on_exit(end_at_once, NULL);
+}
+
 /* Wait for a flag that MPI's thread sets; LSPO_ERR_IO if it does not in this time. */
 static lspo_status_t wait_for(lspo_mail_t *mail, const bool *flag, double seconds, const char *what)
 {
@@ -372,8 +387,10 @@ lspo_status_t lspo_mail_open(double timeout_s, lspo_mail_t **mail_out)
         return lspo_error(LSPO_ERR_MEMORY, "cannot start a thread for MPI");
     }
     status = wait_for(mail, &mail->started, timeout_s, "start");
-    if (status != LSPO_OK)
-        return status; /* the thread still has the mail */
+    if (status != LSPO_OK) {
+        leave_thread();
+        return status;
+    }
     if (mail->status != LSPO_OK)
         return lspo_mail_close(mail, mail->status);
     *mail_out = mail;
@@ -538,8 +555,10 @@ lspo_status_t lspo_mail_close(lspo_mail_t *mail, lspo_status_t status)
     pthread_cond_broadcast(&mail->changed);
     pthread_mutex_unlock(&mail->lock);
     const lspo_status_t ended = wait_for(mail, &mail->ended, 1e-9 * (double)mail->timeout_ns, "end");
-    if (ended != LSPO_OK)
-        return status != LSPO_OK ? status : ended; /* the thread still has the mail */
+    if (ended != LSPO_OK) {
+        leave_thread();
+        return status != LSPO_OK ? status : ended;
+    }
     pthread_join(mail->thread, NULL);
     release(mail);
     return status;
