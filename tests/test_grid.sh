@@ -27,7 +27,7 @@ if ! command -v mpirun > /dev/null || [ ! -f "$plugin" ]; then
     echo "no MPI: its tests are skipped"
     finish "grids in one process"
 fi
-ranks() { ASAN_OPTIONS=detect_leaks=0 timeout 120 mpirun --allow-run-as-root --oversubscribe -np "$@"; }
+ranks() { ASAN_OPTIONS=detect_leaks=0 timeout -k 5 120 mpirun --allow-run-as-root --oversubscribe -np "$@"; }
 
 for order in message 1f1b; do
     check "4 ranks, $order" 0 "$(status_of ranks 4 "$program" "${grid[@]}" --pipeline-order $order --iterations 4 \
@@ -63,12 +63,17 @@ check "another number of plays" 2 "$(status_of ranks 2 "$program" "${grid[@]}" -
     "${grid[@]}" --iterations 4 --repeat 2)"
 check "a device that is too small" 4 "$(status_of ranks 4 "$program" "${grid[@]}" --iterations 4 --gpu-memory 7MB)"
 
-# A rank that is killed, and one that hangs, after it has run for a while.
+# A rank that is killed, and one that hangs, after it has run for a while: half a second of its CPU's time, when it is
+# training.  (Where a rank is killed while MPI starts, Open MPI's mpirun may hang when all ranks have ended.)
 cat > struck-rank <<'RANK'
 #!/bin/bash
 "$@" & victim=$!
 if [ "$OMPI_COMM_WORLD_RANK" = "$STRUCK" ]; then
-    sleep "0.$((RANDOM % 9 + 1))"
+    for wait in {1..400}; do
+        [ "$(awk '{ print $14 + $15 }' /proc/$victim/stat)" -lt 50 ] || break
+        sleep 0.05
+    done
+    sleep "0.0$((RANDOM % 10))"
     kill -"$SIGNAL" $victim 2> /dev/null
 fi
 wait $victim
