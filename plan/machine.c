@@ -139,6 +139,7 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     ADAM_NARROW("adam_8bit_cached_pps", LSPO_OPTIMIZER_STATE_8BIT, cached_pps, "8 bits, in cache"),
     FIELD(cpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "optimizer state up to this size stays in cache"),
     FIELD(cpu, process_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory of the process that plans do not count"),
+    FIELD(cpu, lanes_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "more of it with other lanes than the GPU's"),
     FIELD(cpu, compute_flops, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "matrix products on the CPU: of the bases of Adam"),
     FIELD(cpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "overhead per op"),
     FIELD(link, h2d_Bps, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, "CPU to GPU, pinned memory, alone"),

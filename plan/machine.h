@@ -93,6 +93,7 @@ typedef struct {
         } adam_narrow[LSPO_OPTIMIZER_STATE_COUNT - LSPO_OPTIMIZER_STATE_BF16];
         double own_adam_pps;  /* not in files: adam_pps before lspo_machine_pace() reduced it; 0: it did not */
         double process_bytes; /* resident memory that is in no plan: buffers of libraries, thread stacks */
+        double lanes_bytes;   /* more of it with other lanes than the GPU's */
         double compute_flops; /* matrix products by all threads: FWD on the CPU (paper, Table 1), bases of Adam */
         double op_s;
     } cpu;

@@ -136,9 +136,17 @@ lspo_status_t lspo_memory_replay(const lspo_plan_t *plan, const lspo_trace_t *tr
     return LSPO_OK;
 }
 
+static bool has_other_lanes(const lspo_plan_t *plan)
+{
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        if (lspo_op_kind_lane((lspo_op_kind_t)plan->ops[i].kind) != LSPO_LANE_GPU)
+            return true;
+    return false;
+}
+
 static uint64_t process_bytes(const lspo_plan_t *plan, const lspo_machine_t *machine)
 {
-    return (uint64_t)machine->cpu.process_bytes +
+    return (uint64_t)machine->cpu.process_bytes + (has_other_lanes(plan) ? (uint64_t)machine->cpu.lanes_bytes : 0) +
            (plan->gradient_form == LSPO_FORM_LOWRANK ? (uint64_t)LAPACK_BYTES : 0);
 }
 

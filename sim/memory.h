@@ -40,7 +40,8 @@ typedef struct {
 } lspo_memory_t;
 
 /* The replay with what the machine's framework takes (framework_memory.h), as measured by a run: the host's includes
- * cpu.process_bytes of the process (measured by real/machine/process.h) and the memory of LAPACK for low-rank bases. */
+ * cpu.process_bytes of the process (measured by real/machine/process.h), with other lanes than the GPU's
+ * cpu.lanes_bytes, and the memory of LAPACK for low-rank bases. */
 lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
                                   lspo_memory_t *memory_out);
 /* The most, if ops may be `slack_ns` early or late (memory_bound.h). */

@@ -188,6 +188,7 @@ static lspo_status_t calibrate_here(const lspo_calibrate_options_t *options, lsp
     if (status != LSPO_OK)
         return status;
     lspo_calibrate_note(&calibration, &result->machine.cpu.process_bytes, NAN, 1);
+    lspo_calibrate_note(&calibration, &result->machine.cpu.lanes_bytes, NAN, 1);
     status = lspo_calibrate_place(&calibration);
     if (status != LSPO_OK)
         return status;
@@ -213,11 +214,13 @@ lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const l
         goto close;
     for (size_t i = 0; i < LSPO_MACHINE_FIELDS_MAX; i++)
         result.errors[i].standard_error = NAN;
-    uint64_t process_bytes = 0;
-    status = lspo_run_extra_bytes(&process_bytes); /* first, because memory touched earlier is not counted again */
+    uint64_t process_bytes = 0, lanes_bytes = 0;
+    /* First, because memory touched earlier is not counted again. */
+    status = lspo_run_extra_bytes(&process_bytes, &lanes_bytes);
     if (status != LSPO_OK)
         goto close;
     result.machine.cpu.process_bytes = (double)process_bytes;
+    result.machine.cpu.lanes_bytes = (double)lanes_bytes;
     status = calibrate_here(options, device, shapes, &result);
     if (status != LSPO_OK) {
         lspo_calibration_release(&result);

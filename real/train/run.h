@@ -68,11 +68,11 @@ void lspo_run_result_release(lspo_run_result_t *result);
 lspo_status_t lspo_run_describe_caps(const lspo_device_caps_t *caps, lspo_trace_t *trace);
 
 /* Measure the memory that a run takes in addition to device memory and host memory (BLAS workspaces, thread stacks,
- * library code, the trace): cpu.process_bytes of the machine profile.  Runs a small training of its own for a few
- * tenths of a second.
+ * library code, the trace): cpu.process_bytes of the machine profile, and cpu.lanes_bytes, what the lanes besides the
+ * GPU's add.  Runs two small trainings of its own for a few tenths of a second.
  *
  * Call it before any other computation in this process: memory that earlier work has touched is not counted again.
  * Errors are those of lspo_run(). */
-lspo_status_t lspo_run_extra_bytes(uint64_t *bytes_out);
+lspo_status_t lspo_run_extra_bytes(uint64_t *bytes_out, uint64_t *lanes_bytes_out);
 
 #endif

@@ -28,7 +28,7 @@ typedef struct {
     lspo_status_t status;
     uint64_t gpu_bytes, total_bytes; /* measured */
     uint64_t predicted_gpu_bytes, predicted_host_bytes;
-    uint64_t extra_bytes;
+    uint64_t extra_bytes, lanes_bytes;
 } outcome_t;
 
 typedef void (*job_t)(const void *argument, outcome_t *outcome);
@@ -98,7 +98,7 @@ static void run_plan(const void *argument, outcome_t *outcome)
 static void measure_extra(const void *argument, outcome_t *outcome)
 {
     (void)argument;
-    outcome->status = lspo_run_extra_bytes(&outcome->extra_bytes);
+    outcome->status = lspo_run_extra_bytes(&outcome->extra_bytes, &outcome->lanes_bytes);
 }
 
 static lspo_workload_t workload_of(uint32_t batch, uint32_t sequence)
@@ -136,13 +136,15 @@ static uint64_t bound_of_all_orders(const lspo_plan_t *plan)
 
 /* 10.8 million parameters, 43 MB of weights: in 2 % of the least of all totals there is room for 1 MB, and BLAS and the
  * libraries alone take twice as much. */
-static void assert_total(const lspo_policy_t *policy, const lspo_workload_t *workload, uint64_t extra_bytes)
+static void assert_total(const lspo_policy_t *policy, const lspo_workload_t *workload, const outcome_t *extra)
 {
     lspo_model_t model;
     lspo_plan_t *plan = NULL;
     cr_assert_eq(lspo_model_find("gpt-small", &model), LSPO_OK);
     cr_assert_eq(lspo_plan_build(&model, workload, policy, &plan), LSPO_OK);
-    capped_t job = {.plan = plan, .machine.cpu.process_bytes = (double)extra_bytes};
+    capped_t job = {.plan = plan,
+                    .machine.cpu.process_bytes = (double)extra->extra_bytes,
+                    .machine.cpu.lanes_bytes = (double)extra->lanes_bytes};
     double gpu = 0, total = 0;
     uint64_t bound_bytes = bound_of_all_orders(plan);
     /* An op takes its memory a moment after it starts: where another gives some back in that moment the device's peak
@@ -173,8 +175,8 @@ Test(peak, every_policy_takes_what_is_predicted)
     other.accumulation = 2;
     other.clip_norm = 1;
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-        assert_total(lspo_policy_at(i), &plain, extra.extra_bytes);
-        assert_total(lspo_policy_at(i), &other, extra.extra_bytes);
+        assert_total(lspo_policy_at(i), &plain, &extra);
+        assert_total(lspo_policy_at(i), &other, &extra);
     }
 }
 
@@ -264,6 +266,28 @@ Test(peak, what_the_process_takes_besides_counts)
     lspo_prediction_release(&with);
     lspo_prediction_release(&without);
     lspo_plan_destroy(plan);
+}
+
+/* cpu.lanes_bytes is of plans with other lanes than the GPU's. */
+Test(peak, what_other_lanes_take_counts_where_there_are_some)
+{
+    static const char *const names[] = {"native", "zero"};
+    for (size_t i = 0; i < 2; i++) {
+        const lspo_policy_t *policy = NULL;
+        cr_assert_eq(lspo_policy_find(names[i], &policy), LSPO_OK);
+        lspo_plan_t *plan = plan_of_activations(policy);
+        lspo_machine_t machine;
+        lspo_prediction_t without, with;
+        cr_assert_eq(lspo_machine_find("host-reference", &machine), LSPO_OK);
+        machine.cpu.lanes_bytes = 0;
+        cr_assert_eq(lspo_simulate(plan, &machine, &without, NULL), LSPO_OK);
+        machine.cpu.lanes_bytes = 1e6;
+        cr_assert_eq(lspo_simulate(plan, &machine, &with, NULL), LSPO_OK);
+        cr_expect_eq(with.peak_host_bytes - without.peak_host_bytes, i * 1000000u, "%s", names[i]);
+        lspo_prediction_release(&with);
+        lspo_prediction_release(&without);
+        lspo_plan_destroy(plan);
+    }
 }
 
 /* 40 MB touched and given back between mark and reading, 10 MB before the mark. */
