@@ -30,15 +30,23 @@ static uint32_t replica_of(const lspo_session_t *session, uint32_t peer)
     return peer / session->place.peer_count;
 }
 
-/* The part of the op's group that this replica sums. */
-static range_t slice_of(const lspo_session_t *session, const lspo_op_t *op, uint32_t replica)
+/* The part of the op's group that this replica sums; returns its elements. */
+static size_t slice_count(const lspo_session_t *session, const lspo_op_t *op, uint32_t replica, uint64_t *begin_out)
 {
     const lspo_session_stage_t *stage = &session->stages[op->layer];
     const uint64_t replicas = session->plan->workload.accumulation / session->place.micro_count;
     uint64_t first, count;
     lspo_axonn_sum_range(session->plan, op, stage->message.element_count, &first, &count);
-    const uint64_t begin = first + count * replica / replicas, end = first + count * (replica + 1) / replicas;
-    return (range_t){lspo_session_at(session, stage->gradient[lspo_session_parity(session, op)], begin), end - begin};
+    *begin_out = first + count * replica / replicas;
+    return first + count * (replica + 1) / replicas - *begin_out;
+}
+
+static range_t slice_of(const lspo_session_t *session, const lspo_op_t *op, uint32_t replica)
+{
+    uint64_t begin;
+    const size_t count = slice_count(session, op, replica, &begin);
+    const void *gradient = session->stages[op->layer].gradient[lspo_session_parity(session, op)];
+    return (range_t){lspo_session_at(session, gradient, begin), count};
 }
 
 /* What the sender `from` reads, and the receiver `to` writes, each in its own session. */
@@ -122,17 +130,30 @@ static lspo_status_t sum_slice(lspo_session_t *session, const lspo_op_t *op)
     return status;
 }
 
-static lspo_status_t keep_share(lspo_session_t *session, const lspo_op_t *op, uint32_t from, size_t count,
-                                const void *numbers)
+static lspo_status_t check_bytes(const lspo_op_t *op, size_t bytes, size_t expected)
+{
+    if (bytes == expected)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_CHECK, "a message of stage %u has %zu bytes, not %zu", op->layer, bytes, expected);
+}
+
+/* This replica may have no gradient yet. */
+static lspo_status_t keep_share(lspo_session_t *session, const lspo_op_t *op, uint32_t from,
+                                const lspo_session_message_t *message)
 {
     lspo_axonn_exchange_t *exchange = exchange_of(session);
+    uint64_t begin;
+    const size_t count = slice_count(session, op, replica_of(session, session->place.peer), &begin);
+    lspo_status_t status = check_bytes(op, message->bytes, count * session->number_bytes);
+    if (status != LSPO_OK)
+        return status;
     lspo_axonn_share_t *share = malloc(sizeof *share + count * sizeof *share->numbers);
     if (!share)
         return lspo_no_memory("a share of %zu numbers", count);
     share->stage = op->layer;
     share->part = op->micro;
     share->replica = replica_of(session, from);
-    lspo_session_unpack_numbers(session->number, count, numbers, share->numbers);
+    lspo_session_unpack_numbers(session->number, count, message->data, share->numbers);
     pthread_mutex_lock(&exchange->lock);
     share->next = exchange->shares;
     exchange->shares = share;
@@ -201,29 +222,27 @@ static lspo_status_t take_place(lspo_session_t *session, const lspo_op_t *op)
     return LSPO_OK;
 }
 
-static lspo_status_t check_bytes(const lspo_op_t *op, size_t bytes, size_t expected)
+static lspo_status_t keep_norm(lspo_session_t *session, const lspo_op_t *op, uint32_t from,
+                               const lspo_session_message_t *message)
 {
-    if (bytes == expected)
-        return LSPO_OK;
-    return lspo_error(LSPO_ERR_CHECK, "a message of stage %u has %zu bytes, not %zu", op->layer, bytes, expected);
+    lspo_status_t status = check_bytes(op, message->bytes, sizeof *session->partials);
+    if (status == LSPO_OK)
+        session->partials[from - session->place.first_peer] = *(const double *)message->data;
+    return status;
 }
 
 lspo_status_t lspo_axonn_unpack(lspo_session_t *session, const lspo_op_t *op, uint32_t from,
                                 const lspo_session_message_t *message)
 {
-    const bool norm = op->variant == LSPO_VARIANT_NORM_SCALAR;
-    lspo_status_t status = norm ? LSPO_OK : take_place(session, op);
-    if (status != LSPO_OK)
-        return status;
-    const range_t range = norm ? (range_t){0} : range_of(session, op, from, session->place.peer);
-    status = check_bytes(op, message->bytes, norm ? sizeof(double) : range.count * session->number_bytes);
-    if (status != LSPO_OK)
-        return status;
-    if (norm) {
-        session->partials[from - session->place.first_peer] = *(const double *)message->data;
-        return LSPO_OK;
-    }
+    if (op->variant == LSPO_VARIANT_NORM_SCALAR)
+        return keep_norm(session, op, from, message);
     if (op->variant == LSPO_VARIANT_SHARE)
-        return keep_share(session, op, from, range.count, message->data);
-    return lspo_device_write(session->device, range.numbers, message->data, message->bytes);
+        return keep_share(session, op, from, message);
+    lspo_status_t status = take_place(session, op);
+    if (status != LSPO_OK)
+        return status;
+    const range_t range = range_of(session, op, from, session->place.peer);
+    status = check_bytes(op, message->bytes, range.count * session->number_bytes);
+    return status == LSPO_OK ? lspo_device_write(session->device, range.numbers, message->data, message->bytes)
+                             : status;
 }

@@ -304,7 +304,7 @@ static lspo_status_t begin_embed_gradient(lspo_session_t *session, const lspo_op
 static void add_tied_part(lspo_session_t *session, const lspo_op_t *op)
 {
     const lspo_tensor_t *token = &session->stages[0].shape.tensors[0];
-    if (!session->tied_part || !lspo_session_is_last_micro(session, op))
+    if (!lspo_session_is_last_micro(session, op) || !session->tied_part) /* before, it may be coming */
         return;
     lspo_compute_add(session->compute, (size_t)token->rows * token->cols, session->tied_part,
                      session->stages[0].gradient[lspo_session_parity(session, op)]);
