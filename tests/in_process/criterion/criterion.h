@@ -101,5 +101,6 @@ int main(void)
 #define cr_expect_float_eq cr_assert_float_eq
 #define cr_expect_str_eq cr_assert_str_eq
 #define cr_expect_not cr_assert_not
+#define cr_expect_arr_eq cr_assert_arr_eq
 
 #endif
