@@ -19,6 +19,7 @@ typedef struct {
     char note[NOTE_BYTES]; /* of the current line */
     lspo_ini_handler_t handler;
     void *context;
+    bool heads; /* the handler is called for heads of sections, too */
     lspo_status_t status;
     char **seen; /* "section\nkey" of every key so far, to find duplicates */
     unsigned seen_count;
@@ -53,6 +54,19 @@ static void keep_note(reader_t *reader, const char *line)
     snprintf(reader->note, sizeof reader->note, "%.*s", (int)length, start);
 }
 
+/* Tell the handler of a section; what inih will refuse is left to it. */
+static void take_head(reader_t *reader, const char *line)
+{
+    char where[WHERE_BYTES], section[NOTE_BYTES];
+    const char *end = strchr(line, ']');
+    if (!reader->heads || *line != '[' || end == NULL)
+        return;
+    snprintf(where, sizeof where, "%s:%u", reader->name, reader->line);
+    snprintf(section, sizeof section, "%.*s", (int)(end - line - 1), line + 1);
+    const lspo_ini_entry_t entry = {.where = where, .section = section, .key = "", .value = "", .note = ""};
+    reader->status = reader->handler(reader->context, &entry);
+}
+
 /* fgets for inih that counts lines, because Debian's inih does not pass line numbers to its handler. */
 static char *read_line(char *buffer, int capacity, void *stream)
 {
@@ -79,7 +93,8 @@ static char *read_line(char *buffer, int capacity, void *stream)
     indent = indent < length ? indent : length;
     snprintf(buffer, (size_t)capacity, "%.*s\n", (int)(length - indent), line + indent);
     keep_note(reader, buffer);
-    return buffer;
+    take_head(reader, buffer);
+    return reader->status == LSPO_OK ? buffer : NULL;
 }
 
 /* Sets reader->status if the key was already present. */
@@ -140,15 +155,26 @@ static lspo_status_t read_keys(reader_t *reader)
     return reader->status;
 }
 
+static lspo_status_t read_file(const char *path, reader_t *reader)
+{
+    lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &reader->input);
+    if (status != LSPO_OK)
+        return status;
+    status = read_keys(reader);
+    lspo_input_close(reader->input);
+    return status == LSPO_OK && reader->line == 0 ? lspo_input_refuse_empty(path) : status;
+}
+
 lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *context)
 {
     reader_t reader = {.name = path, .handler = handler, .context = context, .status = LSPO_OK};
-    lspo_status_t status = lspo_input_open(path, FILE_BYTES_MAX, &reader.input);
-    if (status != LSPO_OK)
-        return status;
-    status = read_keys(&reader);
-    lspo_input_close(reader.input);
-    return status == LSPO_OK && reader.line == 0 ? lspo_input_refuse_empty(path) : status;
+    return read_file(path, &reader);
+}
+
+lspo_status_t lspo_ini_read_sections(const char *path, lspo_ini_handler_t handler, void *context)
+{
+    reader_t reader = {.name = path, .handler = handler, .context = context, .heads = true, .status = LSPO_OK};
+    return read_file(path, &reader);
 }
 
 lspo_status_t lspo_ini_read_text(const char *name, const char *text, lspo_ini_handler_t handler, void *context)

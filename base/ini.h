@@ -24,7 +24,10 @@ typedef lspo_status_t (*lspo_ini_handler_t)(void *context, const lspo_ini_entry_
 /* Returns the handler's first failure, LSPO_ERR_INPUT for a malformed file, LSPO_ERR_IO for an unreadable one. */
 lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *context);
 
-/* The same for `text` in memory; messages use `name` as the file's name. */
+/* The same, but the handler is also called at the head of each section, with key, value and note "". */
+lspo_status_t lspo_ini_read_sections(const char *path, lspo_ini_handler_t handler, void *context);
+
+/* The same as lspo_ini_read() for `text` in memory; messages use `name` as the file's name. */
 lspo_status_t lspo_ini_read_text(const char *name, const char *text, lspo_ini_handler_t handler, void *context);
 
 #endif

@@ -549,6 +549,9 @@ static lspo_status_t train(int argc, char **argv)
     lspo_status_t status = lspo_request_parse(&lspo_command_train, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)
         return status;
+    status = lspo_policy_check_runs(request.base.policy, &request.base.workload);
+    if (status != LSPO_OK)
+        return status;
     const uint32_t peers = lspo_policy_peers(request.base.policy, &request.base.workload);
     if (peers > 1) /* a session for each, whose checkpoints would have to be of the same step */
         return lspo_error(LSPO_ERR_INPUT,

@@ -276,7 +276,7 @@ static lspo_status_t add_policies(const lspo_memory_question_t *question, lspo_m
 {
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
-        if (question->only != NULL && question->only != policy)
+        if (question->only != NULL ? question->only != policy : policy->of_peers)
             continue;
         report(question, policy->name, i, lspo_policy_count());
         lspo_status_t status = add_policy(question, policy, &rows[*count]);

@@ -19,7 +19,7 @@ static void describe_semantics(const lspo_policy_t *policy, char *text, size_t c
 static void describe_option(const lspo_parameter_t *parameter, char *text, size_t capacity)
 {
     char help[TEXT_BYTES], range[96];
-    bool is_word = parameter->kind == LSPO_RECORD_NAMED || parameter->kind == LSPO_RECORD_BOOL;
+    bool is_word = lspo_parameter_is_word(parameter) || parameter->kind == LSPO_RECORD_BOOL;
     lspo_policy_flag_help(parameter, help, sizeof help);
     lspo_parameter_range_text(parameter, range, sizeof range);
     snprintf(text, capacity, "%s. %s%s%sChanges the %s.", help, is_word ? "" : "Range: ", is_word ? "" : range,

@@ -1,5 +1,6 @@
 /* sim_report.c - print a prediction for people; see sim_report.h. */
 #include "cli/sim_report.h"
+#include "plan/policies/fusion.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 
@@ -82,6 +83,15 @@ static void print_answer(FILE *file, const lspo_sim_report_t *report)
             lspo_precision_name(workload->precision), workload->checkpointing ? "on" : "off", swapped);
 }
 
+/* Which peers train which stages. */
+static void print_chain(FILE *file, const lspo_sim_report_t *report)
+{
+    const uint32_t *chain = lspo_policy_value(report->plan->policy, &report->plan->workload, &lspo_parameter_chain);
+    if (chain == NULL || *chain == 0)
+        return;
+    fprintf(file, "Peers, each with so many stages: %s.\n", lspo_parameter_word(&lspo_parameter_chain, *chain));
+}
+
 /* Where a measured time may lie. */
 static void print_expected(FILE *file, const lspo_sim_report_t *report)
 {
@@ -96,6 +106,10 @@ static void print_memory(FILE *file, const lspo_sim_report_t *report)
     const lspo_machine_t *machine = report->machine;
     if (!prediction->fits) {
         fprintf(file, "Does not fit: %s.\n", report->advice);
+        return;
+    }
+    if (report->plan->network.kind_count > 0) {
+        fprintf(file, "Fits on each peer: at most %s of GPU memory.\n", bytes((double)prediction->peak_gpu_bytes).text);
         return;
     }
     fprintf(file, "Fits: %s of %s of GPU memory, %s of %s of host memory.\n",
@@ -206,6 +220,7 @@ static void print_report(FILE *file, const void *context)
 {
     const lspo_sim_report_t *report = context;
     print_answer(file, report);
+    print_chain(file, report);
     if (!generates(report))
         print_expected(file, report);
     if (report->judgement != NULL)

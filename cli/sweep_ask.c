@@ -162,6 +162,7 @@ static void field_value(const lspo_record_field_t *field, const void *record, do
         *text_out = *(const bool *)slot ? "on" : "off";
         break;
     case LSPO_RECORD_NAMED:
+    case LSPO_RECORD_TEXT:
         *text_out = field->names[*(const unsigned *)slot];
         break;
     }
@@ -208,8 +209,8 @@ static void own_value(const lspo_sweep_ask_t *ask, const lspo_parameter_t *param
     const void *slot = lspo_policy_value(ask->cell->policy, &ask->request.workload, parameter);
     if (slot == NULL || !ask->complete)
         return;
-    if (parameter->kind == LSPO_RECORD_NAMED)
-        *text_out = parameter->names[*(const unsigned *)slot];
+    if (lspo_parameter_is_word(parameter))
+        *text_out = lspo_parameter_word(parameter, *(const uint32_t *)slot);
     else if (parameter->kind == LSPO_RECORD_BOOL)
         *text_out = *(const bool *)slot ? "on" : "off";
     else

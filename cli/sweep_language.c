@@ -92,7 +92,7 @@ static lspo_sweep_key_t own_key(const lspo_parameter_t *parameter)
     if (parameter->kind == LSPO_RECORD_REAL) {
         key.kind = LSPO_SWEEP_QUANTITY;
         key.unit = parameter->quantity;
-    } else if (parameter->kind != LSPO_RECORD_NAMED && parameter->kind != LSPO_RECORD_BOOL) {
+    } else if (!lspo_parameter_is_word(parameter) && parameter->kind != LSPO_RECORD_BOOL) {
         key.kind = LSPO_SWEEP_INTEGER;
     }
     return key;

@@ -225,6 +225,10 @@ extern const char *const lspo_machine_evidence[];
  * alone is the card in its usual host, unless a machine has that name. */
 lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machine_out);
 
+/* The same of a name in a file `beside`, to which a FILE is relative; `what` names the place in messages. */
+lspo_status_t lspo_machine_find_beside(const char *what, const char *name_or_path, const char *beside,
+                                       lspo_machine_t *machine_out);
+
 /* The comment after each value, by field, which gives its source.  "": none; long comments are cut off. */
 enum { LSPO_NOTE_BYTES = 101 };
 typedef struct {

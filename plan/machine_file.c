@@ -515,3 +515,14 @@ lspo_status_t lspo_machine_find(const char *name_or_path, lspo_machine_t *machin
 {
     return lspo_machine_find_noted(name_or_path, machine_out, NULL);
 }
+
+lspo_status_t lspo_machine_find_beside(const char *what, const char *name_or_path, const char *beside,
+                                       lspo_machine_t *machine_out)
+{
+    machine_file_t file = {0};
+    lspo_status_t status = read_named(what, LSPO_PART_MACHINE, name_or_path, beside, &file);
+    if (status != LSPO_OK)
+        return status;
+    *machine_out = file.machine;
+    return LSPO_OK;
+}

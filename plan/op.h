@@ -78,6 +78,7 @@ typedef enum {
     LSPO_VARIANT_GRADIENT, /* SEND of a gradient to the peer before; none: of activations */
     LSPO_VARIANT_SHARE,    /* SEND of shares of a gradient to the replicas that sum them, before SUM: of a sum to all */
     LSPO_VARIANT_EXPERTS,  /* qmoe: D2H of which experts are chosen, SWAP_IN of the missing ones, and their FWD */
+    LSPO_VARIANT_DELAY,    /* SEND of which only the latency is left: plan/place.h */
     LSPO_VARIANT_COUNT
 } lspo_op_variant_t;
 

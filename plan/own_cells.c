@@ -14,6 +14,7 @@ static lspo_field_kind_t kind_of(const lspo_parameter_t *parameter)
     case LSPO_RECORD_SCALE:
         return LSPO_FIELD_REAL;
     case LSPO_RECORD_NAMED:
+    case LSPO_RECORD_TEXT:
         return LSPO_FIELD_TEXT;
     case LSPO_RECORD_BOOL:
         return LSPO_FIELD_YES_NO;
@@ -33,7 +34,7 @@ static lspo_own_cell_t cell_of(const lspo_parameter_t *parameter, const void *sl
     case LSPO_FIELD_REAL:
         return (lspo_own_cell_t){.real = slot != NULL && number >= 0 ? number : (double)NAN};
     case LSPO_FIELD_TEXT:
-        return (lspo_own_cell_t){.text = slot != NULL ? parameter->names[(size_t)number] : NULL};
+        return (lspo_own_cell_t){.text = slot != NULL ? lspo_parameter_word(parameter, (uint32_t)number) : NULL};
     case LSPO_FIELD_YES_NO:
         return (lspo_own_cell_t){.yes = slot != NULL ? number != 0 : -1};
     case LSPO_FIELD_INTEGER:

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/names.h"
+#include "base/texts.h"
 
 static const char automatic[] = "auto";
 
@@ -44,6 +45,20 @@ static lspo_status_t parse_name(const lspo_parameter_t *parameter, const char *w
             return LSPO_OK;
         }
     return lspo_name_refuse(what, text, parameter->names, count, NULL);
+}
+
+static lspo_status_t parse_text(const lspo_parameter_t *parameter, const char *what, const char *text, void *slot)
+{
+    uint32_t number = 0;
+    lspo_status_t status = LSPO_OK;
+    if (*text == '\0')
+        return lspo_error(LSPO_ERR_INPUT, "%s is empty; it must be %s or %s", what, parameter->value,
+                          parameter->names[0]);
+    if (strcmp(text, parameter->names[0]) != 0)
+        status = lspo_text_number(text, &number);
+    if (status == LSPO_OK)
+        memcpy(slot, &number, sizeof number);
+    return status;
 }
 
 static lspo_status_t parse_real(const lspo_parameter_t *parameter, const char *what, const char *text, void *slot)
@@ -100,6 +115,8 @@ lspo_status_t lspo_parameter_parse(const lspo_parameter_t *parameter, const char
     switch (parameter->kind) {
     case LSPO_RECORD_NAMED:
         return parse_name(parameter, what, text, slot);
+    case LSPO_RECORD_TEXT:
+        return parse_text(parameter, what, text, slot);
     case LSPO_RECORD_BOOL:
         return parse_switch(what, text, slot);
     case LSPO_RECORD_REAL:
@@ -138,10 +155,16 @@ double lspo_parameter_number(const lspo_parameter_t *parameter, const void *slot
         return value.on;
     case LSPO_RECORD_U32:
     case LSPO_RECORD_NAMED:
+    case LSPO_RECORD_TEXT:
         break;
     }
     memcpy(&value.u32, slot, sizeof value.u32);
     return value.u32;
+}
+
+const char *lspo_parameter_word(const lspo_parameter_t *parameter, uint32_t number)
+{
+    return parameter->kind == LSPO_RECORD_TEXT && number > 0 ? lspo_text_of(number) : parameter->names[number];
 }
 
 void lspo_parameter_format(const lspo_parameter_t *parameter, const void *slot, char *text, size_t capacity)
@@ -161,7 +184,7 @@ void lspo_parameter_default_text(const lspo_parameter_t *parameter, char *text, 
 {
     if (parameter->preset_is != NULL)
         snprintf(text, capacity, "%s", parameter->preset_is);
-    else if (parameter->kind == LSPO_RECORD_NAMED)
+    else if (lspo_parameter_is_word(parameter))
         snprintf(text, capacity, "%s", parameter->names[(size_t)parameter->preset]);
     else if (parameter->kind == LSPO_RECORD_BOOL)
         snprintf(text, capacity, "%s", parameter->preset != 0 ? "on" : "off");
@@ -174,7 +197,7 @@ void lspo_parameter_default_text(const lspo_parameter_t *parameter, char *text, 
 void lspo_parameter_range_text(const lspo_parameter_t *parameter, char *text, size_t capacity)
 {
     char low[32], high[96] = "";
-    if (parameter->kind == LSPO_RECORD_NAMED || parameter->kind == LSPO_RECORD_BOOL) {
+    if (lspo_parameter_is_word(parameter) || parameter->kind == LSPO_RECORD_BOOL) {
         snprintf(text, capacity, "%s", parameter->value);
         return;
     }
@@ -211,6 +234,7 @@ void lspo_parameter_store(const lspo_parameter_t *parameter, double value, void 
     case LSPO_RECORD_U32:
     case LSPO_RECORD_I32:
     case LSPO_RECORD_NAMED:
+    case LSPO_RECORD_TEXT:
         break;
     }
     narrow = (uint32_t)(int64_t)value;
@@ -237,7 +261,8 @@ lspo_status_t lspo_parameter_check(const lspo_parameter_t *parameter, const lspo
     char what[64];
     double value = lspo_parameter_number(parameter, slot);
     snprintf(what, sizeof what, "--%s", parameter->key);
-    if (parameter->kind == LSPO_RECORD_BOOL || (may_be_automatic(parameter) && value == -1))
+    if (parameter->kind == LSPO_RECORD_BOOL || parameter->kind == LSPO_RECORD_TEXT ||
+        (may_be_automatic(parameter) && value == -1))
         return LSPO_OK;
     if (parameter->kind == LSPO_RECORD_REAL)
         return check_real(parameter, what, value);

@@ -40,7 +40,7 @@ typedef struct {
     const char *help;         /* one line, without the default */
     lspo_record_kind_t kind;  /* "auto" is -1: I32, and REAL whose preset it is */
     lspo_unit_t quantity;     /* REAL: how the value is written */
-    const char *const *names; /* NAMED: NULL-terminated */
+    const char *const *names; /* NAMED: NULL-terminated; TEXT: names[0] is the value 0, the default */
     double preset;            /* default */
     double (*preset_of)(const lspo_parameter_context_t *context); /* default that depends on model and workload, and */
     const char *preset_is;                                        /* its text in help                                */
@@ -110,7 +110,14 @@ void lspo_parameter_set_default(const lspo_parameter_t *parameter, const lspo_pa
 lspo_status_t lspo_parameter_check(const lspo_parameter_t *parameter, const lspo_parameter_context_t *context,
                                    const void *slot);
 
-/* Store a number at `slot`, or read it; of NAMED it is the index. */
+/* Is the value a word, NAMED or TEXT?  And the word of its number. */
+static inline bool lspo_parameter_is_word(const lspo_parameter_t *parameter)
+{
+    return parameter->kind == LSPO_RECORD_NAMED || parameter->kind == LSPO_RECORD_TEXT;
+}
+const char *lspo_parameter_word(const lspo_parameter_t *parameter, uint32_t number);
+
+/* Store a number at `slot`, or read it; of words see plan/record.h. */
 void lspo_parameter_store(const lspo_parameter_t *parameter, double value, void *slot);
 double lspo_parameter_number(const lspo_parameter_t *parameter, const void *slot);
 

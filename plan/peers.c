@@ -29,17 +29,28 @@ static void number_lanes(const lspo_lanes_t *lanes, place_t *places, lspo_peers_
     }
 }
 
-/* Ids grow along dependencies, so the first one that is found is the lowest. */
+/* Where what this SEND waits for has arrived: a delay is on its way to where it goes itself. */
+static void receive(const lspo_plan_t *plan, lspo_op_id_t id, lspo_peers_t *peers)
+{
+    const lspo_op_t *op = &plan->ops[id];
+    const bool delay = op->kind == LSPO_OP_SEND && op->variant == LSPO_VARIANT_DELAY;
+    for (uint32_t d = op->dep_first; d < op->dep_first + op->dep_count; d++)
+        if (plan->ops[plan->deps[d]].kind == LSPO_OP_SEND)
+            peers->taker[plan->deps[d]] = delay ? peers->taker[id] : peers->of_lane[op->lane];
+}
+
+/* Ids grow along dependencies, so the first one that is found is the lowest.  First by ops that send on, then by those
+ * of GPUs, which come before. */
 static void find_receivers(const lspo_plan_t *plan, lspo_peers_t *peers)
 {
     for (lspo_op_id_t id = 0; id < plan->op_count; id++)
         peers->taker[id] = peers->of_lane[plan->ops[id].lane];
-    for (lspo_op_id_t id = plan->op_count; id-- > 0;) {
-        const lspo_op_t *op = &plan->ops[id];
-        for (uint32_t d = op->dep_first; d < op->dep_first + op->dep_count; d++)
-            if (plan->ops[plan->deps[d]].kind == LSPO_OP_SEND && plan->lanes.list[op->lane].kind == LSPO_LANE_GPU)
-                peers->taker[plan->deps[d]] = peers->of_lane[op->lane];
-    }
+    for (lspo_op_id_t id = plan->op_count; id-- > 0;)
+        if (plan->ops[id].kind == LSPO_OP_SEND && plan->ops[id].variant != LSPO_VARIANT_DELAY)
+            receive(plan, id, peers);
+    for (lspo_op_id_t id = plan->op_count; id-- > 0;)
+        if (plan->lanes.list[plan->ops[id].lane].kind == LSPO_LANE_GPU || plan->ops[id].variant == LSPO_VARIANT_DELAY)
+            receive(plan, id, peers);
 }
 
 lspo_status_t lspo_peers_create(const lspo_plan_t *plan, lspo_peers_t *peers_out)

@@ -1,5 +1,6 @@
 /* peers.h - the peers of a plan (plan/lane.h), and on which of them an op takes and gives back memory: that of its
- * lane; but what SEND takes is the receiver's, the peer of the first op of a GPU that waits for it. */
+ * lane; but what SEND takes is the receiver's, the peer of the first op of a GPU that waits for it, or else of the
+ * first SEND. */
 #ifndef LSPO_PLAN_PEERS_H
 #define LSPO_PLAN_PEERS_H
 

@@ -198,6 +198,8 @@ void lspo_plan_destroy(lspo_plan_t *plan)
     free(plan->deps);
     free(plan->works);
     free(plan->peer_static);
+    free(plan->peer_kinds);
+    lspo_network_release(&plan->network);
     lspo_lanes_release(&plan->lanes);
     free(plan);
 }
@@ -308,6 +310,7 @@ static const char *const variant_suffixes[LSPO_VARIANT_COUNT] = {
     [LSPO_VARIANT_ACTIVATIONS] = " activations",
     [LSPO_VARIANT_GRADIENT] = " gradient",
     [LSPO_VARIANT_SHARE] = " share",
+    [LSPO_VARIANT_DELAY] = " delay",
     [LSPO_VARIANT_SPECULATE] = " speculate",
     [LSPO_VARIANT_SETTLE] = " settle",
     [LSPO_VARIANT_REDO] = " redo",

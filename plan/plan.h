@@ -20,6 +20,7 @@
 #include "plan/adam_basis.h"
 #include "plan/footprint.h"
 #include "plan/model.h"
+#include "plan/network.h"
 #include "plan/op.h"
 #include "plan/optimizer_state.h"
 #include "plan/work.h"
@@ -72,6 +73,9 @@ typedef struct {
     uint64_t gpu_static_bytes;
     uint64_t host_static_bytes;
     lspo_peer_static_t *peer_static;
+
+    lspo_network_t network; /* of peers that differ; no kinds: all have the machine's profile */
+    uint32_t *peer_kinds;   /* by peer (plan/peers.h): its kind, owned; NULL: there are none */
 } lspo_plan_t;
 
 /* Build the plan of `policy` for model and workload.  Checks both first.  LSPO_TRANSITION_AUTO becomes the last stage,

@@ -13,6 +13,7 @@ extern const lspo_policy_t lspo_policy_zero_layerwise;
 extern const lspo_policy_t lspo_policy_backward_update;
 extern const lspo_policy_t lspo_policy_deep_optimizer_states;
 extern const lspo_policy_t lspo_policy_axonn;
+extern const lspo_policy_t lspo_policy_fusion;
 extern const lspo_policy_t lspo_policy_lsp;
 extern const lspo_policy_t lspo_policy_lsp_paper;
 extern const lspo_policy_t lspo_policy_lora;

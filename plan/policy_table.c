@@ -11,6 +11,7 @@ static const lspo_policy_t *const policies[] = {
     &lspo_policy_backward_update,
     &lspo_policy_deep_optimizer_states,
     &lspo_policy_axonn,
+    &lspo_policy_fusion,
     &lspo_policy_lsp,
     &lspo_policy_lsp_paper,
     &lspo_policy_lora,

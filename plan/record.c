@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/texts.h"
 #include "base/units.h"
 #include "plan/precision.h"
 
@@ -31,6 +32,10 @@ void lspo_record_format_value(lspo_record_kind_t kind, const char *const *names,
     case LSPO_RECORD_NAMED:
         snprintf(text, capacity, "%s", names[*(const unsigned *)value]);
         break;
+    case LSPO_RECORD_TEXT:
+        snprintf(text, capacity, "%s",
+                 *(const uint32_t *)value > 0 ? lspo_text_of(*(const uint32_t *)value) : names[0]);
+        break;
     case LSPO_RECORD_SCALE:
         lspo_loss_scale_format(*(const double *)value, text, capacity);
         break;
@@ -55,6 +60,7 @@ size_t lspo_record_bytes(lspo_record_kind_t kind)
     case LSPO_RECORD_U32:
     case LSPO_RECORD_I32:
     case LSPO_RECORD_NAMED:
+    case LSPO_RECORD_TEXT:
         break;
     }
     return sizeof(uint32_t);

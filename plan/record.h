@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* NAMED: an enum, whose values are indices of `names`.  SCALE: a loss scale (plan/workload.h). */
+/* NAMED: an enum, whose values are indices of `names`.  TEXT: the number of a text (base/texts.h), or 0 for names[0].
+ * SCALE: a loss scale (plan/workload.h). */
 typedef enum {
     LSPO_RECORD_U32,
     LSPO_RECORD_I32,
@@ -15,6 +16,7 @@ typedef enum {
     LSPO_RECORD_REAL,
     LSPO_RECORD_BOOL,
     LSPO_RECORD_NAMED,
+    LSPO_RECORD_TEXT,
     LSPO_RECORD_SCALE
 } lspo_record_kind_t;
 
@@ -22,7 +24,7 @@ typedef struct {
     const char *name; /* of the flag, without dashes */
     size_t offset_bytes;
     lspo_record_kind_t kind;
-    const char *const *names; /* NAMED */
+    const char *const *names; /* NAMED, TEXT */
     bool free;                /* does not affect the numbers of a training, only order, place and speed */
     bool hidden;              /* has no flag */
 } lspo_record_field_t;

@@ -8,6 +8,7 @@ void lspo_work_clear(lspo_work_t *work)
 {
     work->kernel_count = 0;
     work->backward = work->writes = false;
+    work->from_kind = work->to_kind = 0;
 }
 
 double lspo_work_flop(const lspo_work_t *work)

@@ -67,8 +67,10 @@ enum { LSPO_WORK_KERNELS_MAX = 192 };
 
 typedef struct {
     uint32_t kernel_count;
-    bool backward; /* a backward pass: its kernels also lose gpu.backward_loss, see plan/machine.h */
-    bool writes;   /* on an SSD lane: writes to it */
+    bool backward;               /* a backward pass: its kernels also lose gpu.backward_loss, see plan/machine.h */
+    bool writes;                 /* on an SSD lane: writes to it */
+    uint16_t from_kind, to_kind; /* of peers that differ: 1 + whose kind it runs on, and of whom it sends to; 0: the
+                                    machine's (plan/place.h) */
     lspo_kernel_t kernels[LSPO_WORK_KERNELS_MAX];
 } lspo_work_t;
 

@@ -283,12 +283,30 @@ static lspo_status_t describe_generation_remedy(const question_t *question, size
     return LSPO_OK;
 }
 
+/* Of peers that differ. */
+static void describe_short_peer(const lspo_plan_t *plan, const lspo_short_peer_t *peer, size_t text_bytes, char *text)
+{
+    char needed[32], excess[32];
+    if (peer->excess_bytes == 0)
+        return;
+    snprintf(text, text_bytes,
+             "peer %u of the chain (%s) needs %s of GPU memory, %s more than it has; a --chain with fewer stages "
+             "for it, --checkpointing on or a smaller --batch needs less",
+             peer->peer, plan->network.kinds[plan->peer_kinds[peer->peer]].name,
+             lspo_format_quantity((double)peer->needed_bytes, LSPO_UNIT_BYTES, needed, sizeof needed),
+             lspo_format_quantity((double)peer->excess_bytes, LSPO_UNIT_BYTES, excess, sizeof excess));
+}
+
 lspo_status_t lspo_advise(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_prediction_t *prediction,
                           size_t text_bytes, char *text_out)
 {
     const question_t question = {plan, machine};
     char excess[192], remedy[256];
     text_out[0] = '\0';
+    if (plan->network.kind_count > 0) {
+        describe_short_peer(plan, &prediction->short_peer, text_bytes, text_out);
+        return LSPO_OK;
+    }
     if (prediction->fits) {
         if (lspo_fits(machine, prediction->peak_gpu_bound_bytes, prediction->peak_host_bound_bytes))
             return LSPO_OK;

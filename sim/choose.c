@@ -16,7 +16,7 @@ lspo_status_t lspo_choose_prepare(const lspo_choose_options_t *options, const ls
 
 bool lspo_choose_wants(const lspo_choose_options_t *options, const lspo_policy_t *policy)
 {
-    return !options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT;
+    return !policy->of_peers && (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT);
 }
 
 /* The policy's own values, and the iterations, which follow from them. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plan/family.h"
+#include "plan/place.h"
 #include "sim/reuse.h"
 
 /* The traffic per parameter of Adam in fp32, in which rates are given. */
@@ -434,12 +435,17 @@ double lspo_cost_work_s(const lspo_cost_context_t *context, lspo_lane_kind_t lan
 }
 
 /* The rounded duration of a work on a lane of this kind. */
-static lspo_status_t price(const lspo_machine_t *machine, const lspo_plan_t *plan, lspo_lane_kind_t lane, size_t work,
+static lspo_status_t price(const lspo_machine_t *usual, const lspo_plan_t *plan, lspo_lane_kind_t lane, size_t work,
                            double cached, uint64_t *ns_out)
 {
     const double limit_ns = 1e15;
+    lspo_machine_t own;
+    double speed;
+    const lspo_machine_t *machine = lspo_place_machine(plan, usual, (uint32_t)work, &own, &speed);
     const lspo_cost_context_t context = {machine, &plan->model, plan->workload.precision};
     double ns = 1e9 * lspo_cost_work_s(&context, lane, cached, &plan->works[work]);
+    if (lane == LSPO_LANE_GPU)
+        ns /= speed;
     if (isinf(ns) && lane >= LSPO_DEVICE_LANES)
         return lspo_error(LSPO_ERR_INPUT,
                           "machine '%s' has no rate for lanes of kind %s; set one, for example --set %s=1GB/s",

@@ -48,6 +48,9 @@
  *                       none of these, those of an A100; + (of_elements + elements) chunk bytes / chunk_Bps
  *       others          max(flop / compute_flops, bytes / (28 B adam_pps)): the memory rate that Adam reaches, unpaced
  *
+ * A work of peers that differ has the profile of its peer, and its times on the GPU lane are divided by the peer's
+ * speed (plan/place.h).
+ *
  * h on the GPU lane is the share of operands in cache; it depends on the bytes touched since their last use
  * (sim/reuse.h).  Not modelled: clock changes, kernels of one op overlapping.
  */

@@ -11,6 +11,8 @@
 #include "plan/plan.h"
 #include "plan/policy.h"
 #include "plan/workload.h"
+#include "sim/memory.h"
+#include "traces/trace.h"
 
 /* GPU memory that plans may use: gpu.memory_bytes less gpu.context_bytes, which the driver takes. */
 double lspo_fit_gpu_bytes(const lspo_machine_t *machine);
@@ -21,6 +23,16 @@ uint64_t lspo_fit_host_excess(const lspo_machine_t *machine, uint64_t peak_host_
 
 /* Are both peaks within the machine's memory? */
 bool lspo_fits(const lspo_machine_t *machine, uint64_t peak_gpu_bytes, uint64_t peak_host_bytes);
+
+/* Of peers that differ, the one whose GPU lacks most memory; excess_bytes 0: none does. */
+typedef struct {
+    uint32_t peer; /* plan/peers.h */
+    uint64_t excess_bytes, needed_bytes;
+} lspo_short_peer_t;
+
+/* Does the plan fit, as in this trace with these peaks: on the machine, or each peer of its network on its own? */
+lspo_status_t lspo_fits_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
+                             const lspo_memory_t *memory, lspo_short_peer_t *short_out, bool *fits_out);
 
 /* The plan whose memory is wanted. */
 typedef struct {

@@ -1,5 +1,4 @@
 /* fit_plan.c - the memory that a plan needs on a machine; see fit.h. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "sim/cost.h"
@@ -7,31 +6,6 @@
 #include "sim/fit.h"
 #include "sim/memory.h"
 #include "sim/trial.h"
-
-double lspo_fit_gpu_bytes(const lspo_machine_t *machine)
-{
-    return fmax(machine->gpu.memory_bytes - machine->gpu.context_bytes, 0);
-}
-
-static uint64_t excess(uint64_t peak_bytes, double there_bytes)
-{
-    return (double)peak_bytes > there_bytes ? peak_bytes - (uint64_t)there_bytes : 0;
-}
-
-uint64_t lspo_fit_gpu_excess(const lspo_machine_t *machine, uint64_t peak_gpu_bytes)
-{
-    return excess(peak_gpu_bytes, lspo_fit_gpu_bytes(machine));
-}
-
-uint64_t lspo_fit_host_excess(const lspo_machine_t *machine, uint64_t peak_host_bytes)
-{
-    return excess(peak_host_bytes, machine->cpu.memory_bytes);
-}
-
-bool lspo_fits(const lspo_machine_t *machine, uint64_t peak_gpu_bytes, uint64_t peak_host_bytes)
-{
-    return lspo_fit_gpu_excess(machine, peak_gpu_bytes) == 0 && lspo_fit_host_excess(machine, peak_host_bytes) == 0;
-}
 
 /* What the process takes beside is taken once. */
 static lspo_status_t sum_peers(const lspo_plan_t *plan, const lspo_trace_t *trace, lspo_fit_t *fit)
@@ -62,6 +36,7 @@ lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machi
     lspo_trace_t *trace = NULL;
     lspo_fit_t fit = {0};
     lspo_memory_t memory = {0};
+    lspo_short_peer_t short_peer;
     lspo_status_t status = lspo_trial_check(plan);
     if (status != LSPO_OK)
         return status;
@@ -79,11 +54,11 @@ lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machi
         goto cleanup;
     fit.gpu_bytes = memory.gpu_bytes;
     fit.host_bytes = memory.host_bytes;
-    fit.fits = lspo_fits(machine, fit.gpu_bytes, fit.host_bytes);
-    status = sum_peers(plan, trace, &fit);
-    if (status != LSPO_OK)
-        goto cleanup;
-    *fit_out = fit;
+    status = lspo_fits_plan(plan, machine, trace, &memory, &short_peer, &fit.fits);
+    if (status == LSPO_OK)
+        status = sum_peers(plan, trace, &fit);
+    if (status == LSPO_OK)
+        *fit_out = fit;
 cleanup:
     lspo_trace_destroy(trace);
     free(work_ns);

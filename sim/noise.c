@@ -193,6 +193,7 @@ static lspo_status_t play_plan(experiment_t *experiment, uint32_t draw)
     lspo_noise_t *noise = &experiment->noise;
     lspo_trace_t *trace = NULL;
     lspo_memory_t memory = {0};
+    lspo_short_peer_t short_peer;
     lspo_status_t status = play(experiment, &experiment->player, &experiment->iteration_s[draw], &trace);
     if (status != LSPO_OK)
         goto cleanup;
@@ -201,7 +202,11 @@ static lspo_status_t play_plan(experiment_t *experiment, uint32_t draw)
         goto cleanup;
     widen(memory.gpu_bytes, &noise->peak_gpu_low_bytes, &noise->peak_gpu_high_bytes);
     widen(memory.host_bytes, &noise->peak_host_low_bytes, &noise->peak_host_high_bytes);
-    noise->fit_draws += lspo_fits(experiment->machine, memory.gpu_bytes, memory.host_bytes);
+    bool fits = false;
+    status = lspo_fits_plan(experiment->player.plan, experiment->machine, trace, &memory, &short_peer, &fits);
+    if (status != LSPO_OK)
+        goto cleanup;
+    noise->fit_draws += fits;
     if (experiment->window.slots)
         window_keep(&experiment->window, trace, draw);
 cleanup:

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/place.h"
+
 static bool has_kernel(const lspo_work_t *work, lspo_kernel_class_t kernel_class)
 {
     for (uint32_t i = 0; i < work->kernel_count; i++)
@@ -40,9 +42,14 @@ uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op)
     return bytes;
 }
 
-static double share_at(const lspo_machine_t *machine, double distance_bytes)
+/* Of a GPU. */
+typedef struct {
+    double near_bytes, cache_bytes;
+} cache_t;
+
+static double share_at(const cache_t *cache, double distance_bytes)
 {
-    double near_bytes = machine->gpu.near_bytes, cache_bytes = machine->gpu.cache_bytes;
+    double near_bytes = cache->near_bytes, cache_bytes = cache->cache_bytes;
     if (distance_bytes >= cache_bytes)
         return 0;
     if (distance_bytes <= near_bytes || near_bytes <= 0)
@@ -54,6 +61,7 @@ static double share_at(const lspo_machine_t *machine, double distance_bytes)
 typedef struct {
     uint64_t *layer_bytes, *adam_bytes;
     uint32_t *counts;     /* by work: ops whose distance is known */
+    cache_t *caches;      /* by work */
     lspo_op_id_t *next;   /* of each op: the next one on its lane */
     lspo_op_id_t *first;  /* by lane; LSPO_NO_OP: none */
     uint64_t total_bytes; /* the most that one GPU touches in the plan */
@@ -70,8 +78,7 @@ static void link_ops(const lspo_plan_t *plan, history_t *history)
 }
 
 /* The ops of one GPU lane, which has its own cache. */
-static void walk_lane(const lspo_machine_t *machine, const lspo_plan_t *plan, uint32_t lane, history_t *history,
-                      double *shares)
+static void walk_lane(const lspo_plan_t *plan, uint32_t lane, history_t *history, double *shares)
 {
     uint64_t now_bytes = 0;
     for (lspo_op_id_t id = history->first[lane]; id != LSPO_NO_OP; id = history->next[id]) {
@@ -80,7 +87,7 @@ static void walk_lane(const lspo_machine_t *machine, const lspo_plan_t *plan, ui
         uint64_t last_bytes = adam ? history->adam_bytes[op->layer] : history->layer_bytes[op->layer];
         now_bytes += lspo_reuse_touched_bytes(plan, op);
         if (last_bytes > 0) {
-            shares[op->work] += share_at(machine, (double)(now_bytes - last_bytes));
+            shares[op->work] += share_at(&history->caches[op->work], (double)(now_bytes - last_bytes));
             history->counts[op->work]++;
         }
         history->layer_bytes[op->layer] = now_bytes;
@@ -93,37 +100,55 @@ static void walk_lane(const lspo_machine_t *machine, const lspo_plan_t *plan, ui
         history->total_bytes = now_bytes;
 }
 
-static void walk(const lspo_machine_t *machine, const lspo_plan_t *plan, history_t *history, double *shares)
+static void walk(const lspo_plan_t *plan, history_t *history, double *shares)
 {
     link_ops(plan, history);
     for (uint32_t lane = 0; lane < plan->lanes.count; lane++)
         if (plan->lanes.list[lane].kind == LSPO_LANE_GPU)
-            walk_lane(machine, plan, lane, history, shares);
+            walk_lane(plan, lane, history, shares);
     for (uint32_t work = 0; work < plan->work_count; work++)
         if (history->counts[work] > 0)
             shares[work] /= history->counts[work];
         else
-            shares[work] = share_at(machine, (double)history->total_bytes);
+            shares[work] = share_at(&history->caches[work], (double)history->total_bytes);
+}
+
+/* Returns whether any GPU has a cache. */
+static bool find_caches(const lspo_machine_t *machine, const lspo_plan_t *plan, cache_t *caches)
+{
+    bool any = false;
+    for (uint32_t work = 0; work < plan->work_count; work++) {
+        lspo_machine_t own;
+        double speed;
+        const lspo_machine_t *m = lspo_place_machine(plan, machine, work, &own, &speed);
+        caches[work] = (cache_t){m->gpu.near_bytes, m->gpu.cache_bytes};
+        any |= m->gpu.cache_bytes > 0;
+    }
+    return any;
 }
 
 lspo_status_t lspo_reuse_shares(const lspo_machine_t *machine, const lspo_plan_t *plan, double *shares_out)
 {
     size_t layers = (size_t)UINT16_MAX + 1;
     memset(shares_out, 0, plan->work_count * sizeof *shares_out);
-    if (!(machine->gpu.cache_bytes > 0))
+    if (!(machine->gpu.cache_bytes > 0) && plan->network.kind_count == 0)
         return LSPO_OK;
     history_t history = {.layer_bytes = calloc(layers, sizeof *history.layer_bytes),
                          .adam_bytes = calloc(layers, sizeof *history.adam_bytes),
                          .counts = calloc((size_t)plan->work_count + 1, sizeof *history.counts),
+                         .caches = calloc((size_t)plan->work_count + 1, sizeof *history.caches),
                          .next = calloc((size_t)plan->op_count + 1, sizeof *history.next),
                          .first = calloc((size_t)plan->lanes.count + 1, sizeof *history.first)};
     lspo_status_t status = LSPO_OK;
-    if (history.layer_bytes && history.adam_bytes && history.counts && history.next && history.first)
-        walk(machine, plan, &history, shares_out);
-    else
+    const bool room =
+        history.layer_bytes && history.adam_bytes && history.counts && history.caches && history.next && history.first;
+    if (room && find_caches(machine, plan, history.caches))
+        walk(plan, &history, shares_out);
+    if (!room)
         status = lspo_no_memory("the reuse distances of %u works", plan->work_count);
     free(history.first);
     free(history.next);
+    free(history.caches);
     free(history.counts);
     free(history.adam_bytes);
     free(history.layer_bytes);

@@ -48,7 +48,7 @@ bool lspo_search_allows(const lspo_search_options_t *options, const lspo_candida
     const lspo_parameter_context_t context = {
         .policy = candidate->policy, .model = options->model, .workload = &candidate->workload};
     double high = parameter->high > 0 ? parameter->high : (double)INFINITY;
-    if (parameter->kind == LSPO_RECORD_NAMED)
+    if (lspo_parameter_is_word(parameter))
         return true;
     if (parameter->high_of != NULL)
         high = fmin(high, parameter->high_of(&context));
@@ -153,7 +153,7 @@ lspo_status_t lspo_search_candidates(const lspo_search_options_t *options, lspo_
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; i < lspo_policy_count() && status == LSPO_OK; i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
-        if ((options->policy == NULL || options->policy == policy) &&
+        if ((options->policy == NULL ? !policy->of_peers : options->policy == policy) &&
             (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT) &&
             (options->admits == NULL || options->admits(options->context, policy)))
             status = vary_policy(options, policy, &candidates);

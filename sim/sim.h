@@ -13,6 +13,7 @@
 #include "plan/plan.h"
 #include "sim/cost.h"
 #include "sim/engine.h"
+#include "sim/fit.h"
 #include "sim/tune.h"
 #include "traces/summary.h"
 #include "traces/trace.h"
@@ -38,7 +39,8 @@ typedef struct {
      * (sim/memory_bound.h). */
     uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes;
     uint64_t gpu_tensor_bound_bytes;
-    bool fits; /* both peaks within the machine's memory */
+    bool fits; /* both peaks within the machine's memory, or those of each peer that differs within its own */
+    lspo_short_peer_t short_peer; /* where these do not */
     lspo_native_t native;
     double slowdown; /* iteration_s / that of lspo_simulate_native() */
     double tokens_per_s;

@@ -90,8 +90,7 @@ static lspo_status_t predict_peaks(const lspo_plan_t *plan, const lspo_machine_t
     prediction->gpu_tensor_bytes = peak.gpu_tensor_bytes;
     prediction->gpu_reserve_bytes = peak.gpu_reserve_bytes;
     prediction->gpu_library_bytes = peak.gpu_library_bytes;
-    prediction->fits = lspo_fits(machine, peak.gpu_bytes, peak.host_bytes);
-    return LSPO_OK;
+    return lspo_fits_plan(plan, machine, trace, &peak, &prediction->short_peer, &prediction->fits);
 }
 
 /* The bounds of the peaks when lanes run early or late. */

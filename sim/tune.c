@@ -16,6 +16,7 @@
 #include "sim/fit.h"
 #include "sim/order.h"
 #include "sim/pace.h"
+#include "sim/partition_tune.h"
 #include "sim/split.h"
 
 enum { TRIAL_ITERATIONS = 8, TRIALS_MAX = 64 };
@@ -351,6 +352,8 @@ lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workloa
         status = lspo_tune_stride(model, policy, machine, &resolved);
     if (status == LSPO_OK)
         status = lspo_split_tune(model, policy, machine, &resolved);
+    if (status == LSPO_OK)
+        status = lspo_partition_tune(model, policy, machine, &resolved);
     if (status == LSPO_OK)
         status = tune_transition(model, &resolved, policy, machine, &plan);
     if (status == LSPO_OK && workload->order == LSPO_ORDER_AUTO)

@@ -40,9 +40,9 @@ lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *p
 void lspo_tune_write_products(const lspo_policy_t *policy, const lspo_workload_t *asked, const lspo_workload_t *tuned,
                               size_t text_bytes, char *text);
 
-/* Build the policy's plan with these products, this lane and this stride, with the share of sim/split.h, with the
- * transition stage that simulates fastest, if it is AUTO, and in the order that simulates fastest with LSPO_ORDER_AUTO
- * (sim/order.h). */
+/* Build the policy's plan with these products, this lane and this stride, with the share of sim/split.h and the chain
+ * of sim/partition_tune.h, with the transition stage that simulates fastest, if it is AUTO, and in the order that
+ * simulates fastest with LSPO_ORDER_AUTO (sim/order.h). */
 lspo_status_t lspo_tune_transition(const lspo_model_t *model, const lspo_workload_t *workload,
                                    const lspo_policy_t *policy, const lspo_machine_t *machine, lspo_plan_t **plan_out);
 

@@ -66,7 +66,11 @@ static void add_policy(hash_t *hash, const lspo_policy_t *policy, const lspo_wor
     for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
         const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
         add_text(hash, parameter->key);
-        add_number(hash, lspo_parameter_number(parameter, lspo_policy_value(policy, workload, parameter)));
+        const double number = lspo_parameter_number(parameter, lspo_policy_value(policy, workload, parameter));
+        if (parameter->kind == LSPO_RECORD_TEXT)
+            add_text(hash, lspo_parameter_word(parameter, (uint32_t)number));
+        else
+            add_number(hash, number);
     }
 }
 

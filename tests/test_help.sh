@@ -86,6 +86,7 @@ for trace in sim run theirs; do
     lspo sim --model gpt-tiny --policy zero --trace traces/$trace.trace >/dev/null
 done
 lspo show machine host-reference >host.ini
+printf '[peers]\nBps = 1 GB/s\n[peer card]\nmachine = a100-80gb-sxm\ncount = 8\n' >peers.ini
 printf '[all]\nmodel = gpt2-774m\nmachine = paper-laptop\npolicy = all\nlink = 1GB/s 8GB/s\n' >bandwidth.ini
 count=0
 while read -r example; do

@@ -18,6 +18,7 @@
 
 typedef struct {
     uint64_t ns[LSPO_OP_KIND_COUNT];
+    uint64_t delay_ns; /* of SEND of variant DELAY */
 } durations_t;
 
 static const durations_t usual = {.ns = {[LSPO_OP_FWD] = 2,
@@ -94,7 +95,9 @@ static inline lspo_trace_t *play(const lspo_plan_t *plan, const durations_t *d)
         bool costs = block || op->kind == LSPO_OP_NORM || op->variant == LSPO_VARIANT_NORM_SCALAR;
         bool works = plan->works[op->work].kernel_count > 0;
         ns[op->work * LSPO_LANE_KIND_COUNT + lspo_op_kind_lane((lspo_op_kind_t)op->kind)] =
-            costs && works ? d->ns[op->kind] : 0;
+            !costs || !works                    ? 0
+            : op->variant == LSPO_VARIANT_DELAY ? d->delay_ns
+                                                : d->ns[op->kind];
     }
     lspo_trace_t *trace = NULL;
     cr_assert_eq(lspo_engine_play(plan, &machine, ns, &trace), LSPO_OK);

@@ -109,7 +109,7 @@ static lspo_status_t add_value(const reader_t *reader, const lspo_parameter_use_
     lspo_status_t status = lspo_parameter_parse(use->parameter, where(reader, flag, what), text, &scratch);
     if (status != LSPO_OK)
         return status;
-    if (use->parameter->kind != LSPO_RECORD_NAMED && !(lspo_parameter_number(use->parameter, &scratch) > 0))
+    if (!lspo_parameter_is_word(use->parameter) && !(lspo_parameter_number(use->parameter, &scratch) > 0))
         return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is not above 0", what, text);
     int length = snprintf(flags, capacity, " %s %s%s%s", flag, text, use->brings != NULL ? " " : "",
                           use->brings != NULL ? use->brings : "");
@@ -131,8 +131,8 @@ static lspo_status_t join_group(const reader_t *reader, const lspo_policy_t *pol
         return lspo_error(LSPO_ERR_INPUT, "%s:%u: policy %s is of the task %s, others of its group are not",
                           reader->path, reader->line, policy->name, lspo_task_names[policy->task]);
     if (policy->task == LSPO_TASK_GENERATE && (group->cpu_share > 0 || group->cpu_pps > 0))
-        return lspo_error(LSPO_ERR_INPUT, "%s:%u: policy %s has no optimizer: its cpu/gpu must be 'free'",
-                          reader->path, reader->line, policy->name);
+        return lspo_error(LSPO_ERR_INPUT, "%s:%u: policy %s has no optimizer: its cpu/gpu must be 'free'", reader->path,
+                          reader->line, policy->name);
     return LSPO_OK;
 }
 

@@ -367,9 +367,11 @@ Test(cli_json, choose_says_what_sim_says)
          "--project-every 3 --set 'cpu.adam_pps=50 M/s' --gpu-memory 1GiB",
          false},
     };
-    size_t policies = lspo_policy_count(), exact = 0;
-    for (uint32_t i = 0; i < policies; i++)
-        exact += lspo_policy_at(i)->semantics == LSPO_SEMANTICS_EXACT;
+    size_t policies = 0, exact = 0;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        policies += !lspo_policy_at(i)->of_peers;
+        exact += !lspo_policy_at(i)->of_peers && lspo_policy_at(i)->semantics == LSPO_SEMANTICS_EXACT;
+    }
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         char arguments[1024];
         size_t i, best = 0;

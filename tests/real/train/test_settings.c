@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ask/request.h"
+#include "base/texts.h"
 #include "plan/record.h"
 
 static const lspo_record_field_t *find(const char *name)
@@ -109,6 +110,10 @@ Test(settings, each_parameter_is_declared_once_and_its_text_is_its_value)
                        : parameter->kind == LSPO_RECORD_REAL ? 0.1 + 0x1p-56
                                                              : 7;
         uint64_t slot = 0, again = 0;
+        uint32_t number = 0;
+        cr_assert_eq(lspo_text_number("a text", &number), LSPO_OK);
+        if (parameter->kind == LSPO_RECORD_TEXT)
+            value = number;
         for (uint32_t p = 0; p < lspo_policy_count(); p++) {
             const lspo_parameter_use_t *use = lspo_policy_use(lspo_policy_at(p), parameter);
             cr_expect(use == NULL || use->parameter == parameter, "two parameters are called %s", parameter->key);
