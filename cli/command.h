@@ -54,6 +54,7 @@ extern const lspo_command_t lspo_command_calibrate;
 extern const lspo_command_t lspo_command_validate;
 extern const lspo_command_t lspo_command_compare;
 extern const lspo_command_t lspo_command_trace;
+extern const lspo_command_t lspo_command_broker;
 extern const lspo_command_t lspo_command_doctor;
 extern const lspo_command_t lspo_command_report;
 extern const lspo_command_t lspo_command_help;

@@ -23,6 +23,7 @@ const lspo_command_t *const lspo_commands[] = {
     &lspo_command_list,
     &lspo_command_show,
     &lspo_command_trace,
+    &lspo_command_broker,
     &lspo_command_doctor,
     &lspo_command_help,
     &lspo_command_version,

@@ -4,7 +4,7 @@
 # exit status is 1 if a check failed.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states axonn meft kvpr marlin endor qmoe"
+all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states axonn fusion meft kvpr marlin endor qmoe"
 all="$all vtensor sim-vs-host memory tune fig3 convergence fig6a fig6b fig4 fig5 table3 adam-basis"
 figures= fresh=
 while [ $# -gt 0 ]; do
