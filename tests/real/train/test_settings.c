@@ -1,6 +1,7 @@
 /* No field of a workload or a model, and no flag of the command line, is missing from the tables that say what a
  * resumed training must not change. */
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,7 +108,7 @@ Test(settings, each_parameter_is_declared_once_and_its_text_is_its_value)
     for (; (parameter = lspo_policies_parameter(count)) != NULL; count++) {
         char text[64];
         double value = parameter->kind == LSPO_RECORD_NAMED  ? 1
-                       : parameter->kind == LSPO_RECORD_REAL ? 0.1 + 0x1p-56
+                       : parameter->kind == LSPO_RECORD_REAL ? fmax(parameter->low, 0.1 + 0x1p-56)
                                                              : 7;
         uint64_t slot = 0, again = 0;
         uint32_t number = 0;
