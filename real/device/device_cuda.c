@@ -394,7 +394,7 @@ const lspo_device_backend_t lspo_device_cuda_backend = {.is_asynchronous = true,
 #if HAVE_NVTX
                                                         .range_begin = cuda_range_begin,
                                                         .range_end = cuda_range_end,
-                                                        .chunks = &lspo_chunks_cuda,
 #endif
+                                                        .chunks = &lspo_chunks_cuda,
                                                         .mark_time = cuda_mark_time};
 #endif
