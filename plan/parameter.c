@@ -23,6 +23,7 @@ static double highest(const lspo_parameter_t *parameter)
         return parameter->high;
     return parameter->kind == LSPO_RECORD_REAL  ? (double)INFINITY
            : parameter->kind == LSPO_RECORD_U64 ? 0x1p62
+           : parameter->kind == LSPO_RECORD_I32 ? (double)INT32_MAX
                                                 : (double)UINT32_MAX;
 }
 
