@@ -238,6 +238,8 @@ static lspo_status_t draw_texts(lspo_server_t *s)
         return lspo_no_memory("%u requests", s->count);
     for (uint32_t r = 0; r < s->count; r++) {
         const lspo_serving_request_t *request = &s->requests[r];
+        if ((uint64_t)request->prompt + request->tokens - 1 > s->options.serving.positions)
+            continue; /* it is refused */
         s->texts[r] = calloc((size_t)request->prompt + request->tokens, sizeof **s->texts);
         if (s->texts[r] == NULL)
             return lspo_no_memory("%u requests", s->count);

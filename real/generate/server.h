@@ -32,7 +32,7 @@ void lspo_server_destroy(lspo_server_t *server);
 /* As lspo_serving_run(). */
 lspo_status_t lspo_server_run(lspo_server_t *server, lspo_served_t *served_out, lspo_serving_report_t *report_out);
 
-/* After it: the tokens of a request, its prompt's and the new ones. */
+/* After it: the tokens of a request, its prompt's and the new ones; NULL if there are too few positions for them. */
 const uint32_t *lspo_server_tokens(const lspo_server_t *server, uint32_t request);
 
 #endif

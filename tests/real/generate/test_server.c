@@ -148,6 +148,29 @@ Test(server, refuses_what_does_not_fit)
     }
 }
 
+/* Tokens of a text that has no room are not drawn: here they would take 64 MiB each. */
+Test(server, draws_no_text_that_is_longer_than_its_places)
+{
+    const lspo_serving_request_t some[] = {{.prompt = 1 << 24, .tokens = 1 << 24},
+                                           {.prompt = 60, .tokens = 41}, /* the last token is not stored */
+                                           {.prompt = 60, .tokens = 42}};
+    lspo_server_options_t o = options_of(&models[0], LSPO_SERVING_VTENSOR, 1 << 20);
+    lspo_server_t *server = NULL;
+    lspo_served_t served[3];
+    lspo_serving_report_t report;
+    cr_assert_eq(lspo_device_open("host", &(lspo_device_caps_t){0}, &o.device), LSPO_OK);
+    cr_assert_eq(lspo_server_create(&o, some, 3, &server), LSPO_OK);
+    cr_expect_null(lspo_server_tokens(server, 0));
+    cr_expect_not_null(lspo_server_tokens(server, 1));
+    cr_expect_null(lspo_server_tokens(server, 2));
+    cr_expect_eq(lspo_server_run(server, served, &report), LSPO_OK);
+    cr_expect_eq(served[0].state, LSPO_SERVED_REFUSED);
+    cr_expect_eq(served[1].state, LSPO_SERVED);
+    cr_expect_eq(served[2].state, LSPO_SERVED_REFUSED);
+    lspo_server_destroy(server);
+    lspo_device_close(o.device);
+}
+
 /* Interrupted in the middle: an error, and no memory is lost. */
 Test(server, gives_all_back_when_it_is_stopped)
 {
