@@ -384,21 +384,27 @@ bool lspo_request_sets_model(const char *assignment)
     return strncmp(assignment, model_prefix, sizeof model_prefix - 1) == 0;
 }
 
+lspo_status_t lspo_overrides_model(const lspo_overrides_t *overrides, lspo_model_t *model)
+{
+    lspo_status_t status = LSPO_OK;
+    bool changed = false;
+    for (uint32_t i = 0; status == LSPO_OK && i < overrides->set_count; i++)
+        if (lspo_request_sets_model(overrides->sets[i])) {
+            status = lspo_model_set(model, overrides->sets[i] + sizeof model_prefix - 1);
+            changed = true;
+        }
+    return status == LSPO_OK && changed ? lspo_model_check(model) : status;
+}
+
 /* The model, with what --set changes of it. */
 static lspo_status_t find_model(lspo_request_t *request)
 {
     lspo_status_t status = LSPO_OK;
-    bool changed = false;
     if (request->known_model != NULL)
         request->model = *request->known_model;
     else
         status = lspo_request_find_model(request->model_name, &request->model);
-    for (uint32_t i = 0; status == LSPO_OK && i < request->overrides.set_count; i++)
-        if (lspo_request_sets_model(request->overrides.sets[i])) {
-            status = lspo_model_set(&request->model, request->overrides.sets[i] + sizeof model_prefix - 1);
-            changed = true;
-        }
-    return status == LSPO_OK && changed ? lspo_model_check(&request->model) : status;
+    return status == LSPO_OK ? lspo_overrides_model(&request->overrides, &request->model) : status;
 }
 
 const char lspo_usual_policy[] = "lsp";

@@ -127,6 +127,9 @@ lspo_status_t lspo_request_store_set(const lspo_arg_t *arg, const char *what, co
 /* Is it a --set of the model, "model.KEY=VALUE"? */
 bool lspo_request_sets_model(const char *assignment);
 
+/* Apply each --set of the model in order, and check the result if there are any. */
+lspo_status_t lspo_overrides_model(const lspo_overrides_t *overrides, lspo_model_t *model);
+
 /* Apply --framework, then each --set of the machine in order, then --link, --cpu and the like; checks the result. */
 lspo_status_t lspo_overrides_machine(const lspo_overrides_t *overrides, lspo_machine_t *machine);
 /* Apply the overrides to the request's machine, and take what its framework decides about the plan: --transfer and

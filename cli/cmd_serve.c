@@ -151,7 +151,8 @@ static const lspo_arg_t serve_args[] = {
      SERVE(precision)},
     {.name = "set",
      .value = "KEY=VALUE",
-     .help = "a field of the machine, by its name in `lspo show machine`; may be repeated",
+     .help = "a field of the machine, by its name in `lspo show machine`, or of the model (model.blocks=64); may be "
+             "repeated",
      .store = lspo_request_store_set,
      SERVE(overrides)},
     {.name = "run",
@@ -281,6 +282,8 @@ static lspo_status_t find_models(question_t *q)
                                                    : r->run              ? "gpt-tiny"
                                                                          : "llama-7b",
                                                    &q->model);
+    if (status == LSPO_OK)
+        status = lspo_overrides_model(&r->overrides, &q->model);
     if (status == LSPO_OK && !r->run)
         status = lspo_machine_named(r->machine_name != NULL ? r->machine_name : "a100-80gb-sxm", &q->machine);
     if (status == LSPO_OK && !r->run)

@@ -53,8 +53,9 @@ static lspo_status_t store_share(const lspo_arg_t *arg, const char *what, const 
 static const lspo_arg_t generate_args[] = {
     {.name = "model",
      .value = "FOLDER",
-     .help = "Hugging Face folder of a GPT-2 or Llama (Mistral, Qwen2, Qwen3), or of lspo train --export; with "
-             "--checkpoint any model that was trained",
+     .help =
+         "Hugging Face folder of a GPT-2 or Llama (Mistral, Mixtral, Qwen2, Qwen3), or of lspo train --export; with "
+         "--checkpoint any model that was trained",
      .store = lspo_arg_text,
      GENERATE(model_name)},
     {.name = "checkpoint",

@@ -63,7 +63,12 @@ static lspo_status_t read_time(const table_t *table, size_t row, double *time_s_
     char what[512];
     snprintf(what, sizeof what, "%s:%llu: %s", table->path, (unsigned long long)lspo_csv_line(&table->csv, row),
              names[TIME]);
-    return lspo_parse_quantity(what, lspo_csv_cell(&table->csv, row, table->columns[TIME]), LSPO_UNIT_NONE, time_s_out);
+    const char *text = lspo_csv_cell(&table->csv, row, table->columns[TIME]);
+    lspo_status_t status = lspo_parse_quantity(what, text, LSPO_UNIT_NONE, time_s_out);
+    if (status == LSPO_OK && *time_s_out > LSPO_SERVING_TIME_MAX_S)
+        return lspo_error(LSPO_ERR_INPUT, "%s: %s is above %g: times are seconds from the beginning", what, text,
+                          LSPO_SERVING_TIME_MAX_S);
+    return status;
 }
 
 static lspo_status_t read_row(const table_t *table, size_t row, double before_s, lspo_serving_request_t *out)

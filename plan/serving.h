@@ -27,8 +27,11 @@
 #include "plan/model.h"
 #include "plan/precision.h"
 
+/* Three years: later times would not be exact to the length of a pass. */
+#define LSPO_SERVING_TIME_MAX_S 1e8
+
 typedef struct {
-    double arrival_s;
+    double arrival_s;        /* from the beginning, at most LSPO_SERVING_TIME_MAX_S */
     uint32_t prompt, tokens; /* at least 1 each: tokens read, and new ones that are wanted  */
     uint32_t group, prefix;  /* group 0: none; else the first `prefix` tokens of the prompt are the group's */
     uint32_t cancelled;      /* the client leaves after so many new tokens; 0: it stays     */

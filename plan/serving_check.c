@@ -1,6 +1,4 @@
 /* serving_check.c - what is given to a server: units of memory, slots, and whether requests are possible. */
-#include <math.h>
-
 #include "base/units.h"
 #include "plan/serving.h"
 
@@ -36,8 +34,11 @@ lspo_status_t lspo_serving_check(const lspo_serving_options_t *options, const ls
             lspo_format_quantity((double)units.ranges * (double)units.unit_bytes, LSPO_UNIT_BYTES, size, sizeof size));
     for (uint32_t i = 0; i < count; i++) {
         const lspo_serving_request_t *r = &requests[i];
+        if (r->arrival_s > LSPO_SERVING_TIME_MAX_S)
+            return lspo_error(LSPO_ERR_INPUT, "request %u comes after %g s; %g s are the most", i + 1, r->arrival_s,
+                              LSPO_SERVING_TIME_MAX_S);
         if (r->prompt == 0 || r->tokens == 0 || r->prefix > r->prompt || (r->group == 0 && r->prefix > 0) ||
-            (r->group > 0 && r->prefix == 0) || !isfinite(r->arrival_s) || r->arrival_s < 0 ||
+            (r->group > 0 && r->prefix == 0) || !(r->arrival_s >= 0) ||
             (i > 0 && r->arrival_s < requests[i - 1].arrival_s))
             return lspo_error(LSPO_ERR_INPUT, "request %u is not possible", i + 1);
     }

@@ -280,6 +280,9 @@ Test(serve, refuses_requests_that_are_not_possible)
                                              {{.prompt = 4, .tokens = 1, .prefix = 3}},
                                              {{.prompt = 4, .tokens = 1, .group = 1, .prefix = 5}},
                                              {{.arrival_s = (double)NAN, .prompt = 4, .tokens = 1}},
+                                             {{.arrival_s = -1, .prompt = 4, .tokens = 1}},
+                                             {{.arrival_s = (double)INFINITY, .prompt = 4, .tokens = 1}},
+                                             {{.arrival_s = 1.001e8, .prompt = 4, .tokens = 1}},
                                              {{.arrival_s = 2, .prompt = 4, .tokens = 1}, {.prompt = 4, .tokens = 1}}};
     const lspo_serving_engine_t engine = {0};
     lspo_served_t served[2];
