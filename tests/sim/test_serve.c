@@ -30,6 +30,7 @@ typedef struct {
     uint64_t rows[SLOTS_MOST], ids[SLOTS_MOST][1024], next_id; /* units per range; all ranges are alike */
     uint64_t most_units;
     uint32_t decodes, reads, shares;
+    uint32_t stops_at;     /* steps */
     uint64_t trace[64][2]; /* of steps: texts, tokens of the first one */
     uint32_t traced;
 } account_t;
@@ -297,6 +298,46 @@ Test(serve, refuses_requests_that_are_not_possible)
     lspo_messages_keep(NULL, 0);
     cr_expect(strstr(message, "20.0 KiB of memory for caches: one text needs 24.0 KiB at least") != NULL, "%s",
               message);
+}
+
+static bool stopped(void *context)
+{
+    const account_t *a = context;
+    return a->reads + a->decodes == a->stops_at;
+}
+
+/* Stopped before any of the first steps, while texts run, wait, have ended or share a prefix: all memory comes back. */
+Test(serve, gives_all_back_wherever_it_is_stopped)
+{
+    const lspo_serving_request_t requests[] = {{.prompt = 70, .tokens = 9, .group = 1, .prefix = 66},
+                                               {.prompt = 80, .tokens = 90, .group = 1, .prefix = 66},
+                                               {.prompt = 60, .tokens = 60},
+                                               {.prompt = 50, .tokens = 60, .cancelled = 20}};
+    for (int cache = 0; cache <= LSPO_SERVING_RESERVED; cache++)
+        for (uint32_t steps = 0; steps < 60; steps++) {
+            static account_t a;
+            const lspo_serving_options_t o = options_of((lspo_serving_cache_t)cache, 3 * 4096 * 24);
+            const lspo_serving_engine_t engine = {.context = &a,
+                                                  .grow = grow,
+                                                  .release = release,
+                                                  .share = share,
+                                                  .read = read_prompt,
+                                                  .decode = decode,
+                                                  .stopped = stopped};
+            lspo_serving_units_t units;
+            lspo_served_t served[4];
+            lspo_serving_report_t r;
+            lspo_serving_units(&o, &units);
+            a = (account_t){.options = o,
+                            .unit_bytes = units.unit_bytes,
+                            .ranges = units.ranges,
+                            .token_bytes = units.token_bytes,
+                            .stops_at = steps};
+            cr_assert_eq(lspo_serving_run(&o, requests, 4, &engine, served, &r), LSPO_ERR_INTERRUPTED, "%u", steps);
+            cr_expect_eq(r.steps, steps);
+            cr_expect_eq(units_in_use(&a), 0, "cache %d, step %u", cache, steps);
+            cr_expect(steps == 0 || a.most_units > 0);
+        }
 }
 
 /* Random requests, groups, memories and kinds: every step has its memory, nothing is above what there is, all of it

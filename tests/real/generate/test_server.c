@@ -171,7 +171,7 @@ Test(server, draws_no_text_that_is_longer_than_its_places)
     lspo_device_close(o.device);
 }
 
-/* Interrupted in the middle: an error, and no memory is lost. */
+/* Interrupted before its first step: an error, and no memory is lost. */
 Test(server, gives_all_back_when_it_is_stopped)
 {
     static const atomic_int stop = 1;
