@@ -243,23 +243,27 @@ static lspo_status_t make_common(lspo_session_t *session)
                                    session->workspace, &session->transformer);
 }
 
+/* Only then has a stage what the method releases. */
+static bool has_owns(const lspo_session_t *session)
+{
+    return session->stages && session->own && session->stage_owns && session->flights && session->dx &&
+           (session->alone || session->partials);
+}
+
 static lspo_status_t make_owns(lspo_session_t *session)
 {
     const lspo_method_t *method = session->method;
     session->stages = calloc(session->stage_count, sizeof *session->stages);
     session->own = calloc(1, method->state_bytes + 1);
     session->stage_owns = calloc(session->stage_count, method->stage_bytes + 1);
+    session->flights = calloc((size_t)session->stage_count * session->flight_count, sizeof *session->flights);
     session->dx = calloc(session->flight_count, sizeof *session->dx);
     if (!session->alone)
         session->partials = calloc(session->place.peer_count, sizeof *session->partials);
-    if (!session->stages || !session->own || !session->stage_owns || !session->dx ||
-        (!session->alone && !session->partials))
-        return lspo_no_memory("%u stages", session->stage_count);
-    for (uint32_t s = 0; s < session->stage_count; s++) {
-        session->stages[s].flights = calloc(session->flight_count, sizeof *session->stages[s].flights);
-        if (!session->stages[s].flights)
-            return lspo_no_memory("%u micro-batches in flight", session->flight_count);
-    }
+    if (!has_owns(session))
+        return lspo_no_memory("%u stages and %u micro-batches in flight", session->stage_count, session->flight_count);
+    for (uint32_t s = 0; s < session->stage_count; s++)
+        session->stages[s].flights = session->flights + (size_t)s * session->flight_count;
     return LSPO_OK;
 }
 
@@ -385,7 +389,7 @@ static void release_dynamic(lspo_session_t *session)
 {
     for (uint32_t s = 0; s < session->stage_count; s++) {
         lspo_session_stage_t *stage = &session->stages[s];
-        for (uint32_t i = 0; stage->flights && i < session->flight_count; i++) {
+        for (uint32_t i = 0; i < session->flight_count; i++) {
             lspo_session_give_back(session, &stage->flights[i].output);
             lspo_session_give_back(session, &stage->flights[i].saved);
         }
@@ -400,7 +404,7 @@ static void release_dynamic(lspo_session_t *session)
     }
     if (session->method->drop)
         session->method->drop(session);
-    for (uint32_t i = 0; session->dx && i < session->flight_count; i++)
+    for (uint32_t i = 0; i < session->flight_count; i++)
         lspo_session_give_back(session, &session->dx[i]);
     lspo_session_give_back(session, &session->tied_part);
     for (uint32_t id = 0; session->swaps && id < session->plan->op_count; id++)
@@ -409,7 +413,7 @@ static void release_dynamic(lspo_session_t *session)
 
 static void release_stages(lspo_session_t *session)
 {
-    if (!session->stages || !session->own || !session->stage_owns)
+    if (!has_owns(session))
         return;
     release_dynamic(session);
     for (uint32_t s = 0; s < session->stage_count; s++) {
@@ -423,7 +427,6 @@ static void release_stages(lspo_session_t *session)
         lspo_device_host_free(session->device, stage->home);
         lspo_device_host_free(session->device, stage->kept);
         free(stage->parts);
-        free(stage->flights);
     }
     if (session->method->release)
         session->method->release(session);
@@ -465,6 +468,7 @@ void lspo_session_destroy(lspo_session_t *session)
     free(session->swaps);
     free(session->partials);
     free(session->dx);
+    free(session->flights);
     free(session->stage_owns);
     free(session->own);
     free(session->stages);

@@ -48,7 +48,7 @@ typedef struct {
 
     /* On the device, from the op that takes it to the op that gives it back.  Buffers of gradients exist for even and
      * odd iterations, since a stale policy has two gradients at a time. */
-    lspo_session_flight_t *flights; /* owned: one, or by micro-batch of one peer of several */
+    lspo_session_flight_t *flights; /* in the session's: one, or by micro-batch of one peer of several */
     void *gradient[2];
     void *packed[2];  /* in the link's format, if different                             */
     void *sending;    /* the message made by COMPRESS; NULL: the gradient */
@@ -115,8 +115,9 @@ struct lspo_session {
     bool probes;                     /* squares are summed by BWDs of that variant */
     lspo_linear_operands_t operands; /* from a block's BWD to its COMPRESS */
     void *workspace;
-    void *expanded; /* device: one linear weight from its codes */
-    void **dx;      /* owned: by flight */
+    void *expanded;                 /* device: one linear weight from its codes */
+    void **dx;                      /* owned: by flight */
+    lspo_session_flight_t *flights; /* owned: of each stage one after the other */
     uint32_t *tokens_in, *targets, *lengths;
     uint32_t *gpu_tokens, *gpu_targets; /* the same for the device; the same arrays if it sees host memory */
     uint32_t *pinned_batch[2];          /* for the transfer: tokens, then targets; batches alternate */
