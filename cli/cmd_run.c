@@ -72,7 +72,7 @@ static const lspo_arg_t run_args[] = {
      .offset_bytes = offsetof(run_request_t, watch)},
     {.name = "rank-timeout",
      .value = "TIME",
-     .help = "under mpirun, end all ranks if one has not been heard of for this time (30s)",
+     .help = "under mpirun, end all ranks if one has not been heard of for this time, at least 2s (30s)",
      .store = lspo_arg_quantity,
      .unit = LSPO_UNIT_SECONDS,
      .offset_bytes = offsetof(run_request_t, rank_timeout_s)},
@@ -238,6 +238,18 @@ cleanup:
     return status;
 }
 
+/* Ranks say each second that they are there. */
+static lspo_status_t check_grid(const run_request_t *asked)
+{
+    const lspo_request_t *request = &asked->base;
+    if (request->cpu_threads > 0 && lspo_policy_peers(request->policy, &request->workload) > 1)
+        return lspo_error(LSPO_ERR_INPUT, "--cpu-threads %u: each device of a grid has one thread for its CPU lane",
+                          request->cpu_threads);
+    if (asked->rank_timeout_s >= 2 && asked->rank_timeout_s <= 86400)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "--rank-timeout is %g s; it must be from 2s to 86400s", asked->rank_timeout_s);
+}
+
 static lspo_status_t run(int argc, char **argv)
 {
     run_request_t request = {.base = {.model_name = "gpt-tiny",
@@ -251,7 +263,9 @@ static lspo_status_t run(int argc, char **argv)
     lspo_status_t status = lspo_request_parse(&lspo_command_run, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)
         return status;
-    status = lspo_mail_open(request.rank_timeout_s, &request.mail);
+    status = check_grid(&request);
+    if (status == LSPO_OK)
+        status = lspo_mail_open(request.rank_timeout_s, &request.mail);
     if (status != LSPO_OK)
         return status;
     return lspo_mail_close(request.mail, execute(&request));
