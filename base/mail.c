@@ -218,7 +218,7 @@ static bool deliver(lspo_mail_t *mail, bool *works)
     return any;
 }
 
-/* To a rank that has not taken the last one, nothing is told. */
+/* To a rank that has not taken the last one, nothing is told.  One that has said BYE waits until this one says it. */
 static bool tell_alive(lspo_mail_t *mail)
 {
     bool works = true;
@@ -227,7 +227,7 @@ static bool tell_alive(lspo_mail_t *mail)
     pthread_mutex_unlock(&mail->lock);
     for (int to = 0; to < mail->size && works && !leaving; to++) {
         outgoing_t *alive = &mail->alive[to];
-        if (to == mail->rank || mail->left[to] || !test_outgoing(mail, alive, &works))
+        if (to == mail->rank || !test_outgoing(mail, alive, &works))
             continue;
         alive->to = to;
         alive->header = (header_t){.what = LSPO_MAIL_OWN + ALIVE};

@@ -54,11 +54,11 @@ static long first_of(const char *const *names, long otherwise)
 void lspo_mpi_local(uint32_t *rank_out, uint32_t *count_out)
 {
     static const char *const ranks[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", NULL};
-    static const char *const counts[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE",
-                                         NULL};
+    static const char *const counts[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE",
+                                         NULL}; /* Slurm: "4(x2)", of its first machine */
     const long count = first_of(counts, 1), rank = first_of(ranks, 0);
-    *count_out = count > 1 ? (uint32_t)count : 1;
-    *rank_out = rank > 0 && rank < count ? (uint32_t)rank : 0;
+    *rank_out = rank > 0 ? (uint32_t)rank : 0;
+    *count_out = count > *rank_out ? (uint32_t)count : *rank_out + 1;
 }
 
 lspo_status_t lspo_mpi_open(const char *otherwise, const lspo_mpi_t **mpi_out)

@@ -39,6 +39,11 @@ for order in message 1f1b; do
     check "each op once, $order" "$(grep -c '^[0-9]' here.trace)" "$(grep -c '^[0-9]' ranks.trace)"
 done
 
+# One core for all, which no launcher has distributed.
+core=$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')
+check "ranks on the same core" "0 1" "$(status_of ranks 4 --bind-to none taskset -c "$core" "$program" "${grid[@]}" \
+    --iterations 4 --timing-only --text text) $(grep -c 'fewer cores than devices' messages)"
+
 # Each rank with a GPU, for which the CPU stands in, the same one for all: in fp32 the same to rounding.
 gpu_program=$(dirname "$program")/tests/cuda_on_host/lspo
 if [ -x "$gpu_program" ]; then
@@ -54,14 +59,46 @@ if [ -x "$gpu_program" ]; then
 fi
 
 # What cannot be run.
+check "threads for the optimizer" "2 1" "$(status_of "$program" "${grid[@]}" --cpu-threads 2) $(grep -c \
+    'each device of a grid has one thread' messages)"
+for time in 0.5s 1e30s; do
+    check "--rank-timeout $time" "2 1" "$(status_of "$program" "${grid[@]}" --rank-timeout $time) $(grep -c \
+        'must be from 2s to 86400s' messages)"
+done
 check "3 ranks for 4 devices" "2 yes" "$(status_of ranks 3 "$program" "${grid[@]}" --iterations 4) $(grep -q \
     'as many ranks, not 3' messages && echo yes)"
 check "ranks for one device" 2 "$(status_of ranks 2 "$program" run --policy zero --iterations 4)"
 check "other flags" "2 1" "$(status_of ranks 2 "$program" "${grid[@]}" --iterations 4 : -np 2 "$program" "${grid[@]}" \
     --iterations 5) $(grep -c 'rank 0 has "iterations: 4", rank 2 has "iterations: 5"' messages)"
+check "other caps" "2 1" "$(status_of ranks 2 "$program" "${grid[@]}" --iterations 4 --set net.Bps=1GB/s : -np 2 \
+    "$program" "${grid[@]}" --iterations 4 --set net.Bps=2GB/s) $(grep -c \
+    'rank 0 has "cap.net: 1.00 GB/s", rank 2 has "cap.net: 2.00 GB/s"' messages)"
 check "another number of plays" 2 "$(status_of ranks 2 "$program" "${grid[@]}" --iterations 4 : -np 2 "$program" \
     "${grid[@]}" --iterations 4 --repeat 2)"
 check "a device that is too small" 4 "$(status_of ranks 4 "$program" "${grid[@]}" --iterations 4 --gpu-memory 7MB)"
+
+# Ranks that have ended wait for one that is still busy, longer than the time-out: here rank 0, whose result is longer
+# than the buffer of its standard output and is not read until 4 s after its trace.
+cat > late-rank <<'RANK'
+#!/bin/bash
+[ "$OMPI_COMM_WORLD_RANK" = 0 ] || exec "$@"
+set -o pipefail
+{ head -c 65536 /dev/zero; exec "$@"; } | {
+    for wait in {1..400}; do
+        [ ! -e late.trace ] || break
+        sleep 0.1
+    done
+    sleep 4
+    tail -c +65537
+}
+RANK
+chmod +x late-rank
+caps=()
+for rate in link.h2d_Bps link.d2h_Bps net.Bps; do caps+=(--set $rate=1000000MB/s); done
+for time in link.h2d_latency_s link.d2h_latency_s net.latency_s; do caps+=(--set $time=0.001us); done
+check "a rank that ends late" 0 "$(status_of ranks 4 ./late-rank "$program" "${grid[@]}" "${caps[@]}" --iterations 4 \
+    --timing-only --text text --rank-timeout 2s --trace late.trace --format json)"
+check "its result is long" yes "$([ "$(wc -c < stdout)" -gt 4096 ] && echo yes)"
 
 # A rank that is killed, and one that hangs, after it has run for a while: half a second of its CPU's time, when it is
 # training.  (Where a rank is killed while MPI starts, Open MPI's mpirun may hang when all ranks have ended.)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mpi.h"
 #include "kernels/blas.h"
@@ -33,7 +32,7 @@ static void name_device(const lspo_grid_options_t *options, size_t size, char *n
         snprintf(name_out, size, "%s", options->device);
 }
 
-/* Ranks that the launcher has not bound to cores of their own share those of their machine. */
+/* Peers that may use the same cores share them. */
 static lspo_status_t place_peer(lspo_grid_t *grid, uint32_t p)
 {
     lspo_grid_peer_t *peer = &grid->peers[p];
@@ -45,11 +44,9 @@ static lspo_status_t place_peer(lspo_grid_t *grid, uint32_t p)
     if (status != LSPO_OK)
         return status;
     if (grid->mail)
-        lspo_mpi_local(&place, &places);
-    if (grid->mail && machine.core_count < (uint32_t)sysconf(_SC_NPROCESSORS_ONLN)) {
-        place = 0;
-        places = 1;
-    }
+        status = lspo_grid_share_cores(grid, &machine, &place, &places);
+    if (status != LSPO_OK)
+        return status;
     grid->has_cores = places <= machine.core_count;
     lspo_topology_share(&machine, place, places, &peer->topology);
     return LSPO_OK;

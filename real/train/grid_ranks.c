@@ -6,6 +6,7 @@
 
 #include "plan/policy.h"
 #include "real/train/grid_state.h"
+#include "real/train/run.h"
 
 /* ---- before a run ---- */
 
@@ -17,6 +18,8 @@ static lspo_status_t describe(const lspo_grid_t *grid, const lspo_grid_options_t
     lspo_status_t status = lspo_trace_create(0, &trace);
     if (status == LSPO_OK)
         status = lspo_trace_describe_plan(trace, grid->plan);
+    if (status == LSPO_OK)
+        status = lspo_run_describe_caps(&options->caps, trace);
     FILE *file = status == LSPO_OK ? open_memstream(text_out, bytes_out) : NULL;
     if (status == LSPO_OK && !file)
         status = lspo_no_memory("what ranks agree on");
@@ -218,24 +221,74 @@ lspo_status_t lspo_grid_pass(const lspo_grid_t *grid, uint32_t from, uint32_t to
     return LSPO_OK;
 }
 
+/* ---- machines ---- */
+
+/* The start of a machine; "": unknown. */
+typedef struct {
+    char id[64];
+} boot_t;
+
+static boot_t this_boot(void)
+{
+    boot_t boot = {0};
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+    if (!file)
+        return boot;
+    if (!fgets(boot.id, sizeof boot.id, file))
+        boot.id[0] = '\0';
+    fclose(file);
+    return boot;
+}
+
+typedef struct {
+    boot_t boot;
+    uint32_t core_count;
+    int cpu[LSPO_DEVICE_LANES];
+} home_t;
+
+static bool is_same_home(const home_t *a, const home_t *b)
+{
+    return strcmp(a->boot.id, b->boot.id) == 0 && a->core_count == b->core_count &&
+           memcmp(a->cpu, b->cpu, sizeof a->cpu) == 0;
+}
+
+lspo_status_t lspo_grid_share_cores(const lspo_grid_t *grid, const lspo_topology_t *cores, uint32_t *before_out,
+                                    uint32_t *count_out)
+{
+    home_t here = {.boot = this_boot(), .core_count = cores->core_count};
+    memcpy(here.cpu, cores->cpu, sizeof here.cpu);
+    lspo_status_t status = LSPO_OK;
+    *before_out = 0;
+    *count_out = 1;
+    for (uint32_t rank = 0; rank < grid->peer_count && status == LSPO_OK; rank++)
+        if (rank != grid->first_here)
+            status = send_to(grid, LSPO_GRID_CORES, rank, &here, sizeof here);
+    for (uint32_t rank = 0; rank < grid->peer_count && status == LSPO_OK; rank++) {
+        lspo_letter_t letter;
+        if (rank == grid->first_here)
+            continue;
+        status = take_from(grid, LSPO_GRID_CORES, rank, sizeof here, &letter);
+        if (status != LSPO_OK)
+            break;
+        const bool same = is_same_home(&here, letter.data);
+        *count_out += same;
+        *before_out += same && rank < grid->first_here;
+        free(letter.data);
+    }
+    return status;
+}
+
 /* ---- the trace ---- */
 
 /* What is in front of a rank's rows.  Ranks on the same start of the same machine have one clock. */
 typedef struct {
     uint64_t zero_ns;
-    char boot[64];
+    boot_t boot;
 } origin_t;
 
 static origin_t origin_of(const lspo_grid_t *grid)
 {
-    origin_t origin = {.zero_ns = grid->zero_ns};
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
-    if (!file)
-        return origin;
-    if (!fgets(origin.boot, sizeof origin.boot, file))
-        origin.boot[0] = '\0';
-    fclose(file);
-    return origin;
+    return (origin_t){.zero_ns = grid->zero_ns, .boot = this_boot()};
 }
 
 static lspo_status_t send_rows(const lspo_grid_t *grid, const lspo_trace_t *trace)
@@ -249,7 +302,7 @@ static lspo_status_t send_rows(const lspo_grid_t *grid, const lspo_trace_t *trac
 /* The moment of another rank's time zero on this one's clock, from its own; on another machine all begin at once. */
 static int64_t offset_ns(const origin_t *here, const origin_t *there)
 {
-    const bool same = here->boot[0] != '\0' && strcmp(here->boot, there->boot) == 0;
+    const bool same = here->boot.id[0] != '\0' && strcmp(here->boot.id, there->boot.id) == 0;
     return same ? (int64_t)there->zero_ns - (int64_t)here->zero_ns : 0;
 }
 

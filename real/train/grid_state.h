@@ -29,13 +29,17 @@ struct lspo_grid {
 /* ---- grid_ranks.c: one peer a rank; all ranks call each of these at the same time ---- */
 
 /* The letters. */
-enum { LSPO_GRID_ALIKE, LSPO_GRID_SEND, LSPO_GRID_NUMBERS, LSPO_GRID_ROWS, LSPO_GRID_BOUNDARY };
+enum { LSPO_GRID_ALIKE, LSPO_GRID_CORES, LSPO_GRID_SEND, LSPO_GRID_NUMBERS, LSPO_GRID_ROWS, LSPO_GRID_BOUNDARY };
 
 lspo_status_t lspo_grid_mail_send(const lspo_grid_t *grid, const lspo_op_t *op, uint32_t to,
                                   const lspo_session_message_t *message);
 void lspo_grid_set_part(lspo_grid_t *grid);
-/* LSPO_ERR_INPUT on rank 0, which names the first difference, unless all ranks have the same plan and text. */
+/* LSPO_ERR_INPUT on rank 0, which names the first difference, unless all ranks have the same plan, caps and text. */
 lspo_status_t lspo_grid_check_alike(const lspo_grid_t *grid, const lspo_grid_options_t *options);
+/* How many ranks of this machine have the same cores, this one included, and how many of them are before it.  Unlike
+ * the launcher's numbers this tells whether ranks are bound to cores of their own. */
+lspo_status_t lspo_grid_share_cores(const lspo_grid_t *grid, const lspo_topology_t *cores, uint32_t *before_out,
+                                    uint32_t *count_out);
 /* Add the numbers of the other ranks, in their order, to those of rank 0. */
 lspo_status_t lspo_grid_add_up(const lspo_grid_t *grid, uint32_t count, double *numbers);
 /* Send or take `bytes` between two ranks. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mpi.h"
 #include "plan/policies/axonn.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
@@ -344,6 +345,35 @@ Test(grid, messages_take_the_time_of_the_network)
     cr_expect_geq(shortest_s, 2e-4);
     release(&got);
     end(&run);
+}
+
+/* ---- ranks ---- */
+
+static void expect_local(uint32_t rank, uint32_t count)
+{
+    uint32_t rank_here, count_here;
+    lspo_mpi_local(&rank_here, &count_here);
+    cr_expect_eq(rank_here, rank);
+    cr_expect_eq(count_here, count);
+}
+
+/* Rank 5 of 6 on this machine; 4 ranks on the first one, 6 on the second. */
+Test(grid, slurms_ranks_have_gpus_of_their_own)
+{
+    unsetenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    unsetenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    unsetenv("MPI_LOCALRANKID");
+    unsetenv("MPI_LOCALNRANKS");
+    unsetenv("SLURM_LOCALID");
+    unsetenv("SLURM_STEP_TASKS_PER_NODE");
+    expect_local(0, 1);
+    setenv("SLURM_LOCALID", "3", 1);
+    expect_local(3, 4);
+    setenv("SLURM_STEP_TASKS_PER_NODE", "4(x2)", 1);
+    expect_local(3, 4);
+    setenv("SLURM_STEP_TASKS_PER_NODE", "4,6", 1);
+    setenv("SLURM_LOCALID", "5", 1);
+    expect_local(5, 6);
 }
 
 /* ---- what is refused ---- */
