@@ -1,6 +1,7 @@
 # Lines: ms per token of Mixtral by the number of cached experts, and on this machine.
 width = 820; height = 340
 load plots."/style.gp"
+set datafile missing NaN # rows of others do not interrupt a line
 set multiplot
 set tmargin at screen 0.88; set bmargin at screen 0.17
 set lmargin at screen 0.08; set rmargin at screen 0.47

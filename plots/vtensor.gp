@@ -1,6 +1,7 @@
-# Lines: memory of caches at most by the rate of requests, simulated; the line of what the paper leaves of the card.
+# Lines: memory of caches at most by the rate of requests, simulated.
 width = 620; height = 380
 load plots."/style.gp"
+set datafile missing NaN # rows of others do not interrupt a line
 set title "Yi-6B on an A100 80 GB, caches of requests of 1024 + 256 tokens, simulated"
 set xlabel "requests per second"
 set ylabel "GB at most"
