@@ -14,15 +14,15 @@
 #include "cli/serve_arrivals.h"
 #include "cli/serve_result.h"
 #include "plan/build_generate.h"
+#include "plan/policies/vtensor.h"
 #include "plan/precision.h"
 #include "real/generate/server.h"
 #include "real/machine/host_memory.h"
 #include "sim/serve.h"
 
-enum { CACHE_ALL = LSPO_SERVING_RESERVED + 1, BATCH_MOST = 4096, THREADS_MAX = 1024, PAGE_BYTES = 4096 };
+enum { CACHE_ALL = LSPO_SERVING_RESERVED + 1, BATCH_MOST = 4096, THREADS_MAX = 1024 };
 
 static const char *const cache_names[] = {"vtensor", "paged", "reserved", "all", NULL};
-static const char *const range_names[] = {"tensor", "text", NULL};
 
 typedef struct {
     const char *model_name, *machine_name, *arrivals;
@@ -131,7 +131,7 @@ static const lspo_arg_t serve_args[] = {
      .value = "tensor|text",
      .help = "vtensor: a range of addresses for each tensor of a text, or one for all (tensor)",
      .store = lspo_arg_choice,
-     .names = range_names,
+     .names = lspo_vtensor_range_names,
      SERVE(range)},
     {.name = "map-ahead",
      .value = "N",
@@ -191,7 +191,7 @@ static lspo_status_t check_request(const serve_request_t *r)
         return lspo_error(LSPO_ERR_INPUT, "--run is on this host: leave out --machine and --set");
     if (!r->run && r->threads > 0)
         return lspo_error(LSPO_ERR_INPUT, "--threads is of --run");
-    if (r->chunk_bytes % PAGE_BYTES != 0)
+    if (r->chunk_bytes % LSPO_VTENSOR_PAGE_BYTES != 0)
         return lspo_error(LSPO_ERR_INPUT, "--chunk %llu: bytes of a chunk are a multiple of 4096",
                           (unsigned long long)r->chunk_bytes);
     return LSPO_OK;

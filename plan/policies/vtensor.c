@@ -18,8 +18,6 @@
 #include "plan/policies.h"
 #include "plan/stage_work.h"
 
-enum { PAGE_BYTES = 4096 };
-
 static const lspo_vtensor_values_t *values_of(const lspo_builder_t *b)
 {
     return lspo_vtensor_values_of(b->workload);
@@ -48,7 +46,7 @@ uint64_t lspo_vtensor_chunks_of(const lspo_vtensor_values_t *values, const lspo_
 lspo_status_t lspo_vtensor_check(const lspo_vtensor_values_t *values)
 {
     char size[32];
-    if (fmod(values->chunk, PAGE_BYTES) == 0)
+    if (fmod(values->chunk, LSPO_VTENSOR_PAGE_BYTES) == 0)
         return LSPO_OK;
     return lspo_error(LSPO_ERR_INPUT, "--chunk %s is no multiple of a page, 4 KiB",
                       lspo_format_quantity(values->chunk, LSPO_UNIT_BYTES, size, sizeof size));
@@ -164,19 +162,19 @@ static const lspo_parameter_t chunk = {
     .kind = LSPO_RECORD_REAL,
     .quantity = LSPO_UNIT_BYTES,
     .preset = 2 << 20,
-    .low = PAGE_BYTES,
+    .low = LSPO_VTENSOR_PAGE_BYTES,
     .high = 1 << 30,
     .affects = LSPO_AFFECTS_PLAN,
 };
 
-static const char *const range_names[] = {"tensor", "text", NULL};
+const char *const lspo_vtensor_range_names[] = {"tensor", "text", NULL};
 
 static const lspo_parameter_t range = {
     .key = "range",
     .value = "tensor|text",
     .help = "a text's K and V of each block have addresses of their own; or all of a text share one range",
     .kind = LSPO_RECORD_NAMED,
-    .names = range_names,
+    .names = lspo_vtensor_range_names,
     .preset = LSPO_RANGE_TENSOR,
     .affects = LSPO_AFFECTS_PLAN,
 };

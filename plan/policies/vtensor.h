@@ -6,6 +6,8 @@
 
 /* In the order of --range's, --chunks' and --access's words. */
 typedef enum { LSPO_RANGE_TENSOR, LSPO_RANGE_TEXT } lspo_vtensor_range_t;
+extern const char *const lspo_vtensor_range_names[]; /* ends with NULL */
+enum { LSPO_VTENSOR_PAGE_BYTES = 4096 };             /* chunks are multiples of it */
 typedef enum { LSPO_CHUNKS_GROW, LSPO_CHUNKS_START } lspo_vtensor_chunks_t;
 typedef enum { LSPO_ACCESS_RANGE, LSPO_ACCESS_CHUNK } lspo_vtensor_access_t;
 
