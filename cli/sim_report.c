@@ -123,7 +123,7 @@ static void print_native(FILE *file, const lspo_sim_report_t *report)
 {
     const lspo_native_t *native = &report->prediction->native;
     const lspo_machine_t *machine = report->machine;
-    const char *name = generates(report) ? lspo_generation_policy_at(0)->name : "native";
+    const char *name = lspo_policy_baseline(report->plan->policy->task)->name;
     if (strcmp(report->plan->policy->name, name) == 0)
         return;
     fprintf(file, "Slowdown %.2f against %s%s, which takes %s", report->prediction->slowdown, name,

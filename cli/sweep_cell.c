@@ -272,11 +272,7 @@ static uint64_t key_of(const worker_t *worker)
 static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native_t **native_out)
 {
     const lspo_workload_t workload = lspo_policy_workload(worker->answer.plan);
-    const lspo_policy_t *policy = lspo_generation_policy_at(0);
-    lspo_status_t status =
-        worker->answer.plan->policy->task == LSPO_TASK_TRAIN ? lspo_policy_find("native", &policy) : LSPO_OK;
-    if (status != LSPO_OK)
-        return status;
+    const lspo_policy_t *policy = lspo_policy_baseline(worker->answer.plan->policy->task);
     const uint64_t key = lspo_sweep_key(&(lspo_sweep_identity_t){.model = &worker->answer.plan->model,
                                                                  .workload = &workload,
                                                                  .policy = policy,
@@ -289,7 +285,7 @@ static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native
         }
     known_native_t *known = &worker->natives[worker->next_native++ % NATIVES];
     known->key = 0;
-    status = lspo_simulate_baseline(worker->answer.plan, &worker->ask.machine, peaks, &known->native);
+    lspo_status_t status = lspo_simulate_baseline(worker->answer.plan, &worker->ask.machine, peaks, &known->native);
     if (status != LSPO_OK)
         return status;
     known->key = key;

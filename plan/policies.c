@@ -7,6 +7,11 @@
 
 const char *const lspo_task_names[] = {"train", "generate", NULL};
 
+const lspo_policy_t *lspo_policy_baseline(lspo_task_t task)
+{
+    return task == LSPO_TASK_TRAIN ? lspo_policy_at(0) : lspo_generation_policy_at(0);
+}
+
 uint32_t lspo_any_policy_count(void)
 {
     return lspo_policy_count() + lspo_generation_policy_count();

@@ -97,9 +97,12 @@ struct lspo_policy {
 /* The policies of trainings. */
 uint32_t lspo_policy_count(void);
 const lspo_policy_t *lspo_policy_at(uint32_t index);
-/* Those of generation; the first is the yardstick of the others, as native is of trainings. */
+/* Those of generation. */
 uint32_t lspo_generation_policy_count(void);
 const lspo_policy_t *lspo_generation_policy_at(uint32_t index);
+
+/* With which the others of a task are compared, the first of its table: native, resident. */
+const lspo_policy_t *lspo_policy_baseline(lspo_task_t task);
 
 /* All of them, in that order. */
 uint32_t lspo_any_policy_count(void);

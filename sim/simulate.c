@@ -35,15 +35,9 @@ lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations,
     lspo_workload_t workload = lspo_policy_workload(plan);
     workload.iterations = iterations;
     workload.swap_activations = 0; /* its memory is unlimited */
-    const lspo_policy_t *policy = NULL;
-    if (plan->policy->task == LSPO_TASK_GENERATE) {
+    if (plan->policy->task == LSPO_TASK_GENERATE)
         workload.iterations = plan->workload.iterations; /* a new token takes longer the later it comes */
-        return lspo_plan_build(&plan->model, &workload, lspo_generation_policy_at(0), native_out);
-    }
-    lspo_status_t status = lspo_policy_find("native", &policy);
-    if (status != LSPO_OK)
-        return status;
-    return lspo_plan_build(&plan->model, &workload, policy, native_out);
+    return lspo_plan_build(&plan->model, &workload, lspo_policy_baseline(plan->policy->task), native_out);
 }
 
 static lspo_status_t fit_native(const lspo_plan_t *native, const lspo_machine_t *machine, lspo_native_t *native_out)

@@ -237,15 +237,11 @@ static int write_flags(const lspo_grid_group_t *group, const lspo_policy_t *poli
 }
 
 /* With which the others of a task are compared (lspo_simulate_native()). */
-static lspo_status_t native_flags(const lspo_grid_group_t *group, char flags[FLAGS_BYTES])
+static void native_flags(const lspo_grid_group_t *group, char flags[FLAGS_BYTES])
 {
-    const lspo_policy_t *native = lspo_generation_policy_at(0);
-    lspo_status_t status = group->task == LSPO_TASK_TRAIN ? lspo_policy_find("native", &native) : LSPO_OK;
-    if (status != LSPO_OK)
-        return status;
+    const lspo_policy_t *native = lspo_policy_baseline(group->task);
     snprintf(flags, FLAGS_BYTES, "%s --policy %s", group->flags, native->name);
     drop_flags(native, true, flags);
-    return LSPO_OK;
 }
 
 static lspo_status_t predict_grid_cell(const forecast_t *forecast, const lspo_grid_cell_t *asked, lspo_cell_t *cell)
@@ -276,15 +272,11 @@ static lspo_status_t find_native(const forecast_t *forecast, uint32_t group_inde
 {
     const lspo_grid_group_t *group = &forecast->grid->groups[group_index];
     char flags[FLAGS_BYTES], others[FLAGS_BYTES];
-    lspo_status_t status = native_flags(group, flags);
-    if (status != LSPO_OK)
-        return status;
+    native_flags(group, flags);
     for (uint32_t i = 0; i < cells->count; i++) {
         if (cells->cells[i].number > 0)
             continue;
-        status = native_flags(cells->cells[i].group, others);
-        if (status != LSPO_OK)
-            return status;
+        native_flags(cells->cells[i].group, others);
         if (strcmp(others, flags) == 0) {
             *native_out = i;
             return LSPO_OK;

@@ -369,15 +369,9 @@ static lspo_status_t play_and_keep(player_t *player, const lspo_process_mark_t *
 
 static lspo_status_t build_native(const lspo_plan_t *plan, lspo_plan_t **native_out)
 {
-    const lspo_policy_t *policy;
     lspo_workload_t workload = plan->workload;
     workload.swap_activations = 0; /* native's stay on the GPU */
-    if (plan->policy->task == LSPO_TASK_GENERATE)
-        return lspo_plan_build(&plan->model, &workload, lspo_generation_policy_at(0), native_out);
-    lspo_status_t status = lspo_policy_find("native", &policy);
-    if (status != LSPO_OK)
-        return status;
-    return lspo_plan_build(&plan->model, &workload, policy, native_out);
+    return lspo_plan_build(&plan->model, &workload, lspo_policy_baseline(plan->policy->task), native_out);
 }
 
 /* Execute the plan repeatedly and, with `slowdown`, native after each time, so that both see the same state of the
