@@ -104,7 +104,7 @@ static const char *human_cell(const lspo_table_t *table, size_t record, const ls
 }
 
 /* Quoted only if a comma, quote or newline would break the row. */
-static void write_csv_text(const char *text, FILE *file)
+void lspo_table_write_text(const char *text, FILE *file)
 {
     if (strpbrk(text, ",\"\r\n") == NULL) {
         fputs(text, file);
@@ -124,7 +124,7 @@ void lspo_table_write_names(const lspo_table_t *table, FILE *file)
     for (size_t f = 0; f < table->field_count; f++) {
         if (f > 0)
             fputc(',', file);
-        write_csv_text(table->fields[f].name, file);
+        lspo_table_write_text(table->fields[f].name, file);
     }
 }
 
@@ -137,7 +137,7 @@ static void write_csv_line(const lspo_table_t *table, size_t record, bool on_ter
         const char *text = plain_cell(table, record, &table->fields[f], buffer);
         if (on_terminal)
             lspo_printable(text, printable, sizeof printable);
-        write_csv_text(on_terminal ? printable : text, file);
+        lspo_table_write_text(on_terminal ? printable : text, file);
     }
 }
 

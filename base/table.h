@@ -55,6 +55,8 @@ lspo_status_t lspo_table_write(const lspo_table_t *table, lspo_format_t format, 
  * names of the columns as a line of CSV. */
 lspo_status_t lspo_table_write_line(const lspo_table_t *table, size_t record, lspo_format_t format, FILE *file);
 void lspo_table_write_names(const lspo_table_t *table, FILE *file);
+/* A text as a cell of CSV, in quotes if it needs them. */
+void lspo_table_write_text(const char *text, FILE *file);
 /* One record: the table has one line per field and omits missing values; JSON is one object. */
 lspo_status_t lspo_table_write_record(const lspo_table_t *table, lspo_format_t format, FILE *file);
 

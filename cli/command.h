@@ -57,6 +57,7 @@ extern const lspo_command_t lspo_command_trace;
 extern const lspo_command_t lspo_command_broker;
 extern const lspo_command_t lspo_command_doctor;
 extern const lspo_command_t lspo_command_report;
+extern const lspo_command_t lspo_command_sql;
 extern const lspo_command_t lspo_command_help;
 extern const lspo_command_t lspo_command_version;
 

@@ -15,6 +15,7 @@ const lspo_command_t *const lspo_commands[] = {
     &lspo_command_calibrate,
     &lspo_command_validate,
     &lspo_command_report,
+    &lspo_command_sql,
     &lspo_command_train,
     &lspo_command_generate,
     &lspo_command_serve,

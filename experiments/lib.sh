@@ -166,7 +166,18 @@ beside_end() {
     kill -- "${beside_pids[@]/#/-}" 2> /dev/null || true
     rm -f "$RESULTS"/.beside.*
 }
-trap beside_end EXIT
+trap 'status=$?; beside_end; [ $status != 0 ] || exit $judged' EXIT
+
+# judge FIGURE [SOURCE...] [--given NAME=VALUE...]: the claims.sql of its folder, with the CSV in $out and the sources
+# as tables.  If a claim fails, so does the figure in the end, behind its pictures.
+judged=0
+judge() {
+    local claims=$experiments_dir/$1/claims.sql status=0
+    shift
+    "$LSPO" sql "$claims" "$out" "$@" -o "$out" || status=$?
+    [ $status -le 1 ] || die "failed: $LSPO sql $claims $out $*"
+    judged=$((judged | status))
+}
 
 # sweep FIGURE FILE [GRID [OPTION...]]: all cells of the figure's grid, or of GRID in its folder, as CSV; the full form
 # takes GRID-full where there is one.

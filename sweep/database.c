@@ -8,26 +8,11 @@
 
 #ifdef LSPO_SQLITE
 
-#include <dlfcn.h>
-#include <sqlite3.h>
+#include "base/sqlite.h"
 
 enum { COLUMNS_MAX = 512 };
 
-/* The functions that are used. */
-static struct {
-    __typeof__(sqlite3_open_v2) *open_v2;
-    __typeof__(sqlite3_exec) *exec;
-    __typeof__(sqlite3_prepare_v2) *prepare_v2;
-    __typeof__(sqlite3_bind_text) *bind_text;
-    __typeof__(sqlite3_bind_double) *bind_double;
-    __typeof__(sqlite3_bind_int64) *bind_int64;
-    __typeof__(sqlite3_bind_null) *bind_null;
-    __typeof__(sqlite3_step) *step;
-    __typeof__(sqlite3_reset) *reset;
-    __typeof__(sqlite3_finalize) *finalize;
-    __typeof__(sqlite3_close) *close;
-    __typeof__(sqlite3_errmsg) *errmsg;
-} sqlite;
+static const lspo_sqlite_t *sqlite;
 
 struct lspo_database {
     char *path;
@@ -38,48 +23,19 @@ struct lspo_database {
     size_t capacity;
 };
 
-static lspo_status_t load(void)
-{
-    const struct {
-        const char *name;
-        void *slot;
-    } functions[] = {{"sqlite3_open_v2", &sqlite.open_v2},
-                     {"sqlite3_exec", &sqlite.exec},
-                     {"sqlite3_prepare_v2", &sqlite.prepare_v2},
-                     {"sqlite3_bind_text", &sqlite.bind_text},
-                     {"sqlite3_bind_double", &sqlite.bind_double},
-                     {"sqlite3_bind_int64", &sqlite.bind_int64},
-                     {"sqlite3_bind_null", &sqlite.bind_null},
-                     {"sqlite3_step", &sqlite.step},
-                     {"sqlite3_reset", &sqlite.reset},
-                     {"sqlite3_finalize", &sqlite.finalize},
-                     {"sqlite3_close", &sqlite.close},
-                     {"sqlite3_errmsg", &sqlite.errmsg}};
-    void *library = dlopen(LSPO_SQLITE, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-        return lspo_error(LSPO_ERR_INPUT, "a database needs SQLite, which is not installed (Debian: libsqlite3-0)");
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
-        void *function = dlsym(library, functions[i].name);
-        if (function == NULL)
-            return lspo_error(LSPO_ERR_INPUT, "%s has no %s", LSPO_SQLITE, functions[i].name);
-        memcpy(functions[i].slot, &function, sizeof function);
-    }
-    return LSPO_OK;
-}
-
 lspo_status_t lspo_database_check(void)
 {
-    return load();
+    return lspo_sqlite_load("a database", &sqlite);
 }
 
 static lspo_status_t failed(const lspo_database_t *database)
 {
-    return lspo_error(LSPO_ERR_IO, "cannot write %s: %s", database->path, sqlite.errmsg(database->connection));
+    return lspo_error(LSPO_ERR_IO, "cannot write %s: %s", database->path, sqlite->errmsg(database->connection));
 }
 
 static lspo_status_t execute(const lspo_database_t *database, const char *command)
 {
-    return sqlite.exec(database->connection, command, NULL, NULL, NULL) == SQLITE_OK ? LSPO_OK : failed(database);
+    return sqlite->exec(database->connection, command, NULL, NULL, NULL) == SQLITE_OK ? LSPO_OK : failed(database);
 }
 
 /* ---- rows ---- */
@@ -108,16 +64,16 @@ static int bind_cell(const lspo_database_t *database, int column, const char *ce
 {
     char *end;
     if (*cell == '\0' && !quoted)
-        return sqlite.bind_null(database->insert, column);
+        return sqlite->bind_null(database->insert, column);
     /* Numbers as lspo writes them: not "inf", nor a key of digits that begins with 0. */
     size_t digits = strspn(cell, "0123456789"), length = strlen(cell);
     if (!quoted && digits == length && length < 19 && (cell[0] != '0' || length == 1))
-        return sqlite.bind_int64(database->insert, column, strtoll(cell, NULL, 10));
+        return sqlite->bind_int64(database->insert, column, strtoll(cell, NULL, 10));
     bool number = !quoted && strspn(cell, "0123456789.eE+-") == length && strpbrk(cell, ".eE") != NULL && length < 16;
     double value = strtod(cell, &end);
     if (number && *end == '\0')
-        return sqlite.bind_double(database->insert, column, value);
-    return sqlite.bind_text(database->insert, column, cell, -1, SQLITE_TRANSIENT);
+        return sqlite->bind_double(database->insert, column, value);
+    return sqlite->bind_text(database->insert, column, cell, -1, SQLITE_TRANSIENT);
 }
 
 static lspo_status_t copy_row(lspo_database_t *database, const char *row, size_t bytes)
@@ -144,9 +100,9 @@ lspo_status_t lspo_database_add(lspo_database_t *database, const char *row, size
         if (bind_cell(database, column, cell, quoted) != SQLITE_OK)
             status = failed(database);
     }
-    if (status == LSPO_OK && sqlite.step(database->insert) != SQLITE_DONE)
+    if (status == LSPO_OK && sqlite->step(database->insert) != SQLITE_DONE)
         status = failed(database);
-    if (status == LSPO_OK && sqlite.reset(database->insert) != SQLITE_OK)
+    if (status == LSPO_OK && sqlite->reset(database->insert) != SQLITE_OK)
         status = failed(database);
     return status;
 }
@@ -187,7 +143,7 @@ static lspo_status_t make_table(lspo_database_t *database, const char *names)
         status = execute(database, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN");
     if (status == LSPO_OK)
         status = execute(database, create);
-    if (status == LSPO_OK && sqlite.prepare_v2(database->connection, insert, -1, &database->insert, NULL) != SQLITE_OK)
+    if (status == LSPO_OK && sqlite->prepare_v2(database->connection, insert, -1, &database->insert, NULL) != SQLITE_OK)
         status = failed(database);
     free(create);
     free(insert);
@@ -196,7 +152,7 @@ static lspo_status_t make_table(lspo_database_t *database, const char *names)
 
 lspo_status_t lspo_database_open(const char *path, const char *names, lspo_database_t **database_out)
 {
-    lspo_status_t status = load();
+    lspo_status_t status = lspo_database_check();
     if (status != LSPO_OK)
         return status;
     lspo_database_t *database = calloc(1, sizeof *database);
@@ -204,7 +160,7 @@ lspo_status_t lspo_database_open(const char *path, const char *names, lspo_datab
         free(database);
         return lspo_no_memory("a database");
     }
-    if (sqlite.open_v2(path, &database->connection, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+    if (sqlite->open_v2(path, &database->connection, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
         status = failed(database);
     if (status == LSPO_OK)
         status = make_table(database, names);
@@ -218,10 +174,10 @@ lspo_status_t lspo_database_close(lspo_database_t *database, lspo_status_t statu
 {
     if (database == NULL)
         return status;
-    sqlite.finalize(database->insert);
+    sqlite->finalize(database->insert);
     if (status == LSPO_OK)
         status = execute(database, "COMMIT");
-    if (sqlite.close(database->connection) != SQLITE_OK && status == LSPO_OK)
+    if (sqlite->close(database->connection) != SQLITE_OK && status == LSPO_OK)
         status = lspo_error(LSPO_ERR_IO, "cannot close %s", database->path);
     free(database->text);
     free(database->path);

@@ -72,6 +72,8 @@ cp -r "$source_dir/experiments" "$source_dir/plots" .
 seq 4000 >notes.txt
 mkdir results
 touch results/.lspo-experiments results/figures
+printf 'policy,slowdown\nzero,2\nlsp,1.1\n' | tee results.csv >results/results.csv
+echo "REQUIRE SELECT min(slowdown) > 1, 'native is the fastest' FROM results;" >claims.sql
 echo '[{"instruction": "Count.", "input": "", "output": "one two three"}]' >one.json
 forty_times() { for _ in $(seq 40); do sed 's/^\[//; s/\]$/,/' one.json; done | sed '1s/^/[/; $s/,$/]/'; }
 python3 - 2>/dev/null <<'END' || forty_times >alpaca.json

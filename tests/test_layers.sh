@@ -36,15 +36,15 @@ allowed() {
     lib) echo base plan plan/policies sim ask ;;
     sweep) echo base plan plan/policies ;;
     validate) echo base plan plan/policies traces sim sweep real/device real/train real/calibrate ;;
-    report) echo base ;;
+    report | sql) echo base ;;
     cli)
         echo base plan plan/policies traces traces/import sim ask real/machine real/device real/tokenizer real/formats \
-            real/data real/generate real/train real/calibrate sweep validate report ;;
+            real/data real/generate real/train real/calibrate sweep validate report sql ;;
     esac
 }
 folders='base kernels plan plan/policies plan/families traces traces/import sim real/machine real/device real/execute
 real/transformer real/generate real/tokenizer real/formats real/data real/session real/methods real/train
-real/calibrate ask lib sweep validate report cli'
+real/calibrate ask lib sweep validate report sql cli'
 
 # Print one line an offence of the tree at $1.
 offences() {

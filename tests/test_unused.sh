@@ -28,7 +28,7 @@ lspo_tokenizer_vocabulary what a suite sees of the tokens
 lspo_build_op_on          an op on a lane of its own kind, which no policy adds one by one yet: test_lane does
 '
 
-folders='base kernels plan traces sim ask lib real validate sweep report cli contrib/c bench'
+folders='base kernels plan traces sim ask lib real validate sweep report sql cli contrib/c bench'
 
 # Print the functions that headers of the tree at $1 declare and none of its sources uses, sorted.
 unused() {

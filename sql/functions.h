@@ -1,0 +1,32 @@
+/* functions.h - what files of SQL may call beside SQLite's own functions.
+ *
+ *     median(x), quantile(x, q)   of the values that are not NULL; between two ranks by interpolation, q (count - 1)
+ *     geomean(x)                  geometric mean of values above 0; any other value is an error
+ *     tau(x, y)                   Kendall's tau: (concordant - discordant) / pairs with different x; equal y count as
+ *                                 neither
+ *     pick(x, condition)          x of the only row for which the condition holds; of two it is an error
+ *     given(name)                 the value of --given NAME=VALUE, a number if it is one; without it an error
+ *
+ * Without values all but given() are NULL.
+ */
+#ifndef LSPO_SQL_FUNCTIONS_H
+#define LSPO_SQL_FUNCTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/sqlite.h"
+
+/* "NAME=VALUE" each. */
+typedef struct {
+    const char *const *texts;
+    size_t count;
+} lspo_sql_given_t;
+
+/* Let `connection` have them; `given` lives as long.  Returns a code of SQLite. */
+int lspo_sql_functions_add(const lspo_sqlite_t *sqlite, sqlite3 *connection, const lspo_sql_given_t *given);
+
+/* Is it a decimal number, as "-1.5e3"? */
+bool lspo_sql_number(const char *text, double *value_out);
+
+#endif

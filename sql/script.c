@@ -1,0 +1,197 @@
+/* script.c - see script.h. */
+#include "sql/script.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sql/functions.h"
+#include "sql/statement.h"
+#include "sql/tables.h"
+
+enum { STEPS = 1000, CELL_BYTES = 32 };
+#define LENGTH_MAX 1000000 /* of a cell; SQLite's own limit is 1e9 */
+#define HEAP_BYTES_MAX (INT64_C(1) << 30)
+
+typedef struct {
+    lspo_sql_t sql;
+    const lspo_sql_script_t *script;
+    const char *at;      /* in the text: of the statement under way */
+    uint64_t steps_left; /* in thousands */
+    size_t claim_count, failed_count;
+} run_t;
+
+/* ---- the connection ---- */
+
+/* No other file is opened, and no setting changed. */
+static int authorize(void *context, int action, const char *first, const char *second, const char *database,
+                     const char *trigger)
+{
+    (void)context, (void)first, (void)second, (void)database, (void)trigger;
+    return action == SQLITE_ATTACH || action == SQLITE_DETACH || action == SQLITE_PRAGMA ? SQLITE_DENY : SQLITE_OK;
+}
+
+static int count_steps(void *context)
+{
+    run_t *run = context;
+    return run->steps_left-- == 0;
+}
+
+static lspo_status_t open_connection(run_t *run, const lspo_sql_given_t *given)
+{
+    const lspo_sqlite_t *lib = run->sql.lib;
+    int code = lib->open_v2(":memory:", &run->sql.connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    sqlite3 *connection = run->sql.connection;
+    /* A name in double quotes that is no column is a mistake, not a text. */
+    if (code == SQLITE_OK)
+        code = lib->db_config(connection, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    if (code == SQLITE_OK)
+        code = lib->db_config(connection, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    if (code == SQLITE_OK)
+        code = lib->set_authorizer(connection, authorize, NULL);
+    if (code == SQLITE_OK)
+        code = lspo_sql_functions_add(lib, connection, given);
+    if (code != SQLITE_OK)
+        return lspo_error(LSPO_ERR_INTERNAL, "SQLite: %s", connection ? lib->errmsg(connection) : "no memory");
+    lib->limit(connection, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
+    lib->hard_heap_limit64(HEAP_BYTES_MAX);
+    lib->progress_handler(connection, STEPS, count_steps, run);
+    return LSPO_OK;
+}
+
+/* ---- statements ---- */
+
+/* What SQLite says of the statement; `offset_bytes`: of the mistake in `text`, or below 0. */
+static lspo_status_t refuse(const run_t *run, const char *text, int offset_bytes)
+{
+    const char *at = offset_bytes > 0 ? text + offset_bytes : run->at;
+    return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": %s", run->script->path, lspo_sql_line(run->script->text, at),
+                      run->steps_left + 1 == 0 ? "the query takes too long"
+                                               : run->sql.lib->errmsg(run->sql.connection));
+}
+
+static void print_row(const run_t *run, sqlite3_stmt *statement)
+{
+    char buffer[CELL_BYTES];
+    for (int i = 0; i < run->sql.lib->column_count(statement); i++)
+        fprintf(run->script->output, "%s%s", i > 0 ? " " : "", lspo_sql_cell(&run->sql, statement, i, buffer));
+    fputc('\n', run->script->output);
+}
+
+static void print_claim(const run_t *run, lspo_sql_verb_t verb, bool holds, const char *sentence)
+{
+    const char *word = verb == LSPO_SQL_OBSERVE ? (holds ? "yes" : "no") : holds ? "holds" : "FAILS";
+    fprintf(run->script->output, "  %-5s %s\n", word, sentence);
+}
+
+/* One row of REQUIRE or OBSERVE. */
+static lspo_status_t judge(run_t *run, lspo_sql_verb_t verb, sqlite3_stmt *statement)
+{
+    char buffer[CELL_BYTES];
+    bool holds = run->sql.lib->column_double(statement, 0) != 0;
+    const char *sentence = lspo_sql_cell(&run->sql, statement, 1, buffer);
+    if (*sentence == '\0' || *sentence == ' ' || strchr(sentence, '\n') != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a claim's sentence is '%s', not a line of text",
+                          run->script->path, lspo_sql_line(run->script->text, run->at), sentence);
+    print_claim(run, verb, holds, sentence);
+    run->claim_count += verb == LSPO_SQL_REQUIRE;
+    run->failed_count += verb == LSPO_SQL_REQUIRE && !holds;
+    return LSPO_OK;
+}
+
+static lspo_status_t step_through(run_t *run, const lspo_sql_statement_t *read, sqlite3_stmt *statement)
+{
+    bool claims = read->verb == LSPO_SQL_REQUIRE || read->verb == LSPO_SQL_OBSERVE;
+    uint64_t line = lspo_sql_line(run->script->text, run->at), rows = 0;
+    int code, columns = run->sql.lib->column_count(statement);
+    if (claims && columns != 2)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a claim has 2 columns, verdict and sentence, not %d",
+                          run->script->path, line, columns);
+    for (; (code = run->sql.lib->step(statement)) == SQLITE_ROW; rows++) {
+        lspo_status_t status = LSPO_OK;
+        if (claims)
+            status = judge(run, read->verb, statement);
+        else
+            print_row(run, statement);
+        if (status != LSPO_OK)
+            return status;
+    }
+    if (code != SQLITE_DONE)
+        return refuse(run, read->text, -1);
+    if (read->verb == LSPO_SQL_REQUIRE && rows == 0) {
+        fprintf(run->script->output, "  FAILS %s:%" PRIu64 " has no rows to judge\n", run->script->path, line);
+        run->claim_count++;
+        run->failed_count++;
+    }
+    return LSPO_OK;
+}
+
+/* CREATE TABLE name AS the text up to `end`, in place of one that an earlier run wrote. */
+static lspo_status_t write_table(run_t *run, const lspo_sql_statement_t *read, const char *end)
+{
+    static const char before[] = "DROP TABLE IF EXISTS \"%s\"; CREATE TABLE \"%s\" AS %.*s";
+    size_t bytes = sizeof before + 2 * strlen(read->name) + (size_t)(end - read->text);
+    char *command = malloc(bytes);
+    if (command == NULL)
+        return lspo_no_memory("a statement");
+    snprintf(command, bytes, before, read->name, read->name, (int)(end - read->text), read->text);
+    int code = run->sql.lib->exec(run->sql.connection, command, NULL, NULL, NULL);
+    free(command);
+    return code == SQLITE_OK ? lspo_sql_save(&run->sql, read->name, run->script->folder) : refuse(run, read->text, -1);
+}
+
+static lspo_status_t run_statement(run_t *run, const lspo_sql_statement_t *read, const char **end_out)
+{
+    const lspo_sqlite_t *lib = run->sql.lib;
+    sqlite3_stmt *statement = NULL;
+    if (lib->prepare_v2(run->sql.connection, read->text, -1, &statement, end_out) != SQLITE_OK)
+        return refuse(run, read->text, lib->error_offset(run->sql.connection));
+    lspo_status_t status = LSPO_OK;
+    if (read->verb != LSPO_SQL_PLAIN && lib->column_count(statement) == 0)
+        status = lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": only a SELECT is written or judged", run->script->path,
+                            lspo_sql_line(run->script->text, read->text));
+    else if (lib->bind_parameter_count(statement) > 0)
+        status = lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": parameters have no values here; use given('name')",
+                            run->script->path, lspo_sql_line(run->script->text, read->text));
+    else if (read->verb == LSPO_SQL_WRITE)
+        status = write_table(run, read, *end_out);
+    else
+        status = step_through(run, read, statement);
+    lib->finalize(statement);
+    return status;
+}
+
+static lspo_status_t run_statements(run_t *run)
+{
+    const lspo_sql_script_t *script = run->script;
+    for (const char *at = script->text;;) {
+        lspo_sql_statement_t statement;
+        lspo_status_t status = lspo_sql_statement_read(script->path, script->text, at, &statement);
+        if (status != LSPO_OK || statement.text == NULL)
+            return status;
+        run->at = statement.text;
+        status = run_statement(run, &statement, &at);
+        if (status != LSPO_OK)
+            return status;
+    }
+}
+
+lspo_status_t lspo_sql_run(const lspo_sql_script_t *script)
+{
+    const lspo_sql_given_t given = {script->given, script->given_count};
+    run_t run = {.script = script, .at = script->text, .steps_left = script->steps_max};
+    lspo_status_t status = lspo_sqlite_load("SQL", &run.sql.lib);
+    if (status != LSPO_OK)
+        return status;
+    status = open_connection(&run, &given);
+    for (size_t i = 0; status == LSPO_OK && i < script->source_count; i++)
+        status = lspo_sql_load(&run.sql, script->sources[i], script->text);
+    if (status == LSPO_OK)
+        status = run_statements(&run);
+    run.sql.lib->close(run.sql.connection);
+    if (status == LSPO_OK && run.failed_count > 0)
+        status = lspo_error(LSPO_ERR_CHECK, "%s: %zu of %zu claims do not hold", script->path, run.failed_count,
+                            run.claim_count);
+    return status;
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# lspo sql: CSV as tables, functions against values worked out by hand, verdicts, and what is refused with its line.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$folder"
+sql() { "$program" sql "$@"; }
+
+printf '%s\n' 'name,value,text' a,1,x b,2, c,4,nan 'd,8,"one, ""two"""' > rows.csv
+code=$(status_of sql -e "select 1" rows.csv)
+if [ "$code" = 2 ] && grep -q 'built without SQLite' messages; then
+    echo "built without SQLite: nothing to test"
+    exit 77
+fi
+
+# ---- tables ----
+check "numbers are reals" "0.25 0.5 1" "$(sql -e "select value / 4 from rows where value < 8" rows.csv | xargs)"
+check "whole numbers have no point" "8 1000000 2147483648" \
+    "$(printf 'x\n8.0\n1e6\n2147483648\n' | sql -e "select x from input" input=/dev/stdin | xargs)"
+check "no value is NULL" 2 "$(sql -e "select count(*) from rows where text is null" rows.csv)"
+check "a quoted text" 'd one, "two"' "$(sql -e "select name, text from rows where value = 8" rows.csv)"
+check "infinity" "1 1" \
+    "$(printf 'x\ninf\n-inf\n' | sql -e "select x = 9e999 or x = -9e999 from i" i=/dev/stdin | xargs)"
+check "a digit is no number in a text" "1.2.3 -" \
+    "$(printf 'x\n1.2.3\n-\n' | sql -e "select x from i" i=/dev/stdin | xargs)"
+mkdir tables && cp rows.csv tables/ && echo broken,broken > tables/other.csv
+check "of a folder the tables that are mentioned" 4 "$(sql -e "select count(*) from rows" tables)"
+check "a name of one's own" 4 "$(sql -e "select count(*) from mine" mine=rows.csv)"
+
+# ---- functions: 1 2 4 8 ----
+value_of() { sql -e "select $1 from rows" rows.csv; }
+check "median" 3 "$(value_of "median(value)")"
+check "of an odd number" 2 "$(value_of "median(iif(value < 8, value, NULL))")"
+check "quantiles, rank q (n - 1)" "1 1.75 8" \
+    "$(value_of "quantile(value, 0), quantile(value, 0.25), quantile(value, 1)")"
+check "geometric mean, 64 ^ 1/4" 2.82842712 "$(value_of "geomean(value)")"
+check "pick" c "$(value_of "pick(name, value = 4)")"
+check "pick nothing" - "$(value_of "coalesce(pick(name, value = 5), '-')")"
+check "pick of two" "2 1" "$(status_of value_of "pick(name, value > 2)") $(grep -c 'holds for two rows' messages)"
+# Pairs of x that differ: 5 of 6; y agrees in 3 of them, disagrees in 1, and is equal in 1.
+printf 'x,y\n1,1\n2,2\n2,5\n3,2\n' > pairs.csv
+check "Kendall's tau" 0.4 "$(sql -e "select tau(x, y) from pairs" pairs.csv)"
+check "aggregates of nothing" "1 1 1 1 1" \
+    "$(sql -e "select median(x) is null, quantile(x, 1) is null, geomean(x) is null, tau(x, y) is null,
+        pick(x, 1) is null from pairs where x > 9" pairs.csv)"
+check "a text has no median" "2 1" "$(status_of value_of "median(name)") $(grep -c 'a value that is none' messages)"
+check "0 has no geometric mean" "2 1" "$(status_of value_of "geomean(value - 1)") $(grep -c 'not above 0' messages)"
+check "there is no quantile 2" "2 1" "$(status_of value_of "quantile(value, 2)") $(grep -c 'not within 0' messages)"
+check "given" "0.5 a=b" "$(sql -e "select given('x') / 4, given('y')" rows.csv --given x=2 --given y=a=b)"
+check "nothing given" "2 1" "$(status_of value_of "given('x')") $(grep -c 'no --given' messages)"
+
+# ---- claims ----
+cat > claims.sql << 'END'
+-- A comment; with a semicolon.
+select printf('  %-4s %5.1f', name, value) from rows where value > 2;
+require select value > 1, printf('%s is %g', name, value) from rows; /* one row each */
+OBSERVE SELECT sum(value) > 20, 'the sum is large' FROM rows;
+require select missing < 1, 'a missing value does not hold' from (select NULL as missing);
+write large as select name, value * 1.5 as "the value" from rows where value > 2 order by value desc;
+require select count(*) = 2, 'two are large' from large;
+require select 1, 'never said' from large where "the value" > 100
+END
+check "claims that fail" 1 "$(status_of sql claims.sql rows.csv)"
+check "what they print" "  c      4.0
+  d      8.0
+  FAILS a is 1
+  holds b is 2
+  holds c is 4
+  holds d is 8
+  no    the sum is large
+  FAILS a missing value does not hold
+  holds two are large
+  FAILS claims.sql:8 has no rows to judge" "$(cat stdout)"
+check "how many" "lspo: error: claims.sql: 3 of 7 claims do not hold" "$(cat messages)"
+check "a table" "name,the value d,12 c,6" "$(xargs < large.csv)"
+check "claims that hold" 0 "$(status_of sql -e "require select 1, 'so it is'" rows.csv)"
+mkdir elsewhere
+check "written elsewhere, in place of an older one" "0 name b" \
+    "$(echo 'name' > elsewhere/large.csv; echo old >> elsewhere/large.csv
+    status_of sql -e "write large as select name from rows where value = 2" rows.csv elsewhere -o elsewhere) $(
+    xargs < elsewhere/large.csv)"
+
+# ---- what is refused: status 2, and the message ----
+refused() { # NAME MESSAGE SQL [SOURCE...]
+    local name=$1 message=$2
+    shift 2
+    printf '%s\n' "$1" > script.sql
+    shift
+    check "$name" "2 lspo: error: $message" "$(status_of sql script.sql "$@") $(head -1 messages)"
+}
+refused "an unknown column" "script.sql:3: no such column: speed" $'select 1;\n\nselect speed from rows;' rows.csv
+refused "a text in double quotes" "script.sql:1: no such column: a" 'select value from rows where name = "a";' rows.csv
+refused "an unknown table" "script.sql:1: no such table: others" "select * from others;" rows.csv
+refused "a word that is wrong" 'script.sql:2: near "rows": syntax error' \
+    $'select 1;\nselect value form rows where 1;' rows.csv
+echo name > empty.csv
+refused "no rows" "empty.csv: there are no rows below the header" "select 1;" empty.csv
+refused "two tables of a name" \
+    "./rows.csv as table 'rows': table \"rows\" already exists" "select 1;" rows.csv ./rows.csv
+refused "a claim without a sentence" "script.sql:1: a claim has 2 columns, verdict and sentence, not 1" \
+    "require select 1;" rows.csv
+refused "a claim that is NULL" "script.sql:1: a claim's sentence is '', not a line of text" "require select 1, NULL;" \
+    rows.csv
+refused "a claim that is no query" "script.sql:1: only a SELECT is written or judged" \
+    "require create table t (x);" rows.csv
+refused "a table without a name" "script.sql:1: WRITE needs the name of a table: a letter or _, then up to 62 \
+letters, digits and _" "write '../x' as select 1;" rows.csv
+refused "without AS" "script.sql:1: WRITE x is not followed by AS" "write x select 1;" rows.csv
+refused "an end too early" "script.sql:2: the file ends where a SELECT should be" \
+    $'select 1;\nrequire -- nothing' rows.csv
+refused "a parameter" "script.sql:1: parameters have no values here; use given('name')" "select :x;" rows.csv
+refused "another file" "script.sql:1: not authorized" "attach 'rows.db' as more;" rows.csv
+refused "a function that fails" "script.sql:2: pick(x, condition): the condition holds for two rows" \
+    $'select 1;\nselect pick(name, 1) from rows;' rows.csv
+check "--given without a value" 2 "$(status_of sql -e "select 1" rows.csv --given x)"
+check "a folder that is not there" 1 "$(status_of sql -e "write x as select 1" rows.csv -o nowhere)"
+check "nothing else was written" "" \
+    "$(ls | grep -v -e '\.csv$' -e '\.sql$' -e tables -e elsewhere -e stdout -e messages)"
+
+finish sql
