@@ -409,7 +409,7 @@ static lspo_status_t find_model(lspo_request_t *request)
 
 const char lspo_usual_policy[] = "lsp";
 
-/* --task generate without --policy is generation with everything on the GPU. */
+/* --task generate without --policy is generation with everything on the GPU; so it is where every policy is asked. */
 static lspo_status_t find_policy(lspo_request_t *request)
 {
     const lspo_policy_t *policy = NULL;
@@ -418,8 +418,8 @@ static lspo_status_t find_policy(lspo_request_t *request)
     lspo_status_t status = lspo_policy_find_any(request->policy_name, &policy);
     if (status != LSPO_OK)
         return status;
-    if (request->task == LSPO_TASK_GENERATE && request->policy_name == lspo_usual_policy)
-        policy = lspo_generation_policy_at(0);
+    if (request->task == LSPO_TASK_GENERATE && (request->every_policy || request->policy_name == lspo_usual_policy))
+        policy = lspo_policy_baseline(LSPO_TASK_GENERATE);
     if (request->task >= 0 && (int)policy->task != request->task)
         return lspo_error(LSPO_ERR_INPUT, "--task %s: policy %s is of the task %s; `lspo list policies` lists them",
                           lspo_task_names[request->task], policy->name, lspo_task_names[policy->task]);

@@ -1,5 +1,6 @@
 /* cmd_choose.c - `lspo choose`: every policy for one model on one machine, and the commands of the best. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -50,8 +51,14 @@ static const lspo_arg_t choose_args[] = {
      .help = "machine to predict; auto: this one, measured once; help: list machines",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(choose_request_t, base.machine_name)},
+    {.name = "task",
+     .value = "train|generate",
+     .help = "compare the policies of trainings, or those that write new tokens (train)",
+     .store = lspo_arg_choice,
+     .names = lspo_task_names,
+     .offset_bytes = offsetof(choose_request_t, base.task)},
     {.name = "exact-only",
-     .help = "only policies whose training equals native's bit for bit",
+     .help = "only policies that train as native does bit for bit, or write what resident does",
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(choose_request_t, exact_only)},
     {.name = "batch",
@@ -69,11 +76,11 @@ static const lspo_arg_group_t choose_group = LSPO_ARG_GROUP("options", choose_ar
 
 typedef struct {
     const char *policy, *semantics, *limited_by, *best, *model, *machine, *framework, *command, *verdict, *step,
-        *expect_basis;
+        *expect_basis, *refusal;
     char command_text[LSPO_COMMAND_LINE_BYTES], verdict_text[96], step_text[64];
     uint64_t staleness_steps, batch, largest_batch, sequence, iterations, peak_gpu_bytes, peak_host_bytes;
     uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes, gpu_excess_bytes, host_excess_bytes, whole_tokens_per_s;
-    double iteration_s, expect_low_s, expect_high_s, tokens_per_s, slowdown, lower_bound_s;
+    double iteration_s, expect_low_s, expect_high_s, time_to_first_token_s, tokens_per_s, slowdown, lower_bound_s;
     int fits;
 } choose_record_t;
 
@@ -98,11 +105,13 @@ static const lspo_field_t choose_fields[] = {
     COUNT("iterations", iterations),
     COUNT("largest_batch", largest_batch),
     FIELD("fits", fits, LSPO_FIELD_YES_NO, LSPO_UNIT_NONE),
+    TEXT("refusal", refusal),
     REAL("tokens_per_s", tokens_per_s, LSPO_UNIT_NONE),
     REAL("iteration_s", iteration_s, LSPO_UNIT_SECONDS),
     REAL("expect_low_s", expect_low_s, LSPO_UNIT_SECONDS),
     REAL("expect_high_s", expect_high_s, LSPO_UNIT_SECONDS),
     TEXT("expect_basis", expect_basis),
+    REAL("time_to_first_token_s", time_to_first_token_s, LSPO_UNIT_SECONDS),
     REAL("slowdown", slowdown, LSPO_UNIT_NONE),
     REAL("lower_bound_s", lower_bound_s, LSPO_UNIT_SECONDS),
     TEXT("limited_by", limited_by),
@@ -117,7 +126,7 @@ static const lspo_field_t choose_fields[] = {
 };
 
 /* For people: the columns that fit into a line. */
-static const lspo_field_t choose_columns[] = {
+static const lspo_field_t training_columns[] = {
     /* clang-format off */
     TEXT("policy", policy),
     TEXT("semantics", semantics),
@@ -130,6 +139,34 @@ static const lspo_field_t choose_columns[] = {
     TEXT("limited by", limited_by),
     TEXT("fits", verdict),
     /* clang-format on */
+};
+
+static const lspo_field_t generation_columns[] = {
+    /* clang-format off */
+    TEXT("policy", policy),
+    TEXT("semantics", semantics),
+    COUNT("batch", batch),
+    COUNT("largest", largest_batch),
+    COUNT("tokens/s", whole_tokens_per_s),
+    REAL("first token", time_to_first_token_s, LSPO_UNIT_SECONDS),
+    REAL("per token", iteration_s, LSPO_UNIT_SECONDS),
+    BYTES("GPU", peak_gpu_bytes),
+    BYTES("host", peak_host_bytes),
+    TEXT("limited by", limited_by),
+    TEXT("fits", verdict),
+    /* clang-format on */
+};
+
+#define COLUMNS(columns)                                                                                               \
+    {                                                                                                                  \
+        (columns), sizeof(columns) / sizeof((columns)[0])                                                              \
+    }
+static const struct {
+    const lspo_field_t *fields;
+    size_t count;
+} people_columns[LSPO_TASK_COUNT] = {
+    [LSPO_TASK_TRAIN] = COLUMNS(training_columns),
+    [LSPO_TASK_GENERATE] = COLUMNS(generation_columns),
 };
 
 static const char *const class_names[LSPO_CLASS_COUNT] = {"exact", "compressed", "other"};
@@ -155,10 +192,55 @@ static void describe_verdict(const lspo_choice_t *choice, const lspo_machine_t *
         snprintf(text, text_bytes, "no: GPU %s, host %s short", gpu, host);
 }
 
+static void fill_prediction(const lspo_choice_t *choice, const lspo_machine_t *machine, choose_record_t *record)
+{
+    const lspo_prediction_t *prediction = &choice->prediction;
+    bool trains = choice->policy->task == LSPO_TASK_TRAIN;
+    record->largest_batch = choice->largest_batch > 0 ? choice->largest_batch : LSPO_MISSING;
+    record->fits = prediction->fits;
+    record->tokens_per_s = prediction->tokens_per_s;
+    record->whole_tokens_per_s = (uint64_t)(prediction->tokens_per_s + 0.5);
+    record->iteration_s = prediction->summary.iteration_s;
+    record->time_to_first_token_s = trains ? (double)NAN : prediction->summary.first_s;
+    record->slowdown = prediction->slowdown;
+    record->lower_bound_s = prediction->lower_bound_s;
+    record->limited_by = lspo_report_lane_title(prediction->bound_lane);
+    record->peak_gpu_bytes = prediction->peak_gpu_bytes;
+    record->peak_host_bytes = prediction->peak_host_bytes;
+    record->peak_gpu_bound_bytes = prediction->peak_gpu_bound_bytes;
+    record->peak_host_bound_bytes = prediction->peak_host_bound_bytes;
+    record->gpu_excess_bytes = choice->gpu_excess_bytes;
+    record->host_excess_bytes = choice->host_excess_bytes;
+    record->verdict = record->verdict_text;
+    describe_verdict(choice, machine, record->verdict_text, sizeof record->verdict_text);
+    if (!trains)
+        return;
+    record->expect_low_s = prediction->summary.iteration_s * choice->expect.low;
+    record->expect_high_s = prediction->summary.iteration_s * choice->expect.high;
+    record->expect_basis = lspo_expect_basis_names[choice->expect.basis];
+    record->step = record->step_text;
+    lspo_format_step(record->iteration_s, &choice->expect, sizeof record->step_text, record->step_text);
+}
+
+static void fill_missing(choose_record_t *record)
+{
+    uint64_t *const counts[] = {&record->largest_batch,         &record->peak_gpu_bytes,
+                                &record->peak_host_bytes,       &record->peak_gpu_bound_bytes,
+                                &record->peak_host_bound_bytes, &record->gpu_excess_bytes,
+                                &record->host_excess_bytes,     &record->whole_tokens_per_s};
+    double *const reals[] = {&record->iteration_s,  &record->expect_low_s, &record->expect_high_s,
+                             &record->tokens_per_s, &record->slowdown,     &record->time_to_first_token_s,
+                             &record->lower_bound_s};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        *counts[i] = LSPO_MISSING;
+    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
+        *reals[i] = (double)NAN;
+    record->fits = -1;
+}
+
 static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine_t *machine, const lspo_model_t *model,
                                  const lspo_command_line_t *line, choose_record_t *record)
 {
-    const lspo_prediction_t *prediction = &choice->prediction;
     *record = (choose_record_t){
         .policy = choice->policy->name,
         .semantics = lspo_semantics_name(choice->policy->semantics),
@@ -168,30 +250,16 @@ static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine
         .framework = lspo_machine_framework(machine),
         .batch = choice->workload.batch,
         .sequence = choice->workload.sequence,
-        .iterations = choice->workload.iterations,
-        .largest_batch = choice->largest_batch > 0 ? choice->largest_batch : LSPO_MISSING,
-        .fits = prediction->fits,
-        .tokens_per_s = prediction->tokens_per_s,
-        .whole_tokens_per_s = (uint64_t)(prediction->tokens_per_s + 0.5),
-        .iteration_s = prediction->summary.iteration_s,
-        .expect_low_s = prediction->summary.iteration_s * choice->expect.low,
-        .expect_high_s = prediction->summary.iteration_s * choice->expect.high,
-        .expect_basis = lspo_expect_basis_names[choice->expect.basis],
-        .slowdown = prediction->slowdown,
-        .lower_bound_s = prediction->lower_bound_s,
-        .limited_by = lspo_report_lane_title(prediction->bound_lane),
-        .peak_gpu_bytes = prediction->peak_gpu_bytes,
-        .peak_host_bytes = prediction->peak_host_bytes,
-        .peak_gpu_bound_bytes = prediction->peak_gpu_bound_bytes,
-        .peak_host_bound_bytes = prediction->peak_host_bound_bytes,
-        .gpu_excess_bytes = choice->gpu_excess_bytes,
-        .host_excess_bytes = choice->host_excess_bytes,
+        .iterations = choice->workload.iterations > 0 ? choice->workload.iterations : LSPO_MISSING,
     };
+    fill_missing(record);
+    if (choice->refusal[0] != '\0') {
+        record->refusal = choice->refusal;
+        record->verdict = "refused, see below";
+        return LSPO_OK;
+    }
+    fill_prediction(choice, machine, record);
     record->command = record->command_text;
-    record->verdict = record->verdict_text;
-    record->step = record->step_text;
-    lspo_format_step(record->iteration_s, &choice->expect, sizeof record->step_text, record->step_text);
-    describe_verdict(choice, machine, record->verdict_text, sizeof record->verdict_text);
     return lspo_command_line_write(line, "sim", choice->policy, choice->workload.batch, record->command_text,
                                    sizeof record->command_text);
 }
@@ -291,16 +359,30 @@ static lspo_status_t print_savers(const answer_t *answer)
     return LSPO_OK;
 }
 
+/* Runs of generation are on the host. */
 static lspo_status_t print_measure(const answer_t *answer, const lspo_choice_t *choice)
 {
     const char *place = lspo_command_line_place(answer->machine, &choice->workload);
     char label[64];
+    if (choice->policy->task == LSPO_TASK_GENERATE && !lspo_machine_is_host(answer->machine))
+        return LSPO_OK;
     if (place == NULL) {
         lspo_command_line_say_fp32(stdout);
         return LSPO_OK;
     }
     snprintf(label, sizeof label, "measure the fastest %s:", place);
     return print_command(answer, label, "run", choice, choice->workload.batch);
+}
+
+/* Those that refuse are the last. */
+static void print_refusals(const answer_t *answer)
+{
+    uint32_t first = answer->count;
+    while (first > 0 && answer->choices[first - 1].refusal[0] != '\0')
+        first--;
+    for (uint32_t i = first; i < answer->count; i++)
+        printf("%s%s refuses: %s\n", i == first ? "\n" : "", answer->choices[i].policy->name,
+               answer->choices[i].refusal);
 }
 
 /* One command per class, and one to measure the fastest of all. */
@@ -347,9 +429,10 @@ static lspo_status_t write_choices(const answer_t *answer)
         if (status != LSPO_OK)
             goto cleanup;
     }
-    lspo_table_t table = {.fields = for_people ? choose_columns : choose_fields,
-                          .field_count = for_people ? sizeof choose_columns / sizeof choose_columns[0]
-                                                    : sizeof choose_fields / sizeof choose_fields[0],
+    const lspo_task_t task = answer->options->task;
+    lspo_table_t table = {.fields = for_people ? people_columns[task].fields : choose_fields,
+                          .field_count =
+                              for_people ? people_columns[task].count : sizeof choose_fields / sizeof choose_fields[0],
                           .records = records,
                           .record_bytes = sizeof *records,
                           .record_count = answer->count};
@@ -360,8 +443,10 @@ static lspo_status_t write_choices(const answer_t *answer)
     status = lspo_table_write(&table, format, stdout);
     if (status != LSPO_OK)
         goto cleanup;
-    if (for_people)
+    if (for_people) {
+        print_refusals(answer);
         status = print_commands(answer);
+    }
 cleanup:
     free(records);
     return status;
@@ -388,6 +473,7 @@ static lspo_status_t simulate_all(choose_request_t *request, int argc, char **ar
                                      .workload = base->workload,
                                      .prepare = prepare,
                                      .prepare_context = base,
+                                     .task = base->task,
                                      .exact_only = request->exact_only,
                                      .largest_batch = request->largest_batch,
                                      .progress = lspo_progress_update,
@@ -409,7 +495,11 @@ static lspo_status_t simulate_all(choose_request_t *request, int argc, char **ar
 /* Here --machine has no default. */
 static lspo_status_t choose(int argc, char **argv)
 {
-    choose_request_t request = {.base = {.policy_name = "native", .every_policy = true, .format = LSPO_FORMAT_AUTO}};
+    choose_request_t request = {.base = {.policy_name = "native",
+                                         .any_task = true,
+                                         .task = LSPO_TASK_TRAIN,
+                                         .every_policy = true,
+                                         .format = LSPO_FORMAT_AUTO}};
     const lspo_command_t *self = &lspo_command_choose;
     lspo_status_t status = lspo_request_parse(self, argc, argv, LSPO_PRECISION_COUNT, &request.base);
     if (status != LSPO_OK)
@@ -432,6 +522,7 @@ const lspo_command_t lspo_command_choose = {
              "result of `lspo sim` for that policy.",
     .examples = "lspo choose --model llama-7b --machine rtx4090\n"
                 "lspo choose --model llama-3b --machine rtx3060 --host-memory 32GiB --exact-only --batch largest\n"
+                "lspo choose --task generate --model llama-7b --machine rtx3060 --sequence 512 --iterations 128\n"
                 "lspo choose --model gpt2-1.3b --machine paper-laptop --format json",
     .common = "model machine exact-only batch sequence gpu-memory host-memory link",
     .details = "The last lines are commands for the next step: the fastest exact policy, the fastest compressed one, "
@@ -439,6 +530,8 @@ const lspo_command_t lspo_command_choose = {
                "no policy fits, they also name the options that keep Adam's state or frozen weights in fewer bits and "
                "make one fit. `yes, "
                "barely` means that the plan may not fit when ops run up to a tenth of an iteration early or late. "
+               "A policy that refuses the model or an option is at the end, with its reason below. With `--task "
+               "generate` the policies write new tokens: `--batch` texts with prompts of `--sequence` tokens. "
                "In brackets behind a step is the band in which a measured one is expected; `lspo sim` says what it "
                "rests on. `lspo help terms` explains the words.",
     .groups = (const lspo_arg_group_t *const[]){&choose_group, &lspo_workload_group, &lspo_policy_group,

@@ -2,6 +2,7 @@
 #include "sim/choose.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim/fit.h"
 
@@ -16,7 +17,8 @@ lspo_status_t lspo_choose_prepare(const lspo_choose_options_t *options, const ls
 
 bool lspo_choose_wants(const lspo_choose_options_t *options, const lspo_policy_t *policy)
 {
-    return !policy->of_peers && (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT);
+    return policy->task == options->task && !policy->of_peers &&
+           (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT);
 }
 
 /* The policy's own values, and the iterations, which follow from them. */
@@ -31,8 +33,9 @@ static lspo_status_t prepare(const lspo_choose_options_t *options, const lspo_po
     return LSPO_OK;
 }
 
-lspo_status_t lspo_choose_policy(const lspo_choose_options_t *options, const lspo_policy_t *policy,
-                                 lspo_choice_t *choice_out)
+/* The choice; an error where the policy refuses. */
+static lspo_status_t simulate(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                              lspo_choice_t *choice_out)
 {
     const lspo_machine_t *machine = options->machine;
     lspo_fit_question_t question = {options->model, options->workload, policy, machine};
@@ -58,7 +61,8 @@ lspo_status_t lspo_choose_policy(const lspo_choose_options_t *options, const lsp
     status = lspo_simulate_check_settled(plan, &choice.prediction);
     if (status != LSPO_OK)
         goto cleanup;
-    status = lspo_expect(plan, machine, &choice.expect);
+    if (policy->task == LSPO_TASK_TRAIN)
+        status = lspo_expect(plan, machine, &choice.expect);
     if (status != LSPO_OK)
         goto cleanup;
     choice.workload = plan->workload;
@@ -73,6 +77,35 @@ cleanup:
     return status;
 }
 
+/* Warnings are printed as usual while errors are kept. */
+static void warn(void *context, const char *text)
+{
+    lspo_messages_t *before = context;
+    lspo_messages_t kept = lspo_messages_send(*before);
+    lspo_warn("%s", text);
+    lspo_messages_send(kept);
+}
+
+lspo_status_t lspo_choose_policy(const lspo_choose_options_t *options, const lspo_policy_t *policy,
+                                 lspo_choice_t *choice_out)
+{
+    lspo_choice_t choice = {0};
+    lspo_messages_t before;
+    char refusal[LSPO_REFUSAL_BYTES] = "";
+    before = lspo_messages_send(
+        (lspo_messages_t){.text = refusal, .capacity = sizeof refusal, .warn = warn, .context = &before});
+    lspo_status_t status = simulate(options, policy, &choice);
+    lspo_messages_send(before);
+    if (status != LSPO_OK && status != LSPO_ERR_INPUT)
+        return lspo_error(status, "%s", refusal);
+    if (status == LSPO_ERR_INPUT) {
+        choice = (lspo_choice_t){.policy = policy, .workload = options->workload};
+        memcpy(choice.refusal, refusal, sizeof refusal);
+    }
+    *choice_out = choice;
+    return LSPO_OK;
+}
+
 static uint64_t excess_bytes(const lspo_choice_t *choice)
 {
     return choice->gpu_excess_bytes + choice->host_excess_bytes;
@@ -80,6 +113,8 @@ static uint64_t excess_bytes(const lspo_choice_t *choice)
 
 bool lspo_choice_precedes(const lspo_choice_t *a, const lspo_choice_t *b)
 {
+    if ((a->refusal[0] != '\0') != (b->refusal[0] != '\0'))
+        return a->refusal[0] == '\0';
     if (a->prediction.fits != b->prediction.fits)
         return a->prediction.fits;
     if (a->prediction.fits)
@@ -97,23 +132,27 @@ static void insert(lspo_choice_t *choices, uint32_t count, const lspo_choice_t *
 
 lspo_status_t lspo_choose(const lspo_choose_options_t *options, lspo_choice_t **choices_out, uint32_t *count_out)
 {
-    uint32_t count = 0, policies = lspo_policy_count();
+    uint32_t count = 0, policies = lspo_any_policy_count();
     lspo_choice_t *choices = malloc(policies * sizeof *choices);
+    lspo_status_t status = LSPO_OK;
     if (!choices)
         return lspo_no_memory("%u policies", policies);
-    for (uint32_t i = 0; i < policies; i++) {
-        const lspo_policy_t *policy = lspo_policy_at(i);
+    for (uint32_t i = 0; status == LSPO_OK && i < policies; i++) {
+        const lspo_policy_t *policy = lspo_any_policy_at(i);
         lspo_choice_t choice = {0};
         if (!lspo_choose_wants(options, policy))
             continue;
         if (options->progress)
             options->progress(options->progress_context, policy->name, i, policies);
-        lspo_status_t status = lspo_choose_policy(options, policy, &choice);
-        if (status != LSPO_OK) {
-            free(choices);
-            return status;
-        }
-        insert(choices, count++, &choice);
+        status = lspo_choose_policy(options, policy, &choice);
+        if (status == LSPO_OK)
+            insert(choices, count++, &choice);
+    }
+    if (status == LSPO_OK && count > 0 && choices[0].refusal[0] != '\0')
+        status = lspo_error(LSPO_ERR_INPUT, "%s", choices[0].refusal);
+    if (status != LSPO_OK) {
+        free(choices);
+        return status;
     }
     *choices_out = choices;
     *count_out = count;
@@ -138,7 +177,7 @@ const lspo_choice_t *lspo_choice_best(const lspo_choice_t *choices, uint32_t cou
 {
     const lspo_choice_t *best = NULL;
     for (uint32_t i = 0; i < count; i++) {
-        if (lspo_choice_class(choices[i].policy) != wanted)
+        if (lspo_choice_class(choices[i].policy) != wanted || choices[i].refusal[0] != '\0')
             continue;
         if (choices[i].prediction.fits)
             return &choices[i]; /* in the order of speed */

@@ -17,6 +17,7 @@ typedef struct {
     const lspo_model_t *model;
     const lspo_machine_t *machine;
     lspo_workload_t workload; /* iterations 0: each policy's default, lspo_policy_iterations() */
+    lspo_task_t task;         /* whose policies are compared */
     bool exact_only;
     bool largest_batch; /* use the largest batch that fits for each policy */
     /* Sets the policy's own values in the workload; NULL: the policy's defaults. */
@@ -27,6 +28,8 @@ typedef struct {
     void *progress_context;
 } lspo_choose_options_t;
 
+enum { LSPO_REFUSAL_BYTES = 256 };
+
 typedef struct {
     const lspo_policy_t *policy;
     lspo_workload_t workload;     /* as simulated, with every AUTO resolved */
@@ -34,14 +37,17 @@ typedef struct {
     lspo_prediction_t prediction; /* of lspo_simulate(), with its bound, without its samples */
     lspo_expect_t expect;         /* where a measured step may lie */
     uint64_t gpu_excess_bytes, host_excess_bytes;
+    char refusal[LSPO_REFUSAL_BYTES]; /* why the policy cannot take this model or workload; "": it can.  Only `policy`
+                                         and the workload as asked are set besides. */
 } lspo_choice_t;
 
 /* One choice per policy, malloc'd: first those that fit, the fastest first; then the others, the nearest to fitting
- * first.  Equal ones are in the order of the table of policies. */
+ * first; at the end those that refuse.  Equal ones are in the order of the table of policies.  If all refuse, that is
+ * the first one's error. */
 lspo_status_t lspo_choose(const lspo_choose_options_t *options, lspo_choice_t **choices_out, uint32_t *count_out);
 
 /* The parts of lspo_choose(), for others that compare policies (sim/savers.h): is the policy one of those wanted; its
- * own values into the workload; its choice; is `a` the better one. */
+ * own values into the workload; its choice or refusal; is `a` the better one. */
 bool lspo_choose_wants(const lspo_choose_options_t *options, const lspo_policy_t *policy);
 lspo_status_t lspo_choose_prepare(const lspo_choose_options_t *options, const lspo_policy_t *policy,
                                   lspo_workload_t *workload);

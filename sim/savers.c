@@ -40,8 +40,8 @@ lspo_status_t lspo_choose_with_saver(const lspo_choose_options_t *options, const
     lspo_choice_t best = {0};
     with.prepare = prepare;
     with.prepare_context = &context;
-    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-        const lspo_policy_t *policy = lspo_policy_at(i);
+    for (uint32_t i = 0; i < lspo_any_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_any_policy_at(i);
         lspo_choice_t choice = {0};
         if (!lspo_choose_wants(options, policy) ||
             lspo_policy_value(policy, &options->workload, saver->parameter) == NULL)

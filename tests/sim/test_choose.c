@@ -194,6 +194,54 @@ Test(choose, choices_are_predictions_in_order)
     }
 }
 
+/* Generation: its own policies, as predictions of their own have them; those for models with experts refuse others. */
+Test(choose, compares_the_policies_of_generation)
+{
+    case_t it = small_case();
+    lspo_choose_options_t options = {
+        .model = &it.model, .machine = &it.machine, .workload = it.workload, .task = LSPO_TASK_GENERATE};
+    lspo_choice_t *choices = NULL;
+    uint32_t count = 0, refusals = 0;
+    cr_assert_eq(lspo_choose(&options, &choices, &count), LSPO_OK);
+    cr_expect_eq(count, lspo_generation_policy_count());
+    for (uint32_t i = 0; i < count; i++) {
+        const bool refuses = choices[i].refusal[0] != '\0';
+        lspo_plan_t *plan = NULL;
+        lspo_prediction_t own;
+        refusals += refuses;
+        cr_expect_eq(refuses, strcmp(choices[i].policy->name, "qmoe") == 0, "%s", choices[i].refusal);
+        if (refuses)
+            continue;
+        lspo_policy_set_defaults(choices[i].policy, &it.model, false, &it.workload);
+        cr_assert_eq(lspo_tune_transition(&it.model, &it.workload, choices[i].policy, &it.machine, &plan), LSPO_OK);
+        cr_assert_eq(lspo_simulate(plan, &it.machine, &own, NULL), LSPO_OK);
+        cr_expect_eq(own.summary.iteration_s, choices[i].prediction.summary.iteration_s);
+        cr_expect_eq(own.peak_gpu_bytes, choices[i].prediction.peak_gpu_bytes);
+        lspo_prediction_release(&own);
+        lspo_plan_destroy(plan);
+    }
+    cr_expect_eq(refusals, 1u);
+    expect_order(choices, count - refusals);
+    cr_expect_str_eq(choices[count - 1].policy->name, "qmoe", "those that refuse are the last");
+    free(choices);
+}
+
+/* No policy of trainings takes a model with experts. */
+Test(choose, is_an_error_where_all_refuse)
+{
+    case_t it = small_case();
+    lspo_choice_t *choices = NULL;
+    uint32_t count = 0;
+    char said[256];
+    cr_assert_eq(lspo_model_find("moe-tiny", &it.model), LSPO_OK);
+    lspo_choose_options_t options = {.model = &it.model, .machine = &it.machine, .workload = it.workload};
+    lspo_messages_keep(said, sizeof said);
+    cr_expect_eq(lspo_choose(&options, &choices, &count), LSPO_ERR_INPUT);
+    lspo_messages_keep(NULL, 0);
+    cr_expect_str_eq(said, "policy native is not for models with experts, such as moe-tiny; lspo only generates with "
+                           "them (--task generate)");
+}
+
 Test(choose, exact_only_and_the_best_of_a_class)
 {
     case_t it = small_case();
