@@ -215,9 +215,6 @@ static lspo_status_t execute(run_request_t *asked)
     if (status != LSPO_OK)
         return status;
     lspo_request_settle(request);
-    status = lspo_policy_check_runs(request->policy, &request->workload);
-    if (status != LSPO_OK)
-        return status;
     status = lspo_tune_transition(&request->model, &request->workload, request->policy, &machine, &plan);
     if (status != LSPO_OK)
         return status;

@@ -549,7 +549,7 @@ static lspo_status_t train(int argc, char **argv)
     lspo_status_t status = lspo_request_parse(&lspo_command_train, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)
         return status;
-    status = lspo_policy_check_runs(request.base.policy, &request.base.workload);
+    status = lspo_policy_check_trains(request.base.policy, &request.base.workload);
     if (status != LSPO_OK)
         return status;
     const uint32_t peers = lspo_policy_peers(request.base.policy, &request.base.workload);

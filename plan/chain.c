@@ -106,6 +106,16 @@ lspo_status_t lspo_chain_parse(const char *what, const char *text, const lspo_ne
     return status;
 }
 
+uint32_t lspo_chain_peer_count(const char *text)
+{
+    uint32_t count = 0;
+    for (const char *item = text; item != NULL; item = strchr(item + 1, '/')) {
+        const char *star = item + strcspn(item + 1, "*:/") + 1, *colon = strchr(item, ':');
+        count += *star == '*' && colon != NULL ? read_number(star + 1, colon) : 1;
+    }
+    return count;
+}
+
 /* ---- an even one ---- */
 
 lspo_status_t lspo_chain_even(const lspo_network_t *network, uint32_t stage_count, lspo_chain_t *chain_out)

@@ -25,6 +25,9 @@ typedef struct {
 lspo_status_t lspo_chain_parse(const char *what, const char *text, const lspo_network_t *network, uint32_t stage_count,
                                lspo_chain_t *chain_out);
 
+/* The peers of a text that can be read, without a look at the network. */
+uint32_t lspo_chain_peer_count(const char *text);
+
 /* All peers with memory in the order of the file, or as many as there are blocks, with equal numbers of blocks; the
  * first ones have one more, the first one the embedding, the last one the head. */
 lspo_status_t lspo_chain_even(const lspo_network_t *network, uint32_t stage_count, lspo_chain_t *chain_out);

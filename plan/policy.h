@@ -86,8 +86,8 @@ struct lspo_policy {
     /* The same of SWAP_IN, SWAP_OUT, UPD_GPU and COMPRESS of so many elements of a message in parts (plan/chunks.h).
      * NULL: the policy has no such ops of parts. */
     bool (*describe_part)(const lspo_builder_t *builder, lspo_op_kind_t kind, uint64_t elements, lspo_work_t *work);
-    /* LSPO_ERR_INPUT for settings that can only be simulated.  NULL: all can be run. */
-    lspo_status_t (*check_runs)(const lspo_workload_t *workload);
+    /* LSPO_ERR_INPUT for settings with which `lspo train` cannot train.  NULL: there are none. */
+    lspo_status_t (*check_trains)(const lspo_workload_t *workload);
     /* The number of peers of its plan (plan/lane.h), from 0 on.  NULL: one. */
     uint32_t (*count_peers)(const lspo_workload_t *workload);
     /* Does this peer receive what the op, a SEND of another peer, sends?  NULL: its plans have no SEND. */
@@ -145,10 +145,10 @@ static inline bool lspo_policy_takes(const lspo_policy_t *policy, const lspo_mod
  * allowed range. */
 lspo_status_t lspo_policy_check(const lspo_policy_t *policy, const lspo_model_t *model,
                                 const lspo_workload_t *workload);
-/* LSPO_ERR_INPUT if its plan with these settings can only be simulated. */
-static inline lspo_status_t lspo_policy_check_runs(const lspo_policy_t *policy, const lspo_workload_t *workload)
+/* LSPO_ERR_INPUT if `lspo train` cannot train with these settings. */
+static inline lspo_status_t lspo_policy_check_trains(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
-    return policy->check_runs != NULL ? policy->check_runs(workload) : LSPO_OK;
+    return policy->check_trains != NULL ? policy->check_trains(workload) : LSPO_OK;
 }
 /* The number of peers of its plan with these settings. */
 static inline uint32_t lspo_policy_peers(const lspo_policy_t *policy, const lspo_workload_t *workload)

@@ -22,6 +22,27 @@ check "its losses are those of the grid to rounding" "" "$(paste here one |
     awk '$1 - $2 > 1e-5 || $2 - $1 > 1e-5')"
 check "the trace is whole" 0 "$(status_of "$program" compare here.trace here.trace)"
 
+cat > peers.ini <<'PEERS'
+[peers]
+Bps = 100 MB/s
+latency_s = 200 us
+[peer a]
+[peer b]
+count = 2
+speed = 0.5
+PEERS
+chain=(run --policy fusion --peers peers.ini --chain b:2/a:4/b:1 --model gpt-tiny --batch 1 --sequence 64
+    --accumulation 4 --clip 0.5 --iterations 4 --text text --format csv)
+check "a chain in one process" 0 "$(status_of "$program" "${chain[@]}" --trace chain.trace)"
+losses stdout > chain
+check "its losses are those of one device to rounding" "4 " "$(wc -l < chain) $(paste chain one |
+    awk '$1 - $2 > 1e-5 || $2 - $1 > 1e-5')"
+check "its trace is whole" 0 "$(status_of "$program" compare chain.trace chain.trace)"
+check "the head alone" 2 "$(status_of "$program" "${chain[@]}" --train-rest off)"
+sed 's/speed = 0.5/speed = 2/' peers.ini > fast.ini
+check "a speed above this machine's" "0 1" "$(status_of "$program" "${chain[@]}" --timing-only --peers fast.ini) $(
+    grep -c 'peer 0 is of kind b with speed 2, and runs at speed 1' messages)"
+
 plugin=$(dirname "$program")/liblspo-mpi.so
 if ! command -v mpirun > /dev/null || [ ! -f "$plugin" ]; then
     echo "no MPI: its tests are skipped"
@@ -38,6 +59,15 @@ for order in message 1f1b; do
     check "their trace is whole, $order" 0 "$(status_of "$program" compare ranks.trace ranks.trace)"
     check "each op once, $order" "$(grep -c '^[0-9]' here.trace)" "$(grep -c '^[0-9]' ranks.trace)"
 done
+
+check "a chain of 3 ranks" 0 "$(status_of ranks 3 "$program" "${chain[@]}" --trace ranks.trace)"
+losses stdout > there
+check "the same losses, a chain" "" "$(cmp chain there 2>&1)"
+check "each op once, a chain" "$(grep -c '^[0-9]' chain.trace)" "$(grep -c '^[0-9]' ranks.trace)"
+check "their trace is whole, a chain" 0 "$(status_of "$program" compare ranks.trace ranks.trace)"
+mkdir other && sed 's/200 us/300 us/' peers.ini > other/peers.ini
+check "another file of the same name" "2 1" "$(status_of ranks 2 "$program" "${chain[@]}" : -np 1 bash -c \
+    'cp text other && cd other && "$@"' - "$program" "${chain[@]}") $(grep -c 'ranks must agree' messages)"
 
 # One core for all, which no launcher has distributed.
 core=$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')

@@ -134,7 +134,7 @@ replicas         axonn        grids           2
 pipeline-order   axonn        same            1f1b
 reduce-buckets   axonn        same            2
 optimizer-state  axonn        optimizer-state bf16
-peers            fusion       simulated       peers.ini
+peers            fusion       device          peers.ini
 chain            fusion       needs           a:4
 peer-order       fusion       same            gpipe
 optimizer-state  fusion       optimizer-state bf16

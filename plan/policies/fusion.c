@@ -25,11 +25,16 @@
 
 /* ---- after the passes ---- */
 
-static lspo_op_id_t send_sum(const lspo_axonn_t *x, uint32_t iteration, uint32_t stage, lspo_op_id_t behind)
+/* SEND of a norm is about no micro-batch, but goes down the chain or back. */
+enum { GOES_DOWN, GOES_BACK };
+
+static lspo_op_id_t send_sum(const lspo_axonn_t *x, uint32_t iteration, uint32_t stage, uint32_t way,
+                             lspo_op_id_t behind)
 {
     lspo_op_id_t id = lspo_build_message(x->b, &(lspo_build_message_t){.variant = LSPO_VARIANT_NORM_SCALAR,
                                                                        .stage = stage,
                                                                        .iteration = iteration,
+                                                                       .micro = way,
                                                                        .bytes = sizeof(float),
                                                                        .messages = 1});
     lspo_build_depend(x->b, behind);
@@ -47,12 +52,12 @@ static void norms(const lspo_axonn_t *x, uint32_t iteration)
         lspo_build_depend(x->b, device->backward);
         lspo_build_depend(x->b, sum);
         if (d + 1 < x->pipeline)
-            sum = send_sum(x, iteration, device->last, device->norm);
+            sum = send_sum(x, iteration, device->last, GOES_DOWN, device->norm);
     }
     for (uint32_t d = x->pipeline - 1; x->b->workload->clip_norm > 0 && d > 0; d--) {
         lspo_axonn_enter(x, 0, d);
         lspo_axonn_device_t *before = lspo_axonn_device(x, 0, d - 1);
-        before->norm = send_sum(x, iteration, before->last, lspo_axonn_device(x, 0, d)->norm);
+        before->norm = send_sum(x, iteration, before->last, GOES_BACK, lspo_axonn_device(x, 0, d)->norm);
     }
 }
 
@@ -121,12 +126,20 @@ static lspo_status_t static_memory(const lspo_axonn_t *x)
 
 /* ---- the chain ---- */
 
+/* The plan's workload names the chain in any case. */
 static lspo_status_t read_chain(const lspo_builder_t *b, const lspo_network_t *network, lspo_chain_t *chain_out)
 {
     const uint32_t text = lspo_fusion_values_of(b->workload)->chain;
-    if (text == 0)
-        return lspo_chain_even(network, b->stage_count, chain_out);
-    return lspo_chain_parse("--chain", lspo_text_of(text), network, b->stage_count, chain_out);
+    char *even = NULL;
+    if (text != 0)
+        return lspo_chain_parse("--chain", lspo_text_of(text), network, b->stage_count, chain_out);
+    lspo_status_t status = lspo_chain_even(network, b->stage_count, chain_out);
+    if (status == LSPO_OK)
+        status = lspo_chain_write(chain_out, network, &even);
+    if (status == LSPO_OK)
+        status = lspo_text_number(even, &lspo_fusion_values_edit(&b->plan->workload)->chain);
+    free(even);
+    return status;
 }
 
 /* Peer 0 has the plan's first lanes. */
@@ -146,6 +159,15 @@ static void make_devices(const lspo_axonn_t *x, const lspo_chain_t *chain)
         if (x->pipeline > 1)
             device->lanes[LSPO_LANE_NET] = lspo_build_lane(x->b, &(lspo_lane_t){.peer = d, .kind = LSPO_LANE_NET});
     }
+}
+
+/* Nothing would come back from a peer with layers that have no backward. */
+static lspo_status_t check_first(const lspo_builder_t *b, const lspo_chain_t *chain)
+{
+    if (chain->count == 1 || chain->peers[0].stages > 1 || b->stages[0].trained)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "--chain: the first peer has only the embedding, which this training leaves as "
+                                      "it is: give it a block, or --train-rest on");
 }
 
 static lspo_op_id_t *no_ops(size_t count)
@@ -180,7 +202,9 @@ static lspo_status_t build_chain(lspo_builder_t *b, const lspo_chain_t *chain, l
                           lspo_fusion_values_of(b->workload)->peer_order == LSPO_PEER_ORDER_GPIPE && chain->count > 1,
                       .tied = b->model->tied_head && chain->count > 1,
                       .stages = b->stages};
-    b->status = take_room(&x);
+    b->status = check_first(b, chain);
+    if (b->status == LSPO_OK)
+        b->status = take_room(&x);
     if (b->status == LSPO_OK) {
         make_devices(&x, chain);
         b->status = b->status == LSPO_OK ? static_memory(&x) : b->status;
@@ -220,13 +244,40 @@ static lspo_status_t build(lspo_builder_t *b)
     return status;
 }
 
-static lspo_status_t check_runs(const lspo_workload_t *workload)
+static lspo_status_t check_trains(const lspo_workload_t *workload)
 {
     const lspo_fusion_values_t *own = lspo_fusion_values_of(workload);
     if (own->peers == 0)
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_INPUT, "--peers %s can only be simulated (lspo sim): runs have peers of one kind",
+    return lspo_error(LSPO_ERR_INPUT, "--peers %s: lspo train has one device; lspo run executes chains of peers",
                       lspo_text_of(own->peers));
+}
+
+/* An open chain is one of several peers: a plan has none. */
+static uint32_t count_peers(const lspo_workload_t *workload)
+{
+    const lspo_fusion_values_t *own = lspo_fusion_values_of(workload);
+    if (own->peers == 0)
+        return 1;
+    return own->chain != 0 ? lspo_chain_peer_count(lspo_text_of(own->chain)) : UINT32_MAX;
+}
+
+/* All but the norm on its way back goes to the next peer, or a gradient to the one before; a tied embedding's is the
+ * first one's, whose new parameters are the last one's. */
+static bool receives(const lspo_plan_t *plan, const lspo_op_t *op, uint32_t peer)
+{
+    const uint32_t from = plan->lanes.list[op->lane].peer;
+    const lspo_op_t *sent = op->variant == LSPO_VARIANT_DELAY ? &plan->ops[plan->deps[op->dep_first]] : op;
+    switch (sent->variant) {
+    case LSPO_VARIANT_NORM_SCALAR:
+        return peer == (sent->micro == GOES_BACK ? from - 1 : from + 1);
+    case LSPO_VARIANT_PARAMETERS:
+        return peer + 1 == count_peers(&plan->workload);
+    case LSPO_VARIANT_GRADIENT:
+        return sent->layer == 0 ? peer == 0 : peer + 1 == from;
+    default:
+        return peer == from + 1;
+    }
 }
 
 /* ---- parameters of the policy ---- */
@@ -287,5 +338,7 @@ const lspo_policy_t lspo_policy_fusion = {
     .method = "adam",
     .return_form = LSPO_RETURN_NOTHING,
     .build = build,
-    .check_runs = check_runs,
+    .check_trains = check_trains,
+    .count_peers = count_peers,
+    .receives = receives,
 };

@@ -1,11 +1,13 @@
 /* adam.c - Adam on full gradients, on the GPU or on the CPU as in the plan.
  *     UPD_GPU   w <- w - eta adam(g)            a swapped stage's state comes with SWAP_IN and leaves with SWAP_OUT
  *     UPD       master <- master - eta adam(g)  H2D sends the master, APPLY overwrites the weights; those of a swapped
- *                                               stage are overwritten on the host, or are the master themselves */
+ *                                               stage are overwritten on the host, or are the master themselves
+ * Of a chain of peers (fusion) each has a session of its own; pipeline.h has the messages between them. */
 #include <string.h>
 
 #include "real/methods/eigen.h"
 #include "real/methods/methods.h"
+#include "real/methods/pipeline.h"
 
 typedef struct {
     lspo_eigen_scratch_t host, device;
@@ -196,7 +198,11 @@ const lspo_method_t lspo_method_adam = {
     .ops = {[LSPO_OP_UPD] = update_host,
             [LSPO_OP_UPD_GPU] = update_gpu,
             [LSPO_OP_SWAP_IN] = swap_in,
-            [LSPO_OP_SWAP_OUT] = swap_out},
+            [LSPO_OP_SWAP_OUT] = swap_out,
+            [LSPO_OP_APPLY] = lspo_pipeline_apply},
+    .end_send = lspo_pipeline_end_send,
+    .pack = lspo_pipeline_pack,
+    .unpack = lspo_pipeline_unpack,
     .weights_stored = weights_stored,
     .visit_stage = visit_stage,
 };

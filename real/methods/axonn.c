@@ -90,7 +90,7 @@ const lspo_method_t lspo_method_axonn = {
     .release = release,
     .ops = {[LSPO_OP_UPD_GPU] = update, [LSPO_OP_SWAP_IN] = swap_in, [LSPO_OP_SWAP_OUT] = swap_out},
     .begin_send = lspo_axonn_begin_send,
-    .end_send = lspo_axonn_end_send,
+    .end_send = lspo_pipeline_end_send,
     .pack = lspo_axonn_pack,
     .unpack = lspo_axonn_unpack,
     .weights_stored = weights_stored,

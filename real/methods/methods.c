@@ -37,7 +37,7 @@ lspo_status_t lspo_session_create_from(const lspo_plan_t *plan, lspo_device_t *d
     const lspo_method_t *method = NULL;
     if (lspo_policy_peers(plan->policy, &plan->workload) > 1)
         return lspo_error(LSPO_ERR_INTERNAL, "a plan of several peers needs a session for each");
-    lspo_status_t status = lspo_policy_check_runs(plan->policy, &plan->workload);
+    lspo_status_t status = lspo_policy_check_trains(plan->policy, &plan->workload);
     if (status == LSPO_OK)
         status = lspo_method_find(plan, &method);
     if (status != LSPO_OK)

@@ -89,7 +89,7 @@ struct lspo_method {
     lspo_status_t (*evaluate_block)(lspo_session_t *session, uint32_t stage, const lspo_block_parameters_t *block,
                                     const void *x_in, void *saved, void *x_out);
 
-    /* SEND, for methods of plans with several peers: lspo_session_begin_send() and so on. */
+    /* SEND, for methods of plans with several peers: lspo_session_begin_send() and so on; begin_send may be NULL. */
     lspo_method_op_t begin_send, end_send;
     lspo_status_t (*pack)(lspo_session_t *session, const lspo_op_t *op, uint32_t to, lspo_session_message_t *message);
     lspo_status_t (*unpack)(lspo_session_t *session, const lspo_op_t *op, uint32_t from,

@@ -43,7 +43,7 @@ void lspo_session_message_release(lspo_session_message_t *message)
 
 lspo_status_t lspo_session_begin_send(lspo_session_t *session, const lspo_op_t *op)
 {
-    return session->method->begin_send(session, op);
+    return session->method->begin_send ? session->method->begin_send(session, op) : LSPO_OK;
 }
 
 lspo_status_t lspo_session_pack(lspo_session_t *session, const lspo_op_t *op, uint32_t to,

@@ -22,10 +22,11 @@ lspo_status_t lspo_session_set_weights(lspo_session_t *session, uint32_t s, cons
     return status;
 }
 
-/* Where the initial weights can be written directly, without a copy.  NULL: nowhere. */
+/* Where the initial weights can be written directly, without a copy.  NULL: nowhere; a copy of a tied embedding has
+ * room for a part of its stage only. */
 static float *place_in_fp32(const lspo_session_t *session, const lspo_session_stage_t *stage)
 {
-    if (session->number != LSPO_NUMBER_FP32 || stage->codes)
+    if (session->number != LSPO_NUMBER_FP32 || stage->codes || stage->copied_elements > 0)
         return NULL;
     if (stage->swapped)
         return stage->home;

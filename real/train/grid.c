@@ -52,13 +52,44 @@ static lspo_status_t place_peer(lspo_grid_t *grid, uint32_t p)
     return LSPO_OK;
 }
 
+/* ---- peers of a file ---- */
+
+static const lspo_peer_kind_t *kind_of(const lspo_plan_t *plan, uint32_t p)
+{
+    return plan->peer_kinds ? &plan->network.kinds[plan->peer_kinds[p]] : NULL;
+}
+
+static lspo_device_caps_t caps_of(const lspo_plan_t *plan, uint32_t p, const lspo_grid_options_t *options)
+{
+    lspo_device_caps_t caps = options->caps;
+    const lspo_peer_kind_t *kind = kind_of(plan, p);
+    if (kind && kind->has_memory && (caps.memory_bytes == 0 || kind->memory_bytes < (double)caps.memory_bytes))
+        caps.memory_bytes = (uint64_t)kind->memory_bytes;
+    return caps;
+}
+
+/* Rank 0 says what is not as in the file. */
+static void set_speeds(lspo_grid_t *grid, const lspo_grid_options_t *options)
+{
+    const bool host = strcmp(options->device, "host") == 0, tells = lspo_mail_rank(grid->mail) == 0;
+    for (uint32_t p = 0; p < grid->peer_count; p++) {
+        const lspo_peer_kind_t *kind = kind_of(grid->plan, p);
+        const double speed = kind ? kind->speed : 1;
+        grid->peers[p].speed = host ? fmin(speed, 1) : 1;
+        if (tells && (speed > 1 || (speed < 1 && !host)) && (p == 0 || kind_of(grid->plan, p - 1) != kind))
+            lspo_warn("peer %u is of kind %s with speed %g, and runs at speed 1: %s", p, kind->name, speed,
+                      host ? "a run cannot make it faster than its device" : "only host devices can wait");
+    }
+}
+
 static lspo_status_t open_peer(lspo_grid_t *grid, uint32_t p, const lspo_grid_options_t *options)
 {
     lspo_grid_peer_t *peer = &grid->peers[p];
     const lspo_method_t *method = NULL;
+    const lspo_device_caps_t caps = caps_of(grid->plan, p, options);
     char device[32];
     name_device(options, sizeof device, device);
-    lspo_status_t status = lspo_device_open(device, &options->caps, &peer->device);
+    lspo_status_t status = lspo_device_open(device, &caps, &peer->device);
     if (status == LSPO_OK)
         status = place_peer(grid, p);
     if (status == LSPO_OK)
@@ -69,12 +100,25 @@ static lspo_status_t open_peer(lspo_grid_t *grid, uint32_t p, const lspo_grid_op
     return lspo_session_create_with(grid->plan, peer->device, method, &start, &peer->session);
 }
 
-static void describe_topology(lspo_grid_t *grid)
+static lspo_status_t describe_topology(lspo_grid_t *grid)
 {
-    int length = 0;
-    for (uint32_t p = grid->first_here; is_here(grid, p) && (size_t)length < sizeof grid->topology; p++)
-        length += snprintf(grid->topology + length, sizeof grid->topology - (size_t)length, "%speer %u on cpu %d",
-                           length > 0 ? ", " : "", p, grid->peers[p].topology.cpu[LSPO_LANE_GPU]);
+    size_t bytes = 0;
+    FILE *file = open_memstream(&grid->topology, &bytes);
+    for (uint32_t p = grid->first_here; file && is_here(grid, p); p++)
+        fprintf(file, "%speer %u on cpu %d", p > grid->first_here ? ", " : "", p,
+                grid->peers[p].topology.cpu[LSPO_LANE_GPU]);
+    return file && fclose(file) == 0 ? LSPO_OK : lspo_no_memory("the cores of %u peers", grid->here_count);
+}
+
+/* What a peer knows of the scale of the loss, it learns when it updates. */
+static lspo_status_t check_last(const lspo_grid_t *grid)
+{
+    const lspo_session_place_t *place = &grid->peers[grid->peer_count - 1].place;
+    if (place->first_stage < place->last_stage || place->first_stage + 1 < grid->plan->stage_count ||
+        grid->plan->workload.train_rest == LSPO_TRAIN_REST_ON)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "--chain: the last peer has only the head, which this training leaves as it is: "
+                                      "give it a block, or --train-rest on");
 }
 
 static lspo_status_t open_peers(lspo_grid_t *grid, const lspo_grid_options_t *options)
@@ -82,11 +126,12 @@ static lspo_status_t open_peers(lspo_grid_t *grid, const lspo_grid_options_t *op
     lspo_status_t status = lspo_blas_reserve(grid->here_count + 1);
     for (uint32_t p = 0; p < grid->peer_count; p++)
         lspo_session_place(grid->plan, p, &grid->peers[p].place);
+    set_speeds(grid, options);
+    if (status == LSPO_OK)
+        status = check_last(grid);
     for (uint32_t p = grid->first_here; is_here(grid, p) && status == LSPO_OK; p++)
         status = open_peer(grid, p, options);
-    if (status == LSPO_OK)
-        describe_topology(grid);
-    return status;
+    return status == LSPO_OK ? describe_topology(grid) : status;
 }
 
 static lspo_status_t check(const lspo_grid_options_t *options, uint32_t peers)
@@ -101,6 +146,11 @@ static lspo_status_t check(const lspo_grid_options_t *options, uint32_t peers)
                           "own: mpirun -n %u lspo run",
                           options->device, peers);
     return LSPO_OK;
+}
+
+bool lspo_grid_is_for(const lspo_plan_t *plan)
+{
+    return plan->peer_kinds != NULL || lspo_policy_peers(plan->policy, &plan->workload) > 1;
 }
 
 lspo_status_t lspo_grid_create(const lspo_plan_t *plan, const lspo_grid_options_t *options, lspo_grid_t **grid_out)
@@ -143,6 +193,7 @@ void lspo_grid_destroy(lspo_grid_t *grid)
         lspo_session_destroy(grid->peers[p].session);
         lspo_device_close(grid->peers[p].device);
     }
+    free(grid->topology);
     free(grid->peers);
     free(grid);
 }
@@ -176,14 +227,34 @@ static lspo_status_t deliver_all(const lspo_grid_t *grid, lspo_grid_peer_t *peer
     return status;
 }
 
+/* A link of a file's peers has latencies that are ops of their own. */
+static double network_time_s(const lspo_grid_t *grid, const lspo_grid_peer_t *peer, const lspo_op_t *op)
+{
+    const lspo_device_caps_t *caps = lspo_device_caps(peer->device);
+    const lspo_work_t *work = &grid->plan->works[op->work];
+    lspo_peer_link_t link = {.Bps = caps->net_Bps, .latency_s = caps->net_latency_s};
+    if (work->from_kind > 0)
+        link = *lspo_network_link(&grid->plan->network, work->from_kind - 1U, work->to_kind - 1U);
+    return work->kernels[0].count * link.latency_s + (link.Bps > 0 ? (double)lspo_work_link_bytes(work) / link.Bps : 0);
+}
+
+/* Of a message that has been delivered; a rank says when its time is over. */
+static lspo_status_t delay(const lspo_grid_t *grid, const lspo_grid_peer_t *peer, const lspo_op_t *op)
+{
+    const lspo_session_message_t nothing = {0};
+    lspo_status_t status = LSPO_OK;
+    lspo_device_pace(peer->device, lspo_now_ns(), network_time_s(grid, peer, op));
+    for (uint32_t to = 0; grid->mail && to < grid->peer_count && status == LSPO_OK; to++)
+        if (grid->plan->policy->receives(grid->plan, op, to))
+            status = lspo_grid_mail_send(grid, op, to, &nothing);
+    return status;
+}
+
 /* In one process everything is copied at once, and the op then takes the time of the network: nobody reads it before it
  * has ended.  A rank waits for that time before it sends, since the receiver goes on when it has come. */
 static lspo_status_t send(const lspo_grid_t *grid, lspo_grid_peer_t *peer, const lspo_op_t *op)
 {
-    const lspo_device_caps_t *caps = lspo_device_caps(peer->device);
-    const lspo_work_t *work = &grid->plan->works[op->work];
-    const double bytes_s = caps->net_Bps > 0 ? (double)lspo_work_link_bytes(work) / caps->net_Bps : 0;
-    const double time_s = work->kernels[0].count * caps->net_latency_s + bytes_s;
+    const double time_s = network_time_s(grid, peer, op);
     const uint64_t start_ns = lspo_now_ns();
     lspo_status_t status = lspo_session_begin_send(peer->session, op);
     if (grid->mail)
@@ -200,6 +271,8 @@ lspo_status_t lspo_grid_run_op(void *grid_void, const lspo_op_t *op)
     const lspo_grid_t *grid = grid_void;
     const lspo_lane_t *lane = &grid->plan->lanes.list[op->lane];
     lspo_grid_peer_t *peer = &grid->peers[lane->peer];
+    if (op->kind == LSPO_OP_SEND && op->variant == LSPO_VARIANT_DELAY)
+        return delay(grid, peer, op);
     if (op->kind == LSPO_OP_SEND)
         return send(grid, peer, op);
     if (lane->kind != LSPO_LANE_GPU || lspo_device_is_asynchronous(peer->device))
@@ -207,8 +280,11 @@ lspo_status_t lspo_grid_run_op(void *grid_void, const lspo_op_t *op)
     const double cpu_s = lspo_lane_cpu_s();
     const uint64_t start_ns = lspo_now_ns();
     lspo_status_t status = lspo_session_run_op(peer->session, op);
+    const double op_cpu_s = lspo_lane_cpu_s() - cpu_s;
     peer->busy_s += (double)(lspo_now_ns() - start_ns) * 1e-9;
-    peer->cpu_s += lspo_lane_cpu_s() - cpu_s;
+    peer->cpu_s += op_cpu_s;
+    if (peer->speed < 1)
+        lspo_device_pace(peer->device, start_ns, op_cpu_s / peer->speed);
     return status;
 }
 

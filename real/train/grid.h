@@ -2,6 +2,10 @@
  * Either all are host devices of this process, and SEND copies from one to another; or each is a rank of an MPI job,
  * and SEND is a letter (base/mail.h).  Both are paced like a network.
  *
+ * Peers of a file (plan/network.h) have the memory and the links that it says, and are slower than this machine by its
+ * `speed`: behind each op the GPU lane waits until the op's CPU time over the speed has passed.  The profiles of their
+ * machines are not followed, nor a speed above 1, nor one of a GPU.
+ *
  * Numbers do not depend on the order in which messages come: a session forms its gradients micro-batch by micro-batch
  * in the plan's order, and what comes from several peers (sums of replicas, squares of norms) is added in the order of
  * the peers. */
@@ -28,8 +32,12 @@ typedef struct {
     bool timing_only;
 } lspo_grid_options_t;
 
+/* Does the plan need one?  One of several peers does, and one of a peer of a file. */
+bool lspo_grid_is_for(const lspo_plan_t *plan);
+
 /* The caller owns plan, text and mail, which must outlive the grid.  LSPO_ERR_INPUT for another device than "host" in
- * one process, or for another number of ranks than peers; and as lspo_session_create(). */
+ * one process, for another number of ranks than peers, or for a peer without layers to train; and as
+ * lspo_session_create(). */
 lspo_status_t lspo_grid_create(const lspo_plan_t *plan, const lspo_grid_options_t *options, lspo_grid_t **grid_out);
 void lspo_grid_destroy(lspo_grid_t *grid);
 

@@ -10,6 +10,28 @@
 
 /* ---- before a run ---- */
 
+/* Two files or models may have the same name. */
+static void describe_contents(const lspo_plan_t *plan, FILE *file)
+{
+    for (uint32_t s = 0; s < plan->stage_count; s++) {
+        lspo_stage_t shape;
+        lspo_model_stage(&plan->model, s, &shape);
+        fprintf(file, "stage %" PRIu32 " of the model:", s);
+        for (uint32_t i = 0; i < shape.tensor_count; i++)
+            fprintf(file, " %" PRIu32 " x %" PRIu32, shape.tensors[i].rows, shape.tensors[i].cols);
+        fputc('\n', file);
+    }
+    for (uint32_t a = 0; a < plan->network.kind_count; a++) {
+        const lspo_peer_kind_t *kind = &plan->network.kinds[a];
+        fprintf(file, "peers of kind %s: %" PRIu32 ", speed %g, memory %g bytes, links", kind->name, kind->count,
+                kind->speed, kind->has_memory ? kind->memory_bytes : -1.0);
+        for (uint32_t b = 0; b < plan->network.kind_count; b++)
+            fprintf(file, " %g bytes/s %g s", lspo_network_link(&plan->network, a, b)->Bps,
+                    lspo_network_link(&plan->network, a, b)->latency_s);
+        fputc('\n', file);
+    }
+}
+
 /* "key: value" lines of everything on which ranks must agree. */
 static lspo_status_t describe(const lspo_grid_t *grid, const lspo_grid_options_t *options, char **text_out,
                               size_t *bytes_out)
@@ -27,6 +49,7 @@ static lspo_status_t describe(const lspo_grid_t *grid, const lspo_grid_options_t
         goto cleanup;
     for (uint32_t i = 0; i < trace->meta_count; i++)
         fprintf(file, "%s: %s\n", trace->meta[i].key, trace->meta[i].value);
+    describe_contents(grid->plan, file);
     fprintf(file, "text: %s\nops: %" PRIu32 "\nrepeat: %" PRIu32 "\ntiming-only: %s\n", lspo_text_source(options->text),
             grid->plan->op_count, options->repeat, options->timing_only ? "on" : "off");
     if (fclose(file) != 0)
@@ -119,7 +142,7 @@ static lspo_status_t arrive(void *grid_void, const atomic_int *halted, lspo_op_i
         return status;
     const lspo_session_message_t message = {.data = letter.data, .bytes = letter.bytes};
     status = check_letter(grid, &letter);
-    if (status == LSPO_OK)
+    if (status == LSPO_OK && grid->plan->ops[letter.number].variant != LSPO_VARIANT_DELAY)
         status = lspo_session_unpack(grid->peers[grid->first_here].session, &grid->plan->ops[letter.number],
                                      (uint32_t)letter.from, &message);
     free(letter.data);

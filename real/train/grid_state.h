@@ -13,6 +13,7 @@ typedef struct {
     lspo_topology_t topology;
     lspo_session_message_t message; /* the network lane's */
     double cpu_s, busy_s;           /* of the GPU lane */
+    double speed;                   /* of the GPU lane, at most 1: of a slower peer it waits */
 } lspo_grid_peer_t;
 
 struct lspo_grid {
@@ -23,7 +24,7 @@ struct lspo_grid {
     lspo_mail_t *mail; /* NULL: all are here */
     lspo_executor_part_t part;
     uint64_t zero_ns; /* of this rank's part of the latest play */
-    char topology[160];
+    char *topology;   /* owned */
 };
 
 /* ---- grid_ranks.c: one peer a rank; all ranks call each of these at the same time ---- */

@@ -141,7 +141,7 @@ static lspo_status_t open_player(const bench_t *bench, const lspo_plan_t *plan, 
                                  player_t *player)
 {
     *player = (player_t){.bench = bench, .plan = plan};
-    if (lspo_policy_peers(plan->policy, &plan->workload) > 1)
+    if (lspo_grid_is_for(plan))
         return open_grid(bench, caps, player);
     lspo_status_t status = lspo_device_open(bench->options->device, caps, &player->device);
     if (status != LSPO_OK)

@@ -110,6 +110,38 @@ Test(fusion, latency_keeps_no_lane_busy)
     done(t, p);
 }
 
+/* A peer learns of others by what they send to it, and by nothing else; each SEND has one receiver, and its DELAY the
+ * same one. */
+Test(fusion, peers_wait_for_messages_only)
+{
+    static const char *const open_chains[] = {"a*2:2/a:1", "a:1/a:3/a:1", NULL};
+    for (uint32_t variant = 0; variant < 3; variant++) {
+        lspo_workload_t w = small_workload(2);
+        lspo_model_t model = blocks(3);
+        model.tied_head = true;
+        w.accumulation = 3;
+        w.clip_norm = 1;
+        w.train_rest = LSPO_TRAIN_REST_ON;
+        lspo_plan_t *p = build_chain("[peers]\nBps = 1 GB/s\nlatency_s = 3 us\n[peer a]\ncount = 3\n",
+                                     open_chains[variant], model, w);
+        cr_assert_eq(lspo_policy_peers(p->policy, &p->workload), 3u, "chain %u", variant);
+        for (uint32_t i = 0; i < p->op_count; i++) {
+            const uint32_t own = p->lanes.list[p->ops[i].lane].peer;
+            uint32_t receivers = 0;
+            for (uint32_t k = 0; k < p->ops[i].dep_count; k++) {
+                const lspo_op_t *before = &p->ops[p->deps[p->ops[i].dep_first + k]];
+                cr_expect(p->lanes.list[before->lane].peer == own ||
+                              (before->kind == LSPO_OP_SEND && p->policy->receives(p, before, own)),
+                          "chain %u, op %u", variant, i);
+            }
+            for (uint32_t peer = 0; p->ops[i].kind == LSPO_OP_SEND && peer < 3; peer++)
+                receivers += p->policy->receives(p, &p->ops[i], peer);
+            cr_expect_eq(receivers, p->ops[i].kind == LSPO_OP_SEND, "chain %u, op %u", variant, i);
+        }
+        lspo_plan_destroy(p);
+    }
+}
+
 /* No link, no latency: no op for it. */
 Test(fusion, no_latency_has_no_ops)
 {

@@ -1,19 +1,25 @@
-/* Grids of axonn run in one process: losses and weights are those of one device to rounding, and the same bits in every
- * order of messages; the memory of each peer is that of the plan; messages take the time of the network. */
+/* Grids of axonn and chains of fusion run in one process: losses and weights are those of one device to rounding, and
+ * the same bits in every order of messages; the memory of each peer is that of the plan; messages take the time of the
+ * network. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mpi.h"
+#include "base/texts.h"
 #include "plan/policies/axonn.h"
+#include "plan/policies/fusion.h"
 #include "plan/policy.h"
 #include "real/execute/executor.h"
 #include "real/methods/methods.h"
 #include "real/train/grid_state.h"
 #include "sim/memory.h"
 #include "tests/host_weights.h"
+#include "tests/own_folder.h"
 #include "tests/small_gpt.h"
+
+TestSuite(grid, .init = make_folder, .fini = remove_folder);
 
 enum { STEPS = 6, STAGES = 5 };
 
@@ -26,7 +32,33 @@ typedef struct {
     uint32_t steps; /* 0: STEPS */
     bool dynamic;   /* the loss scale */
     lspo_family_t family;
+    const char *chain; /* of fusion; NULL: axonn's grid */
+    bool gpipe;
 } variant_t;
+
+static void set_grid(const variant_t *v, lspo_workload_t *w)
+{
+    lspo_axonn_values_t *own = lspo_axonn_values_edit(w);
+    own->pipeline = v->pipeline;
+    own->replicas = v->replicas;
+    own->pipeline_order = v->order;
+    own->bucket_size = v->bucket_size > 0 ? v->bucket_size : 16000000;
+    own->reduce_buckets = v->together > 0 ? v->together : 4;
+}
+
+static const char *peers_file = "[peers]\nBps = 1 GB/s\nlatency_s = 20 us\n[peer a]\ncount = 3\n"
+                                "[peer b]\ncount = 2\nspeed = 0.5\nmemory_bytes = 1MiB\n[link a b]\nBps = 100 MB/s\n";
+
+/* "none": one device. */
+static void set_chain(const variant_t *v, lspo_workload_t *w)
+{
+    lspo_fusion_values_t *own = lspo_fusion_values_edit(w);
+    own->peer_order = v->gpipe ? LSPO_PEER_ORDER_GPIPE : LSPO_PEER_ORDER_1F1B;
+    if (strcmp(v->chain, "none") == 0)
+        return;
+    cr_assert_eq(lspo_text_number(v->chain, &own->chain), LSPO_OK);
+    cr_assert_eq(lspo_text_number(own_file("peers.ini", peers_file), &own->peers), LSPO_OK);
+}
 
 static lspo_plan_t *make_plan(const variant_t *v)
 {
@@ -34,7 +66,7 @@ static lspo_plan_t *make_plan(const variant_t *v)
     lspo_workload_t w;
     const lspo_policy_t *policy = NULL;
     lspo_plan_t *plan = NULL;
-    cr_assert_eq(lspo_policy_find("axonn", &policy), LSPO_OK);
+    cr_assert_eq(lspo_policy_find(v->chain != NULL ? "fusion" : "axonn", &policy), LSPO_OK);
     lspo_workload_default(&w);
     lspo_policy_set_defaults(policy, &model, false, &w);
     model.tied_head = v->tied;
@@ -49,12 +81,10 @@ static lspo_plan_t *make_plan(const variant_t *v)
     w.checkpointing = v->checkpointing;
     w.clip_norm = v->clip;
     w.train_rest = v->frozen_rest ? LSPO_TRAIN_REST_OFF : LSPO_TRAIN_REST_ON;
-    lspo_axonn_values_t *own = lspo_axonn_values_edit(&w);
-    own->pipeline = v->pipeline;
-    own->replicas = v->replicas;
-    own->pipeline_order = v->order;
-    own->bucket_size = v->bucket_size > 0 ? v->bucket_size : 16000000;
-    own->reduce_buckets = v->together > 0 ? v->together : 4;
+    if (v->chain != NULL)
+        set_chain(v, &w);
+    else
+        set_grid(v, &w);
     cr_assert_eq(lspo_plan_build(&model, &w, policy, &plan), LSPO_OK);
     return plan;
 }
@@ -86,6 +116,7 @@ static void train_alone(const variant_t *v, outcome_t *outcome)
 {
     variant_t alone = *v;
     alone.pipeline = alone.replicas = 1;
+    alone.chain = v->chain != NULL ? "none" : NULL;
     const lspo_device_caps_t caps = {0};
     lspo_plan_t *plan = make_plan(&alone);
     lspo_text_t *text = make_text();
@@ -203,6 +234,36 @@ Test(grid, trains_as_one_device)
             char what[64];
             v.order = (lspo_pipeline_order_t)order;
             snprintf(what, sizeof what, "variant %d, order %u", i, order);
+            train(&v, &got);
+            assert_close(what, &got, &expected);
+            release(&got);
+        }
+        release(&expected);
+    }
+}
+
+/* Unequal parts of peers of two kinds, one of which waits; parts that are the embedding or the head alone. */
+static const variant_t chains[] = {
+    {.chain = "a:3/b:2", .accumulation = 3, .tied = true},
+    {.chain = "b:2/a:1/a:2", .accumulation = 4, .tied = true, .clip = 0.3},
+    {.chain = "a:1/b:2/a:1/b:1", .accumulation = 1, .tied = true, .checkpointing = true, .clip = 0.3},
+    {.chain = "a:2/b:3", .accumulation = 5, .frozen_rest = true, .tied = true, .clip = 0.3},
+    {.chain = "a:4/b:1", .accumulation = 2, .family = LSPO_FAMILY_LLAMA, .clip = 0.3},
+    {.chain = "b:5", .accumulation = 2, .tied = true},
+};
+enum { CHAINS = sizeof chains / sizeof chains[0] };
+
+Test(grid, chains_train_as_one_device)
+{
+    for (int i = 0; i < CHAINS; i++) {
+        outcome_t expected = {0};
+        train_alone(&chains[i], &expected);
+        for (int gpipe = 0; gpipe < 2; gpipe++) {
+            variant_t v = chains[i];
+            outcome_t got;
+            char what[64];
+            v.gpipe = gpipe;
+            snprintf(what, sizeof what, "chain %s, order %d", v.chain, gpipe);
             train(&v, &got);
             assert_close(what, &got, &expected);
             release(&got);
@@ -343,6 +404,40 @@ Test(grid, messages_take_the_time_of_the_network)
     cr_expect_geq(longest_s(run.trace, LSPO_VARIANT_SHARE, &shortest_s),
                   2e-4 + 4.0 * 2 / 3 * (double)block / 1e7 - 1e-6);
     cr_expect_geq(shortest_s, 2e-4);
+    release(&got);
+    end(&run);
+}
+
+static double busy_s(const run_t *run, uint32_t peer)
+{
+    double sum_s = 0;
+    for (uint32_t i = 0; i < run->trace->row_count; i++) {
+        const lspo_trace_row_t *row = &run->trace->rows[i];
+        const lspo_lane_t *lane = &run->plan->lanes.list[row->lane];
+        if (lane->kind == LSPO_LANE_GPU && lane->peer == peer)
+            sum_s += 1e-9 * (double)(row->end_ns - row->start_ns);
+    }
+    return sum_s;
+}
+
+/* 4096 bytes take 41 us from a to b, and then 20 us until they are there; b has half the speed: its lane is busy for
+ * twice the time that it computes.  Each has the memory that the file says. */
+Test(grid, a_chain_is_as_slow_as_its_file)
+{
+    const lspo_device_caps_t caps = {0};
+    const variant_t v = {.chain = "a:3/b:2", .accumulation = 2};
+    outcome_t got = {0};
+    run_t run;
+    double shortest_s;
+    begin(&v, &caps, &run);
+    play(&run, &got);
+    cr_expect_gt(longest_s(run.trace, LSPO_VARIANT_NONE, &shortest_s), 0);
+    cr_expect_geq(shortest_s, 40.9e-6);
+    cr_expect_gt(longest_s(run.trace, LSPO_VARIANT_DELAY, &shortest_s), 0);
+    cr_expect_geq(shortest_s, 19.9e-6);
+    cr_expect_geq(busy_s(&run, 1), 2 * run.grid->peers[1].cpu_s);
+    cr_expect_eq(lspo_device_caps(run.grid->peers[0].device)->memory_bytes, 0u);
+    cr_expect_eq(lspo_device_caps(run.grid->peers[1].device)->memory_bytes, 1u << 20);
     release(&got);
     end(&run);
 }
