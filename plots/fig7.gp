@@ -13,7 +13,7 @@ set lmargin at screen 0.06; set rmargin at screen 0.60
 set title "Throughput over native's, simulated: ".note
 set ylabel "throughput / throughput of native"
 set xrange [-0.6:4.6]
-file = data."/table.csv"
+file = data."/throughput.csv"
 set xtics () font ",8"
 do for [i=1:4] { set xtics add (lines(value("tick_".i)) i - 1) }
 set xtics add ("mean slowdown\nof the four" 4)
@@ -32,7 +32,7 @@ set lmargin at screen 0.665; set rmargin at screen 0.995
 set title "Time per iteration against the authors' scripts"
 set ylabel "time per iteration (s)"
 set xtics () font ",7"
-file = data."/step-bars.csv"
+file = data."/step_bars.csv"
 set autoscale x
 stats file using 0 nooutput
 set xrange [-0.6:STATS_records-0.4]
