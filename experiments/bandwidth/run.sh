@@ -3,6 +3,6 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open bandwidth
 sweep bandwidth "$out/bandwidth.csv"
+judge bandwidth
 mapfile -t titles < <(sweep_titles "$out/bandwidth.csv")
 plot bandwidth "$out/bandwidth" note="512 tokens, fp16" "${titles[@]}"
-awk_csv "$experiments_dir/bandwidth/check.awk" "$out/bandwidth.csv"

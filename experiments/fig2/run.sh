@@ -2,9 +2,7 @@
 # Where Zero-Offload's iteration goes, by simulation, as published and under other assumptions.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig2
-here=$experiments_dir/fig2
 sweep fig2 "$out/fig2.csv"
-awk_csv "$here/bars.awk" "$out/fig2.csv" > "$out/bars.csv"
+judge fig2
 mapfile -t ticks < <(sweep_ticks "$out/fig2.csv")
 plot fig2 "$out/fig2" "${ticks[@]}"
-awk_csv "$here/check.awk" "$out/bars.csv" "$out/fig2.csv"

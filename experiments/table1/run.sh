@@ -2,7 +2,6 @@
 # The four arguments that the paper draws from its Table 1, from our model and plans of llama-7b on the workstation.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open table1
-here=$experiments_dir/table1
 machine=paper-workstation
 
 # Table 1's times are without recomputation.
@@ -18,9 +17,7 @@ done
 
 # Comment lines of a trace are its header; the rest is CSV.
 for policy in native zero; do
-    sed '/^#/d' "$out/$policy.trace" > "$out/$policy.ops.csv"
+    sed '/^#/d' "$out/$policy.trace" > "${out}/${policy}_ops.csv"
 done
-awk_csv "$here/quantities.awk" -v gpu_bytes="$(machine_value $machine gpu.memory_bytes)" \
-    -v cpu_flops="$(machine_value $machine cpu.compute_flops)" \
-    "$out/cells.csv" "$out/model.csv" "$out/native.ops.csv" "$out/zero.ops.csv" > "$out/table1.csv"
-awk_csv "$here/check.awk" "$out/table1.csv"
+"$LSPO" show machine $machine --format csv > "$out/machine.csv"
+judge table1
