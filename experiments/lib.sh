@@ -12,6 +12,7 @@ set -euo pipefail
 experiments_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 plots_dir=$(cd "$experiments_dir/../plots" && pwd)
 LSPO=${LSPO:-lspo}
+case $LSPO in */*) LSPO=$(realpath "$LSPO") ;; esac
 RESULTS=${RESULTS:-results}
 case $RESULTS in /*) ;; *) RESULTS=$PWD/$RESULTS ;; esac
 EXPERIMENTS=${EXPERIMENTS:-short}
@@ -99,16 +100,23 @@ inputs = $(figure_inputs "$1" "$3")
 RECORD
 }
 
+# fastest_that_fits FILE: a row of trains.csv, from what lspo choose says of a model, the fastest first.
+fastest_that_fits() {
+    query "$1" "WITH fit AS (SELECT * FROM rows WHERE fits = 'true' LIMIT 1)
+        SELECT printf('%s,%d of %d,', min(rows.model), sum(rows.fits = 'true'), count(*)) ||
+            coalesce(fit.policy || printf(iif(fit.tokens_per_s < 100, ',%.3g,', ',%.0f,'), fit.tokens_per_s) ||
+                fit.limited_by, 'none fits,,') FROM rows LEFT JOIN fit"
+}
+
 # Every preset that lspo can train, on this machine as figures measured it: trains.csv.
 can_train() {
     [ -s "$PROFILE" ] || return 0
     {
         echo "model,policies_that_fit,fastest,tokens_per_s,limited_by"
-        "$LSPO" list models --format csv |
-            awk_csv "$experiments_dir/field.awk" -v name=name -v where=trains -v is=true | while read -r model; do
-            "$LSPO" choose --model "$model" --machine "$PROFILE" --format csv |
-                awk_csv "$experiments_dir/fits.awk" || exit
-        done
+        "$LSPO" list models --format csv | query - "SELECT name FROM rows WHERE trains = 'true'" |
+            while read -r model; do
+                "$LSPO" choose --model "$model" --machine "$PROFILE" --format csv | fastest_that_fits - || exit
+            done
     } > "$RESULTS/trains.csv"
 }
 
@@ -117,6 +125,11 @@ awk_csv() {
     local program=$1
     shift
     awk -f "$experiments_dir/lib.awk" -f "$program" "$@"
+}
+
+# query FILE SQL [OPTION...]: what lspo sql prints; the CSV file, -: standard input, is the table `rows`.
+query() {
+    "$LSPO" sql -e "$2" rows="${1/#-//dev/stdin}" "${@:3}"
 }
 
 # lspo_row FILE COLUMNS VALUES sim|run ARGS...: run one cell and append its result to a CSV, after columns of our own
@@ -180,27 +193,25 @@ judge() {
 }
 
 # sweep FIGURE FILE [GRID [OPTION...]]: all cells of the figure's grid, or of GRID in its folder, as CSV; the full form
-# takes GRID-full where there is one.
+# takes GRID-full where there is one.  Files in a grid are those of its folder.
 sweep() {
-    local grid=$experiments_dir/$1/${3:-grid} file=$2 error
+    local folder=$experiments_dir/$1 grid=$experiments_dir/$1/${3:-grid} file=$2 error
     shift $(($# < 3 ? $# : 3))
     [ "$EXPERIMENTS" != full ] || [ ! -f "$grid-full" ] || grid=$grid-full
-    "$LSPO" sweep "$grid" -o "$file" "$@" > /dev/null || die "failed: $LSPO sweep $grid $*"
-    error=$(awk_csv "$experiments_dir/field.awk" -v name=error "$file" | grep -m 1 . || true)
+    (cd "$folder" && "$LSPO" sweep "$grid" -o "$file" "$@") > /dev/null || die "failed: $LSPO sweep $grid $*"
+    error=$(query "$file" "SELECT error FROM rows WHERE error IS NOT NULL LIMIT 1")
     [ -z "$error" ] || die "$grid: $error"
 }
 
-# The rows "model machine batch" of a sweep, each once.
-sweep_rows() {
-    awk_csv "$experiments_dir/rows.awk" "$1"
-}
-
-# Labels of these rows, as variables of plot: tick_1=model|machine|batch N; title_1=model on machine, batch N
+# Labels of the models, machines and batches of a sweep, as variables of plot: tick_1=model|machine|batch N, and
+# title_1=model on machine, batch N
 sweep_ticks() {
-    sweep_rows "$1" | awk '{ sub(/^paper-/, "the ", $2); printf "tick_%d=%s|%s|batch %s\n", NR, $1, $2, $3 }'
+    query "$1" "SELECT printf('tick_%d=%s|%s|batch %d', row_number() OVER (ORDER BY min(rowid)), model,
+        replace(machine, 'paper-', 'the '), batch) FROM rows GROUP BY model, machine, batch"
 }
 sweep_titles() {
-    sweep_rows "$1" | awk '{ printf "title_%d=%s on %s, batch %s\n", NR, $1, $2, $3 }'
+    query "$1" "SELECT printf('title_%d=%s on %s, batch %d', row_number() OVER (ORDER BY min(rowid)), model, machine,
+        batch) FROM rows GROUP BY model, machine, batch"
 }
 
 # lspo_field NAME sim|run|show ARGS...: one field of a one-row result.
@@ -208,24 +219,30 @@ lspo_field() {
     local name=$1 text
     shift
     text=$("$LSPO" "$@" --format csv) || die "failed: $LSPO $*"
-    printf '%s\n' "$text" | awk_csv "$experiments_dir/field.awk" -v name="$name"
+    query - "SELECT $name FROM rows" <<< "$text"
 }
 
 # The policies of trainings that this lspo has, native first.
 policies() {
-    "$LSPO" list policies --format csv |
-        awk_csv "$experiments_dir/field.awk" -v name=name -v where=task -v is=train
+    "$LSPO" list policies --format csv | query - "SELECT name FROM rows WHERE task = 'train'"
 }
 
 # own_flags POLICY --NAME VALUE...: those of these flags that the policy has, one word per line.
 own_flags() {
     local policy=$1 own
     shift
-    own=$("$LSPO" show policy "$policy" --format csv | awk_csv "$experiments_dir/field.awk" -v name=option) || return
+    own=$("$LSPO" show policy "$policy" --format csv | query - "SELECT option FROM rows") || return
     while [ $# -gt 1 ]; do
         ! grep -qx -- "${1#--}" <<< "$own" || printf '%s\n' "$1" "$2"
         shift 2
     done
+}
+
+# rates_of FILE LINK CPU: link and optimizer rates at which the gradients of the cell in FILE take these shares of its GPU
+# time.
+rates_of() {
+    query "$1" "SELECT printf('%.0f %.0f', max(d2h_bytes, h2d_bytes) / ($2 * gpu_busy_s),
+        d2h_bytes / 4 / ($3 * gpu_busy_s)) FROM rows"
 }
 
 # A rate for a title: rate 123456789 B/s is 123 MB/s.
@@ -295,9 +312,4 @@ plot() {
             die "gnuplot failed on $plots_dir/$script.gp"
         [ -s "$folder/$name.$format" ] || die "$plots_dir/$script.gp drew nothing"
     done
-}
-
-# One value of a machine's profile in base units: machine_value paper-workstation gpu.memory_bytes
-machine_value() {
-    "$LSPO" show machine "$1" --format csv | awk_csv "$experiments_dir/lookup.awk" -v key="$2"
 }

@@ -75,7 +75,7 @@ fi
 fits() { # FITS of each, fastest first
     printf '%s\n' model,policy,fits,tokens_per_s,limited_by "m,a,$1,1e9,x" "m,b,$2,11380.6,the GPU" \
         "m,c,$3,20,the link" > "$folder/choose.csv"
-    with_lib fits.awk "$folder/choose.csv"
+    RESULTS=$folder/trains LSPO=$program bash -c '. "$0/lib.sh" && fastest_that_fits "$1"' "$here" "$folder/choose.csv"
 }
 check "policies that fit" "m,2 of 3,b,11381,the GPU" "$(fits false true true)"
 check "the slowest alone" "m,1 of 3,c,20,the link" "$(fits false false true)"

@@ -10,7 +10,7 @@ steps="8 24 56 104"
 workload=(--model gpt-tiny --batch 4 --sequence 64 --learning-rate 0.0005)
 "$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" ||
     die "the probe failed"
-read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=1.5 -v cpu_gpu=1 "$out/probe.csv")
+read -r link_Bps cpu_pps < <(rates_of "$out/probe.csv" 1.5 1)
 rm "$out/probe.csv"
 
 for policy in native zero zero-delayed lsp; do

@@ -9,7 +9,7 @@ profile_measure
 workload=(--model gpt-tiny --batch 4 --sequence 256)
 "$LSPO" sim "${workload[@]}" --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" ||
     die "the probe failed"
-read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=0.9 -v cpu_gpu=0.6 "$out/probe.csv")
+read -r link_Bps cpu_pps < <(rates_of "$out/probe.csv" 0.9 0.6)
 rm "$out/probe.csv"
 
 # Iterations that the pictures show, warm-up behind: two of eight, or zenflow's whole window between two updates on the

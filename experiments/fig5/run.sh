@@ -23,7 +23,7 @@ simulated() {
 rates=()
 "$LSPO" sim --model "$pretrained" --machine "$PROFILE" "${workload[@]}" --policy zero --format csv > "$out/probe.csv" ||
     die "the probe failed"
-read -r link_Bps cpu_pps < <(awk_csv "$experiments_dir/rates.awk" -v link_gpu=1.5 -v cpu_gpu=1 "$out/probe.csv")
+read -r link_Bps cpu_pps < <(rates_of "$out/probe.csv" 1.5 1)
 rm "$out/probe.csv"
 rates=(--link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
 

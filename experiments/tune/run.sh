@@ -24,10 +24,10 @@ while read -r model changes; do
     for change in $changes; do workload+=(--set "$change"); done
     "$LSPO" sim "${workload[@]}" --batch 4 --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" ||
         die "the probe failed"
-    gpu_bytes=$(awk_csv "$experiments_dir/field.awk" -v name=peak_gpu_bytes "$out/probe.csv")
+    gpu_bytes=$(query "$out/probe.csv" "SELECT peak_gpu_bytes FROM rows")
     while read -r link_gpu cpu_gpu; do
         read -r link_Bps cpu_pps < <(
-            awk_csv "$experiments_dir/rates.awk" -v link_gpu="$link_gpu" -v cpu_gpu="$cpu_gpu" "$out/probe.csv")
+            rates_of "$out/probe.csv" "$link_gpu" "$cpu_gpu")
         paced=(--link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
         cell=$((cell + 1))
         predicted[zero]=$(lspo_field iteration_s sim "${workload[@]}" "${paced[@]}" --batch 4 --policy zero \
@@ -36,7 +36,7 @@ while read -r model changes; do
         "$LSPO" tune --exact-only --sequences 4 --machine "$PROFILE" "${workload[@]}" "${paced[@]}" \
             --gpu-memory "$((gpu_bytes * 21 / 20))B" --format csv > "$out/found.csv" 2> /dev/null ||
             die "lspo tune failed"
-        first() { awk_csv "$experiments_dir/field.awk" -v name="$1" "$out/found.csv" | head -n 1; }
+        first() { query "$out/found.csv" "SELECT $1 FROM rows LIMIT 1"; }
         predicted[tuned]=$(first iteration_s)
         read -ra settings <<< "$(first settings)"
         for round in $(seq $rounds); do
