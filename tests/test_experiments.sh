@@ -284,45 +284,37 @@ states() { # states MODEL,STRIDE,... or PARTS,... whose step is to be 20 % short
         awk -v row="^$1," 'BEGIN { FS = OFS = "," } $0 ~ row { $(NF - 1) *= 0.8; $NF -= $(NF - 1) / 4 } 1' \
             "$folder/states/deep-optimizer-states/$file.csv" > "$folder/$file.csv"
     done
-    with_lib deep-optimizer-states/check.awk "$here/deep-optimizer-states/phases" \
-        "$here/deep-optimizer-states/strides" "$folder/decomposition.csv" "$folder/strides.csv"
+    claims deep-optimizer-states "$folder/decomposition.csv" "$folder/strides.csv" "$here/deep-optimizer-states"
 }
 check "rows as they are pass" 0 "$(status_of states none)"
 check "another step of all three parts fails" 1 "$(status_of states all)"
 check "another step of one stride fails" 1 "$(status_of states 13b,4)"
-printf '%s\n' '# lspo trace 1' op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes 0,FWD,0,0,0,0,gpu,0,2,0 \
+printf '%s\n' op,kind,layer,iteration,micro,variant,lane,start_s,end_s,bytes 0,FWD,0,0,0,0,gpu,0,2,0 \
     1,BWD,0,0,0,0,gpu,2,5,0 2,D2H,0,0,0,0,d2h,5,6,8 3,D2H,0,0,0,1,d2h,6,7,4 4,UPD,0,0,0,0,cpu,7,8,0 \
     5,FWD,0,1,0,0,gpu,9,11,0 > "$folder/phases.trace"
 check "the phases of a trace" "2.000000,4.000000,3.000000,9.000000" \
-    "$(with_lib deep-optimizer-states/phases.awk "$folder/phases.trace")"
+    "$("$program" sql "$here/deep-optimizer-states/phases.sql" ops="$folder/phases.trace")"
 
 # axonn: its relations hold; with a bucket that takes more memory, or an order that is slower, they do not.
 check "axonn holds" 0 "$(status_of env LSPO="$program" RESULTS="$folder/grid" "$here/axonn/run.sh")"
-cat > "$folder/times.awk" <<'END'
-FNR == 1 { csv_header($0); print; next }
-{
-    count = csv_split($0, csv_fields)
-    if ($0 ~ pattern) csv_fields[csv_column[column]] *= factor
-    for (i = 1; i <= count; i++) printf "%s\"%s\"", (i == 1 ? "" : ","), csv_fields[i]
-    print ""
+axonn() { # axonn TABLE COLUMN CONDITION FACTOR: COLUMN times FACTOR in the rows where the condition holds
+    rm -rf "$folder/rows" && cp -r "$folder/grid/axonn" "$folder/rows"
+    "$program" sql -e "UPDATE changed SET $2 = $4 * $2 WHERE $3; WRITE $1 AS SELECT * FROM changed" \
+        changed="$folder/grid/axonn/$1.csv" -o "$folder/rows"
+    claims axonn "$folder/rows"
 }
-END
-axonn() { # axonn COLUMN PATTERN FACTOR: COLUMN times FACTOR in the rows that match
-    local file
-    for file in native buckets orders losses; do
-        awk -v column="$1" -v pattern="$2" -v factor="$3" -f "$here/lib.awk" -f "$folder/times.awk" \
-            "$folder/grid/axonn/$file.csv" > "$folder/$file.csv"
-    done
-    with_lib axonn/check.awk "$folder/native.csv" "$folder/buckets.csv" "$folder/orders.csv" "$folder/losses.csv"
-}
-check "its rows as they are pass" 0 "$(status_of axonn iteration_s none 2)"
-check "a bucket with 5 % more memory fails" 1 "$(status_of axonn peak_gpu_bytes ^1,16000000, 1.05)"
-check "a large bucket that is slower fails" 1 "$(status_of axonn iteration_s ^1,64000000, 1.05)"
+check "its rows as they are pass" 0 "$(status_of axonn buckets iteration_s "size = 0" 2)"
+check "a bucket with 5 % more memory fails" 1 \
+    "$(status_of axonn buckets peak_gpu_bytes "slots = 1 AND size = 16e6" 1.05)"
+check "a large bucket that is slower fails" 1 "$(status_of axonn buckets iteration_s "slots = 1 AND size = 64e6" 1.05)"
+orders="network = 'none' AND \"order\" = 'message'"
 check "message-driven 8 % slower with few micro-batches fails" 1 \
-    "$(status_of axonn iteration_p50_s ^4,4,none,message, 1.08)"
-check "message-driven 10 % slower with many fails" 1 "$(status_of axonn iteration_p50_s ^8,32,none,message, 1.1)"
-check "an order with another loss fails" 1 "$(status_of axonn loss_last '^"?2-2"?,"?1f1b' 1.0000001)"
-check "grids with another loss fail" 1 "$(status_of axonn loss_last '^"?2-2' 1.001)"
+    "$(status_of axonn orders iteration_p50_s "gpus = 4 AND micros = 4 AND $orders" 1.08)"
+check "message-driven 10 % slower with many fails" 1 \
+    "$(status_of axonn orders iteration_p50_s "gpus = 8 AND micros = 32 AND $orders" 1.1)"
+check "an order with another loss fails" 1 \
+    "$(status_of axonn losses loss_last "grid = '2-2' AND sending = '1f1b'" 1.0000001)"
+check "grids with another loss fail" 1 "$(status_of axonn losses loss_last "grid = '2-2'" 1.001)"
 
 # Contention: predicted 8 and 12 of 10 s, so 20 %; without it 7 and 12: 25 %.
 parts() { # parts WITHOUT_OF_THE_FIRST

@@ -10,7 +10,7 @@ phases() {
     shift 3
     "$LSPO" sim --batch 1 --sequence 2048 --precision fp16 "$@" --trace "$out/sim.trace" > /dev/null ||
         die "failed: $LSPO sim $*"
-    row=$(awk_csv "$here/phases.awk" "$out/sim.trace")
+    row=$("$LSPO" sql "$here/phases.sql" ops=<(sed '/^#/d' "$out/sim.trace")) || die "no phases"
     [ -s "$file" ] || echo "$names,forward_s,backward_s,step_s,iteration_s" > "$file"
     echo "$values,$row" >> "$file"
     rm "$out/sim.trace"
@@ -36,4 +36,4 @@ for model in 13b 20b; do
         phases "$out/strides.csv" model,stride "$model,$stride" "${a100[@]}" "${subgroups[@]}" --stride $stride
     done
 done
-awk_csv "$here/check.awk" "$here/phases" "$here/strides" "$out/decomposition.csv" "$out/strides.csv"
+judge deep-optimizer-states "$here"

@@ -71,6 +71,5 @@ for turn in 1 2 3 4 5 6; do
     done
 done
 
+judge vtensor "$here/paper.csv"
 plot vtensor "$out/vtensor"
-awk_csv "$here/check.awk" "$here/paper" "$out/growth.csv" "$out/ahead.csv" "$out/rates.csv" "$out/prefix.csv" \
-    "$out/host.csv" "$out/access.csv"
