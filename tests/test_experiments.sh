@@ -14,6 +14,11 @@ fi
 quoted() { printf '%s' "${1//\'/\'\'}"; }
 with_lib() { local program=$1; shift; awk -f "$here/lib.awk" -f "$here/$program" "$@"; }
 
+claims() { # claims EXPERIMENT SOURCE...: its claims.sql; what it writes is in $folder/written
+    mkdir -p "$folder/written"
+    "$program" sql "$here/$1/claims.sql" "${@:2}" -o "$folder/written"
+}
+
 # Quoted commas and quotes do not shift columns.
 printf '%s\n' 'name,text,value' 'a,"one, two ""three"", four",7' > "$folder/quoted.csv"
 check "quoted field" 'one, two "three", four' "$(with_lib field.awk -v name=text "$folder/quoted.csv")"
@@ -231,10 +236,6 @@ published_gate "frameworks that the fit does not find fail" 1 0.1 0 0.09 0.19
 # is 5 % below.
 fig2_head=group,paper_low,paper_high,paper_rest,model,machine
 fig2_head+=,gpu_busy_s,exposed_comm_s,exposed_cpu_s,other_s,iteration_s
-claims() { # claims EXPERIMENT SOURCE...: its claims.sql; what it writes is in $folder/written
-    mkdir -p "$folder/written"
-    "$program" sql "$here/$1/claims.sql" "${@:2}" -o "$folder/written"
-}
 fig2() { # fig2 TOTAL_OF_LLAMA_7B, against 3.0 to 3.4 [GPT2_1.3B_EXPLAINED, against 9]
     local half="half the GPU and 3.5 GB/s and one gradient waits,,,"
     printf '%s\n' $fig2_head published,2,2,2,gpt2-774m,l,1,0.5,0.5,0,2 published,9,9,9,gpt2-1.3b,l,1,0.5,1.5,0,3 \
@@ -266,7 +267,7 @@ meft() { # meft GPU_BYTES BUSY USED PLANNED
     printf '%s\n' tokens,expected,alike,of_such_tokens,used "64,890,0.13,730,$3" > "$out/rows.csv"
     printf '%s\n' width,rank,rate,planned_bytes,policy,held_out_before,held_out_after 512,29,0.001,382,meft,5.1,3.7 \
         "512,29,0.001,$4,lora,5.1,3.9" > "$out/training.csv"
-    with_lib meft/check.awk "$out/memory.csv" "$out/width.csv" "$out/tokens.csv" "$out/rows.csv" "$out/training.csv"
+    claims meft "$out"
 }
 check "meft holds" 0 "$(status_of meft 28.8e9 0.42 712 381)"
 check "memory that is not halved fails" 1 "$(status_of meft 25e9 0.42 712 381)"
@@ -374,7 +375,7 @@ qmoe() { # BYTES MOVED-WITH-4 MEASURED-WITH-8
       done; } > "$folder/mixtral.csv"
     printf '%s\n' kind,cached,token_s predicted,0,0.01 predicted,4,0.006 predicted,8,0.003 measured,0,0.011 \
         measured,4,0.006 "measured,8,$3" > "$folder/host.csv"
-    with_lib qmoe/check.awk "$folder/switch.csv" "$folder/mixtral.csv" "$folder/host.csv"
+    claims qmoe "$folder/switch.csv" "$folder/mixtral.csv" "$folder/host.csv"
 }
 check "packed experts pass" 0 "$(status_of qmoe 152e9 4000000 0.004)"
 check "more than 160 GB fails" 1 "$(status_of qmoe 161e9 4000000 0.004)"

@@ -33,5 +33,5 @@ for format in dense csr bitmap; do
     lspo_row "$out/host.csv" kind measured run "${host[@]}" --weight-format $format
 done
 
+judge endor "$here/paper.csv"
 plot endor "$out/endor"
-awk_csv "$here/check.awk" "$here/paper" "$out/passes.csv" "$out/links.csv" "$out/host.csv"

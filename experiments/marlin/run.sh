@@ -23,6 +23,5 @@ for rows in 1 4 16; do
     done
 done
 
-awk_csv "$here/gains.awk" "$out/peak.csv" "$out/profile.csv" "$out/host.csv" "$here/paper" > "$out/gains.csv"
+judge marlin "$here/paper.csv"
 plot marlin "$out/marlin"
-awk_csv "$here/check.awk" "$here/paper" "$out/gains.csv"

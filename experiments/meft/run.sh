@@ -60,4 +60,4 @@ for width in $widths; do
         done
     done
 done
-awk_csv "$here/check.awk" "$out/memory.csv" "$out/width.csv" "$out/tokens.csv" "$out/rows.csv" "$out/training.csv"
+judge meft

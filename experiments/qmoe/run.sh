@@ -26,5 +26,5 @@ for cached in 0 4 8; do
     lspo_row "$out/host.csv" kind,cached measured,$cached run "${host[@]}" --cached-experts $cached
 done
 
+judge qmoe
 plot qmoe "$out/qmoe"
-awk_csv "$here/check.awk" "$out/switch.csv" "$out/mixtral.csv" "$out/host.csv"
