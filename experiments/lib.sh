@@ -238,8 +238,8 @@ own_flags() {
     done
 }
 
-# rates_of FILE LINK CPU: link and optimizer rates at which the gradients of the cell in FILE take these shares of its GPU
-# time.
+# rates_of FILE LINK CPU: link and optimizer rates at which the gradients of the cell in FILE take these shares of its
+# GPU time.
 rates_of() {
     query "$1" "SELECT printf('%.0f %.0f', max(d2h_bytes, h2d_bytes) / ($2 * gpu_busy_s),
         d2h_bytes / 4 / ($3 * gpu_busy_s)) FROM rows"

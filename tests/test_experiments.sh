@@ -242,7 +242,8 @@ fig2() { # fig2 TOTAL_OF_LLAMA_7B, against 3.0 to 3.4 [GPT2_1.3B_EXPLAINED, agai
         published,2.43,2.43,,llama-3b,w,1,0.75,0.25,0,2 \
         "published,3.45161,3.4,,llama-7b,w,1,0.5,$(awk "BEGIN { print $1 - 1.5 }"),0,$1" \
         "$half,gpt2-774m,l,2,0,0,0,4" "$half,gpt2-1.3b,l,1,0,0,0,${2:-9}" > "$folder/fig2.csv"
-    printf '2 bytes per value both ways,,,,%s,,1,0.5,0,0,1.5\n' gpt2-774m gpt2-1.3b llama-3b llama-7b >> "$folder/fig2.csv"
+    printf '2 bytes per value both ways,,,,%s,,1,0.5,0,0,1.5\n' gpt2-774m gpt2-1.3b llama-3b llama-7b \
+        >> "$folder/fig2.csv"
     claims fig2 "$folder/fig2.csv"
 }
 fig2_gate() { check "$1" "$2" "$(status_of fig2 "${@:3}")"; }

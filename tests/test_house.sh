@@ -23,7 +23,8 @@ offences() {
             -f "$source_dir/tests/house.awk" $sources
         wc -l $sources | awk '$2 != "total" { most = $2 ~ /^tests\// ? 800 : 600
             if ($1 > most) print $2 ": lines " $1 }'
-        find . -name '*.sh' -o -name '*.awk' -o -name '*.py' -o -name '*.am' -o -name selftest -o -name lease |
+        find . -name '*.sh' -o -name '*.sql' -o -name '*.awk' -o -name '*.py' -o -name '*.am' -o -name selftest \
+            -o -name lease |
         sed 's|^\./||' | ours | xargs awk '
             { text = $0; gsub(/[\200-\277]/, "", text) }
             length(text) > 120 { print FILENAME ":" FNR ": columns " length(text) }'
@@ -79,7 +80,7 @@ repeat 601 "int x;" > "$scratch/plan/file.c"
 expect "a source of 601 lines" plan/file.c
 repeat 801 "int x;" > "$scratch/tests/suite.c"
 expect "a suite of 801 lines" tests/suite.c
-for name in plan/wide.h plan/wide.cu tests/wide.sh tests/wide.awk wide.py wide.am wide.md HACKING; do
+for name in plan/wide.h plan/wide.cu tests/wide.sh tests/wide.awk tests/wide.sql wide.py wide.am wide.md HACKING; do
     echo "$wide" > "$scratch/$name"
     expect "a line of 121 columns in $name" "$name"
 done

@@ -11,8 +11,9 @@ CREATE VIEW cells AS SELECT printf('%d GPUs, %d micro-batches, %s', gpus, micros
     pick(iteration_s, "order" = '1f1b') AS time_1f1b, pick(iteration_s, "order" = 'gpipe') AS time_gpipe,
     pick(peak_gpu_bytes, "order" = 'message') AS bytes, pick(peak_gpu_bytes, "order" = 'gpipe') AS bytes_gpipe
     FROM orders GROUP BY gpus, micros, network ORDER BY min(rowid);
-CREATE VIEW grids AS SELECT printf('GPUs of a pipeline: %d, replicas: %d', pipeline, replicas) AS grid, count(*) AS runs,
-    min(loss_last) AS loss, max(loss_last) AS largest_loss FROM losses GROUP BY pipeline, replicas ORDER BY min(rowid);
+CREATE VIEW grids AS SELECT printf('GPUs of a pipeline: %d, replicas: %d', pipeline, replicas) AS grid,
+    count(*) AS runs, min(loss_last) AS loss, max(loss_last) AS largest_loss FROM losses GROUP BY pipeline, replicas
+    ORDER BY min(rowid);
 
 SELECT printf('  gpt2-1.3b on a V100: %.2fe9 parameters, 16 bytes each natively: %.1f GB', max(updated) / 1e9,
     native.peak_gpu_bytes / 1e9) FROM sizes, native;

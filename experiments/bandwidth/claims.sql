@@ -18,6 +18,7 @@ REQUIRE SELECT max(iif(first, gain, NULL)) > max(iif(last, gain, NULL)),
 REQUIRE SELECT min(native) = max(native), model || ': native does not depend on the link' FROM links GROUP BY model
     ORDER BY min(place);
 REQUIRE SELECT min(slowdown <= 1.001 * slower), 'slowdown never grows with bandwidth' ||
-    coalesce(', but does for' || group_concat(iif(slowdown > 1.001 * slower, printf(' %s %s', model, policy), NULL), ''),
+    coalesce(', but does for' || group_concat(iif(slowdown > 1.001 * slower, printf(' %s %s', model, policy), NULL),
+        ''),
         '') FROM (SELECT model, policy, slowdown,
             lag(slowdown) OVER (PARTITION BY model, policy ORDER BY link_Bps) AS slower FROM bandwidth);

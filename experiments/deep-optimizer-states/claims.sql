@@ -1,5 +1,5 @@
--- Ours beside the authors'.  authors.csv: their medians in seconds, logs of the four H100 ("20B", dp 4); ratios.csv: their
--- steps with stride k as shares of the step in which the CPU updates all, logs of the A100 nodes, dp 4.
+-- Ours beside the authors'.  authors.csv: their medians in seconds, logs of the four H100 ("20B", dp 4); ratios.csv:
+-- their steps with stride k as shares of the step in which the CPU updates all, logs of the A100 nodes, dp 4.
 CREATE VIEW phases AS
     SELECT 'ours' AS whose, *, iteration_s AS sum_s FROM decomposition UNION ALL
     SELECT 'theirs', *, forward_s + backward_s + step_s FROM authors;
@@ -29,7 +29,8 @@ SELECT printf('%s  %s on four A100, step as a share of the blocking one: ours (t
 SELECT '';
 
 CREATE VIEW quantities AS
-    SELECT whose, 'what blocking copies add to backward is' AS what, blocking_backward - flush_backward AS value FROM runs
+    SELECT whose, 'what blocking copies add to backward is' AS what, blocking_backward - flush_backward AS value
+    FROM runs
     UNION ALL SELECT whose, 'the iteration with blocking copies is', blocking FROM runs
     UNION ALL SELECT whose, 'the step of the CPU alone is', flush_step FROM runs
     UNION ALL SELECT whose, 'the step with every second subgroup on the GPU is', all_step FROM runs

@@ -1,5 +1,5 @@
--- The speed-ups of weights in 4 bits over those in fp16, on this machine over fp32.  paper.csv: of a product on an A10 by
--- rows of X, the authors', and what their roofline allows.
+-- The speed-ups of weights in 4 bits over those in fp16, on this machine over fp32.  paper.csv: of a product on an A10
+-- by rows of X, the authors', and what their roofline allows.
 CREATE VIEW times AS SELECT 'peak' AS source, "rows", policy, token_s FROM peak UNION ALL
     SELECT 'profile', "rows", policy, token_s FROM profile UNION ALL SELECT 'host', "rows", policy, token_s FROM host;
 CREATE VIEW speeds AS SELECT source, "rows",
@@ -18,5 +18,5 @@ REQUIRE SELECT abs(peak / authors - 1) <= 0.1, printf('%d rows: within 10 %% of 
     "rows", 100 * (peak / authors - 1)) FROM gains WHERE authors;
 REQUIRE SELECT knee > 32 AND knee <= 64, printf('the knee is between 32 and 64 rows: a tenth lost at %d', knee) FROM
     (SELECT min(gains."rows") AS knee FROM gains, gains AS one WHERE one."rows" = 1 AND gains.peak <= 0.9 * one.peak);
-REQUIRE SELECT host > 3, printf('on this machine one text is more than 3 times as fast as in fp32: %.2f', host) FROM gains
-    WHERE "rows" = 1;
+REQUIRE SELECT host > 3, printf('on this machine one text is more than 3 times as fast as in fp32: %.2f', host)
+    FROM gains WHERE "rows" = 1;

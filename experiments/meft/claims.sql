@@ -1,11 +1,13 @@
 -- An adapter on the host, the rows in use, and what it learns.
-CREATE VIEW llama AS SELECT pick(peak_gpu_bytes, adapters = 'host') AS host_bytes, pick(peak_gpu_bytes, adapters = 'gpu')
-    AS gpu_bytes, pick(iteration_s, adapters = 'host') AS host_s, pick(iteration_s, adapters = 'gpu') AS gpu_s FROM memory;
+CREATE VIEW llama AS SELECT pick(peak_gpu_bytes, adapters = 'host') AS host_bytes, pick(peak_gpu_bytes,
+    adapters = 'gpu') AS gpu_bytes, pick(iteration_s, adapters = 'host') AS host_s, pick(iteration_s,
+    adapters = 'gpu') AS gpu_s FROM memory;
 -- With each row comes a number; with each of a token's 64 rows two, and one more for each of 32 blocks.
-CREATE VIEW used AS SELECT tokens, (h2d_bytes / 32 - 4 * (2 * 64 * tokens + 1)) / (2 * 4096 * 2 + 4) AS "rows" FROM tokens;
+CREATE VIEW used AS SELECT tokens, (h2d_bytes / 32 - 4 * (2 * 64 * tokens + 1)) / (2 * 4096 * 2 + 4) AS "rows"
+    FROM tokens;
 CREATE VIEW alike AS SELECT *, of_such_tokens / used - 1 AS off FROM rows;
-CREATE VIEW best AS SELECT width, policy, min(held_out_after) AS loss, rate, planned_bytes, "rank", held_out_before AS before
-    FROM training GROUP BY width, policy;
+CREATE VIEW best AS SELECT width, policy, min(held_out_after) AS loss, rate, planned_bytes, "rank",
+    held_out_before AS before FROM training GROUP BY width, policy;
 CREATE VIEW pairs AS SELECT meft.width, meft.before, meft.loss AS meft, lora.loss AS lora, meft.rate AS meft_rate,
     lora.rate AS lora_rate, meft.planned_bytes AS meft_bytes, lora.planned_bytes AS lora_bytes, lora."rank"
     FROM best AS meft JOIN best AS lora USING (width) WHERE meft.policy = 'meft' AND lora.policy = 'lora';
@@ -15,13 +17,13 @@ CREATE VIEW wider AS SELECT last.gpu_busy_s / first.gpu_busy_s AS busy, last.h2d
 
 SELECT '';
 SELECT '  gpt-tiny on text, 1024 rows:';
-SELECT printf('  %4d tokens, alike by %.2f: %4.0f rows used, %4.0f expected of such tokens (%+.1f %%), %4.0f of any', tokens,
-    alike, used, of_such_tokens, 100 * off, expected) FROM alike;
+SELECT printf('  %4d tokens, alike by %.2f: %4.0f rows used, %4.0f expected of such tokens (%+.1f %%), %4.0f of any',
+    tokens, alike, used, of_such_tokens, 100 * off, expected) FROM alike;
 SELECT '';
 SELECT printf('  LLaMA-7B, 1024 tokens, 944e6 trained parameters: on the host %.1f GB of GPU memory, %.2f s a step;' ||
     ' on the GPU %.1f GB, %.2f s', host_bytes / 1e9, host_s, gpu_bytes / 1e9, gpu_s) FROM llama;
-SELECT printf('  r = %5d: the GPU computes %.3f s, %.2f GB of rows come, %.2f s a step', width, gpu_busy_s, h2d_bytes / 1e9,
-    iteration_s) FROM width;
+SELECT printf('  r = %5d: the GPU computes %.3f s, %.2f GB of rows come, %.2f s a step', width, gpu_busy_s,
+    h2d_bytes / 1e9, iteration_s) FROM width;
 SELECT '  rows of 3600 in use' || group_concat(printf(', %d tokens: %.0f', tokens, "rows"), '') FROM used;
 SELECT '';
 SELECT printf('  Held-out loss, before %.3f:', max(before)) FROM pairs;
@@ -30,7 +32,8 @@ SELECT printf('  meft r %d %.4f (rate %g, %.2f MB of GPU memory), lora rank %d %
 SELECT '';
 
 REQUIRE SELECT host_bytes < 24e9 AND gpu_bytes > 24e9, 'only with the adapters on the host 7B fits in 24 GB' FROM llama;
-REQUIRE SELECT host_bytes < 0.6 * gpu_bytes, printf('GPU memory is about halved: %.2f', host_bytes / gpu_bytes) FROM llama;
+REQUIRE SELECT host_bytes < 0.6 * gpu_bytes, printf('GPU memory is about halved: %.2f', host_bytes / gpu_bytes)
+    FROM llama;
 REQUIRE SELECT busy < 1.01, 'the GPU''s time does not grow with the width' FROM wider;
 REQUIRE SELECT crossed > 10, 'what crosses the link does' FROM wider;
 REQUIRE SELECT max("rows") > 0.99 * 3600 AND sum("rows" < 0.3 * 3600) >= 1 AND sum("rows" < 0.8 * 3600) >= 2,

@@ -23,10 +23,12 @@ SELECT '';
 REQUIRE SELECT packed < 160e9, printf('1.6e12 parameters fit in 160 GB: %.1f GB', packed / 1e9) FROM ours;
 REQUIRE SELECT times > 19 AND times < 22, printf('which is a twentieth: %.1f times less', times) FROM ours;
 REQUIRE SELECT bits > 0.72 AND bits <= 0.8, printf('0.8 bits per parameter at most: %.3f', bits) FROM ours;
-REQUIRE SELECT slower < 5, printf('a token takes at most 5 %% longer than with dense experts: %+.1f %%', slower) FROM ours;
+REQUIRE SELECT slower < 5, printf('a token takes at most 5 %% longer than with dense experts: %+.1f %%', slower)
+    FROM ours;
 REQUIRE SELECT abs(h2d_bytes - all_bytes * (8 - cached) / 8) <= 1e-6 * all_bytes + 64,
     printf('%d of 8 experts cached: (8 - %d) / 8 of the bytes move', cached, cached) FROM steps WHERE cached > 0;
-REQUIRE SELECT token_s < before_s, printf('%d of 8 cached: faster than %d', cached, cached - 1) FROM steps WHERE cached > 0;
+REQUIRE SELECT token_s < before_s, printf('%d of 8 cached: faster than %d', cached, cached - 1) FROM steps
+    WHERE cached > 0;
 REQUIRE SELECT abs(measured / predicted - 1) <= 0.5, printf(
     'this machine, none cached: within 50 %% of predicted: %+.0f %%', 100 * (measured / predicted - 1)) FROM none;
 REQUIRE SELECT here.measured < none.measured, 'half of them cached is faster' FROM here, none WHERE here.cached = 4;

@@ -7,7 +7,7 @@ CREATE VIEW ops AS SELECT
     * FROM (SELECT sum(stages * elements) AS parameters, sum(iif(linear = 'true' AND stage = 'block', elements, 0))
         AS linear, max(iif(stage = 'block', stages, 0)) AS blocks FROM model);
 -- As the paper counts: fp16 parameters, three times that of optimizer state, and its 8 GB of activations.
-CREATE VIEW q AS SELECT ops.*, 8 * parameters + 8e9 AS counted, 
+CREATE VIEW q AS SELECT ops.*, 8 * parameters + 8e9 AS counted,
     pick(peak_gpu_bytes, cell = 'native') AS native_bytes, pick(gpu_busy_s, cell = 'native') AS gpu_s,
     pick(d2h_bytes + h2d_bytes, cell = 'swap20') AS swap_bytes, pick(slowdown, cell = 'swap20') AS swap20,
     pick(slowdown, cell = 'swap10') AS swap10, pick(d2h_bytes + h2d_bytes, cell = 'zero') AS zero_bytes,

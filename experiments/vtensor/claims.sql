@@ -1,5 +1,5 @@
--- Ours beside the paper's.  paper.csv: figures of the paper (arXiv 2407.15309) and of a public log of the driver's calls
--- on an A100, in us.
+-- Ours beside the paper's.  paper.csv: figures of the paper (arXiv 2407.15309) and of a public log of the driver's
+-- calls on an A100, in us.
 CREATE VIEW paper_of AS SELECT pick(value, what = 'freed_gb') AS freed_gb, pick(value, what = 'card_gb') AS card_gb,
     pick(value, what = 'freed_share') AS freed_share, pick(value, what = 'map_us') AS map_us,
     pick(value, what = 'access_us') AS access_us FROM paper;
@@ -19,18 +19,18 @@ CREATE VIEW shared AS SELECT pick(peak_bytes, kind = 'turns') / 1e9 AS turns, pi
 CREATE VIEW called AS SELECT min(iif(access = 'range', map_s, NULL)) AS range,
     min(iif(access = 'chunk', map_s, NULL)) AS chunk FROM access;
 
-SELECT printf('  a growth of a text at 32 blocks: %.2f ms, with the second log %.2f, one range per text %.3f', 1e3 * tensor,
-    1e3 * second_log, 1e3 * text) FROM grown;
-SELECT printf('  300 new tokens, ms exposed with chunks 0, 1, 100 tokens ahead: %.2f, %.2f, %.2f', 1e3 * none, 1e3 * one,
-    1e3 * many) FROM exposed;
+SELECT printf('  a growth of a text at 32 blocks: %.2f ms, with the second log %.2f, one range per text %.3f',
+    1e3 * tensor, 1e3 * second_log, 1e3 * text) FROM grown;
+SELECT printf('  300 new tokens, ms exposed with chunks 0, 1, 100 tokens ahead: %.2f, %.2f, %.2f', 1e3 * none,
+    1e3 * one, 1e3 * many) FROM exposed;
 SELECT '';
 SELECT '  Yi-6B on an A100, GB of caches at most, by requests per second (free of the card):';
-SELECT printf('  %d/s  chunks %5.1f (%4.1f)  one range per text %5.1f (%4.1f)  blocks %4.1f (0)  places %4.1f (0)', rate,
-    tensor, tensor_freed, text, text_freed, blocks, places) FROM by_rate;
+SELECT printf('  %d/s  chunks %5.1f (%4.1f)  one range per text %5.1f (%4.1f)  blocks %4.1f (0)  places %4.1f (0)',
+    rate, tensor, tensor_freed, text, text_freed, blocks, places) FROM by_rate;
 SELECT printf('  share of it without tokens at 4/s: %.2f, %.4f, %.3f, %.2f', tensor_waste, text_waste, blocks_waste,
     places_waste) FROM by_rate WHERE rate = 4;
-SELECT printf('  40 conversations that begin alike: %.2f GB, %.2f if nothing is shared; first token %.0f and %.0f ms', turns,
-    alone, 1e3 * turns_s, 1e3 * alone_s) FROM shared;
+SELECT printf('  40 conversations that begin alike: %.2f GB, %.2f if nothing is shared; first token %.0f and %.0f ms',
+    turns, alone, 1e3 * turns_s, 1e3 * alone_s) FROM shared;
 SELECT '';
 SELECT printf('  this machine, tokens per second: chunks %.0f, blocks %.0f, reserved %.0f',
     pick(tokens_per_s, cache = 'vtensor'), pick(tokens_per_s, cache = 'paged'), pick(tokens_per_s, cache = 'reserved'))
@@ -56,4 +56,5 @@ REQUIRE SELECT turns < 0.5 * alone, 'a shared beginning saves more than half' FR
 REQUIRE SELECT min(measured.peak_bytes = predicted.peak_bytes AND measured.maps = predicted.maps),
     'this machine: memory and calls are the predicted ones' FROM host AS measured JOIN host AS predicted USING (cache)
     WHERE measured.kind = 'measured' AND predicted.kind = 'predicted';
-REQUIRE SELECT range < chunk, 'this machine: one call of access for many chunks is cheaper than one for each' FROM called;
+REQUIRE SELECT range < chunk, 'this machine: one call of access for many chunks is cheaper than one for each'
+    FROM called;
