@@ -254,12 +254,7 @@ rate() {
     }'
 }
 
-# Labels of a grid's rows "model machine batch ...", as variables of plot: tick_1=model|machine|batch N
-grid_ticks() {
-    grid_rows "$1" | awk '{ sub(/^paper-/, "the ", $2); printf "tick_%d=%s|%s|batch %s\n", NR, $1, $2, $3 }'
-}
-
-# A grid file without its comments and empty lines.
+# A file of words without its comments and empty lines.
 grid_rows() {
     sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"
 }

@@ -18,7 +18,7 @@ set offsets 0, 0, 0, 0
 set xlabel "number of subspaces"
 set xtics 1
 set key top left Left reverse
-file = data."/mean-rank.csv"
+file = data."/mean_rank.csv"
 names = "lsp galore lora"
 plot for [k=1:3] file using (strcol("policy") eq word(names, k) ? column("tau") : NaN):"rank" \
     with linespoints pointtype mark_of(word(names, k)) linewidth 1.6 linecolor rgb colour_of(word(names, k)) title word(names, k)

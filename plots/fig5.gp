@@ -26,7 +26,7 @@ set title "the same losses, steps simulated: ".joined_note
 set xlabel "time (minutes)"
 unset ylabel
 unset key
-file = data."/joined-spread.csv"
+file = data."/joined_spread.csv"
 plot for [k=1:9] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"low":"high" with filledcurves linecolor rgb colour_of(policy_of(k)) notitle, \
     for [k=1:9] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"perplexity" \
     with linespoints pointtype mark_of(policy_of(k)) pointsize 0.7 linewidth 1.6 linecolor rgb colour_of(policy_of(k))

@@ -2,7 +2,6 @@
 # Held-out loss against measured time: real training on the host under four policies at the same rates.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open convergence
-here=$experiments_dir/convergence
 profile_measure
 
 steps="8 24 56 104"
@@ -20,6 +19,6 @@ for policy in native zero zero-delayed lsp; do
         lspo_row "$out/convergence.csv" steps "$n" run "${workload[@]}" --iterations "$n" --device host "${args[@]}"
     done
 done
+judge convergence
 plot convergence "$out/convergence" \
     note="gpt-tiny, batch 4, 64 tokens, link $(rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)"
-awk_csv "$here/check.awk" "$out/convergence.csv"

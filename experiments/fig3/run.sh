@@ -2,7 +2,6 @@
 # Gantt charts of every schedule, simulated and measured: the same plan played twice.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig3
-here=$experiments_dir/fig3
 profile_measure
 
 # Rates at which zero's gradients take about its GPU time on the link and on the CPU, so that every lane is seen.
@@ -33,6 +32,6 @@ for policy in $all_policies; do
     "$LSPO" compare "$out/$policy.sim.trace" "$out/$policy.run.trace" --format csv > "$out/$policy.compare.csv"
     plot gantt "$out/$policy" policy="$policy" note="$count iterations of $shown"
 done
+judge fig3
 plot gantt-overview "$out/fig3" policies="$(echo $all_policies)" \
     note="$shown; dotted: the end of an iteration's last backward"
-awk_csv "$here/check.awk" "$out/predicted.csv" "$out/measured.csv"

@@ -3,7 +3,6 @@
 # the change of the weights against the number of subspaces.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig4
-here=$experiments_dir/fig4
 pretrain_model
 
 ranks="4 16" updates="1 2 4" model=gpt-tiny d=32
@@ -33,7 +32,5 @@ for policy in lsp galore lora; do
 done
 rm "$out/cell.csv"
 
-awk_csv "$here/memory.awk" "$out/model.csv" "$out/memory.csv" > "$out/bytes.csv"
-awk_csv "$here/rank.awk" "$out/rank.csv" > "$out/mean-rank.csv"
+judge fig4
 plot fig4 "$out/fig4" memory_note="$model, d = $d" rank_note="gpt-tiny, d = 16, rank 16"
-awk_csv "$here/check.awk" "$out/bytes.csv" "$out/mean-rank.csv"

@@ -85,11 +85,9 @@ while read -r method policy rate flags; do
 done < <(grid_rows "$here/methods")
 rm -f "$out/metrics.csv" "$out/metrics.csv.training" "$out/run.csv" "$out/join.csv" "$out/err"
 
-awk_csv "$here/spread.awk" "$out/curves.csv" > "$out/spread.csv"
-awk_csv "$here/spread.awk" "$out/joined.csv" > "$out/joined-spread.csv"
+judge fig5
 bands=
 [ "${seeds% *}" = "$seeds" ] || bands=", bands over $(wc -w <<< "$seeds") seeds"
 plot fig5 "$out/fig5" joined_note="gpt2-774m on paper-laptop" \
     note="Fine-tuning gpt-tiny on C headers: batch 4, 128 tokens, link $(
     rate "$link_Bps" B/s), CPU optimizer $(rate "$cpu_pps" /s)$bands"
-awk_csv "$here/check.awk" "$out/runs.csv" "$out/spread.csv" "$out/joined-spread.csv"

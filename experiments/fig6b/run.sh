@@ -2,7 +2,6 @@
 # Bias on held-out gradients against r at equal extra GPU memory: random and learned projectors, and GaLore's basis.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig6b
-here=$experiments_dir/fig6b
 pretrain_model
 
 # own: the text that the model was trained on; other: one that it is about to be fine-tuned on.
@@ -42,7 +41,10 @@ loss() { # loss KEY FLAGS...: its row
     "$LSPO" train --model "$pretrained" --data "$corpus" --policy lsp --subspace 64 --train-rest on --batch 4 \
         --sequence 128 --steps $steps --warmup-steps $((steps / 10)) --learning-rate 5e-3 --metrics "$run.metrics" \
         --format csv "$@" > "$run" 2> "$run.err" || { cat "$run.err" >&2; die "a training failed"; }
-    awk_csv "$here/loss.awk" -v key="$key" "$run.metrics" "$run"
+    # The bias of the projectors that it began with, from its metrics, and the held-out loss.
+    "$LSPO" sql -e "SELECT printf('%s,%.9g,%.9g', given('key'), bias_fitted, held_out_after) FROM result,
+        (SELECT bias_fitted FROM metrics WHERE bias_fitted IS NOT NULL ORDER BY rowid DESC LIMIT 1)" \
+        metrics="$run.metrics" result="$run" --given key="$key" | grep .
     rm -f "$run" "$run".*
 }
 echo nnz,fit_steps,adam_basis,seed,bias,held_out_loss > "$out/loss.csv"
@@ -61,10 +63,7 @@ for r in $nonzeros; do
 done
 beside_all
 
-awk_csv "$here/mean.awk" "$out/fig6b.csv" > "$out/mean.csv"
+judge fig6b
 plot fig6b "$out/fig6b" note="What projectors keep of the gradients of a pretrained gpt-tiny, batch 4, 128 tokens"
 plot fig6b-loss "$out/fig6b-loss" \
     note="gpt-tiny on C headers, $steps steps of lsp, d = 64: does a lower bias train better?"
-awk_csv "$here/check.awk" "$out/fig6b.csv" && checked=0 || checked=$?
-awk_csv "$here/check_loss.awk" "$out/loss.csv" || checked=$?
-exit $checked

@@ -3,7 +3,6 @@
 # beside lora with as much GPU memory.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open meft
-here=$experiments_dir/meft
 pretrain_model
 
 # LLaMA-7B with the authors' best setting on NQ, and as many parameters in adapters on the GPU: 32 blocks of 2 x 3600 x

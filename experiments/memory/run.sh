@@ -4,4 +4,4 @@
 results_open memory
 profile_measure
 sweep memory "$out/memory.csv" grid --run --machine "$PROFILE"
-awk_csv "$experiments_dir/memory/check.awk" "$out/memory.csv"
+judge memory

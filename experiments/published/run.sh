@@ -10,12 +10,10 @@ here=$experiments_dir/published
 mkdir "$out/frameworks"
 "$LSPO" validate --published "$here/open.csv" --fit "$out/frameworks" --leave-out --bands "$out/bands.csv" \
     --format json > "$out/fit.json" || die "lspo validate --published --fit failed"
-rows=$(awk 'END { print NR - 1 }' "$out/published.csv")
-plot published "$out/published" note="Predicted against measured: $rows steps that others published"
 # value FILE KEY: a number of the JSON object
 value() { sed -n "s/^  \"$2\": \(.*\),\$/\1/p" "$out/$1.json"; }
-bands_differ=$(awk_csv "$here/same_bands.awk" "$here/bands.csv" "$out/bands.csv" | sort)
-awk_csv "$here/check.awk" -v bands_differ="$bands_differ" \
-    -v order_pairs="$(value published order_pairs)" -v card_pairs="$(value published card_pairs)" \
-    -v card_right="$(value published card_right)" -v fitted_mape="$(value fit mape)" \
-    -v left_out="$(value fit leave_out_mean_of_sources)" "$out/published.csv"
+judge published recorded="$here/bands.csv" --given order_pairs="$(value published order_pairs)" \
+    --given card_pairs="$(value published card_pairs)" --given card_right="$(value published card_right)" \
+    --given fitted_mape="$(value fit mape)" --given left_out="$(value fit leave_out_mean_of_sources)"
+rows=$(query "$out/published.csv" "SELECT count(*) FROM rows")
+plot published "$out/published" note="Predicted against measured: $rows steps that others published"

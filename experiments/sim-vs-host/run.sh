@@ -11,7 +11,7 @@ if [ "$EXPERIMENTS" = full ]; then
 fi
 profile_measure
 # Any text will do; a file is read faster than the machine's own.
-cat "$experiments_dir"/*/*.{awk,md,sh} > "$out/text"
+cat "$experiments_dir"/*/*.{md,sh,sql} > "$out/text"
 
 # validate GRID BUDGET FOLDER: the verdict is 0, 5: outside the thresholds, or 6: too few calm cells, which is for the
 # gates to say.
@@ -43,19 +43,14 @@ if [ "$EXPERIMENTS" = full ]; then
     plot validate-errors "$pipelines/errors"
 fi
 validate "$grid" $budget "$out"
-models=$(awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
-    !seen[$at["model"]]++ { printf "%s%s", comma, $at["model"]; comma = " and " }' "$out/cells.csv")
-cells=$(awk -F, 'END { print NR - 1 }' "$out/cells.csv")
+judge sim-vs-host --given verdict=$verdict --given full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)"
+models=$(query "$out/cells.csv" "SELECT replace(group_concat(DISTINCT model), ',', ' and ') FROM rows")
+cells=$(query "$out/cells.csv" "SELECT count(*) FROM rows")
 plot sim-vs-host "$out/sim-vs-host" note="Predicted against measured on the host: $cells cells of $models"
 plot validate-errors "$out/errors"
-failed=0
-[ -z "$parts" ] || awk_csv "$here/parts.awk" "$parts" || failed=1
-[ -z "$generation" ] || awk_csv "$here/gates.awk" -v what=generation -v least=30 -v limit=0.04 -v tau_least=0.9 \
-    "$generation/cells.csv" "$generation/summary.csv" || failed=1
+[ -z "$parts" ] || "$LSPO" sql "$here/parts.sql" "$parts" || judged=1
+[ -z "$generation" ] || "$LSPO" sql "$here/gates.sql" "$generation" --given what=generation --given least=30 \
+    --given limit=0.04 --given tau_least=0.9 || judged=1
 # Two devices compute at once on the memory of one machine, of which the model knows nothing.
-[ -z "$pipelines" ] || awk_csv "$here/gates.awk" -v what=pipelines -v least=11 -v limit=0.06 -v tau_least=0 \
-    "$pipelines/cells.csv" "$pipelines/summary.csv" || failed=1
-awk_csv "$here/check.awk" -v verdict=$verdict -v full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)" \
-    "$out/cells.csv" "$out/summary.csv" ||
-    failed=1
-exit $failed
+[ -z "$pipelines" ] || "$LSPO" sql "$here/gates.sql" "$pipelines" --given what=pipelines --given least=11 \
+    --given limit=0.06 --given tau_least=0 || judged=1

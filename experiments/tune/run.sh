@@ -5,7 +5,7 @@ results_open tune
 here=$experiments_dir/tune
 profile_measure
 # Any text will do; a file is read faster than the machine's own.
-cat "$experiments_dir"/*/*.{awk,md,sh} > "$out/text"
+cat "$experiments_dir"/*/*.{md,sh,sql} > "$out/text"
 rounds=2 iterations=5 models=models
 [ "$EXPERIMENTS" != full ] || { rounds=7 iterations=12 models=models-full; }
 
@@ -13,8 +13,9 @@ rounds=2 iterations=5 models=models
 one() {
     local kind=$1 round=$2
     shift 2
-    lspo_row "$out/tune.csv" cell,kind,round,predicted_s "$cell,$kind,$round,${predicted[$kind]}" run --device host \
-        --text "$out/text" --machine "$PROFILE" --iterations $iterations "${workload[@]}" "${paced[@]}" "$@"
+    lspo_row "$out/tune.csv" cell,changes,kind,round,predicted_s "$cell,\"$shown\",$kind,$round,${predicted[$kind]}" \
+        run --device host --text "$out/text" --machine "$PROFILE" --iterations $iterations \
+        "${workload[@]}" "${paced[@]}" "$@"
 }
 
 cell=0
@@ -22,6 +23,7 @@ declare -A predicted
 while read -r model changes; do
     workload=(--model "$model" --sequence 32 --precision fp32)
     for change in $changes; do workload+=(--set "$change"); done
+    shown=${changes//model./} shown=${shown% mlp_width=*} shown=${shown// /, }
     "$LSPO" sim "${workload[@]}" --batch 4 --policy zero --machine "$PROFILE" --format csv > "$out/probe.csv" ||
         die "the probe failed"
     gpu_bytes=$(query "$out/probe.csv" "SELECT peak_gpu_bytes FROM rows")
@@ -46,7 +48,7 @@ while read -r model changes; do
     done < <(grid_rows "$here/rates")
 done < <(grid_rows "$here/$models")
 rm "$out/probe.csv" "$out/found.csv" "$out/text"
-awk_csv "$here/cells.awk" "$out/tune.csv" > "$out/cells.csv"
-mapfile -t ticks < <(awk_csv "$here/ticks.awk" "$out/cells.csv")
+judge tune
+mapfile -t ticks < <(query "$out/cells.csv" "SELECT printf('tick_%d=%s|%s|%.0f MB/s|%.0f M/s|%s', rowid, model,
+    replace(changes, ', ', '|'), link_Bps / 1e6, cpu_pps / 1e6, policy) FROM rows")
 plot tune "$out/tune" "${ticks[@]}" note="$rounds runs of $iterations steps each, in turns; the shortest"
-awk_csv "$here/check.awk" "$out/cells.csv"

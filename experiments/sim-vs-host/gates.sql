@@ -1,0 +1,11 @@
+-- A grid with gates of its own: are there enough cells, and are times and order predicted?  Of `what`, at least `least`
+-- cells; the `limit` of the mean error; the least tau, or 0 where no order is judged.
+REQUIRE SELECT count(*) >= given('least'), printf('%d cells of %s, at least %d', count(*), given('what'),
+    given('least')) FROM cells;
+REQUIRE SELECT avg(disturbed = 'false') >= 0.75, printf('%d of them were measured undisturbed, at least three quarters',
+    sum(disturbed = 'false')) FROM cells;
+CREATE VIEW ours AS SELECT * FROM summary WHERE cells = 'all' AND predictor = 'lspo' AND quantity = 'time';
+REQUIRE SELECT mean <= given('limit'), printf('the time of %s is predicted within %g %% on average (%.1f %%)',
+    given('what'), 100 * given('limit'), 100 * mean) FROM ours;
+REQUIRE SELECT given('tau_least') = 0 OR tau >= given('tau_least'), iif(given('tau_least') = 0, 'no order is judged',
+    printf('the order of policies is predicted, tau at least %g (%g)', given('tau_least'), tau)) FROM ours;
