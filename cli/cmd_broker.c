@@ -1,16 +1,24 @@
-/* cmd_broker.c - `lspo broker`: how fast a pipeline of peers trains that leave and come back. */
+/* cmd_broker.c - `lspo broker`: how fast a pipeline of peers trains that leave and come back; with --run the training
+ * itself. */
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "ask/args.h"
 #include "ask/request.h"
+#include "base/mpi.h"
 #include "base/table.h"
 #include "base/texts.h"
+#include "cli/broker_run.h"
+#include "cli/caps.h"
 #include "cli/command.h"
+#include "cli/host_room.h"
 #include "cli/machine_named.h"
 #include "cli/request_line.h"
 #include "plan/policies/fusion.h"
+#include "real/train/grid_parts.h"
 #include "sim/broker_job.h"
 #include "sim/tune.h"
 
@@ -20,6 +28,7 @@ typedef struct {
     lspo_request_t base;
     uint32_t pipelines, backups, steps, save_every;
     double stay_s, away_s, timeout_s, give_up_s;
+    const char *folder, *launcher; /* of a training that is run; NULL: it is simulated */
 } broker_request_t;
 
 #define AT(field) offsetof(broker_request_t, field)
@@ -38,6 +47,30 @@ static const lspo_arg_t broker_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, machine_name)},
     LSPO_FORMAT_ARG("result", offsetof(lspo_request_t, format)),
+};
+
+static const lspo_arg_t run_args[] = {
+    {.name = "run",
+     .value = "FOLDER",
+     .help = "train for real, each peer a rank of MPI, and save the parts in this folder; go on from what it has",
+     .store = lspo_arg_text,
+     .offset_bytes = AT(folder)},
+    {.name = "launcher",
+     .value = "COMMAND",
+     .help = "what starts the ranks: `-n RANKS lspo broker ...` is added (mpirun)",
+     .store = lspo_arg_text,
+     .offset_bytes = AT(launcher)},
+    {.name = "device",
+     .value = "NAME",
+     .list = "devices",
+     .help = "of each rank: host, or cuda, its own GPU of those of its machine (host); help: list them",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, device_name)},
+    {.name = "text",
+     .value = "FILE",
+     .help = "train on this file's bytes (the King James Bible if installed, else texts of this machine)",
+     .store = lspo_arg_text,
+     .offset_bytes = offsetof(lspo_request_t, text_path)},
 };
 
 static const lspo_arg_t churn_args[] = {
@@ -234,13 +267,135 @@ static lspo_status_t play(broker_request_t *request, const lspo_plan_t *plan, co
     return write_result(request, &job, &outcome);
 }
 
+/* ---- --run ---- */
+
+typedef struct {
+    const char *model, *chain, *weights;
+    uint64_t parts, steps, starts, replaced;
+    double time_s, loss_first, loss_last;
+} ran_record_t;
+
+#define RAN_FIELD(name, kind, unit)                                                                                    \
+    {                                                                                                                  \
+#name, LSPO_FIELD_##kind, LSPO_UNIT_##unit, offsetof(ran_record_t, name)                                       \
+    }
+
+static const lspo_field_t ran_fields[] = {
+    RAN_FIELD(model, TEXT, NONE),       RAN_FIELD(chain, TEXT, NONE),      RAN_FIELD(parts, INTEGER, NONE),
+    RAN_FIELD(steps, INTEGER, NONE),    RAN_FIELD(time_s, REAL, SECONDS),  RAN_FIELD(starts, INTEGER, NONE),
+    RAN_FIELD(replaced, INTEGER, NONE), RAN_FIELD(loss_first, REAL, NONE), RAN_FIELD(loss_last, REAL, NONE),
+    RAN_FIELD(weights, TEXT, NONE),
+};
+
+static lspo_status_t check_run(const broker_request_t *request, const lspo_plan_t *plan)
+{
+    if (request->stay_s > 0 || request->away_s > 0 || request->pipelines > 1)
+        return lspo_error(LSPO_ERR_INPUT, "--run excludes --stay, --away and --pipelines, which are simulated");
+    if (request->timeout_s < 2 || request->timeout_s > 86400)
+        return lspo_error(LSPO_ERR_INPUT, "--timeout is %g s; with --run it must be from 2s to 86400s",
+                          request->timeout_s);
+    if (lspo_policy_peers(plan->policy, &plan->workload) < 2)
+        return lspo_error(LSPO_ERR_INPUT, "a broker needs a chain of two peers or more: --peers FILE, --chain");
+    return LSPO_OK;
+}
+
+static lspo_status_t start_ranks(broker_request_t *request, const lspo_plan_t *plan, int argc, char **argv)
+{
+    lspo_broker_job_t job = {.parts = lspo_policy_peers(plan->policy, &plan->workload)};
+    lspo_broker_ran_t ran;
+    lspo_status_t status = count_backups(request, plan, &job);
+    const lspo_broker_run_t run = {.plan = plan,
+                                   .folder = request->folder,
+                                   .launcher = request->launcher,
+                                   .steps = request->steps,
+                                   .backups = job.backups,
+                                   .timeout_s = request->timeout_s,
+                                   .argc = argc,
+                                   .argv = argv};
+    if (status == LSPO_OK)
+        status = lspo_broker_start(&run, &ran);
+    if (status != LSPO_OK)
+        return status;
+    const ran_record_t record = {.model = plan->model.name,
+                                 .chain = ran.chain,
+                                 .weights = ran.weights,
+                                 .parts = job.parts,
+                                 .steps = request->steps,
+                                 .starts = ran.starts,
+                                 .replaced = ran.replaced,
+                                 .time_s = ran.time_s,
+                                 .loss_first = ran.loss_first,
+                                 .loss_last = ran.loss_last};
+    const lspo_table_t table = {.fields = ran_fields,
+                                .field_count = sizeof ran_fields / sizeof ran_fields[0],
+                                .records = &record,
+                                .record_bytes = sizeof record,
+                                .record_count = 1};
+    status = lspo_table_write_record(&table, lspo_format_resolve(request->base.format), stdout);
+    free(ran.chain);
+    return status;
+}
+
+static lspo_status_t train_part(const broker_request_t *request, const lspo_plan_t *plan, lspo_mail_t *mail)
+{
+    lspo_parts_result_t result;
+    lspo_parts_options_t options = {.model = &plan->model,
+                                    .policy = plan->policy,
+                                    .workload = &plan->workload,
+                                    .steps = request->steps,
+                                    .save_every = request->save_every,
+                                    .folder = request->folder,
+                                    .grid = {.device = request->base.device_name, .mail = mail}};
+    lspo_text_t *text = NULL;
+    lspo_status_t status =
+        lspo_host_room_check(request->base.device_name, &plan->model, &plan->workload, plan->policy, 0);
+    if (status == LSPO_OK)
+        status = lspo_request_caps(&request->base, &options.grid.caps);
+    if (status == LSPO_OK)
+        status = lspo_text_open(request->base.text_path, &text);
+    options.grid.text = text;
+    if (status == LSPO_OK)
+        status = lspo_parts_train(&options, &result);
+    lspo_text_close(text);
+    if (status == LSPO_OK && lspo_mail_rank(mail) == 0)
+        lspo_broker_say(result.loss_first, result.loss_last, result.weights_hash);
+    return status;
+}
+
+/* A launcher has started this process: it is a peer. */
+static lspo_status_t be_rank(const broker_request_t *request, const lspo_plan_t *plan)
+{
+    lspo_mail_t *mail = NULL;
+    lspo_status_t status = lspo_mail_open(request->timeout_s, &mail);
+    return status == LSPO_OK ? lspo_mail_close(mail, train_part(request, plan, mail)) : status;
+}
+
+static lspo_status_t run_chain(broker_request_t *request, const lspo_plan_t *plan, int argc, char **argv)
+{
+    lspo_status_t status = check_run(request, plan);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_mpi_is_launched() ? be_rank(request, plan) : start_ranks(request, plan, argc, argv);
+}
+
+/* Only then is there a device, on whose formats the defaults depend. */
+static bool asks_to_run(int argc, char **argv)
+{
+    bool asks = false;
+    for (int i = 1; i < argc; i++)
+        asks |= strcmp(argv[i], "--run") == 0 || strncmp(argv[i], "--run=", 6) == 0;
+    return asks;
+}
+
 static lspo_status_t broker(int argc, char **argv)
 {
     broker_request_t request = {
         .base = {.model_name = "gpt2-774m",
                  .machine_name = "paper-workstation",
                  .policy_name = "fusion",
+                 .device_name = asks_to_run(argc, argv) ? "host" : NULL,
                  .format = LSPO_FORMAT_AUTO},
+        .launcher = "mpirun",
         .pipelines = 1,
         .backups = ALL_OTHERS,
         .steps = 100,
@@ -250,33 +405,41 @@ static lspo_status_t broker(int argc, char **argv)
     };
     lspo_machine_t machine;
     lspo_plan_t *plan = NULL;
-    lspo_status_t status = lspo_request_parse(&lspo_command_broker, argc, argv, LSPO_PRECISION_COUNT, &request.base);
+    lspo_status_t status = lspo_request_parse(&lspo_command_broker, argc, argv, LSPO_FP32, &request.base);
     if (status == LSPO_OK)
         status = lspo_request_machine(&request.base, &machine);
     if (status == LSPO_OK)
         status =
             lspo_tune_transition(&request.base.model, &request.base.workload, request.base.policy, &machine, &plan);
     if (status == LSPO_OK)
-        status = play(&request, plan, &machine);
+        status = request.folder != NULL ? run_chain(&request, plan, argc, argv) : play(&request, plan, &machine);
     lspo_plan_destroy(plan);
     return status;
 }
 
 static const lspo_arg_group_t broker_group = LSPO_ARG_GROUP("options", broker_args);
+static const lspo_arg_group_t run_group = LSPO_ARG_GROUP("running it", run_args);
 static const lspo_arg_group_t churn_group = LSPO_ARG_GROUP("peers that leave and come", churn_args);
 
 const lspo_command_t lspo_command_broker = {
     .name = "broker",
-    .summary = "simulate a pipeline of peers that leave and come back, and are replaced",
+    .summary = "train with peers that leave and are replaced, or simulate it",
     .usage = "--peers FILE [options]",
     .about = "Simulate a training by the policy fusion whose peers leave at random and come back: a broker gives the "
              "part of one that left to a backup, which loads it from another pipeline or from the last saved state, "
-             "and what was lost runs again. No micro-batch is lost or added twice. --seed draws when peers leave.",
-    .examples = "lspo broker --peers peers.ini --model llama-7b --stay 6h --away 1h",
+             "and what was lost runs again. No micro-batch is lost or added twice. --seed draws when peers leave. With "
+             "--run "
+             "the training is executed: under mpirun each peer is a rank; when one ends or does not answer, the job "
+             "starts again "
+             "with a backup in its place, from the last saved step, and ends with the same weights.",
+    .examples = "lspo broker --peers peers.ini --model llama-7b --stay 6h --away 1h\n"
+                "lspo broker --run parts --peers peers.ini --chain card:4/card:3 --model gpt-tiny --save-every 20",
     .common = "model machine stay away pipelines backups",
     .details = "done: steps that count, of `steps`. share: throughput relative to peers that stay and save nothing. "
-               "waited_s: for a backup, summed over parts. docs/peers.md has the rules.",
-    .groups = (const lspo_arg_group_t *const[]){&broker_group, &churn_group, &lspo_workload_group, &lspo_policy_group,
-                                                &lspo_framework_group, &lspo_override_group, NULL},
+               "waited_s: for a backup, summed over parts. weights, of --run: a hash of those of all parts. "
+               "docs/peers.md has the "
+               "rules.",
+    .groups = (const lspo_arg_group_t *const[]){&broker_group, &run_group, &churn_group, &lspo_workload_group,
+                                                &lspo_policy_group, &lspo_framework_group, &lspo_override_group, NULL},
     .run = broker,
 };

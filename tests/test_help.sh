@@ -90,8 +90,10 @@ done
 lspo show machine host-reference >host.ini
 printf '[peers]\nBps = 1 GB/s\n[peer card]\nmachine = a100-80gb-sxm\ncount = 8\n' >peers.ini
 printf '[all]\nmodel = gpt2-774m\nmachine = paper-laptop\npolicy = all\nlink = 1GB/s 8GB/s\n' >bandwidth.ini
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 count=0
 while read -r example; do
+    if [[ $example == *"broker --run"* ]] && ! command -v mpirun >/dev/null; then continue; fi
     count=$((count + 1))
     code=0
     cp traces/* . # examples write some of them

@@ -88,10 +88,12 @@ static void walk_state(const lspo_session_t *session, lspo_state_walk_t *walk)
     for (uint32_t s = 0; s < session->stage_count; s++) {
         const lspo_session_stage_t *stage = &session->stages[s];
         char name[16];
-        if (!stage->here)
+        if (!stage->here && stage->copied_elements == 0)
             continue;
         lspo_model_stage_name(&session->plan->model, s, name);
         visit_weights(session, stage, name, walk);
+        if (!stage->here)
+            continue;
         if (method->visit_stage)
             method->visit_stage(session, s, name, walk);
         visit_pending(session, stage, name, walk);

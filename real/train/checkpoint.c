@@ -386,6 +386,18 @@ lspo_status_t lspo_checkpoint_newest(const char *folder, char state_path_out[PAT
     return status;
 }
 
+lspo_status_t lspo_checkpoint_newest_step(const char *folder, uint32_t *step_out)
+{
+    struct dirent **entries = NULL;
+    int count = 0;
+    lspo_status_t status = list(folder, is_checkpoint, &entries, &count);
+    if (status != LSPO_OK)
+        return status;
+    *step_out = count > 0 ? (uint32_t)strtoul(strchr(entries[count - 1]->d_name, '-') + 1, NULL, 10) : 0;
+    free_names(entries, count);
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_checkpoint_setting(const char *folder, const char *key, char value_out[LSPO_SETTING_BYTES],
                                       bool *found_out)
 {

@@ -82,6 +82,9 @@ lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t 
 lspo_status_t lspo_checkpoint_resume(const char *folder, const lspo_checkpoint_t *checkpoint, bool undrained,
                                      bool *found_out);
 
+/* The step of the newest checkpoint; 0: there is none. */
+lspo_status_t lspo_checkpoint_newest_step(const char *folder, uint32_t *step_out);
+
 /* The value of a setting in the newest checkpoint whose settings can be read, or "" if that does not name it;
  * *found_out is false, and value_out unchanged, if there is none. */
 lspo_status_t lspo_checkpoint_setting(const char *folder, const char *key, char value_out[LSPO_SETTING_BYTES],

@@ -173,6 +173,8 @@ lspo_status_t lspo_grid_create(const lspo_plan_t *plan, const lspo_grid_options_
     grid->here_count = options->mail ? 1 : peers;
     lspo_grid_set_part(grid);
     if (grid->mail)
+        status = lspo_grid_check_letters(grid);
+    if (status == LSPO_OK && grid->mail)
         status = lspo_grid_check_alike(grid, options);
     if (status == LSPO_OK)
         status = open_peers(grid, options);
@@ -203,6 +205,16 @@ lspo_status_t lspo_grid_reset(lspo_grid_t *grid)
     lspo_status_t status = LSPO_OK;
     for (uint32_t p = grid->first_here; is_here(grid, p) && status == LSPO_OK; p++)
         status = lspo_session_reset(grid->peers[p].session);
+    return status;
+}
+
+lspo_status_t lspo_grid_continue(lspo_grid_t *grid, const lspo_plan_t *plan)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t p = grid->first_here; is_here(grid, p) && status == LSPO_OK; p++)
+        status = lspo_session_continue(grid->peers[p].session, plan);
+    if (status == LSPO_OK)
+        grid->plan = plan;
     return status;
 }
 

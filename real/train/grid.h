@@ -44,6 +44,8 @@ void lspo_grid_destroy(lspo_grid_t *grid);
 /* Of all sessions; see real/session/session.h.  Losses: the caller's array, one per iteration.  What all ranks call;
  * rank 0 has the results. */
 lspo_status_t lspo_grid_reset(lspo_grid_t *grid);
+/* Go on with another plan: lspo_session_continue() of all sessions. */
+lspo_status_t lspo_grid_continue(lspo_grid_t *grid, const lspo_plan_t *plan);
 lspo_status_t lspo_grid_losses(const lspo_grid_t *grid, double *losses_out);
 lspo_status_t lspo_grid_held_out_loss(lspo_grid_t *grid, uint32_t batches, double *loss_out);
 /* The rows of all ranks into rank 0's trace, on its clock. */

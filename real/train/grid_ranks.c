@@ -1,5 +1,6 @@
 /* grid_ranks.c - a grid with one peer a rank of an MPI job: what ranks tell each other beside and behind a play. */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,24 @@ lspo_status_t lspo_grid_check_alike(const lspo_grid_t *grid, const lspo_grid_opt
 }
 
 /* ---- SEND ---- */
+
+/* What goes to one peer in one letter: all but shares and sums, which are of several letters. */
+lspo_status_t lspo_grid_check_letters(const lspo_grid_t *grid)
+{
+    const lspo_plan_t *plan = grid->plan;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
+        const lspo_op_t *op = &plan->ops[id];
+        const uint64_t bytes = lspo_work_link_bytes(&plan->works[op->work]);
+        if (op->kind != LSPO_OP_SEND || op->variant == LSPO_VARIANT_SHARE || op->variant == LSPO_VARIANT_SUM ||
+            bytes <= INT_MAX)
+            continue;
+        return lspo_error(LSPO_ERR_INPUT,
+                          "peers would send messages of %" PRIu64 " bytes, and MPI takes at most %d: use a smaller "
+                          "--batch or --sequence, with more --accumulation",
+                          bytes, INT_MAX);
+    }
+    return LSPO_OK;
+}
 
 lspo_status_t lspo_grid_mail_send(const lspo_grid_t *grid, const lspo_op_t *op, uint32_t to,
                                   const lspo_session_message_t *message)
@@ -227,6 +246,14 @@ lspo_status_t lspo_grid_add_up(const lspo_grid_t *grid, uint32_t count, double *
 lspo_status_t lspo_grid_extreme(const lspo_grid_t *grid, bool least, double *value)
 {
     return grid->mail ? combine(grid, least ? take_less : take_more, 1, value) : LSPO_OK;
+}
+
+lspo_status_t lspo_grid_agree_least(const lspo_grid_t *grid, double *value)
+{
+    lspo_status_t status = lspo_grid_extreme(grid, true, value);
+    for (uint32_t rank = 1; grid->mail && rank < grid->peer_count && status == LSPO_OK; rank++)
+        status = lspo_grid_pass(grid, 0, rank, value, sizeof *value);
+    return status;
 }
 
 lspo_status_t lspo_grid_pass(const lspo_grid_t *grid, uint32_t from, uint32_t to, void *data, size_t bytes)

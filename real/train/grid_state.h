@@ -34,6 +34,8 @@ enum { LSPO_GRID_ALIKE, LSPO_GRID_CORES, LSPO_GRID_SEND, LSPO_GRID_NUMBERS, LSPO
 
 lspo_status_t lspo_grid_mail_send(const lspo_grid_t *grid, const lspo_op_t *op, uint32_t to,
                                   const lspo_session_message_t *message);
+/* LSPO_ERR_INPUT for letters that the mail would refuse. */
+lspo_status_t lspo_grid_check_letters(const lspo_grid_t *grid);
 void lspo_grid_set_part(lspo_grid_t *grid);
 /* LSPO_ERR_INPUT on rank 0, which names the first difference, unless all ranks have the same plan, caps and text. */
 lspo_status_t lspo_grid_check_alike(const lspo_grid_t *grid, const lspo_grid_options_t *options);
@@ -43,6 +45,8 @@ lspo_status_t lspo_grid_share_cores(const lspo_grid_t *grid, const lspo_topology
                                     uint32_t *count_out);
 /* Add the numbers of the other ranks, in their order, to those of rank 0. */
 lspo_status_t lspo_grid_add_up(const lspo_grid_t *grid, uint32_t count, double *numbers);
+/* All have the least value of all. */
+lspo_status_t lspo_grid_agree_least(const lspo_grid_t *grid, double *value);
 /* Send or take `bytes` between two ranks. */
 lspo_status_t lspo_grid_pass(const lspo_grid_t *grid, uint32_t from, uint32_t to, void *data, size_t bytes);
 

@@ -357,7 +357,7 @@ static lspo_status_t begin_metrics(trainer_t *trainer, lspo_metrics_row_t *row)
     const char *path = lspo_metrics_path(trainer->metrics);
     if (status != LSPO_OK || !path)
         return status;
-    return lspo_origin_write(path, trainer->options->model.name, trainer->settings, trainer->setting_count);
+    return lspo_origin_write(path, trainer->options->model.name, trainer->settings.list, trainer->settings.count);
 }
 
 static lspo_status_t begin(trainer_t *trainer, uint64_t start_ns)

@@ -101,8 +101,8 @@ static lspo_status_t list_arrays(const trainer_t *trainer, lspo_state_array_t **
 static lspo_checkpoint_t checkpoint_of(trainer_t *trainer, const lspo_state_array_t *arrays, size_t count)
 {
     return (lspo_checkpoint_t){.state = &trainer->state,
-                               .settings = trainer->settings,
-                               .setting_count = trainer->setting_count,
+                               .settings = trainer->settings.list,
+                               .setting_count = trainer->settings.count,
                                .arrays = arrays,
                                .array_count = count,
                                .progress_context = (void *)trainer->options};

@@ -1,9 +1,6 @@
 /* train_settings.c - check a training's options, and collect the settings that a resumed one must not change.  It uses
  * the tables of plan/record.h; tests/real/train/test_settings compares them with the flags of the command line. */
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "kernels/gemm.h"
 #include "plan/policy.h"
@@ -19,76 +16,31 @@ static const lspo_record_field_t option_fields[] = {
     {FIELD("patience", patience, U32)},
 };
 
-__attribute__((format(printf, 3, 4))) static lspo_setting_t *set(trainer_t *trainer, const char *key,
-                                                                 const char *format, ...)
-{
-    lspo_setting_t *setting = &trainer->settings[trainer->setting_count++];
-    va_list values;
-    *setting = (lspo_setting_t){0};
-    snprintf(setting->key, sizeof setting->key, "%s", key);
-    va_start(values, format);
-    vsnprintf(setting->value, sizeof setting->value, format, values);
-    va_end(values);
-    return setting;
-}
-
-static void set_record(trainer_t *trainer, const char *prefix, const lspo_record_field_t *fields, size_t count,
-                       const void *record)
-{
-    for (size_t i = 0; i < count; i++) {
-        char key[sizeof trainer->settings[0].key], value[sizeof trainer->settings[0].value];
-        if (fields[i].free)
-            continue;
-        snprintf(key, sizeof key, "%s%s", prefix, fields[i].name);
-        lspo_record_format(&fields[i], record, value, sizeof value);
-        set(trainer, key, "%s", value);
-    }
-}
-
-/* The policy's own settings. */
-static void set_own(trainer_t *trainer)
-{
-    const lspo_policy_t *policy = trainer->options->policy;
-    for (size_t i = 0; policy->parameters != NULL && i < policy->parameters->count; i++) {
-        const lspo_parameter_t *parameter = policy->parameters->uses[i].parameter;
-        char value[sizeof trainer->settings[0].value], preset[sizeof value];
-        if (!(parameter->affects & LSPO_AFFECTS_NUMBERS))
-            continue;
-        lspo_parameter_format(parameter, lspo_policy_value(policy, &trainer->options->workload, parameter), value,
-                              sizeof value);
-        lspo_parameter_default_text(parameter, preset, sizeof preset);
-        lspo_setting_t *setting = set(trainer, parameter->key, "%s", value);
-        setting->unnamed = parameter->unnamed;
-        setting->preset = strcmp(value, parameter->unnamed != NULL ? parameter->unnamed : preset) == 0;
-    }
-}
-
 /* Settings that only change rounding: the training continues, but not bit for bit. */
 static void set_places(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
-    set(trainer, "device", "%s", options->device)->tolerated = true;
-    set(trainer, "sms", "%" PRIu32, options->caps.sms)->tolerated = true;
-    set(trainer, "BLAS kernels for", "%s", lspo_gemm_core())->tolerated = true;
+    lspo_settings_add(&trainer->settings, "device", "%s", options->device)->tolerated = true;
+    lspo_settings_add(&trainer->settings, "sms", "%" PRIu32, options->caps.sms)->tolerated = true;
+    lspo_settings_add(&trainer->settings, "BLAS kernels for", "%s", lspo_gemm_core())->tolerated = true;
 }
 
 void lspo_train_set_all(trainer_t *trainer)
 {
     const lspo_train_options_t *options = trainer->options;
-    set(trainer, "policy", "%s", options->policy->name);
-    set_record(trainer, "model ", lspo_model_fields, lspo_model_field_count, &options->model);
-    set_record(trainer, "", lspo_workload_fields, lspo_workload_field_count, &options->workload);
-    set_own(trainer);
-    set_record(trainer, "", option_fields, sizeof option_fields / sizeof option_fields[0], options);
-    set(trainer, "export-weights", "%s", options->keep_best ? "best" : "last");
-    set(trainer, "data", "%016" PRIx64 ", %" PRIu64 " rows and %" PRIu64 " held out", lspo_dataset_hash(options->data),
-        lspo_dataset_train_rows(options->data), lspo_dataset_held_out_rows(options->data));
+    lspo_settings_add_training(&trainer->settings, options->policy, &options->model, &options->workload);
+    lspo_settings_add_record(&trainer->settings, "", option_fields, sizeof option_fields / sizeof option_fields[0],
+                             options);
+    lspo_settings_add(&trainer->settings, "export-weights", "%s", options->keep_best ? "best" : "last");
+    lspo_settings_add(&trainer->settings, "data", "%016" PRIx64 ", %" PRIu64 " rows and %" PRIu64 " held out",
+                      lspo_dataset_hash(options->data), lspo_dataset_train_rows(options->data),
+                      lspo_dataset_held_out_rows(options->data));
     set_places(trainer);
 }
 
 void lspo_train_set_weights(trainer_t *trainer, const char *hash)
 {
-    set(trainer, "weights", "%s", hash);
+    lspo_settings_add(&trainer->settings, "weights", "%s", hash);
 }
 
 lspo_status_t lspo_train_check_options(const lspo_train_options_t *options)

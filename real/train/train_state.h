@@ -10,9 +10,8 @@
 #include "real/session/session.h"
 #include "real/train/metrics.h"
 #include "real/train/saver.h"
+#include "real/train/settings.h"
 #include "real/train/train.h"
-
-enum { LSPO_SETTINGS_MAX = 80 };
 
 typedef struct {
     const lspo_train_options_t *options;
@@ -28,8 +27,7 @@ typedef struct {
     uint32_t cut_count;               /* steps of the segment if it was ended early; 0: all */
     uint32_t projects, projects_done; /* ops of the segment that check or fit projectors */
     XXH3_state_t *weights_hash;       /* while the initial weights are loaded; else NULL */
-    lspo_setting_t settings[LSPO_SETTINGS_MAX];
-    size_t setting_count;
+    lspo_settings_t settings;
     lspo_train_state_t state;
     float **best;                    /* weights of the best evaluation, one array per stage; NULL: not kept */
     lspo_saver_t *saver;             /* NULL: no checkpoints */
