@@ -64,7 +64,7 @@ inputs_hash() {
 
 # figure_inputs FIGURE BUILD: the hash of all that its results depend on, but this machine.
 figure_inputs() {
-    echo "$2 $EXPERIMENTS $(inputs_hash "$experiments_dir/$1") $(inputs_hash "$experiments_dir"/*.{sh,awk})" \
+    echo "$2 $EXPERIMENTS $(inputs_hash "$experiments_dir/$1") $(inputs_hash "$experiments_dir"/*.sh)" \
         "$(inputs_hash "$plots_dir")" | sha256sum | cut -d' ' -f1
 }
 
@@ -118,13 +118,6 @@ can_train() {
                 "$LSPO" choose --model "$model" --machine "$PROFILE" --format csv | fastest_that_fits - || exit
             done
     } > "$RESULTS/trains.csv"
-}
-
-# An awk program over lib.awk: names its columns instead of counting them.
-awk_csv() {
-    local program=$1
-    shift
-    awk -f "$experiments_dir/lib.awk" -f "$program" "$@"
 }
 
 # query FILE SQL [OPTION...]: what lspo sql prints; the CSV file, -: standard input, is the table `rows`.

@@ -1,6 +1,6 @@
 /* claims.h - the claims that a check prints.
  *
- * require() of experiments/lib.awk prints one line per claim: two blanks, a word in five columns, a blank, the claim.
+ * `lspo sql` prints one line per claim: two blanks, a word in five columns, a blank, the claim.
  * "holds" and "FAILS" are verdicts of claims that must hold; "yes" and "no" are those of claims of others that are only
  * printed.  All other lines are numbers.
  */

@@ -3,7 +3,7 @@
 # experiments/published/bands.csv.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-with_lib() { awk -v OFMT=%.12g -f "$source_dir/experiments/lib.awk" "$@"; }
+with_lib() { awk -v OFMT=%.12g -f "$source_dir/bundle/lib.awk" "$@"; }
 published=$source_dir/experiments/published
 "$program" validate --published "$published/open.csv" --format csv --bands "$folder/bands.csv" > "$folder/rows.csv"
 
@@ -31,8 +31,8 @@ check "a group by hand" "$expected" \
 # The sentence and the record have the same band.
 sim=(sim --model llama-7b --machine rtx4090 --framework eager --policy lora)
 low=$("$program" "${sim[@]}" --format csv > "$folder/sim.csv"
-    with_lib -f "$source_dir/experiments/field.awk" -v name=expect_low_s "$folder/sim.csv")
-check "low of the record" "$(awk -v s="$(with_lib -f "$source_dir/experiments/field.awk" -v name=iteration_s \
+    with_lib -f "$source_dir/bundle/field.awk" -v name=expect_low_s "$folder/sim.csv")
+check "low of the record" "$(awk -v s="$(with_lib -f "$source_dir/bundle/field.awk" -v name=iteration_s \
     "$folder/sim.csv")" -F, '$1 == "peft" && $2 == "eager" { printf "%.6g", s * $6 }' "$published/bands.csv")" \
     "$(printf %.6g "$low")"
 check "the sentence" 1 "$("$program" "${sim[@]}" --format table | tr '\n' ' ' |
@@ -41,13 +41,13 @@ profile; framework eager, .* published peft steps")"
 # What explains a measured step is what the same command predicts with these flags.
 asked=(sim --model llama-7b --machine rtx4090 --framework deepspeed --policy zero)
 check "outside the band" 5 "$(status_of "$program" "${asked[@]}" --measured 25s --format csv)"
-explained=$(with_lib -f "$source_dir/experiments/field.awk" -v name=explained_by "$folder/stdout")
+explained=$(with_lib -f "$source_dir/bundle/field.awk" -v name=explained_by "$folder/stdout")
 check "something explains it" yes "$([ -n "$explained" ] && echo yes)"
 echo "$explained" | sed 's/; /\n/g' > "$folder/flags"
 while read -r flags; do
     "$program" "${asked[@]}" $flags --format csv > "$folder/sim.csv"
     check "$flags" yes "$(for name in expect_low_s expect_high_s; do
-        with_lib -f "$source_dir/experiments/field.awk" -v name=$name "$folder/sim.csv"
+        with_lib -f "$source_dir/bundle/field.awk" -v name=$name "$folder/sim.csv"
     done | tr '\n' ' ' | awk '{ print ($1 <= 25 && 25 <= $2) ? "yes" : "from " $1 " to " $2 }')"
 done < "$folder/flags"
 check "at half the band's width" 0 "$(status_of "$program" "${asked[@]}" --measured 6s)"

@@ -12,26 +12,10 @@ if grep -q 'without SQLite' "$folder/messages"; then
 fi
 
 quoted() { printf '%s' "${1//\'/\'\'}"; }
-with_lib() { local program=$1; shift; awk -f "$here/lib.awk" -f "$here/$program" "$@"; }
-
 claims() { # claims EXPERIMENT SOURCE...: its claims.sql; what it writes is in $folder/written
     mkdir -p "$folder/written"
     "$program" sql "$here/$1/claims.sql" "${@:2}" -o "$folder/written"
 }
-
-# Quoted commas and quotes do not shift columns.
-printf '%s\n' 'name,text,value' 'a,"one, two ""three"", four",7' > "$folder/quoted.csv"
-check "quoted field" 'one, two "three", four' "$(with_lib field.awk -v name=text "$folder/quoted.csv")"
-check "field after a quoted one" 7 "$(with_lib field.awk -v name=value "$folder/quoted.csv")"
-check "unknown column" 2 "$(status_of with_lib field.awk -v name=absent "$folder/quoted.csv")"
-
-# 9 < 10 as numbers, though a quoted text stands in the row.
-cat > "$folder/numbers.awk" <<'AWK'
-FNR == 1 { csv_header($0); next }
-{ csv_row($0); if (FNR > 2) print (last < get("value") ? "grows" : "falls"); last = get("value") }
-AWK
-printf '%s\n' 'text,value' '"a, b",9' '"a, b",10' > "$folder/numbers.csv"
-check "numbers compare as numbers" grows "$(awk -f "$here/lib.awk" -f "$folder/numbers.awk" "$folder/numbers.csv")"
 
 # A folder of results is emptied by figures: one that is not theirs is refused and left as it was.
 claim() { RESULTS=$1 bash -c '. "$0/lib.sh" && results_open "$1"' "$here" memory; }
@@ -41,7 +25,7 @@ check "a folder of somebody else is refused" 1 "$(status_of claim "$folder/home"
 check "and left as it was" precious "$(cat "$folder/home/memory/thesis")"
 check "a file is refused" 1 "$(status_of claim "$folder/home/memory/thesis")"
 check "a new folder is made" 0 "$(status_of claim "$folder/it's \"new\" \$(touch harm)/results")"
-check "a path below a file is refused" 1 "$(status_of claim "$folder/quoted.csv/results")"
+check "a path below a file is refused" 1 "$(status_of claim "$folder/x.csv/results")"
 check "an empty folder is taken" 0 "$(status_of claim "$folder/empty")"
 touch "$folder/empty/memory/old.csv"
 check "a folder of ours is emptied" "0 " "$(status_of claim "$folder/empty") $(ls "$folder/empty/memory")"
@@ -97,15 +81,18 @@ b,90,lsp,2,5e-3,5,5,1,70
 b,90,lsp,1,1e-2,5,3.5,1,70
 b,90,lsp,2,1e-2,5,1,1,70
 CSV
-check "the best rate as it is written" 5e-3 \
-    "$(with_lib adam-basis/best.awk -v base=b -v method=lsp "$folder/losses.csv")"
-check "a method without rows" 2 "$(status_of with_lib adam-basis/best.awk -v base=b -v method=no "$folder/losses.csv")"
-check "means and extremes against full fine-tuning" \
-    "b,90,lsp,0.005,2,4.00000,3.00000,5.00000,-0.20000,-0.40000,0.00000,70" \
-    "$(with_lib adam-basis/summary.awk "$folder/losses.csv" | grep ,lsp,)"
+check "the best rate" 0.005 "$(RESULTS=$folder/best LSPO=$program bash -c '. "$0/lib.sh"
+    eval "$(sed -n "/^best_rate()/,/^}/p" "$0/adam-basis/run.sh")"; best_rate "$1" b lsp' "$here" "$folder/losses.csv")"
+claims adam-basis of_record="$folder/losses.csv" losses="$folder/losses.csv" > "$folder/out" || true
+check "means and extremes against full fine-tuning" "b,90,lsp,0.005,2,4,3,5,-0.2,-0.4,0,70" \
+    "$(grep ,lsp, "$folder/written/recorded.csv")"
+check "claims that are observed" "no    lsp with random projectors at or below full Adam: not at b,90 +20.0 %" \
+    "$(sed -i 's/^b,90,lsp,2,5e-3,5,5/b,90,lsp,2,5e-3,5,9/' "$folder/losses.csv"
+    claims adam-basis of_record="$folder/losses.csv" losses="$folder/losses.csv" | grep -o 'no .*full Adam.*')"
 
 # Every policy has a style of its own, and a picture of all of them as many styles as series.
-names=$("$program" list policies --format csv | with_lib field.awk -v name=name -v where=task -v is=train)
+names=$("$program" list policies --format csv |
+    "$program" sql -e "SELECT name FROM p WHERE task = 'train'" p=/dev/stdin)
 check "no policy without a style" "" "$(styled=$(sed -n 's/^styled_policies = "\(.*\)"$/\1/p' "$here/../plots/style.gp")
     for name in $names; do case " $styled " in *" $name "*) ;; *) echo "$name" ;; esac; done)"
 if command -v gnuplot > /dev/null; then

@@ -3,9 +3,9 @@
 # is an error that names it.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-with_lib() { awk -v OFMT=%.12g -f "$source_dir/experiments/lib.awk" "$@"; }
+with_lib() { awk -v OFMT=%.12g -f "$source_dir/bundle/lib.awk" "$@"; }
 # column FILE NAME: its values, a line each
-column() { with_lib -f "$source_dir/experiments/field.awk" -v name="$2" "$1"; }
+column() { with_lib -f "$source_dir/bundle/field.awk" -v name="$2" "$1"; }
 sim_s() { "$program" sim --format csv "$@" > "$folder/sim.csv"; column "$folder/sim.csv" iteration_s; }
 sim_bytes() { column "$folder/sim.csv" "$1"; } # of the last sim_s
 add() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.12g", a + b }'; }
@@ -46,7 +46,7 @@ run=(--framework eager --model gpt2-124m --batch 2 --sequence 512 --precision bf
 check "a preset" equal "$(near "$(value plain predicted_s)" \
     "$(sim_s --machine rtx4090 "${run[@]}" --accumulation 3 --policy native)")"
 context=$("$program" show machine rtx4090 --format csv |
-    with_lib -f "$source_dir/experiments/lookup.awk" -v key=gpu.context_bytes)
+    with_lib -f "$source_dir/bundle/field.awk" -v name=value -v where=key -v is=gpu.context_bytes)
 check "its peak" equal "$(near "$(value plain peak_gpu_bytes)" $(add "$(sim_bytes peak_gpu_bytes)" "$context"))"
 check "and its bound" equal "$(near "$(value plain peak_gpu_bound_bytes)" \
     $(add "$(sim_bytes peak_gpu_bound_bytes)" "$context"))"
@@ -68,7 +68,7 @@ check "is marked" "project file preset" "$(value theirs card) $(value nobodys ca
 check "a card that lspo does not have" equal "$(near "$(value nobodys predicted_s)" \
     "$(sim_s --machine "$folder/theirs/machines/nobodys.ini" "${run[@]}" --accumulation 3 --policy zero)")"
 check "only here" 5e+12 "$("$program" show machine "$folder/theirs/machines/rtx3060.ini" --format csv |
-    with_lib -f "$source_dir/experiments/lookup.awk" -v key=gpu.gemm_bf16_flops)"
+    with_lib -f "$source_dir/bundle/field.awk" -v name=value -v where=key -v is=gpu.gemm_bf16_flops)"
 
 # Errors and scores.
 check "error" equal "$(near "$(awk -v e="$(value flags error)" 'BEGIN { printf "%.12g", e + 1 }')" \

@@ -3,9 +3,9 @@
 # the steps do not tell stays at its prior; a source that is left out is predicted by the others; files are whole.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-with_lib() { awk -v OFMT=%.12g -f "$source_dir/experiments/lib.awk" "$@"; }
+with_lib() { awk -v OFMT=%.12g -f "$source_dir/bundle/lib.awk" "$@"; }
 # column FILE NAME: its values, a line each
-column() { with_lib -f "$source_dir/experiments/field.awk" -v name="$2" "$1"; }
+column() { with_lib -f "$source_dir/bundle/field.awk" -v name="$2" "$1"; }
 near() { # A B SHARE
     awk -v a="$1" -v b="$2" -v s="${3:-1e-6}" 'BEGIN { print (a - b < s * b && b - a < s * b) ? "equal" : a " and " b }'
 }

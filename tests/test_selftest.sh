@@ -4,11 +4,11 @@
 # Ctrl-C, and again.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-awk_csv() { awk -f "$source_dir/experiments/lib.awk" "$@"; }
+awk_csv() { awk -f "$source_dir/bundle/lib.awk" "$@"; }
 
 box="$folder/a box"
 mkdir -p "$box/share" "$box/bin" "$folder/path"
-cp "$source_dir"/bundle/* "$source_dir/experiments/lib.awk" "$source_dir/experiments/field.awk" "$box/share/"
+cp "$source_dir"/bundle/* "$box/share/"
 mv "$box/share/selftest" "$box/"
 echo "made up" > "$box/MANIFEST"
 echo "a text" > "$box/share/text"
@@ -132,7 +132,7 @@ check "only what was missing is run" "gpt2-1.3b" \
 check "two depths of the native step" 2 "$(grep -c '^llama-3b native of [0-9]* blocks,' "$out/fig7.csv")"
 # The simulated step is linear in the number of blocks, so that what is extrapolated is what sim says of all of them.
 wanted=$("$program" sim --machine rtx4090 --model llama-3b --policy native --batch 16 --sequence 512 --precision bf16 \
-    --format csv | awk_csv -f "$source_dir/experiments/field.awk" -v name=iteration_s)
+    --format csv | awk_csv -f "$source_dir/bundle/field.awk" -v name=iteration_s)
 got=$(sed -n 's/.*extrapolated to 26 blocks from .*: \([0-9.]*\) s/\1/p' "$out/fig7_llama_3b.log")
 ratio=$(awk -v got="$got" -v wanted="$wanted" 'BEGIN { printf "%.3f", got / wanted }')
 check "the native step is extrapolated" 1.000 "$ratio"

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$folder"
 
 # column FILE NAME: its values, a line each
-column() { awk -f "$source_dir/experiments/lib.awk" -f "$source_dir/experiments/field.awk" -v name="$2" "$1"; }
+column() { awk -f "$source_dir/bundle/lib.awk" -f "$source_dir/bundle/field.awk" -v name="$2" "$1"; }
 
 cat > grid.ini <<'GRID'
 ; two models, each on its machine
@@ -63,7 +63,7 @@ END { if (!compared) print "cell " cell " is missing" }
 AWK
 compare() { # compare CELL FLAGS FILE
     eval "\"\$program\" sim $2 --format csv" > sim.csv
-    awk -f "$source_dir/experiments/lib.awk" -v cell="$1" -f compare.awk sim.csv "$3"
+    awk -f "$source_dir/bundle/lib.awk" -v cell="$1" -f compare.awk sim.csv "$3"
 }
 paste -d ' ' <(column rows.csv cell) <(column rows.csv flags) | awk 'NR % 10 == 1 || /kvpr/' > some
 while read -r cell flags; do
@@ -236,7 +236,7 @@ FNR == 1 { csv_header($0); next }
 get("error") == "" { print abs(get("time_error") - (get("iteration_s") / get("measured_iteration_s") - 1)) < 1e-6 }
 AWK
 check "errors of predictions" "1 1" \
-    "$(awk -f "$source_dir/experiments/lib.awk" -f errors.awk measured.csv | xargs)"
+    "$(awk -f "$source_dir/bundle/lib.awk" -f errors.awk measured.csv | xargs)"
 # A second sweep is refused and takes nothing from the first.
 for file in csv log; do echo theirs > busy.csv.part.run.$file; done
 touch busy.csv.part

@@ -5,9 +5,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-with_lib() { awk -f "$source_dir/experiments/lib.awk" "$@"; }
+with_lib() { awk -f "$source_dir/bundle/lib.awk" "$@"; }
 # column FILE NAME: its values, a line each
-column() { awk -f "$source_dir/experiments/lib.awk" -f "$source_dir/experiments/field.awk" -v name="$2" "$1"; }
+column() { awk -f "$source_dir/bundle/lib.awk" -f "$source_dir/bundle/field.awk" -v name="$2" "$1"; }
 validate() { "$program" validate --grid "$folder/grid" --out "$folder/out" "$@" 2> "$folder/messages"; }
 # visit PLANS OPTION...: validate for 3 s, and again while a busy machine has not visited that many plans; its status.
 visit() {

@@ -53,21 +53,24 @@ one_row() {
     "$LSPO" train --model "$model" --data "$corpus" --policy "$policy" "${workload[@]}" --steps "$steps" \
         --warmup-steps $((steps / 10)) --learning-rate "$rate" --seed "$seed" --eval-batches 16 --format csv "$@" \
         > "$run" 2> "$run.err" || { cat "$run.err" >&2; die "the training of $key failed"; }
-    awk_csv "$here/row.awk" -v key="$key" "$run"
+    query "$run" "SELECT printf('%s,%.9g,%.9g,%.9g,%.0f', given('key'), held_out_before, held_out_after, step_s,
+        peak_gpu_bytes) FROM rows" --given key="$key"
     rm "$run" "$run.err"
 }
 
 # fine_tune BASE MODEL STEPS METHOD POLICY RATE SEED FLAGS...: one row more, unless it is there.
 fine_tune() {
-    local model=$2 steps=$3 policy=$5 rate=$6 seed=$7 key=$1,$3,$4,$7,$6
+    local model=$2 steps=$3 policy=$5 rate seed=$7 key
+    rate=$(printf %g "$6") key=$1,$3,$4,$7,$rate # as best_rate prints it
     shift 7
     [ -s "$losses" ] || echo $columns > "$losses"
     grep -q "^$key," "$losses" || beside "$losses" one_row "$key" "$model" "$steps" "$policy" "$rate" "$seed" "$@"
 }
 
-# best_rate FILE BASE METHOD: of those tried with seed 1 at 90 steps.
+# best_rate FILE BASE METHOD: of those tried with seed 1 at 90 steps the one at which it ends lowest.
 best_rate() {
-    awk_csv "$here/best.awk" -v base="$2" -v method="$3" "$1"
+    query "$1" "SELECT learning_rate FROM rows WHERE base = given('base') AND method = given('method') AND steps = 90
+        AND seed = 1 ORDER BY held_out_after LIMIT 1" --given base="$2" --given method="$3" | grep .
 }
 
 # each FUNCTION ARGS...: FUNCTION BASE MODEL ALL_STEPS METHOD POLICY RATES FLAGS ARGS..., for every base and method.
@@ -117,7 +120,5 @@ beside_all
 rm -f "$out/run.csv" "$out/err"
 
 # The picture is of the recorded full run, with this run's losses marked in it.
-awk_csv "$here/summary.awk" "$here/recorded.csv" > "$out/recorded.csv"
-awk_csv "$here/summary.awk" "$losses" > "$out/here.csv"
+judge adam-basis of_record="$here/recorded.csv" losses="$losses"
 plot adam-basis "$out/adam-basis" note="Held-out loss after fine-tuning on C headers, batch 4, 128 tokens"
-awk_csv "$here/check.awk" "$out/recorded.csv" "$out/here.csv"

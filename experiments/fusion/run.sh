@@ -50,5 +50,5 @@ many gpipe 50 "$rates"
 many 1f1b 1 100000
 many 1f1b 50 100000
 
+judge fusion
 plot fusion "$out/fusion"
-awk_csv "$here/check.awk" "$out/rows.csv" "$out/few.csv" "$out/many.csv"
