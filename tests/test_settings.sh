@@ -138,6 +138,7 @@ peers            fusion       device          peers.ini
 chain            fusion       needs           a:4
 peer-order       fusion       same            gpipe
 optimizer-state  fusion       optimizer-state bf16
+compress-links   fusion       compress-links  8
 swap-slots       swap         same            1
 window           stream       same            1
 update           stream       same            after

@@ -9,11 +9,18 @@
  *     gpipe    all forward, then all backward
  * The passes are those of axonn (axonn_passes.c); plan/place.h gives each peer its profile and each message its link.
  *
+ * With --compress-links R, links carry only the largest numbers of activations and their gradients [Tang et al.,
+ * FusionLLM, arXiv 2410.12707: AdaTopK], the more of them the faster they are.  Of n numbers of p bytes that take
+ * t_e = n p / B_e on link e, K_e = ceil(n / r_e) cross it, r_e = max(1, R t_e / max t), with an index of 4 bytes each;
+ * where K_e (p + 4) is not less than n p, all cross it.  The factor r_e is stated here, not theirs.  Choosing the
+ * numbers takes no time.
+ *
  * With --clip a peer adds the squares of its gradients to the sum of the peers before it and sends that on; the last
  * one knows the norm, which goes back the same way.  A tied head has a copy of the token embedding: its gradient goes
  * to the first peer, and the updated embedding comes back. */
 #include "plan/policies/fusion.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/texts.h"
@@ -170,6 +177,40 @@ static lspo_status_t check_first(const lspo_builder_t *b, const lspo_chain_t *ch
                                       "it is: give it a block, or --train-rest on");
 }
 
+/* ---- compression ---- */
+
+static bool is_compressed(const lspo_op_t *op)
+{
+    return op->kind == LSPO_OP_SEND &&
+           (op->variant == LSPO_VARIANT_NONE || (op->variant == LSPO_VARIANT_GRADIENT && op->layer > 0));
+}
+
+static double link_time_s(const lspo_plan_t *plan, uint64_t bytes, uint32_t work)
+{
+    const lspo_work_t *w = &plan->works[work];
+    return (double)bytes / lspo_network_link(&plan->network, w->from_kind - 1U, w->to_kind - 1U)->Bps;
+}
+
+/* A work belongs to one kind of message on one link. */
+static void compress_links(lspo_builder_t *b)
+{
+    lspo_plan_t *plan = b->plan;
+    const double most = lspo_fusion_values_of(b->workload)->compress_links;
+    const uint64_t number_bytes = lspo_precision_bytes(b->workload->precision), dense = b->activations.input_bytes;
+    double slowest_s = 0;
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        if (is_compressed(&plan->ops[i]))
+            slowest_s = fmax(slowest_s, link_time_s(plan, dense, plan->ops[i].work));
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        if (!is_compressed(&plan->ops[i]))
+            continue;
+        const double ratio = fmax(1, most * link_time_s(plan, dense, plan->ops[i].work) / slowest_s);
+        const uint64_t kept = (uint64_t)ceil((double)(dense / number_bytes) / ratio);
+        if (kept * (number_bytes + sizeof(uint32_t)) < dense)
+            plan->works[plan->ops[i].work].kernels[0].bytes = kept * (number_bytes + sizeof(uint32_t));
+    }
+}
+
 static lspo_op_id_t *no_ops(size_t count)
 {
     lspo_op_id_t *ids = malloc((count + 1) * sizeof *ids);
@@ -215,6 +256,8 @@ static lspo_status_t build_chain(lspo_builder_t *b, const lspo_chain_t *chain, l
         b->plan->peer_kinds[d] = chain->peers[d].kind;
     if (b->status == LSPO_OK)
         b->status = lspo_place_plan(b->plan, b->plan->peer_kinds, network);
+    if (b->status == LSPO_OK)
+        compress_links(b);
     free(x.tied_back);
     free(x.returned);
     free(x.gradient);
@@ -230,6 +273,9 @@ static lspo_status_t build(lspo_builder_t *b)
     lspo_chain_t chain = {0};
     if (own->peers == 0 && own->chain != 0)
         return lspo_error(LSPO_ERR_INPUT, "--chain %s needs a file of peers: --peers FILE", lspo_text_of(own->chain));
+    if (own->peers == 0 && own->compress_links > 1)
+        return lspo_error(LSPO_ERR_INPUT, "--compress-links %g needs a file of peers: --peers FILE",
+                          own->compress_links);
     if (own->peers == 0)
         return lspo_build_on_gpu(b);
     if (b->workload->swap_activations > 0)
@@ -316,11 +362,24 @@ static const lspo_parameter_t peer_order = {
     .affects = LSPO_AFFECTS_PLAN,
 };
 
+static const lspo_parameter_t compress_ratio = {
+    .key = "compress-links",
+    .value = "R",
+    .help = "send one in R of the numbers of activations and gradients over the slowest link, the largest; on faster "
+            "links more; 1: all",
+    .kind = LSPO_RECORD_REAL,
+    .preset = 1,
+    .low = 1,
+    .high = 1000000,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
 static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_peers, offsetof(lspo_fusion_values_t, peers), false, NULL},
     {&lspo_parameter_chain, offsetof(lspo_fusion_values_t, chain), false, NULL},
     {&peer_order, offsetof(lspo_fusion_values_t, peer_order), false, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_fusion_values_t, optimizer_state), false, NULL},
+    {&compress_ratio, offsetof(lspo_fusion_values_t, compress_links), false, NULL},
 };
 const lspo_parameters_t lspo_fusion_parameters = LSPO_PARAMETERS(uses, lspo_fusion_values_t);
 

@@ -142,6 +142,32 @@ Test(fusion, peers_wait_for_messages_only)
     }
 }
 
+/* 128 numbers, 512 bytes: of the slowest link's one in 8 crosses, 16 of 8 bytes; a link twice as fast has 32; one four
+ * times as fast would have 64, which are as many bytes as all. */
+Test(fusion, slow_links_are_compressed)
+{
+    lspo_workload_t w = small_workload(1);
+    w.accumulation = 2;
+    w.train_rest = LSPO_TRAIN_REST_ON;
+    lspo_fusion_values_edit(&w)->compress_links = 8;
+    lspo_plan_t *p = build_chain("[peers]\nBps = 100 MB/s\n[peer a]\n[peer b]\n[peer c]\n[peer d]\n"
+                                 "[link b c]\nBps = 200 MB/s\n[link c d]\nBps = 400 MB/s\n",
+                                 "a:1/b:1/c:1/d:2", blocks(3), w);
+    const uint64_t bytes[] = {128, 256, 512};
+    uint32_t sends = 0;
+    for (uint32_t i = 0; i < p->op_count; i++) {
+        const lspo_op_t *op = &p->ops[i];
+        const uint32_t from = p->lanes.list[op->lane].peer;
+        if (op->kind != LSPO_OP_SEND)
+            continue;
+        const uint32_t link = op->variant == LSPO_VARIANT_GRADIENT ? from - 1 : from;
+        cr_expect_eq(lspo_work_link_bytes(&p->works[op->work]), bytes[link], "op %u of peer %u", i, from);
+        sends++;
+    }
+    cr_expect_eq(sends, 2u * 2 * 3);
+    lspo_plan_destroy(p);
+}
+
 /* No link, no latency: no op for it. */
 Test(fusion, no_latency_has_no_ops)
 {
