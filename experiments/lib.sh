@@ -158,7 +158,7 @@ beside() {
     beside_count=$((beside_count + 1))
 }
 beside_next() {
-    wait "${beside_pids[0]}" || die "one of several trainings failed"
+    wait "${beside_pids[0]}" || die "one of several runs failed"
     cat "$RESULTS/.beside.$beside_first" >> "${beside_files[0]}"
     rm "$RESULTS/.beside.$beside_first"
     beside_first=$((beside_first + 1)) beside_pids=("${beside_pids[@]:1}") beside_files=("${beside_files[@]:1}")
@@ -229,6 +229,18 @@ own_flags() {
         ! grep -qx -- "${1#--}" <<< "$own" || printf '%s\n' "$1" "$2"
         shift 2
     done
+}
+
+# largest_rank BYTES COMMAND ARGS...: the largest rank up to 64 for which COMMAND ARGS RANK prints at most BYTES.
+largest_rank() {
+    local most=$1 low=1 high=64 middle bytes
+    shift
+    while [ $low -lt $high ]; do
+        middle=$(((low + high + 1) / 2))
+        bytes=$("$@" $middle) || return
+        if [ "$bytes" -le "$most" ]; then low=$middle; else high=$((middle - 1)); fi
+    done
+    echo $low
 }
 
 # rates_of FILE LINK CPU: link and optimizer rates at which the gradients of the cell in FILE take these shares of its

@@ -32,18 +32,17 @@ gpu_bytes() {
     lspo_field peak_gpu_bytes sim --model "$model" --machine "$PROFILE" "${workload[@]}" --policy "$policy" "$@"
 }
 
+# with_rank MODEL POLICY FLAGS RANK: peak GPU memory with the flags, in which RANK is replaced.
+with_rank() {
+    # shellcheck disable=SC2086 # flags
+    gpu_bytes "$1" "$2" ${3/RANK/$4}
+}
+
 # rank_of MODEL POLICY FLAGS: the largest RANK in the flags for which the policy needs at most lsp's GPU memory.
 rank_of() {
-    local rank=1 most lsp_bytes
     # shellcheck disable=SC2046 # flags
-    lsp_bytes=$(gpu_bytes "$1" lsp $(grid_rows "$here/methods" | awk '$1 == "lsp" { $1 = $2 = $3 = ""; print }'))
-    while [ $rank -lt 64 ]; do
-        # shellcheck disable=SC2086 # flags
-        most=$(gpu_bytes "$1" "$2" ${3/RANK/$((rank + 1))})
-        [ "$most" -le "$lsp_bytes" ] || break
-        rank=$((rank + 1))
-    done
-    echo $rank
+    largest_rank "$(gpu_bytes "$1" lsp $(grid_rows "$here/methods" | awk '$1 == "lsp" { $1 = $2 = $3 = ""; print }'))" \
+        with_rank "$1" "$2" "$3"
 }
 
 # one_row KEY MODEL STEPS POLICY RATE SEED FLAGS...: of a training

@@ -4,7 +4,7 @@ CREATE VIEW sizes AS SELECT size, pick(iteration_s, slots = 1) AS step, pick(ite
     pick(d2h_bytes + h2d_bytes, slots = 1) AS moved, pick(d2h_bytes, slots = 1) / 12 AS updated FROM buckets
     GROUP BY size;
 CREATE VIEW largest AS SELECT step AS least FROM sizes ORDER BY size DESC LIMIT 1;
-CREATE VIEW cells AS SELECT printf('%d GPUs, %d micro-batches, %s', gpus, micros,
+CREATE VIEW cells AS SELECT gpus, micros, network, printf('%d GPUs, %d micro-batches, %s', gpus, micros,
     iif(network = 'none', 'no time on the network', 'messages as long as forward')) AS cell, micros <= gpus AS few,
     pick(iteration_p50_s, "order" = 'message') AS drawn, pick(iteration_p50_s, "order" = '1f1b') AS drawn_1f1b,
     pick(iteration_p50_s, "order" = 'gpipe') AS drawn_gpipe, pick(iteration_s, "order" = 'message') AS time,
@@ -14,6 +14,8 @@ CREATE VIEW cells AS SELECT printf('%d GPUs, %d micro-batches, %s', gpus, micros
 CREATE VIEW grids AS SELECT printf('GPUs of a pipeline: %d, replicas: %d', pipeline, replicas) AS grid,
     count(*) AS runs, min(loss_last) AS loss, max(loss_last) AS largest_loss FROM losses GROUP BY pipeline, replicas
     ORDER BY min(rowid);
+WRITE ratios AS SELECT printf('%d GPUs, %d%s', gpus, micros, iif(network = 'none', '', ', network')) AS cell,
+    drawn_1f1b / drawn AS drawn_1f1b, drawn_gpipe / drawn AS drawn_gpipe FROM cells;
 
 SELECT printf('  gpt2-1.3b on a V100: %.2fe9 parameters, 16 bytes each natively: %.1f GB', max(updated) / 1e9,
     native.peak_gpu_bytes / 1e9) FROM sizes, native;

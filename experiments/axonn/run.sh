@@ -52,3 +52,4 @@ for cell in "1 1 message" "2 1 message" "2 1 gpipe" "1 2 message" "2 2 message" 
         --replicas "$replicas" --pipeline-order "$order" 2> /dev/null
 done
 judge axonn
+plot axonn "$out/axonn"

@@ -30,8 +30,13 @@ for policy in $all_policies; do
     lspo_row "$out/measured.csv" side run run "${args[@]}" --device host --trace "$out/$policy.run.trace"
     "$LSPO" trace export "$out/$policy.run.trace" --gantt "$out/$policy.run.csv" --first $first --count $count
     "$LSPO" compare "$out/$policy.sim.trace" "$out/$policy.run.trace" --format csv > "$out/$policy.compare.csv"
-    plot gantt "$out/$policy" policy="$policy" note="$count iterations of $shown"
 done
 judge fig3
+for policy in $all_policies; do
+    count=2
+    [ "$policy" != zenflow ] || count=$window
+    beside /dev/null plot gantt "$out/$policy" policy="$policy" note="$count iterations of $shown"
+done
+beside_all
 plot gantt-overview "$out/fig3" policies="$(echo $all_policies)" \
     note="$shown; dotted: the end of an iteration's last backward"

@@ -27,16 +27,10 @@ read -r link_Bps cpu_pps < <(rates_of "$out/probe.csv" 1.5 1)
 rm "$out/probe.csv"
 rates=(--link "${link_Bps}B/s" --cpu "${cpu_pps}/s")
 
-# rank_of POLICY FLAGS: the largest RANK in the flags for which the policy needs at most lsp's GPU memory.
-rank_of() {
-    local policy=$1 flags=$2 rank=1 most
-    while [ $rank -lt 64 ]; do
-        # shellcheck disable=SC2086 # flags
-        most=$(simulated "$policy" peak_gpu_bytes ${flags/RANK/$((rank + 1))})
-        [ "$most" -le "$lsp_bytes" ] || break
-        rank=$((rank + 1))
-    done
-    echo $rank
+# with_rank POLICY FLAGS RANK: peak GPU memory with the flags, in which RANK is replaced.
+with_rank() {
+    # shellcheck disable=SC2086 # flags
+    simulated "$1" peak_gpu_bytes ${2/RANK/$3}
 }
 
 # fine_tune METHOD POLICY RATE FLAGS...
@@ -79,7 +73,7 @@ lsp_flags=$(grid_rows "$here/methods" | awk '$1 == "lsp" { $1 = $2 = $3 = ""; pr
 # shellcheck disable=SC2086 # flags
 lsp_bytes=$(simulated lsp peak_gpu_bytes $lsp_flags)
 while read -r method policy rate flags; do
-    case $flags in *RANK*) flags=${flags/RANK/$(rank_of "$policy" "$flags")} ;; esac
+    case $flags in *RANK*) flags=${flags/RANK/$(largest_rank "$lsp_bytes" with_rank "$policy" "$flags")} ;; esac
     # shellcheck disable=SC2086 # flags
     fine_tune "$method" "$policy" "$rate" $flags
 done < <(grid_rows "$here/methods")

@@ -3,7 +3,7 @@ CREATE VIEW llama AS SELECT pick(peak_gpu_bytes, adapters = 'host') AS host_byte
     adapters = 'gpu') AS gpu_bytes, pick(iteration_s, adapters = 'host') AS host_s, pick(iteration_s,
     adapters = 'gpu') AS gpu_s FROM memory;
 -- With each row comes a number; with each of a token's 64 rows two, and one more for each of 32 blocks.
-CREATE VIEW used AS SELECT tokens, (h2d_bytes / 32 - 4 * (2 * 64 * tokens + 1)) / (2 * 4096 * 2 + 4) AS "rows"
+WRITE used AS SELECT tokens, (h2d_bytes / 32 - 4 * (2 * 64 * tokens + 1)) / (2 * 4096 * 2 + 4) AS "rows"
     FROM tokens;
 CREATE VIEW alike AS SELECT *, of_such_tokens / used - 1 AS off FROM rows;
 CREATE VIEW best AS SELECT width, policy, min(held_out_after) AS loss, rate, planned_bytes, "rank",

@@ -20,43 +20,48 @@ for sequence in 16 64 256 1024; do
         "${authors[@]}"
 done
 
-# Rows in use, by the header of a trace.
-echo tokens,expected,alike,of_such_tokens,used > "$out/rows.csv"
-for shape in "1 16" "1 64" "1 256" "4 256"; do
-    read -r batch sequence <<< "$shape"
-    "$LSPO" run --model gpt-tiny --policy meft --adapter-width 1024 --batch "$batch" --sequence "$sequence" \
-        --iterations 4 --timing-only --trace "$out/run.trace" > /dev/null || die "a run of $shape tokens failed"
-    awk -F ': ' -v tokens=$((batch * sequence)) '
+# Rows in use, by the header of a trace, and trainings, whose times do not matter.
+used() { # used BATCH SEQUENCE
+    local trace=$out/run.$BASHPID
+    "$LSPO" run --model gpt-tiny --policy meft --adapter-width 1024 --batch "$1" --sequence "$2" --iterations 4 \
+        --timing-only --trace "$trace" > /dev/null || die "a run of $1 x $2 tokens failed"
+    awk -F ': ' -v tokens=$(($1 * $2)) '
         { value[$1] = $2 }
         END {
             print tokens "," value["# rows expected"] "," value["# tokens alike"] "," \
                 value["# rows of such tokens"] "," value["# rows used"]
-        }' "$out/run.trace" >> "$out/rows.csv"
-    rm "$out/run.trace"
+        }' "$trace"
+    rm "$trace"
+}
+echo tokens,expected,alike,of_such_tokens,used > "$out/rows.csv"
+for shape in "1 16" "1 64" "1 256" "4 256"; do
+    # shellcheck disable=SC2086 # two words
+    beside "$out/rows.csv" used $shape
 done
 
 # A pretrained model goes on with another text.  lora has the largest rank with which it needs no more GPU memory.
 workload=(--batch 4 --sequence 128)
-field() { # field NAME ARGS...
-    lspo_field "$1" sim --model "$pretrained" --machine host-reference "${workload[@]}" "${@:2}"
+bytes_of() { # bytes_of ARGS...: peak GPU memory
+    lspo_field peak_gpu_bytes sim --model "$pretrained" --machine host-reference "${workload[@]}" "$@"
+}
+trained() { # trained WIDTH RANK RATE BYTES ARGS...: names of columns and a row
+    local row
+    row=$("$LSPO" train --model "$pretrained" --data "$corpus" "${workload[@]}" --steps $steps --learning-rate "$3" \
+        "${@:5}" --format csv) || die "a training failed"
+    printf 'width,rank,rate,planned_bytes,%s\n%s,%s\n' "${row%%$'\n'*}" "$1,$2,$3,$4" "${row#*$'\n'}"
 }
 steps=40 widths=512
 [ "$EXPERIMENTS" != full ] || { steps=400 widths="128 512 2048"; }
 for width in $widths; do
-    bytes=$(field peak_gpu_bytes --policy meft --adapter-width "$width")
-    rank=1
-    while [ "$(field peak_gpu_bytes --policy lora --rank $((rank + 1)))" -le "$bytes" ]; do
-        rank=$((rank + 1))
-    done
+    bytes=$(bytes_of --policy meft --adapter-width "$width")
+    rank=$(largest_rank "$bytes" bytes_of --policy lora --rank)
+    lora_bytes=$(bytes_of --policy lora --rank "$rank")
     for rate in 0.001 0.004; do
-        for policy in meft lora; do
-            own="--adapter-width $width"
-            [ $policy != lora ] || own="--rank $rank"
-            # shellcheck disable=SC2086
-            lspo_row "$out/training.csv" width,rank,rate,planned_bytes \
-                "$width,$rank,$rate,$(field peak_gpu_bytes --policy $policy $own)" train --model "$pretrained" \
-                --data "$corpus" --policy $policy $own "${workload[@]}" --steps $steps --learning-rate $rate
-        done
+        beside "$out/training.csv" trained "$width" "$rank" $rate "$bytes" --policy meft --adapter-width "$width"
+        beside "$out/training.csv" trained "$width" "$rank" $rate "$lora_bytes" --policy lora --rank "$rank"
     done
 done
+beside_all
+sed -i '2,${/^width,/d}' "$out/training.csv" # one header
 judge meft
+plot meft "$out/meft"
