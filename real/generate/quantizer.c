@@ -215,20 +215,30 @@ static void convert_rest(const lspo_weights_source_t *to, const lspo_stage_t *bl
                  out + lspo_generation_weight_offset(block, to->number, &to->int4, block->linear_count));
 }
 
-lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, uint32_t stage, lspo_workers_t *workers,
-                                   const float *wide, void *out)
+lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, const lspo_quantizer_columns_t *of,
+                                   lspo_workers_t *workers, const float *columns, void *out)
 {
     lspo_stage_t block;
-    lspo_model_stage(to->model, stage, &block);
-    for (uint32_t i = 0; i < block.linear_count; i++) {
-        const lspo_tensor_t *tensor = &block.tensors[i];
-        const lspo_int4_shape_t shape = lspo_int4_shape(&to->int4, tensor->rows, tensor->cols);
-        char *packed = (char *)out + lspo_generation_weight_offset(&block, to->number, &to->int4, i);
-        if (!lspo_int4_round(workers, &shape, wide + tensor->offset_elements, packed))
-            return refuse(to->model, stage, tensor);
-    }
-    convert_rest(to, &block, wide, out);
-    return LSPO_OK;
+    lspo_model_stage(to->model, of->stage, &block);
+    const lspo_tensor_t *tensor = &block.tensors[of->tensor];
+    const lspo_int4_shape_t shape = lspo_int4_shape(&to->int4, tensor->rows, of->count);
+    const lspo_int4_shape_t before = lspo_int4_shape(&to->int4, tensor->rows, of->first);
+    char *packed = (char *)out + lspo_generation_weight_offset(&block, to->number, &to->int4, of->tensor);
+    return lspo_int4_round(workers, &shape, columns, packed + lspo_int4_bytes(&before))
+               ? LSPO_OK
+               : refuse(to->model, of->stage, tensor);
+}
+
+static lspo_status_t round_block(const lspo_quantizer_t *q, uint32_t stage, void *weights)
+{
+    const lspo_weights_source_t *to = &q->options.from;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++)
+        status = lspo_quantizer_round(to, &(lspo_quantizer_columns_t){stage, i, 0, q->block.tensors[i].cols},
+                                      q->options.workers, q->wide + q->block.tensors[i].offset_elements, weights);
+    if (status == LSPO_OK)
+        convert_rest(to, &q->block, q->wide, weights);
+    return status;
 }
 
 static lspo_status_t calibrate(lspo_quantizer_t *q, uint32_t stage, char *weights)
@@ -257,8 +267,7 @@ static lspo_status_t load_block(lspo_quantizer_t *q, uint32_t stage, void *weigh
     lspo_status_t status = from->load(from->context, stage, LSPO_NUMBER_FP32, q->wide);
     if (status != LSPO_OK)
         return status;
-    return calibrates(&q->options) ? calibrate(q, stage, weights)
-                                   : lspo_quantizer_round(from, stage, q->options.workers, q->wide, weights);
+    return calibrates(&q->options) ? calibrate(q, stage, weights) : round_block(q, stage, weights);
 }
 
 lspo_status_t lspo_quantizer_load(void *quantizer, uint32_t stage, lspo_number_t number, void *weights)

@@ -18,10 +18,15 @@
 #include "real/device/device.h"
 #include "real/generate/weights.h"
 
-/* A block's array in the form of `to` (real/transformer/generation.h), each weight rounded to nearest; wide: the
- * block's numbers.  LSPO_ERR_INPUT for weights that 4 bits cannot hold. */
-lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, uint32_t stage, lspo_workers_t *workers,
-                                   const float *wide, void *out);
+/* Some columns of a linear tensor of a block, from a multiple of LSPO_INT4_STRIP on, to one or to its end; each weight
+ * rounded to nearest.  columns: rows x count; out: the block's array in the form of `to`
+ * (real/transformer/generation.h).  LSPO_ERR_INPUT for weights that 4 bits cannot hold. */
+typedef struct {
+    uint32_t stage, tensor;
+    size_t first, count;
+} lspo_quantizer_columns_t;
+lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, const lspo_quantizer_columns_t *of,
+                                   lspo_workers_t *workers, const float *columns, void *out);
 
 typedef struct lspo_quantizer lspo_quantizer_t;
 

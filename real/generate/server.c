@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/pack.h"
 #include "kernels/random.h"
 #include "real/generate/block_pool.h"
 #include "real/generate/choice.h"
@@ -218,14 +217,7 @@ static bool stopped(void *context)
 static lspo_status_t load_stage(void *context, uint32_t stage, lspo_number_t number, void *weights)
 {
     const lspo_server_t *s = context;
-    lspo_stage_t shape;
-    lspo_model_stage(s->options.serving.model, stage, &shape);
-    float *wide = malloc(shape.element_count * sizeof *wide + 1);
-    if (wide == NULL)
-        return lspo_no_memory("the weights of a stage");
-    lspo_transformer_init(s->options.serving.model, stage, s->options.seed, wide);
-    lspo_convert(shape.element_count, LSPO_NUMBER_FP32, wide, number, weights);
-    free(wide);
+    lspo_transformer_init_as(s->options.serving.model, &(lspo_init_t){stage, s->options.seed, number}, weights);
     return LSPO_OK;
 }
 

@@ -82,6 +82,22 @@ lspo_status_t lspo_transformer_set_lengths(lspo_transformer_t *t, const uint32_t
  * divided by sqrt(2 blocks) as in GPT-2, gains 1, biases 0. */
 void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights);
 
+/* Of the same numbers those of a stage in any format, or what is behind its linear tensors; or, in fp32, some columns of
+ * a linear tensor, rows x count.  They take no memory of their own. */
+typedef struct {
+    uint32_t stage;
+    uint64_t seed;
+    lspo_number_t number;
+} lspo_init_t;
+typedef struct {
+    uint32_t tensor;
+    size_t first, count;
+} lspo_init_columns_t;
+void lspo_transformer_init_as(const lspo_model_t *model, const lspo_init_t *init, void *weights);
+void lspo_transformer_init_rest(const lspo_model_t *model, const lspo_init_t *init, void *rest);
+void lspo_transformer_init_columns(const lspo_model_t *model, const lspo_init_t *init, const lspo_init_columns_t *of,
+                                   float *columns);
+
 /* tokens: T token ids < vocabulary.  x_out: T x w. */
 void lspo_transformer_embed_forward(lspo_transformer_t *t, const uint32_t *tokens, const void *embed_weights,
                                     void *x_out);
