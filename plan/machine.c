@@ -52,7 +52,7 @@
 
 #define YARDSTICK(key, index)                                                                                          \
     {                                                                                                                  \
-        "yardstick", key, LSPO_UNIT_SECONDS, 0.0, 1e6, "time per iteration of this training in the calibration",       \
+        "yardstick", key, LSPO_UNIT_SECONDS, 0.0, 1e6, "time per iteration of this run in the calibration",            \
             offsetof(lspo_machine_t, yardstick_s[index])                                                               \
     }
 
@@ -120,7 +120,10 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_CACHED(cache_cached_Bps, LSPO_UNIT_BPS),
     FIELD(gpu, near_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "reuse distance up to which all is in cache"),
     FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "reuse distance from which nothing is; 0: no cache"),
+    FIELD(gpu, kept_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "the same in generation; 0: as cache_bytes"),
+    FIELD(gpu, kept_s, LSPO_UNIT_SECONDS, 0.0, 1e6, "time after which exp(-1) of that is left there; 0: all of it"),
     FIELD(gpu, training_speed, LSPO_UNIT_NONE, 0.0, 10.0, "speed of kernels in a training over alone; 0: taken as 1"),
+    FIELD(gpu, generation_speed, LSPO_UNIT_NONE, 0.0, 10.0, "the same in generation; 0: as training_speed"),
     FIELD(gpu, backward_loss, LSPO_UNIT_NONE, 0.0, LOSS_HIGH, "fraction of speed that a backward pass loses"),
     FIELD(gpu, context_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "memory of the driver, which plans cannot use"),
     FIELD(gpu, launch_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "overhead per kernel"),
@@ -209,6 +212,10 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     YARDSTICK("gpt_tiny_badam_s", 1),
     YARDSTICK("gpt_small_native_s", 2),
     YARDSTICK("gpt_small_badam_s", 3),
+    YARDSTICK("gpt_tiny_resident_s", 4),
+    YARDSTICK("gpt_tiny_marlin_s", 5),
+    YARDSTICK("gpt_small_resident_s", 6),
+    YARDSTICK("gpt_small_marlin_s", 7),
 };
 const size_t lspo_machine_field_count = sizeof lspo_machine_fields / sizeof lspo_machine_fields[0];
 _Static_assert(sizeof lspo_machine_fields / sizeof lspo_machine_fields[0] <= LSPO_MACHINE_FIELDS_MAX,

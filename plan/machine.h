@@ -27,7 +27,7 @@
 #include "plan/work.h"
 #include "plan/workload.h"
 
-enum { LSPO_YARDSTICKS = 4 };
+enum { LSPO_YARDSTICKS = 8 };
 
 typedef struct {
     char name[LSPO_NAME_BYTES];
@@ -69,13 +69,17 @@ typedef struct {
         double stream_backward_cached_Bps;
         double columns_cached_Bps, rows_cached_Bps, gather_cached_Bps, scatter_cached_Bps, adam_cached_pps;
         double few_rows_cached_Bps, int4_cached_Bps, cache_cached_Bps;
-        double near_bytes;     /* up to so many bytes between two uses, all is in cache; X_cached were measured so */
-        double cache_bytes;    /* with at least so many, nothing is in cache; 0: there is no cache */
-        double training_speed; /* speed of kernels in a training relative to their speed alone; 0: not measured, 1 */
-        double backward_loss;  /* fraction of its speed that a backward pass loses to autograd, [0, 1) */
-        double context_bytes;  /* memory that the driver takes; 0 on the host device */
-        double launch_s;       /* per kernel                   */
-        double op_s;           /* per op: dispatch, events     */
+        double near_bytes;  /* up to so many bytes between two uses, all is in cache; X_cached were measured so */
+        double cache_bytes; /* with at least so many, nothing is in cache; 0: there is no cache */
+        /* The same in generation, whose passes are short: with that many bytes between two uses nothing is in cache (0:
+         * cache_bytes); after that time exp(-1) of it, for others use the cache, too (0: all of it). */
+        double kept_bytes, kept_s;
+        double training_speed;   /* speed of kernels in a training relative to their speed alone; 0: not measured, 1 */
+        double generation_speed; /* the same in generation; 0: not measured, as training_speed */
+        double backward_loss;    /* fraction of its speed that a backward pass loses to autograd, [0, 1) */
+        double context_bytes;    /* memory that the driver takes; 0 on the host device */
+        double launch_s;         /* per kernel                   */
+        double op_s;             /* per op: dispatch, events     */
         /* Calls for caches whose memory is mapped in chunks: per chunk made, per chunk mapped, per call that gives
          * access to some, per range unmapped.  0: as on an A100 (sim/cost.c). */
         double chunk_create_s, chunk_map_s, chunk_access_s, chunk_unmap_s;
@@ -152,7 +156,7 @@ typedef struct {
     double contention[LSPO_DEVICE_LANES][LSPO_DEVICE_LANES];
     lspo_products_t
         products; /* matrix products by shape, operands in cache; if it has no sizes, the half-sizes are used */
-    /* Seconds per iteration of four short trainings during the calibration; later runs compare with it to detect drift
+    /* Seconds per iteration of four short trainings and generations each during the calibration; later runs compare with it to detect drift
      * (validate/yardstick.h); 0: not measured. */
     double yardstick_s[LSPO_YARDSTICKS];
     /* Standard deviations of the logarithm of durations: per lane, of single ops about their median, independent; and

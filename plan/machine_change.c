@@ -26,7 +26,7 @@ static void ablate_latency(lspo_machine_t *machine)
 
 static void ablate_cache(lspo_machine_t *machine)
 {
-    machine->gpu.cache_bytes = machine->cpu.cache_bytes = 0.0;
+    machine->gpu.cache_bytes = machine->gpu.kept_bytes = machine->cpu.cache_bytes = 0.0;
 }
 
 lspo_status_t lspo_machine_ablate(lspo_machine_t *machine, const char *part)

@@ -9,6 +9,7 @@
 
 #include "plan/family.h"
 #include "plan/place.h"
+#include "plan/policy.h"
 #include "sim/reuse.h"
 
 /* The traffic per parameter of Adam in fp32, in which rates are given. */
@@ -460,15 +461,11 @@ static lspo_status_t price(const lspo_machine_t *usual, const lspo_plan_t *plan,
     return LSPO_OK;
 }
 
-static lspo_status_t price_all(const lspo_machine_t *machine, const lspo_plan_t *plan, uint8_t *used, double *cached,
-                               uint64_t *work_ns)
+/* With the share of each work's operands that is in cache. */
+static lspo_status_t price_with(const lspo_machine_t *machine, const lspo_plan_t *plan, const uint8_t *used,
+                                const double *cached, uint64_t *work_ns)
 {
-    lspo_status_t status = lspo_reuse_shares(machine, plan, cached);
-    if (status != LSPO_OK)
-        return status;
-    for (uint32_t i = 0; i < plan->op_count; i++)
-        used[(size_t)plan->ops[i].work * LSPO_LANE_KIND_COUNT + lspo_op_kind_lane((lspo_op_kind_t)plan->ops[i].kind)] =
-            1;
+    lspo_status_t status = LSPO_OK;
     for (size_t i = 0; i < (size_t)plan->work_count * LSPO_LANE_KIND_COUNT; i++) {
         size_t work = i / LSPO_LANE_KIND_COUNT;
         work_ns[i] = 0;
@@ -479,6 +476,42 @@ static lspo_status_t price_all(const lspo_machine_t *machine, const lspo_plan_t 
             return status;
     }
     return LSPO_OK;
+}
+
+/* What is in cache depends on how long ops take, and the other way round: two steps are enough. */
+static lspo_status_t price_in_time(const lspo_machine_t *machine, const lspo_plan_t *plan, const uint8_t *used,
+                                   double *cached, uint64_t *work_ns)
+{
+    uint64_t *op_ns = calloc((size_t)plan->op_count + 1, sizeof *op_ns);
+    if (op_ns == NULL)
+        return lspo_no_memory("the durations of %" PRIu32 " ops", plan->op_count);
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        op_ns[i] = lspo_cost_op_ns(&plan->ops[i], work_ns);
+    lspo_status_t status = lspo_reuse_shares(machine, plan, op_ns, cached);
+    free(op_ns);
+    return status == LSPO_OK ? price_with(machine, plan, used, cached, work_ns) : status;
+}
+
+static lspo_status_t price_all(const lspo_machine_t *machine, const lspo_plan_t *plan, uint8_t *used, double *cached,
+                               uint64_t *work_ns)
+{
+    const bool generates = plan->policy != NULL && plan->policy->task == LSPO_TASK_GENERATE;
+    lspo_machine_t own;
+    if (generates && machine->gpu.generation_speed > 0) {
+        own = *machine;
+        own.gpu.training_speed = machine->gpu.generation_speed;
+        machine = &own;
+    }
+    lspo_status_t status = lspo_reuse_shares(machine, plan, NULL, cached);
+    if (status != LSPO_OK)
+        return status;
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        used[(size_t)plan->ops[i].work * LSPO_LANE_KIND_COUNT + lspo_op_kind_lane((lspo_op_kind_t)plan->ops[i].kind)] =
+            1;
+    status = price_with(machine, plan, used, cached, work_ns);
+    if (status == LSPO_OK && generates && machine->gpu.kept_s > 0)
+        status = price_in_time(machine, plan, used, cached, work_ns);
+    return status;
 }
 
 lspo_status_t lspo_cost_plan(const lspo_machine_t *machine, const lspo_plan_t *plan, uint64_t **work_ns_out)

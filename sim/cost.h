@@ -4,7 +4,8 @@
  * those of the machine profile (plan/machine.h), p is the precision of the workload:
  *
  *     GPU lane        t = op_s + (T^p + H^p)^(1/p),  p = dispatch_power,  H = kernels x kernel_s on the host, and
- *                     T = sum of t_kernel / training_speed, in a backward pass that over (1 - backward_loss);
+ *                     T = sum of t_kernel / training_speed (a plan of generation: / generation_speed, if there is
+ *                     one), in a backward pass that over (1 - backward_loss);
  *                     t_kernel = count launch_s +
  *       GEMM            flop / (gemm_flops[p] share(layout, m, n, k)) + (1 - h) far_bytes / gemm_memory_Bps[layout]
  *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid; without

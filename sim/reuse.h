@@ -7,6 +7,10 @@
  * that is, everything up to gpu.near_bytes, with which the cached rates were measured, and nothing from gpu.cache_bytes
  * on.
  *
+ * Passes of generation take milliseconds, so that it counts how long ago a use was, too: others use the cache.  There
+ * the share is that of gpu.kept_bytes in place of cache_bytes, times exp(-(s / kept_s)^2) for a use that ended s seconds
+ * ago, if all ops run as early as they can.  What rebuilds a cache is no use, because it reads only a part of a layer.
+ *
  * An op touches the memory that it takes and gives back, the weights of its products (or their codes), and Adam's w, m
  * and v.  An op without a product touches half of its traffic, since each byte is read and written.  Ops are taken in
  * the order of their ids, and all ops with the same work get their mean share; the first op of a layer, which has no
@@ -24,7 +28,8 @@
 uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op);
 
 /* shares_out: one for each of the plan's works, for its ops on the GPU lane; all 0 on a machine without cache_bytes.
- * LSPO_ERR_MEMORY. */
-lspo_status_t lspo_reuse_shares(const lspo_machine_t *machine, const lspo_plan_t *plan, double *shares_out);
+ * op_ns: the duration of each op; NULL: no time passes.  LSPO_ERR_MEMORY. */
+lspo_status_t lspo_reuse_shares(const lspo_machine_t *machine, const lspo_plan_t *plan, const uint64_t *op_ns,
+                                double *shares_out);
 
 #endif

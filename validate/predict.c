@@ -31,6 +31,7 @@ static lspo_status_t ask(const lspo_variants_t *variants, const char *flags, dou
     if (!(machine_out->gpu.training_speed > 0))
         machine_out->gpu.training_speed = 1;
     machine_out->gpu.training_speed *= speed;
+    machine_out->gpu.generation_speed *= speed;
     return variants->read_flags(flags, machine_out, asked_out);
 }
 
@@ -314,6 +315,19 @@ static lspo_status_t predict_in_order(const forecast_t *forecast, lspo_cells_t *
     return LSPO_OK;
 }
 
+/* Those of a grid's tasks; all where the profile has none of these. */
+static bool is_wanted(const forecast_t *forecast, uint32_t yardstick)
+{
+    const double *measured_s = forecast->variants->machine.yardstick_s;
+    bool has[LSPO_TASK_COUNT] = {false}, any = false;
+    for (uint32_t i = 0; i < forecast->grid->group_count; i++)
+        has[forecast->grid->groups[i].task] = true;
+    for (uint32_t i = 0; i < LSPO_YARDSTICKS; i++)
+        any |= measured_s[i] > 0 && has[lspo_yardstick_generates(i) ? LSPO_TASK_GENERATE : LSPO_TASK_TRAIN];
+    return measured_s[yardstick] > 0 &&
+           (!any || has[lspo_yardstick_generates(yardstick) ? LSPO_TASK_GENERATE : LSPO_TASK_TRAIN]);
+}
+
 /* The profile's yardsticks, after all other cells. */
 static lspo_status_t predict_yardsticks(const forecast_t *forecast, lspo_cells_t *cells)
 {
@@ -321,13 +335,15 @@ static lspo_status_t predict_yardsticks(const forecast_t *forecast, lspo_cells_t
     for (uint32_t i = 0; i < LSPO_YARDSTICKS; i++) {
         const lspo_yardstick_t *it = &lspo_yardsticks[i];
         char flags[FLAGS_BYTES];
-        if (!(forecast->variants->machine.yardstick_s[i] > 0))
+        if (!is_wanted(forecast, i))
             continue;
         uint32_t at = cells->count++;
         cells->cells[at] = (lspo_cell_t){.group = &group, .yardstick = i + 1, .native = at};
         cells->yardsticks++;
-        snprintf(flags, sizeof flags, "--model %s --batch %u --sequence %u --policy %s", it->model, it->batch,
-                 it->sequence, it->policy);
+        int used = snprintf(flags, sizeof flags, "--model %s --batch %u --sequence %u --policy %s", it->model,
+                            it->batch, it->sequence, it->policy);
+        if (lspo_yardstick_generates(i))
+            snprintf(flags + used, sizeof flags - (size_t)used, " --iterations %d", LSPO_YARDSTICK_TOKENS);
         lspo_status_t status = predict_cell(forecast, flags, &cells->cells[at]);
         if (status != LSPO_OK)
             return status;

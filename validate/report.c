@@ -144,7 +144,7 @@ static void print_speed(double speed, FILE *file)
 {
     if (speed < 1 || speed > 1)
         fprintf(file,
-                "predictions are for a machine at %.3f of its calibrated speed: the speed of the yardstick trainings, "
+                "predictions are for a machine at %.3f of its calibrated speed: the speed of the yardsticks, "
                 "which ran between the cells; 'lspo as calibrated' ignores it\n",
                 speed);
 }

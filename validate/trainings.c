@@ -23,21 +23,30 @@ static const lspo_yardstick_t others[] = {{"gpt-tiny", "native", 2, 160},  {"gpt
                                           {"gpt-tiny", "native", 6, 192},  {"gpt-tiny", "badam", 6, 192},
                                           {"gpt-small", "native", 1, 48},  {"gpt-small", "badam", 1, 48},
                                           {"gpt-small", "native", 1, 192}, {"gpt-small", "badam", 1, 192}};
-enum { TRAINING_COUNT = LSPO_YARDSTICKS + sizeof others / sizeof others[0], ENDS = 25 };
+enum {
+    OTHERS = sizeof others / sizeof others[0],
+    TRAINING_COUNT = LSPO_TRAINING_YARDSTICKS + OTHERS,
+    GENERATION_COUNT = LSPO_YARDSTICKS - LSPO_TRAINING_YARDSTICKS,
+    RUN_COUNT = TRAINING_COUNT + GENERATION_COUNT,
+    ENDS = 25
+};
 /* Iterations per training, including warm-up; visits to each. */
 enum { ITERATIONS = 7, QUICK_ITERATIONS = 5, ROUNDS = 3, QUICK_ROUNDS = 2 };
 
 /* The cache sizes to try: from just above the near pools to where nothing changes any more. */
 static const double least_over_near = 1.25, most_over_near = 64;
 
+/* Trainings come first. */
 typedef struct {
-    lspo_plan_t *plan[TRAINING_COUNT];
-    double measured_s[TRAINING_COUNT];
-} trainings_t;
+    lspo_plan_t *plan[RUN_COUNT];
+    double measured_s[RUN_COUNT];
+} runs_t;
 
-static const lspo_yardstick_t *training(uint32_t i)
+static const lspo_yardstick_t *run_at(uint32_t i)
 {
-    return i < LSPO_YARDSTICKS ? &lspo_yardsticks[i] : &others[i - LSPO_YARDSTICKS];
+    if (i >= LSPO_TRAINING_YARDSTICKS && i < TRAINING_COUNT)
+        return &others[i - LSPO_TRAINING_YARDSTICKS];
+    return &lspo_yardsticks[i < TRAINING_COUNT ? i : i - OTHERS];
 }
 
 static lspo_status_t build(uint32_t i, bool quick, lspo_plan_t **plan_out)
@@ -46,16 +55,16 @@ static lspo_status_t build(uint32_t i, bool quick, lspo_plan_t **plan_out)
     const lspo_policy_t *policy;
     lspo_workload_t workload;
     lspo_workload_default(&workload);
-    workload.batch = training(i)->batch;
-    workload.sequence = training(i)->sequence;
+    workload.batch = run_at(i)->batch;
+    workload.sequence = run_at(i)->sequence;
     workload.precision = workload.transfer = LSPO_FP32;
     workload.checkpointing = false;
     lspo_lsp_values_edit(&workload)->subspace = 64;
-    workload.iterations = quick ? QUICK_ITERATIONS : ITERATIONS;
-    lspo_status_t status = lspo_model_find(training(i)->model, &model);
+    workload.iterations = i >= TRAINING_COUNT ? LSPO_YARDSTICK_TOKENS : quick ? QUICK_ITERATIONS : ITERATIONS;
+    lspo_status_t status = lspo_model_find(run_at(i)->model, &model);
     if (status != LSPO_OK)
         return status;
-    status = lspo_policy_find(training(i)->policy, &policy);
+    status = lspo_policy_find_any(run_at(i)->policy, &policy);
     if (status != LSPO_OK)
         return status;
     return lspo_plan_build(&model, &workload, policy, plan_out);
@@ -76,19 +85,19 @@ static lspo_status_t measure(const lspo_plan_t *plan, double *iteration_s_out)
 }
 
 /* In rounds, so that a machine that is slower for some seconds affects all alike. */
-static lspo_status_t measure_all(const lspo_calibrate_options_t *options, trainings_t *all)
+static lspo_status_t measure_all(const lspo_calibrate_options_t *options, runs_t *all)
 {
-    double times_s[TRAINING_COUNT][ROUNDS];
+    double times_s[RUN_COUNT][ROUNDS];
     uint32_t rounds = options->quick ? QUICK_ROUNDS : ROUNDS;
-    for (uint32_t visit = 0; visit < rounds * TRAINING_COUNT; visit++) {
+    for (uint32_t visit = 0; visit < rounds * RUN_COUNT; visit++) {
         if (options->progress)
-            options->progress(options->progress_context, "trainings", visit, rounds * TRAINING_COUNT);
-        uint32_t i = visit % TRAINING_COUNT;
-        lspo_status_t status = measure(all->plan[i], &times_s[i][visit / TRAINING_COUNT]);
+            options->progress(options->progress_context, "trainings", visit, rounds * RUN_COUNT);
+        uint32_t i = visit % RUN_COUNT;
+        lspo_status_t status = measure(all->plan[i], &times_s[i][visit / RUN_COUNT]);
         if (status != LSPO_OK)
             return status;
     }
-    for (uint32_t i = 0; i < TRAINING_COUNT; i++)
+    for (uint32_t i = 0; i < RUN_COUNT; i++)
         all->measured_s[i] = lspo_median(times_s[i], rounds);
     return LSPO_OK;
 }
@@ -104,59 +113,67 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
     return LSPO_OK;
 }
 
-/* The speed for which the median of ln(predicted / measured) is 0, and the mean absolute value of the remaining
- * errors. */
-static lspo_status_t error_of(const trainings_t *all, const lspo_machine_t *machine, double *speed_out,
-                              double *error_out)
+typedef struct {
+    double speed; /* for which the median of ln(predicted / measured) is 0 */
+    double error; /* the mean absolute value of the remaining errors       */
+} agreement_t;
+
+/* Of runs first .. first + count. */
+static lspo_status_t compare(const runs_t *all, uint32_t first, uint32_t count, const lspo_machine_t *machine,
+                             agreement_t *agreement_out)
 {
-    double errors[TRAINING_COUNT], predicted_s, sum = 0;
-    for (uint32_t i = 0; i < TRAINING_COUNT; i++) {
-        lspo_status_t status = predict(all->plan[i], machine, &predicted_s);
+    double errors[RUN_COUNT], predicted_s, sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        lspo_status_t status = predict(all->plan[first + i], machine, &predicted_s);
         if (status != LSPO_OK)
             return status;
-        errors[i] = log(predicted_s / all->measured_s[i]);
+        errors[i] = log(predicted_s / all->measured_s[first + i]);
     }
-    double middle = lspo_median(errors, TRAINING_COUNT);
-    for (uint32_t i = 0; i < TRAINING_COUNT; i++)
+    double middle = lspo_median(errors, count);
+    for (uint32_t i = 0; i < count; i++)
         sum += fabs(errors[i] - middle);
-    *speed_out = exp(middle);
-    *error_out = sum / TRAINING_COUNT;
+    *agreement_out = (agreement_t){exp(middle), sum / count};
     return LSPO_OK;
 }
 
-static lspo_status_t fit(const trainings_t *all, lspo_machine_t *machine)
+static lspo_status_t fit(const runs_t *all, lspo_machine_t *machine)
 {
-    double best_error = INFINITY, best_speed = 1, best_bytes = machine->gpu.cache_bytes, speed, error;
+    agreement_t best = {1, INFINITY}, now;
+    double best_bytes = machine->gpu.cache_bytes;
     machine->gpu.training_speed = 1;
     for (int i = 0; i < ENDS; i++) {
         double over = least_over_near * pow(most_over_near / least_over_near, i / (double)(ENDS - 1));
         machine->gpu.cache_bytes = floor(machine->gpu.near_bytes * over);
-        lspo_status_t status = error_of(all, machine, &speed, &error);
+        lspo_status_t status = compare(all, 0, TRAINING_COUNT, machine, &now);
         if (status != LSPO_OK)
             return status;
-        if (error < best_error) {
-            best_error = error;
-            best_speed = speed;
+        if (now.error < best.error) {
+            best = now;
             best_bytes = machine->gpu.cache_bytes;
         }
     }
     machine->gpu.cache_bytes = best_bytes;
-    machine->gpu.training_speed = best_speed;
-    return LSPO_OK;
+    machine->gpu.training_speed = best.speed;
+    machine->gpu.generation_speed = 1;
+    lspo_status_t status = compare(all, TRAINING_COUNT, GENERATION_COUNT, machine, &now);
+    if (status == LSPO_OK)
+        machine->gpu.generation_speed = now.speed;
+    return status;
 }
 
-static lspo_status_t keep_samples(const trainings_t *all, lspo_calibration_result_t *result)
+static lspo_status_t keep_samples(const runs_t *all, lspo_calibration_result_t *result)
 {
     size_t count = result->sample_count;
-    lspo_calibration_sample_t *samples = realloc(result->samples, (count + TRAINING_COUNT) * sizeof *samples);
+    lspo_calibration_sample_t *samples = realloc(result->samples, (count + RUN_COUNT) * sizeof *samples);
     if (samples == NULL)
-        return lspo_no_memory("%zu samples", count + TRAINING_COUNT);
+        return lspo_no_memory("%zu samples", count + RUN_COUNT);
     result->samples = samples;
-    for (uint32_t i = 0; i < TRAINING_COUNT; i++) {
+    for (uint32_t i = 0; i < RUN_COUNT; i++) {
         lspo_calibration_sample_t *sample = &samples[count + i];
-        *sample = (lspo_calibration_sample_t){.kind = "training", .time_s = all->measured_s[i]};
-        snprintf(sample->shape, sizeof sample->shape, "%s %s %ux%u", training(i)->model, training(i)->policy,
-                 training(i)->batch, training(i)->sequence);
+        *sample = (lspo_calibration_sample_t){.kind = i < TRAINING_COUNT ? "training" : "generation",
+                                              .time_s = all->measured_s[i]};
+        snprintf(sample->shape, sizeof sample->shape, "%s %s %ux%u", run_at(i)->model, run_at(i)->policy,
+                 run_at(i)->batch, run_at(i)->sequence);
         lspo_status_t status = predict(all->plan[i], &result->machine, &sample->fitted_s);
         if (status != LSPO_OK)
             return status;
@@ -165,18 +182,18 @@ static lspo_status_t keep_samples(const trainings_t *all, lspo_calibration_resul
     return LSPO_OK;
 }
 
-static void note(lspo_calibration_result_t *result, size_t offset_bytes)
+static void note(lspo_calibration_result_t *result, size_t offset_bytes, uint32_t samples)
 {
     for (size_t i = 0; i < lspo_machine_field_count; i++)
         if (lspo_machine_fields[i].offset_bytes == offset_bytes)
-            result->errors[i] = (lspo_calibration_error_t){.standard_error = (double)NAN, .samples = TRAINING_COUNT};
+            result->errors[i] = (lspo_calibration_error_t){.standard_error = (double)NAN, .samples = samples};
 }
 
 lspo_status_t lspo_calibrate_trainings(const lspo_calibrate_options_t *options, lspo_calibration_result_t *result)
 {
-    trainings_t all = {0};
+    runs_t all = {0};
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; i < TRAINING_COUNT; i++) {
+    for (uint32_t i = 0; i < RUN_COUNT; i++) {
         status = build(i, options->quick, &all.plan[i]);
         if (status != LSPO_OK)
             goto cleanup;
@@ -190,11 +207,13 @@ lspo_status_t lspo_calibrate_trainings(const lspo_calibrate_options_t *options, 
     status = keep_samples(&all, result);
     if (status != LSPO_OK)
         goto cleanup;
-    note(result, offsetof(lspo_machine_t, gpu.cache_bytes));
-    note(result, offsetof(lspo_machine_t, gpu.training_speed));
-    memcpy(result->machine.yardstick_s, all.measured_s, sizeof result->machine.yardstick_s);
+    note(result, offsetof(lspo_machine_t, gpu.cache_bytes), TRAINING_COUNT);
+    note(result, offsetof(lspo_machine_t, gpu.training_speed), TRAINING_COUNT);
+    note(result, offsetof(lspo_machine_t, gpu.generation_speed), GENERATION_COUNT);
+    for (uint32_t i = 0; i < LSPO_YARDSTICKS; i++)
+        result->machine.yardstick_s[i] = all.measured_s[lspo_yardstick_generates(i) ? i + OTHERS : i];
 cleanup:
-    for (uint32_t i = 0; i < TRAINING_COUNT; i++)
+    for (uint32_t i = 0; i < RUN_COUNT; i++)
         lspo_plan_destroy(all.plan[i]);
     return status;
 }

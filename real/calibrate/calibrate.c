@@ -71,6 +71,7 @@ static const struct {
     {"projectors", LSPO_LANE_GPU, lspo_calibrate_projectors},
     {"dense projectors", LSPO_LANE_GPU, lspo_calibrate_dense},
     {"generation", LSPO_LANE_GPU, lspo_calibrate_generation},
+    {"what a cache keeps", LSPO_LANE_GPU, lspo_calibrate_kept},
     {"optimizer", LSPO_LANE_GPU, lspo_calibrate_gpu_adam},
     {"CPU optimizer", LSPO_LANE_CPU, lspo_calibrate_cpu_adam},
     {"its other formats", LSPO_LANE_CPU, lspo_calibrate_cpu_narrow_adam},

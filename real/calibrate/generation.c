@@ -19,10 +19,11 @@ typedef struct {
     double *memory_Bps, *cached_Bps, *rate, *kernel_s;
 } reading_t;
 
-enum { WEIGHTS = 5, CACHES = 4, TIMINGS_MAX = 2 * 2 * WEIGHTS, COLUMNS = 4, FIT_ROWS_MAX = TIMINGS_MAX * 64 };
+enum { WEIGHTS = 5, CACHES = 7, TIMINGS_MAX = 2 * 2 * WEIGHTS, COLUMNS = 4, FIT_ROWS_MAX = TIMINGS_MAX * 64 };
 static const size_t weights[WEIGHTS][2] = {{128, 384}, {512, 128}, {384, 384}, {384, 1536}, {1536, 384}};
 static const size_t row_counts[] = {1, LSPO_FEW_ROWS};
-static const size_t caches[CACHES][4] = {{4, 128, 4, 32}, {4, 192, 4, 32}, {4, 128, 6, 64}, {2, 240, 6, 64}};
+static const size_t caches[CACHES][4] = {{1, 96, 4, 32},  {4, 128, 4, 32}, {4, 192, 4, 32}, {1, 64, 6, 64},
+                                         {1, 160, 6, 64}, {4, 128, 6, 64}, {2, 240, 6, 64}};
 
 typedef struct {
     lspo_timing_t timings[TIMINGS_MAX];
@@ -155,14 +156,18 @@ typedef struct {
     size_t copy_count, next;
 } int4_call_t;
 
+/* Those that are used in turn: as large as a pool. */
+static size_t copies_of(const int4_call_t *call)
+{
+    const lspo_calibration_t *c = call->calibration;
+    return c->far ? call->copy_count : c->shapes->near_floats * sizeof(float) / lspo_int4_bytes(&call->product.shape);
+}
+
 static void call_int4(void *context)
 {
     int4_call_t *call = context;
-    lspo_calibration_t *c = call->calibration;
-    const size_t bytes = lspo_int4_bytes(&call->product.shape);
-    const size_t copies = c->far ? call->copy_count : c->shapes->near_floats * sizeof(float) / bytes;
-    call->next = (call->next + 1) % copies;
-    call->product.packed = call->copies + call->next * bytes;
+    call->next = (call->next + 1) % copies_of(call);
+    call->product.packed = call->copies + call->next * lspo_int4_bytes(&call->product.shape);
     lspo_int4_product(&call->product, call->vectors.x, call->vectors.residual, call->vectors.out, NULL);
 }
 
@@ -208,6 +213,8 @@ static lspo_status_t time_int4(lspo_calibration_t *calibration, const reading_t 
             calibration->far = j % 2;
             call.product.rows = rows;
             call.vectors = take_vectors(calibration, rows * shape->m, rows * shape->n);
+            for (size_t k = 0; !calibration->far && k < copies_of(&call); k++)
+                call_int4(&call);
             snprintf(shaped.shape, sizeof shaped.shape, "%zux%zux%zu", rows, shape->m, shape->n);
             add_reading(calibration, reading, &shaped, readings);
         }
@@ -221,11 +228,12 @@ static lspo_status_t calibrate_int4(lspo_calibration_t *calibration)
     const reading_t reading = {"4-bit rows", &machine->gpu.int4_Bps, &machine->gpu.int4_cached_Bps,
                                &machine->gpu.int4_flops, &machine->gpu.int4_s};
     readings_t readings = {0};
-    char *copies = aligned_alloc(64, PACKED_BYTES);
-    if (copies == NULL)
-        return lspo_no_memory("weights in 4 bits");
-    lspo_status_t status = time_int4(calibration, &reading, copies, &readings);
-    free(copies);
+    char *copies = NULL; /* in large pages, as weights are */
+    lspo_status_t status = lspo_device_host_alloc(calibration->device, PACKED_BYTES, (void **)&copies);
+    if (status != LSPO_OK)
+        return status;
+    status = time_int4(calibration, &reading, copies, &readings);
+    lspo_device_host_free(calibration->device, copies);
     return status == LSPO_OK ? fit_reading(calibration, &reading, &readings) : status;
 }
 
@@ -319,14 +327,15 @@ static lspo_status_t calibrate_expansion(lspo_calibration_t *calibration)
     const size_t bitmap_bytes = lspo_bitmap_bytes(PRUNED_COUNT, kept, LSPO_NUMBER_FP32);
     const size_t csr_bytes = lspo_csr_bytes(PRUNED_ROWS, kept, LSPO_NUMBER_FP32);
     float *dense = malloc(PRUNED_COUNT * sizeof *dense), *scratch = malloc(PRUNED_COUNT * sizeof *scratch);
-    char *bitmap = malloc(bitmap_bytes), *csr = malloc(csr_bytes);
-    lspo_status_t status = LSPO_OK;
-    if (dense == NULL || scratch == NULL || bitmap == NULL || csr == NULL) {
-        status = lspo_no_memory("a pruned weight");
+    const size_t csr_at = (bitmap_bytes + 63) / 64 * 64;
+    char *packed = NULL; /* in large pages, as weights are */
+    lspo_status_t status = dense && scratch
+                               ? lspo_device_host_alloc(calibration->device, csr_at + csr_bytes, (void **)&packed)
+                               : lspo_no_memory("a pruned weight");
+    if (status != LSPO_OK)
         goto cleanup;
-    }
-    pruned_call_t call = {calibration, lspo_bitmap_place(PRUNED_COUNT, kept, LSPO_NUMBER_FP32, bitmap),
-                          lspo_csr_place(PRUNED_ROWS, PRUNED_COLS, kept, LSPO_NUMBER_FP32, csr)};
+    pruned_call_t call = {calibration, lspo_bitmap_place(PRUNED_COUNT, kept, LSPO_NUMBER_FP32, packed),
+                          lspo_csr_place(PRUNED_ROWS, PRUNED_COLS, kept, LSPO_NUMBER_FP32, packed + csr_at)};
     calibration->far = true;
     memcpy(dense, lspo_calibrate_saved_floats(calibration, PRUNED_COUNT), PRUNED_COUNT * sizeof *dense);
     lspo_prune_magnitude(PRUNED_COUNT, 0.5, dense, scratch);
@@ -336,8 +345,7 @@ static lspo_status_t calibrate_expansion(lspo_calibration_t *calibration)
                    &machine->gpu.bitmap_Bps);
     keep_expansion(calibration, "CSR", call_csr, &call, (double)csr_bytes + 4.0 * PRUNED_COUNT, &machine->gpu.csr_Bps);
 cleanup:
-    free(csr);
-    free(bitmap);
+    lspo_device_host_free(calibration->device, packed);
     free(scratch);
     free(dense);
     return status;

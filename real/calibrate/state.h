@@ -165,6 +165,7 @@ lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /*
 lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);     /* projectors.c */
 lspo_status_t lspo_calibrate_dense(lspo_calibration_t *calibration);          /* dense.c */
 lspo_status_t lspo_calibrate_generation(lspo_calibration_t *calibration);     /* generation.c; after vector_kernels */
+lspo_status_t lspo_calibrate_kept(lspo_calibration_t *calibration);           /* kept.c */
 lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration);       /* adam.c */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration);
 lspo_status_t lspo_calibrate_cpu_narrow_adam(lspo_calibration_t *calibration); /* after cpu_adam */
@@ -174,6 +175,16 @@ lspo_status_t lspo_calibrate_cpu_threads(lspo_calibration_t *calibration);     /
 lspo_status_t lspo_calibrate_make_projector(lspo_device_t *device, uint32_t rows, uint32_t d, uint32_t r,
                                             lspo_projector_t *projector_out);
 void lspo_calibrate_release_projector(lspo_device_t *device, const lspo_projector_t *projector);
+
+/* What was read `age_s` ago, and is in cache to this share although `bytes` have been touched since, its own included.
+ * The bytes and the time whose shares are nearest to those of `count` of them; and such a share. */
+enum { LSPO_CALIBRATE_KEPT = 12 };
+typedef struct {
+    double bytes, age_s, share;
+} lspo_kept_t;
+void lspo_calibrate_fit_kept(double near_bytes, const lspo_kept_t *kept, size_t count, double *kept_bytes_out,
+                             double *kept_s_out);
+double lspo_calibrate_kept_share(double near_bytes, double kept_bytes, double kept_s, const lspo_kept_t *kept);
 
 /* The largest ratio such that dense products are faster at it and at all smaller ones; 0: at none. */
 double lspo_calibrate_dense_ratio(const double *ratios, const bool *faster, size_t count);

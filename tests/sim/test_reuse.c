@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
+#include "plan/policy.h"
 #include "sim/reuse.h"
 #include "tests/plan_maker.h"
 
@@ -47,7 +48,7 @@ Test(reuse, distances_of_two_layers)
 {
     double shares[MAKER_OPS_MAX];
     plan_maker_t maker = make_passes(2);
-    cr_assert_eq(lspo_reuse_shares(&machine, &maker.plan, shares), LSPO_OK);
+    cr_assert_eq(lspo_reuse_shares(&machine, &maker.plan, NULL, shares), LSPO_OK);
     cr_expect_float_eq(shares[0], 0.75, 1e-12);
     cr_expect_float_eq(shares[1], 0.75, 1e-12);
     maker_release(&maker);
@@ -58,7 +59,7 @@ Test(reuse, the_first_use_has_no_distance)
 {
     double shares[MAKER_OPS_MAX];
     plan_maker_t maker = make_passes(1);
-    cr_assert_eq(lspo_reuse_shares(&machine, &maker.plan, shares), LSPO_OK);
+    cr_assert_eq(lspo_reuse_shares(&machine, &maker.plan, NULL, shares), LSPO_OK);
     cr_expect_float_eq(shares[0], log(2.25) / log(9), 1e-12);
     cr_expect_float_eq(shares[1], 0.75, 1e-12);
     maker_release(&maker);
@@ -75,7 +76,7 @@ Test(reuse, limits)
     plan_maker_t maker = make_passes(2);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const lspo_machine_t other = {.gpu = {.near_bytes = cases[i].near_bytes, .cache_bytes = cases[i].cache_bytes}};
-        cr_assert_eq(lspo_reuse_shares(&other, &maker.plan, shares), LSPO_OK);
+        cr_assert_eq(lspo_reuse_shares(&other, &maker.plan, NULL, shares), LSPO_OK);
         cr_expect_float_eq(shares[1], cases[i].wanted, 1e-12, "near %g, cache %g: %g", cases[i].near_bytes,
                            cases[i].cache_bytes, shares[1]);
     }
@@ -119,8 +120,47 @@ Test(reuse, moments_are_as_old_as_the_last_adam)
         (lspo_work_t){.kernel_count = 1, .kernels = {{.kernel_class = LSPO_KERNEL_ADAM, .elements = 10}}};
     maker.plan.works[2] =
         (lspo_work_t){.kernel_count = 1, .kernels = {{.kernel_class = LSPO_KERNEL_COPY, .bytes = 100000}}};
-    cr_assert_eq(lspo_reuse_shares(&small, &maker.plan, shares), LSPO_OK);
+    cr_assert_eq(lspo_reuse_shares(&small, &maker.plan, NULL, shares), LSPO_OK);
     cr_expect_float_eq(shares[0], 1, 1e-12);
     cr_expect_float_eq(shares[1], 0.5, 1e-12);
+    maker_release(&maker);
+}
+
+/* Texts that grow: the link brings for 8 ms what layer 0 needs, layers take 2 ms each.
+ *     link    0-8        8-16         16-24
+ *     F0          8-10        16-18         24-26     6 ms after layer 0 was last used
+ *     F1           10-12       18-20         26-28    6 ms as well
+ * Each touches 150 bytes, so 300 since its last use: log(2700 / 300) / log(2700 / 150) of it are left by bytes, and
+ * exp(-0.6^2) of these by time.  What rebuilds a cache of layer 0 is no use of it.  Trainings know neither. */
+Test(reuse, texts_lose_what_was_read_long_ago)
+{
+    const lspo_machine_t shared = {.gpu = {.near_bytes = 150, .cache_bytes = 1350, .kept_bytes = 2700, .kept_s = 0.01}};
+    const double by_bytes = log(9) / log(18), by_time = exp(-0.36);
+    const lspo_policy_t *policy;
+    uint64_t op_ns[MAKER_OPS_MAX] = {0};
+    double shares[MAKER_OPS_MAX];
+    plan_maker_t maker = maker_create();
+    for (uint32_t iteration = 0; iteration < 3; iteration++) {
+        const lspo_op_id_t swap = maker.plan.op_count, forward = swap + 2;
+        add_op(&maker, LSPO_OP_SWAP_IN, 0, iteration, 1);
+        add_op(&maker, LSPO_OP_RECOMPUTE, 0, iteration, 2)->variant = LSPO_VARIANT_CACHE;
+        maker_depend(&maker, swap);
+        for (uint32_t layer = 0; layer < 2; layer++)
+            add_op(&maker, LSPO_OP_FWD, layer, iteration, 0)->gpu_alloc_bytes = 100;
+        op_ns[swap] = 8000000;
+        op_ns[forward] = op_ns[forward + 1] = 2000000;
+    }
+    maker.plan.works[0] = product(LSPO_LAYOUT_NN, 50);
+    cr_assert_eq(lspo_policy_find_any("resident", &policy), LSPO_OK);
+    maker.plan.policy = policy;
+    cr_assert_eq(lspo_reuse_shares(&shared, &maker.plan, op_ns, shares), LSPO_OK);
+    cr_expect_float_eq(shares[0], by_bytes * by_time, 1e-12);
+    cr_assert_eq(lspo_reuse_shares(&shared, &maker.plan, NULL, shares), LSPO_OK);
+    cr_expect_float_eq(shares[0], by_bytes, 1e-12, "no time passes");
+    cr_assert_eq(lspo_reuse_shares(&machine, &maker.plan, op_ns, shares), LSPO_OK);
+    cr_expect_float_eq(shares[0], log(4.5) / log(9), 1e-12, "a profile without both");
+    maker.plan.policy = NULL;
+    cr_assert_eq(lspo_reuse_shares(&shared, &maker.plan, op_ns, shares), LSPO_OK);
+    cr_expect_float_eq(shares[0], log(4.5) / log(9), 1e-12, "a training");
     maker_release(&maker);
 }

@@ -106,6 +106,25 @@ Test(calibrate, cache_size_is_found)
     cr_expect_lt(fit.size_error, 0.2);
 }
 
+/* A cache that keeps all of 16 MB, nothing of 1 GB, and after 20 ms exp(-1) of what others leave: 200 MB right after
+ * each other are there by log(1000 / 200) / log(1000 / 16) = 0.389. */
+Test(calibrate, what_a_cache_keeps_is_found)
+{
+    static const double bytes[] = {16e6, 50e6, 100e6, 200e6, 400e6}, ages_s[] = {0, 0.005, 0.01, 0.02, 0.03};
+    lspo_kept_t kept[25];
+    double kept_bytes = 0, kept_s = 0;
+    cr_expect_float_eq(lspo_calibrate_kept_share(16e6, 1e9, 0.02, &(lspo_kept_t){200e6, 0, 0}), 0.389, 1e-3);
+    cr_expect_float_eq(lspo_calibrate_kept_share(16e6, 1e9, 0.02, &(lspo_kept_t){15e6, 0.02, 0}), exp(-1), 1e-12);
+    cr_expect_eq(lspo_calibrate_kept_share(16e6, 1e9, 0.02, &(lspo_kept_t){1e9, 0, 0}), 0);
+    for (size_t i = 0; i < 25; i++) {
+        kept[i] = (lspo_kept_t){.bytes = bytes[i / 5], .age_s = ages_s[i % 5]};
+        kept[i].share = lspo_calibrate_kept_share(16e6, 1e9, 0.02, &kept[i]) + 0.02 * lspo_random_normal(3, 2, i);
+    }
+    lspo_calibrate_fit_kept(16e6, kept, 25, &kept_bytes, &kept_s);
+    cr_expect_float_eq(kept_bytes / 1e9, 1, 0.25, "%g", kept_bytes);
+    cr_expect_float_eq(kept_s / 0.02, 1, 0.15, "%g", kept_s);
+}
+
 /* Pools hand out neighbouring regions with a gap of 336 floats and start again when the next one does not fit. */
 Test(calibrate, pools_wrap)
 {

@@ -1,0 +1,130 @@
+/* kept.c - what is left in the cache of weights that were read some bytes or some time ago: gpu.kept_bytes, gpu.kept_s.
+ *
+ * Weights that fit in the near pools are read by products of a row
+ *     near    directly after they were read
+ *     far     after all other memory and a long pause
+ *     else    after so many bytes of other memory, or a pause, in which other programs use a cache that they share
+ * A reading of t seconds has the share (far - t) / (far - near) in cache; bytes and time are those whose shares,
+ * as in sim/reuse.h, are nearest to these.  On the host only. */
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "kernels/few_rows.h"
+#include "real/calibrate/state.h"
+#include "traces/summary.h"
+
+enum { ROWS = 384, COLS = 1536, WEIGHTS = 6, SET_FLOATS = WEIGHTS * ROWS * COLS, REPEATS_MOST = 16 };
+/* Bytes of other memory, or a pause, in between.  The first is far, the second near. */
+static const struct {
+    double bytes, pause_s;
+} steps[LSPO_CALIBRATE_KEPT] = {{1e9, 0.08}, {0, 0},    {16 << 20, 0}, {32 << 20, 0}, {64 << 20, 0}, {96 << 20, 0},
+                                {0, 2e-3},   {0, 4e-3}, {0, 7e-3},     {0, 10e-3},    {0, 15e-3},    {0, 25e-3}};
+
+/* Products of a row with weights one after the other. */
+static void read_weights(const lspo_calibration_t *calibration, const float *weights, size_t floats)
+{
+    const lspo_calibration_memory_t *memory = calibration->memory;
+    for (size_t at = 0; at + ROWS * COLS <= floats; at += ROWS * COLS) {
+        const lspo_few_rows_t product = {
+            .rows = 1, .m = ROWS, .n = COLS, .number = LSPO_NUMBER_FP32, .w = weights + at};
+        lspo_few_rows_product(&product, memory->near_input.data, NULL, memory->near_output.data, NULL);
+    }
+}
+
+static void pause_for(double s)
+{
+    const struct timespec time = {.tv_nsec = (long)(s * 1e9)};
+    if (s > 0)
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+/* Seconds to read the weights after a step; *age_s_out: since they were read before. */
+static double read_after(lspo_calibration_t *calibration, size_t step, double *age_s_out)
+{
+    const lspo_pool_t *pool = &calibration->memory->far_input;
+    const size_t asked = (size_t)(steps[step].bytes / sizeof(float)), room = pool->count - SET_FLOATS;
+    lspo_meter_t meter;
+    read_weights(calibration, pool->data, SET_FLOATS);
+    const uint64_t before_ns = lspo_now_ns();
+    read_weights(calibration, pool->data + SET_FLOATS, asked < room ? asked : room);
+    pause_for(steps[step].pause_s);
+    *age_s_out = 1e-9 * (double)(lspo_now_ns() - before_ns);
+    lspo_meter_start(calibration, calibration->lane, &meter);
+    read_weights(calibration, pool->data, SET_FLOATS);
+    return lspo_meter_stop(calibration, &meter);
+}
+
+double lspo_calibrate_kept_share(double near_bytes, double kept_bytes, double kept_s, const lspo_kept_t *kept)
+{
+    double share = 1;
+    if (kept->bytes >= kept_bytes)
+        share = 0;
+    else if (kept->bytes > near_bytes)
+        share = log(kept_bytes / kept->bytes) / log(kept_bytes / near_bytes);
+    return share * exp(-(kept->age_s / kept_s) * (kept->age_s / kept_s));
+}
+
+void lspo_calibrate_fit_kept(double near_bytes, const lspo_kept_t *kept, size_t count, double *kept_bytes_out,
+                             double *kept_s_out)
+{
+    enum { BYTES = 64, TIMES = 64 };
+    double best = INFINITY;
+    for (int i = 0; i < BYTES; i++)
+        for (int j = 0; j < TIMES; j++) {
+            const double bytes = near_bytes * pow(1.25, i + 1), s = 0.5e-3 * pow(1.15, j);
+            double sum = 0;
+            for (size_t k = 0; k < count; k++) {
+                const double error = lspo_calibrate_kept_share(near_bytes, bytes, s, &kept[k]) - kept[k].share;
+                sum += error * error;
+            }
+            if (sum < best) {
+                best = sum;
+                *kept_bytes_out = floor(bytes);
+                *kept_s_out = s;
+            }
+        }
+}
+
+static void keep_samples(lspo_calibration_t *calibration, const double times_s[LSPO_CALIBRATE_KEPT][REPEATS_MOST],
+                         uint32_t repeats, lspo_timing_t *timings)
+{
+    for (size_t i = 0; i < LSPO_CALIBRATE_KEPT; i++) {
+        char shape[48];
+        snprintf(shape, sizeof shape, "after %.0f MiB and %.0f ms", steps[i].bytes / (1 << 20), 1e3 * steps[i].pause_s);
+        timings[i] = lspo_calibrate_keep(calibration, "kept", shape, times_s[i], repeats);
+    }
+}
+
+lspo_status_t lspo_calibrate_kept(lspo_calibration_t *calibration)
+{
+    lspo_machine_t *machine = &calibration->result->machine;
+    const uint32_t repeats = calibration->quick ? 7 : REPEATS_MOST;
+    const double set_bytes = SET_FLOATS * sizeof(float), least_difference = 1.1;
+    double times_s[LSPO_CALIBRATE_KEPT][REPEATS_MOST], ages_s[LSPO_CALIBRATE_KEPT][REPEATS_MOST];
+    lspo_timing_t timings[LSPO_CALIBRATE_KEPT];
+    lspo_kept_t kept[LSPO_CALIBRATE_KEPT];
+    if (calibration->asynchronous || calibration->memory->far_input.count < 2 * SET_FLOATS)
+        return LSPO_OK;
+    for (uint32_t r = 0; r < repeats; r++)
+        for (size_t i = 0; i < LSPO_CALIBRATE_KEPT; i++)
+            times_s[i][r] = read_after(calibration, i, &ages_s[i][r]);
+    keep_samples(calibration, times_s, repeats, timings);
+    const double far_s = timings[0].median_s, near_s = timings[1].median_s;
+    if (!(far_s > least_difference * near_s))
+        return LSPO_OK; /* a cache is no faster than memory */
+    for (size_t i = 0; i < LSPO_CALIBRATE_KEPT; i++)
+        kept[i] = (lspo_kept_t){.bytes = set_bytes + steps[i].bytes,
+                                .age_s = lspo_median(ages_s[i], repeats),
+                                .share = fmin(1, fmax(0, (far_s - timings[i].median_s) / (far_s - near_s)))};
+    lspo_calibrate_fit_kept(machine->gpu.near_bytes, kept + 1, LSPO_CALIBRATE_KEPT - 1, &machine->gpu.kept_bytes,
+                            &machine->gpu.kept_s);
+    for (size_t i = 0; i < LSPO_CALIBRATE_KEPT; i++)
+        lspo_calibrate_set_fitted(calibration, &timings[i],
+                                  far_s - (far_s - near_s) * lspo_calibrate_kept_share(machine->gpu.near_bytes,
+                                                                                       machine->gpu.kept_bytes,
+                                                                                       machine->gpu.kept_s, &kept[i]));
+    lspo_calibrate_note(calibration, &machine->gpu.kept_bytes, NAN, LSPO_CALIBRATE_KEPT * repeats);
+    lspo_calibrate_note(calibration, &machine->gpu.kept_s, NAN, LSPO_CALIBRATE_KEPT * repeats);
+    return LSPO_OK;
+}
