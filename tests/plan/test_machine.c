@@ -633,7 +633,7 @@ Test(machine, ablations_take_one_part_out)
         {"latency",
          {"gpu.launch_s", "gpu.op_s", "cpu.op_s", "link.h2d_latency_s", "link.d2h_latency_s", "net.latency_s",
           "ssd.latency_s"}},
-        {"cache", {"gpu.cache_bytes", "cpu.cache_bytes"}},
+        {"cache", {"gpu.cache_bytes", "gpu.kept_bytes", "cpu.cache_bytes"}},
     };
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         lspo_machine_t machine = find("rtx4090"), before;
