@@ -156,8 +156,8 @@ typedef struct {
     double contention[LSPO_DEVICE_LANES][LSPO_DEVICE_LANES];
     lspo_products_t
         products; /* matrix products by shape, operands in cache; if it has no sizes, the half-sizes are used */
-    /* Seconds per iteration of four short trainings and generations each during the calibration; later runs compare with it to detect drift
-     * (validate/yardstick.h); 0: not measured. */
+    /* Seconds per iteration of four short trainings and four generations during the calibration; later runs compare
+     * with it to detect drift (validate/yardstick.h); 0: not measured. */
     double yardstick_s[LSPO_YARDSTICKS];
     /* Standard deviations of the logarithm of durations: per lane, of single ops about their median, independent; and
      * run_sigma, of all GPU and CPU work of one run about the median of runs.  Only used with --noise. */

@@ -8,8 +8,9 @@
  * on.
  *
  * Passes of generation take milliseconds, so that it counts how long ago a use was, too: others use the cache.  There
- * the share is that of gpu.kept_bytes in place of cache_bytes, times exp(-(s / kept_s)^2) for a use that ended s seconds
- * ago, if all ops run as early as they can.  What rebuilds a cache is no use, because it reads only a part of a layer.
+ * the share is that of gpu.kept_bytes in place of cache_bytes, times exp(-(s / kept_s)^2) for a use that ended s
+ * seconds ago, if all ops run as early as they can.  What rebuilds a cache is no use, because it reads only a part of
+ * a layer.
  *
  * An op touches the memory that it takes and gives back, the weights of its products (or their codes), and Adam's w, m
  * and v.  An op without a product touches half of its traffic, since each byte is read and written.  Ops are taken in

@@ -11,7 +11,6 @@ trap 'rm -rf "$scratch"' EXIT
 
 allowed='
 lspo_fit_objective        the function whose gradient a fit follows: checked by finite differences
-lspo_random_normal        single numbers of the stream that lspo_random_normal_fill() gives: what suites draw
 lspo_int4_unpack          what a suite sees of the codes
 lspo_int4_arrange         for weights on a GPU, which no session holds yet
 lspo_generator_length     what a suite sees of the passes

@@ -101,6 +101,9 @@ static void fill_errors(const lspo_cell_t *cell, lspo_outcome_t *outcome)
     outcome->calibrated_error = error_of(cell->calibrated_s, outcome->measured_s);
     outcome->calibrated_slowdown = cell->calibrated_slowdown;
     outcome->predicted_s = cell->iteration_s[0];
+    outcome->predicted_peak_gpu_bytes = (double)cell->peak_gpu_bytes;
+    outcome->predicted_peak_total_bytes = (double)cell->peak_total_bytes;
+    outcome->measured_peak_gpu_bytes = outcome->measured_peak_total_bytes = NAN;
     outcome->predicted_slowdown = cell->slowdown[0];
     outcome->measured_slowdown = outcome->measured_s / outcome->native_s;
     outcome->error = error_of(outcome->predicted_s, outcome->measured_s);

@@ -130,6 +130,8 @@ static void keep_prediction(const lspo_prediction_t *prediction, lspo_cell_t *ce
     cell->iteration_s[0] = prediction->summary.iteration_s;
     cell->slowdown[0] = prediction->slowdown;
     cell->bound = prediction->bound_lane == LSPO_LANE_H2D ? LSPO_LANE_D2H : prediction->bound_lane;
+    cell->peak_gpu_bytes = prediction->peak_gpu_bytes;
+    cell->peak_total_bytes = prediction->peak_gpu_bytes + prediction->peak_host_bytes;
     cell->d2h_bytes = prediction->summary.link_bytes[LSPO_LANE_D2H];
     cell->h2d_bytes = prediction->summary.link_bytes[LSPO_LANE_H2D];
 }

@@ -57,7 +57,8 @@ typedef struct {
     lspo_trace_t *trace;           /* owned: predicted */
     double link_Bps, cpu_pps;      /* if free: the profile's */
     uint64_t d2h_bytes, h2d_bytes; /* per iteration */
-    lspo_lane_kind_t bound;        /* GPU; D2H for both directions of the link; CPU */
+    uint64_t peak_gpu_bytes, peak_total_bytes;
+    lspo_lane_kind_t bound; /* GPU; D2H for both directions of the link; CPU */
     double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* at the speed of the machine */
     double calibrated_s, calibrated_slowdown; /* at that of the calibration: [0] with speed 1 */
 } lspo_cell_t;

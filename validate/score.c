@@ -73,6 +73,21 @@ static void fill_columns(const lspo_verdict_t *verdict, predictor_t predictor, u
     }
 }
 
+/* Of lspo, for all cells, without an order. */
+static lspo_score_t score_of(const char *quantity, const lspo_accuracy_t *accuracy)
+{
+    return (lspo_score_t){.predictor = "lspo",
+                          .quantity = quantity,
+                          .cells = "all",
+                          .count = accuracy->count,
+                          .mean = accuracy->mean,
+                          .median = accuracy->median,
+                          .p95 = accuracy->p95,
+                          .worst = accuracy->worst,
+                          .bias = accuracy->bias,
+                          .tau = NAN};
+}
+
 static lspo_status_t add_score(lspo_verdict_t *verdict, columns_t *columns, const lspo_score_t *names,
                                predictor_t predictor, uint32_t variant)
 {
@@ -87,13 +102,9 @@ static lspo_status_t add_score(lspo_verdict_t *verdict, columns_t *columns, cons
     if (verdict->score_count == 0)
         verdict->order = order;
     lspo_score_t *score = &verdict->scores[verdict->score_count++];
-    *score = *names;
-    score->count = accuracy.count;
-    score->mean = accuracy.mean;
-    score->median = accuracy.median;
-    score->p95 = accuracy.p95;
-    score->worst = accuracy.worst;
-    score->bias = accuracy.bias;
+    *score = score_of(names->quantity, &accuracy);
+    score->predictor = names->predictor;
+    score->cells = names->cells;
     score->tau = order.tau;
     return LSPO_OK;
 }
@@ -118,16 +129,10 @@ static lspo_status_t add_noise(lspo_verdict_t *verdict, columns_t *columns)
     lspo_status_t status = lspo_accuracy_compute(columns->predicted, columns->measured, verdict->count, &accuracy);
     if (status != LSPO_OK)
         return status;
-    verdict->scores[verdict->score_count++] = (lspo_score_t){.predictor = "measured again",
-                                                             .quantity = "time",
-                                                             .cells = "all",
-                                                             .count = accuracy.count,
-                                                             .mean = accuracy.mean,
-                                                             .median = accuracy.median,
-                                                             .p95 = accuracy.p95,
-                                                             .worst = accuracy.worst,
-                                                             .bias = NAN,
-                                                             .tau = NAN};
+    lspo_score_t *score = &verdict->scores[verdict->score_count++];
+    *score = score_of("time", &accuracy);
+    score->predictor = "measured again";
+    score->bias = NAN;
     return LSPO_OK;
 }
 
@@ -161,6 +166,22 @@ static lspo_status_t add_quantity(lspo_verdict_t *verdict, columns_t *columns, c
     return LSPO_OK;
 }
 
+/* Peaks, whatever disturbed the times. */
+static lspo_status_t add_memory(lspo_verdict_t *verdict, columns_t *columns, bool of_device)
+{
+    lspo_accuracy_t accuracy;
+    for (uint32_t i = 0; i < verdict->count; i++) {
+        const lspo_outcome_t *outcome = &verdict->outcomes[i];
+        columns->predicted[i] = of_device ? outcome->predicted_peak_gpu_bytes : outcome->predicted_peak_total_bytes;
+        columns->measured[i] = of_device ? outcome->measured_peak_gpu_bytes : outcome->measured_peak_total_bytes;
+    }
+    lspo_status_t status = lspo_accuracy_compute(columns->predicted, columns->measured, verdict->count, &accuracy);
+    if (status != LSPO_OK || accuracy.count == 0)
+        return status;
+    verdict->scores[verdict->score_count++] = score_of(of_device ? "device" : "memory", &accuracy);
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_validate_score(lspo_verdict_t *verdict)
 {
     columns_t columns = {0};
@@ -175,6 +196,10 @@ lspo_status_t lspo_validate_score(lspo_verdict_t *verdict)
     if (status != LSPO_OK)
         goto cleanup;
     status = add_quantity(verdict, &columns, "slowdown");
+    if (status == LSPO_OK)
+        status = add_memory(verdict, &columns, true);
+    if (status == LSPO_OK)
+        status = add_memory(verdict, &columns, false);
 cleanup:
     destroy_columns(&columns);
     return status;

@@ -2,6 +2,7 @@
 #include "validate/validate.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,22 +128,33 @@ static lspo_status_t measure(const lspo_validate_options_t *options, const lspo_
     return status;
 }
 
-/* A cell that was not measured has no trace, and no breakdown. */
-static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, lspo_breakdown_t *breakdowns)
+/* NaN in traces of before. */
+static double bytes_of(const lspo_trace_t *trace, const char *key)
 {
-    uint32_t outcome = 0;
+    const char *text = lspo_trace_meta(trace, key);
+    return text != NULL ? strtod(text, NULL) : (double)NAN;
+}
+
+/* A cell that was not measured has no trace, and no breakdown. */
+static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, lspo_breakdown_t *breakdowns,
+                                lspo_outcome_t *outcomes)
+{
+    uint32_t count = 0;
     for (uint32_t i = 0; i < cells->count; i++) {
         char path[PATH_BYTES];
         lspo_trace_t *measured;
         if (cells->cells[i].number == 0)
             continue;
-        lspo_breakdown_t *breakdown = &breakdowns[outcome++];
+        lspo_outcome_t *outcome = &outcomes[count];
+        lspo_breakdown_t *breakdown = &breakdowns[count++];
         lspo_cell_trace_path(cells, i, folder, sizeof path, path);
         if (access(path, F_OK) != 0)
             continue;
         lspo_status_t status = lspo_trace_read(path, &measured);
         if (status != LSPO_OK)
             return status;
+        outcome->measured_peak_gpu_bytes = bytes_of(measured, "peak_gpu_bytes");
+        outcome->measured_peak_total_bytes = bytes_of(measured, "peak_total_bytes");
         status = lspo_validate_breakdown(&cells->cells[i], measured, breakdown);
         lspo_trace_destroy(measured);
         if (status != LSPO_OK)
@@ -163,13 +175,9 @@ static lspo_status_t follow_the_machine(const lspo_variants_t *variants, double 
 }
 
 /* Score, write and judge. */
-static lspo_status_t give_verdict(const lspo_validate_options_t *options, const lspo_cells_t *cells,
-                                  lspo_breakdown_t *breakdowns, lspo_verdict_t *verdict)
+static lspo_status_t give_verdict(const lspo_validate_options_t *options, lspo_verdict_t *verdict)
 {
-    lspo_status_t status = break_down(cells, options->folder, breakdowns);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_validate_score(verdict);
+    lspo_status_t status = lspo_validate_score(verdict);
     if (status != LSPO_OK)
         return status;
     status = lspo_validate_write_files(verdict, options->folder);
@@ -197,7 +205,9 @@ static lspo_status_t conclude(const lspo_validate_options_t *options, lspo_cells
         goto free_breakdowns;
     verdict->outcomes = outcomes;
     verdict->breakdowns = breakdowns;
-    status = give_verdict(options, cells, breakdowns, verdict);
+    status = break_down(cells, options->folder, breakdowns, outcomes);
+    if (status == LSPO_OK)
+        status = give_verdict(options, verdict);
     free(outcomes);
 free_breakdowns:
     free(breakdowns);

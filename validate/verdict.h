@@ -25,7 +25,9 @@ typedef struct {
     double calibrated_s, calibrated_error; /* predicted without the yardsticks */
     double noise;                          /* fraction of measured_s */
     double native_s, predicted_slowdown, measured_slowdown, slowdown_error, calibrated_slowdown;
-    double naive_s, naive_error; /* measured native, and all bytes over the link */
+    double predicted_peak_gpu_bytes, measured_peak_gpu_bytes;     /* of the visit whose trace is kept */
+    double predicted_peak_total_bytes, measured_peak_total_bytes; /* with the host's, of the process */
+    double naive_s, naive_error;                                  /* measured native, and all bytes over the link */
     double lanes_s, lanes_error; /* the longest of measured native, bytes each way over the link, and the optimizer */
     double variant_s[LSPO_VARIANTS_MAX], variant_slowdown[LSPO_VARIANTS_MAX];
 } lspo_outcome_t;
@@ -36,13 +38,13 @@ lspo_status_t lspo_validate_outcomes(const lspo_cells_t *cells, const lspo_measu
 
 /* A row of summary.csv: the errors of one predictor. */
 typedef struct {
-    const char *predictor, *quantity; /* "time", "slowdown" */
+    const char *predictor, *quantity; /* "time", "slowdown"; "device" and "memory": the two peaks */
     const char *cells;                /* "all", "gpu", "link", "cpu": calm cells; "disturbed too" */
     uint64_t count;
     double mean, median, p95, worst, bias, tau;
 } lspo_score_t;
 
-enum { LSPO_SCORES_MAX = 2 * (5 + 3 + LSPO_VARIANTS_MAX) + 2 };
+enum { LSPO_SCORES_MAX = 2 * (5 + 3 + LSPO_VARIANTS_MAX) + 4 };
 
 typedef struct {
     double mean, p95, tau;

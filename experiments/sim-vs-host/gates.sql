@@ -1,5 +1,6 @@
 -- A grid with gates of its own: are there enough cells, and are times and order predicted?  Of `what`, at least `least`
--- cells; the `limit` of the mean error; the least tau, or 0 where no order is judged.
+-- cells; the `limit` of the mean error; the least tau, or 0 where no order is judged; that of the mean error of device
+-- memory, or 0 where it is not judged.
 REQUIRE SELECT count(*) >= given('least'), printf('%d cells of %s, at least %d', count(*), given('what'),
     given('least')) FROM cells;
 REQUIRE SELECT avg(disturbed = 'false') >= 0.75, printf('%d of them were measured undisturbed, at least three quarters',
@@ -9,3 +10,6 @@ REQUIRE SELECT mean <= given('limit'), printf('the time of %s is predicted withi
     given('what'), 100 * given('limit'), 100 * mean) FROM ours;
 REQUIRE SELECT given('tau_least') = 0 OR tau >= given('tau_least'), iif(given('tau_least') = 0, 'no order is judged',
     printf('the order of policies is predicted, tau at least %g (%g)', given('tau_least'), tau)) FROM ours;
+REQUIRE SELECT given('memory') = 0 OR mean <= given('memory'), iif(given('memory') = 0, 'no memory is judged',
+    printf('device memory is predicted within %g %% on average (%.1f %%)', 100 * given('memory'), 100 * mean))
+    FROM summary WHERE quantity = 'device';

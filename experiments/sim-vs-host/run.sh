@@ -50,7 +50,7 @@ plot sim-vs-host "$out/sim-vs-host" note="Predicted against measured on the host
 plot validate-errors "$out/errors"
 [ -z "$parts" ] || "$LSPO" sql "$here/parts.sql" "$parts" || judged=1
 [ -z "$generation" ] || "$LSPO" sql "$here/gates.sql" "$generation" --given what=generation --given least=30 \
-    --given limit=0.04 --given tau_least=0.9 || judged=1
+    --given limit=0.04 --given tau_least=0.9 --given memory=0.02 || judged=1
 # Two devices compute at once on the memory of one machine, of which the model knows nothing.
 [ -z "$pipelines" ] || "$LSPO" sql "$here/gates.sql" "$pipelines" --given what=pipelines --given least=11 \
-    --given limit=0.06 --given tau_least=0 || judged=1
+    --given limit=0.06 --given tau_least=0 --given memory=0 || judged=1

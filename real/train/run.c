@@ -463,10 +463,12 @@ static lspo_status_t describe_device(const player_t *player, lspo_trace_t *trace
     return lspo_run_describe_caps(&player->bench->options->caps, trace);
 }
 
-static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
+static lspo_status_t describe_trace(const player_t *player, const lspo_run_result_t *result, lspo_trace_t *trace)
 {
     const bench_t *bench = player->bench;
-    char repeat[16], threads[16];
+    char repeat[16], threads[16], gpu_bytes[24], total_bytes[24];
+    snprintf(gpu_bytes, sizeof gpu_bytes, "%" PRIu64, result->peak_gpu_bytes);
+    snprintf(total_bytes, sizeof total_bytes, "%" PRIu64, result->peak_total_bytes);
     snprintf(threads, sizeof threads, "%" PRIu32, lspo_workers_count(player->workers));
     snprintf(repeat, sizeof repeat, "%" PRIu32, bench->options->repeat);
     const char *const entries[][2] = {
@@ -476,7 +478,9 @@ static lspo_status_t describe_trace(const player_t *player, lspo_trace_t *trace)
         {"topology", player->grid ? lspo_grid_topology(player->grid) : player->topology.description},
         {"cpu threads", threads},
         {"blas core", lspo_gemm_core()},
-        {"text", lspo_text_source(bench->text)}};
+        {"text", lspo_text_source(bench->text)},
+        {"peak_gpu_bytes", gpu_bytes},
+        {"peak_total_bytes", total_bytes}};
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         lspo_status_t status = lspo_trace_set_meta(trace, entries[i][0], entries[i][1]);
         if (status != LSPO_OK)
@@ -522,7 +526,7 @@ static lspo_status_t measure(const bench_t *bench, player_t *player, const lspo_
     status = measure_device(player, result);
     if (status != LSPO_OK || !leads(bench))
         return status;
-    status = describe_trace(player, player->trace);
+    status = describe_trace(player, result, player->trace);
     if (status != LSPO_OK)
         return status;
     warn_of_other_work(player);

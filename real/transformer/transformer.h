@@ -82,8 +82,8 @@ lspo_status_t lspo_transformer_set_lengths(lspo_transformer_t *t, const uint32_t
  * divided by sqrt(2 blocks) as in GPT-2, gains 1, biases 0. */
 void lspo_transformer_init(const lspo_model_t *model, uint32_t stage, uint64_t seed, float *weights);
 
-/* Of the same numbers those of a stage in any format, or what is behind its linear tensors; or, in fp32, some columns of
- * a linear tensor, rows x count.  They take no memory of their own. */
+/* Of the same numbers those of a stage in any format, or what is behind its linear tensors; or, in fp32, some columns
+ * of a linear tensor, rows x count.  They take no memory of their own. */
 typedef struct {
     uint32_t stage;
     uint64_t seed;

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/pack.h"
 #include "kernels/random.h"
 #include "plan/footprint.h"
 #include "plan/model.h"
@@ -709,35 +708,6 @@ Test(transformer, large_stages_are_made_as_small_ones)
         left_out += !isfinite(weights[i]);
     cr_assert_eq(left_out, 0u);
     free(weights);
-}
-
-/* In another format, from the linear tensors on, and by columns (from an odd place on, too) they are the same numbers. */
-Test(transformer, weights_are_made_in_any_format_and_in_parts)
-{
-    lspo_model_t model = tiny;
-    lspo_stage_t shape;
-    model.mlp_width = 37;
-    lspo_model_stage(&model, 1, &shape);
-    const size_t n = shape.element_count, rest = n - shape.tensors[shape.linear_count].offset_elements;
-    const lspo_tensor_t *tensor = &shape.tensors[shape.linear_count - 2]; /* of odd width */
-    const lspo_init_t init = {1, 5, LSPO_NUMBER_BF16};
-    float *wide = floats(n * sizeof(float)), *columns = floats(tensor->rows * 7UL * sizeof(float));
-    uint16_t *wanted = malloc(n * sizeof *wanted), *narrow = malloc(n * sizeof *narrow);
-    cr_assert(wanted && narrow);
-    lspo_transformer_init(&model, 1, 5, wide);
-    lspo_convert(n, LSPO_NUMBER_FP32, wide, LSPO_NUMBER_BF16, wanted);
-    lspo_transformer_init_as(&model, &init, narrow);
-    cr_expect_arr_eq(narrow, wanted, n * sizeof *narrow);
-    lspo_transformer_init_rest(&model, &init, narrow);
-    cr_expect_arr_eq(narrow, wanted + n - rest, rest * sizeof *narrow);
-    cr_assert_eq(tensor->cols % 2, 1u);
-    lspo_transformer_init_columns(&model, &init, &(lspo_init_columns_t){shape.linear_count - 2, 3, 7}, columns);
-    for (size_t i = 0; i < tensor->rows * 7UL; i++)
-        cr_assert_eq(columns[i], wide[tensor->offset_elements + i / 7 * tensor->cols + 3 + i % 7], "number %zu", i);
-    free(narrow);
-    free(wanted);
-    free(columns);
-    free(wide);
 }
 
 Test(transformer, initial_weights_are_those_of_gpt2)

@@ -1,5 +1,6 @@
 /* Targets that do not count, logits of chosen positions, and GPTs with a head of their own or with grouped queries:
  * against the naive implementation of family_reference.h. */
+#include "kernels/pack.h"
 #include "tests/family_reference.h"
 
 enum { BATCH = 2, SEQUENCE = 5, T = BATCH * SEQUENCE, V = 11 };
@@ -95,4 +96,35 @@ Test(transformer_targets, no_target_no_gradient)
         for (size_t i = 0; i < m.shape[stage].element_count; i++)
             cr_assert_eq(m.gradient[stage][i], 0.0F);
     tested_destroy(&m);
+}
+
+/* In another format, from the linear tensors on, and by columns, from an odd place on, too, they are the same
+ * numbers. */
+Test(transformer_init, weights_are_made_in_any_format_and_in_parts)
+{
+    lspo_model_t model;
+    lspo_stage_t shape;
+    cr_assert_eq(lspo_model_find("gpt-tiny", &model), LSPO_OK);
+    model.mlp_width = 37;
+    lspo_model_stage(&model, 1, &shape);
+    const size_t n = shape.element_count, rest = n - shape.tensors[shape.linear_count].offset_elements;
+    const lspo_tensor_t *tensor = &shape.tensors[shape.linear_count - 2]; /* of odd width */
+    const lspo_init_t init = {1, 5, LSPO_NUMBER_BF16};
+    float *wide = malloc(n * sizeof *wide), *columns = malloc(tensor->rows * 7UL * sizeof *columns);
+    uint16_t *wanted = malloc(n * sizeof *wanted), *narrow = malloc(n * sizeof *narrow);
+    cr_assert(wide && columns && wanted && narrow);
+    lspo_transformer_init(&model, 1, 5, wide);
+    lspo_convert(n, LSPO_NUMBER_FP32, wide, LSPO_NUMBER_BF16, wanted);
+    lspo_transformer_init_as(&model, &init, narrow);
+    cr_expect_arr_eq(narrow, wanted, n * sizeof *narrow);
+    lspo_transformer_init_rest(&model, &init, narrow);
+    cr_expect_arr_eq(narrow, wanted + n - rest, rest * sizeof *narrow);
+    cr_assert_eq(tensor->cols % 2, 1u);
+    lspo_transformer_init_columns(&model, &init, &(lspo_init_columns_t){shape.linear_count - 2, 3, 7}, columns);
+    for (size_t i = 0; i < tensor->rows * 7UL; i++)
+        cr_assert_eq(columns[i], wide[tensor->offset_elements + i / 7 * tensor->cols + 3 + i % 7], "number %zu", i);
+    free(narrow);
+    free(wanted);
+    free(columns);
+    free(wide);
 }
