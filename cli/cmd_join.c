@@ -10,6 +10,7 @@
 #include "ask/request.h"
 #include "base/table.h"
 #include "cli/command.h"
+#include "cli/machine_named.h"
 #include "cli/request_line.h"
 #include "real/train/metrics.h"
 #include "real/train/origin.h"
@@ -34,7 +35,7 @@ static const lspo_arg_t join_args[] = {
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_request_t, model_name)},
     {.name = "machine",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|auto",
      .list = "machines",
      .help = "machine to predict (paper-laptop); help: list machines",
      .store = lspo_arg_text,
@@ -70,7 +71,7 @@ static lspo_status_t predict(const lspo_request_t *request, double *step_s_out)
     lspo_machine_t machine;
     lspo_plan_t *plan;
     lspo_prediction_t prediction;
-    lspo_status_t status = lspo_machine_find(request->machine_name, &machine);
+    lspo_status_t status = lspo_machine_named(request->machine_name, &machine);
     if (status != LSPO_OK)
         return status;
     status = lspo_overrides_machine(&request->overrides, &machine);

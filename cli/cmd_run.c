@@ -11,6 +11,7 @@
 #include "cli/caps.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
+#include "cli/machine_named.h"
 #include "cli/progress.h"
 #include "cli/request_line.h"
 #include "cli/run_watch.h"
@@ -55,7 +56,7 @@ static const lspo_arg_t run_args[] = {
      .store = lspo_arg_switch,
      .offset_bytes = offsetof(run_request_t, base.timing_only)},
     {.name = "machine",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|auto",
      .list = "machines",
      .help = "profile of this device, for lower_bound_s, --transition auto and --order auto (host-reference)",
      .store = lspo_arg_text,
@@ -208,7 +209,7 @@ static lspo_status_t execute(run_request_t *asked)
         status = lspo_request_check_output(request->trace_path);
     if (status != LSPO_OK)
         return status;
-    status = lspo_machine_find(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
+    status = lspo_machine_named(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
     if (status != LSPO_OK)
         return status;
     status = lspo_overrides_machine(&request->overrides, &machine);

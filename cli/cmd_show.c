@@ -175,11 +175,23 @@ static lspo_status_t command_model(int argc, char **argv)
     return show_model(positionals.texts[0], show.format);
 }
 
+/* A model's fields mean nothing here. */
+static lspo_status_t refuse_model_fields(const lspo_overrides_t *overrides)
+{
+    for (uint32_t i = 0; i < overrides->set_count; i++)
+        if (lspo_request_sets_model(overrides->sets[i]))
+            return lspo_error(LSPO_ERR_INPUT, "--set %s is of a model; `lspo show machine` takes fields of machines",
+                              overrides->sets[i]);
+    return LSPO_OK;
+}
+
 static lspo_status_t command_machine(int argc, char **argv)
 {
     show_request_t show = {.format = LSPO_FORMAT_AUTO};
     lspo_positionals_t positionals;
     lspo_status_t status = lspo_command_parse(&command_show_machine, argc, argv, &show, &positionals);
+    if (status == LSPO_OK)
+        status = refuse_model_fields(&show.request.overrides);
     if (status != LSPO_OK)
         return status;
     return show_machine(positionals.texts[0], &show.request.overrides, show.format);

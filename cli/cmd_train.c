@@ -13,6 +13,7 @@
 #include "cli/caps.h"
 #include "cli/command.h"
 #include "cli/host_room.h"
+#include "cli/machine_named.h"
 #include "cli/request_line.h"
 #include "cli/train_data.h"
 #include "cli/train_lane.h"
@@ -163,7 +164,7 @@ static const lspo_arg_t train_args[] = {
      .store = lspo_arg_output,
      TRAIN(metrics_path)},
     {.name = "machine",
-     .value = "NAME|FILE",
+     .value = "NAME|FILE|auto",
      .list = "machines",
      .help = "profile of this device, to predict the remaining time",
      .store = lspo_arg_text,
@@ -341,7 +342,7 @@ static lspo_status_t tune(lspo_request_t *request, double *predicted_step_s_out)
     if (workload.iterations < steady)
         workload.iterations = steady;
     lspo_status_t status =
-        lspo_machine_find(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
+        lspo_machine_named(request->machine_name != NULL ? request->machine_name : "host-reference", &machine);
     if (status != LSPO_OK)
         return status;
     status = lspo_overrides_machine(&request->overrides, &machine);

@@ -9,6 +9,7 @@
 
 #include "base/array.h"
 #include "base/names.h"
+#include "cli/machine_named.h"
 #include "plan/precision.h"
 #include "sweep/key.h"
 
@@ -214,7 +215,7 @@ static lspo_status_t find_named(lspo_sweep_words_t *words, const char *name, boo
     if (named.name == NULL || (named.machine == NULL && named.model == NULL))
         status = lspo_no_memory("%s", name);
     else
-        status = machine ? lspo_machine_find(name, named.machine) : lspo_request_find_model(name, named.model);
+        status = machine ? lspo_machine_named(name, named.machine) : lspo_request_find_model(name, named.model);
     if (status != LSPO_OK) {
         free(named.name);
         free(named.machine);

@@ -493,4 +493,10 @@ wrong "no policy" "wrong.ini: the grid has no policy" 'batch = 1'
 wrong "too many cells" "more than 1000000000 cells" 'policy = zero' 'batch = linear(1, 100000)' \
     'sequence = linear(1, 1000)' 'seed = linear(1, 1000)'
 
+# `auto` is this machine; here it has no place for its profile, so nothing is measured.
+printf '%s\n' '[all]' 'machine = auto' 'model = gpt2-774m' 'policy = zero' > auto.ini
+check "machine = auto" "2 1" "$(
+    status_of env -u HOME -u XDG_CACHE_HOME "$program" sweep auto.ini -o auto.csv) $(
+    grep -c 'machine auto: there is no place for the profile' messages)"
+
 finish test_sweep
