@@ -106,7 +106,9 @@ const lspo_command_t lspo_command_sql = {
     .details =
         "Numbers of a CSV are reals, so 1 / 2 of two columns is 0.5; empty cells are NULL. A name in double quotes is "
         "a column, a text is in single quotes. Functions beside those of SQLite: median(x), quantile(x, q), "
-        "geomean(x), tau(x, y) (Kendall's), pick(x, condition) (x of the only row for which the condition holds), and "
+        "geomean(x), tau(x, y) (Kendall's), pick(x, condition) (x of the only row for which the condition holds), "
+        "every(condition) (which, unlike min(), does "
+        "not leave out NULL), and "
         "given('NAME').\n\n"
         "A verdict is a condition; NULL, because a value is missing, does not hold. A REQUIRE without rows fails. The "
         "exit status is 1 if a required claim fails, and 2 for a mistake in FILE, for a table or column that is not "

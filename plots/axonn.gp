@@ -21,7 +21,7 @@ plot for [k=1:2] file using (column("slots") == k ? column("size") : NaN):(1e-9*
     with linespoints pointtype (k+5) pointsize 0.8 linewidth 1.6 linecolor rgb shade[k] title name[k]
 unset logscale x; unset xlabel
 set lmargin at screen 0.71; set rmargin at screen 0.985
-set title "Time over message-driven's: GPUs, micro-batches"
+set title "Time over that of message-driven"
 set style data histograms
 set style histogram clustered gap 1
 set boxwidth 0.9

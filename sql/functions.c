@@ -179,6 +179,29 @@ static void pick_final(sqlite3_context *context)
     lib->value_free(picked->value);
 }
 
+/* ---- every(condition) ---- */
+
+typedef struct {
+    bool any, broken;
+} every_t;
+
+static void every_step(sqlite3_context *context, int count, sqlite3_value **arguments)
+{
+    (void)count;
+    every_t *every = lib->aggregate_context(context, sizeof *every);
+    if (every == NULL)
+        return;
+    every->any = true;
+    every->broken |= lib->value_double(arguments[0]) == 0; /* NULL is 0, too */
+}
+
+static void every_final(sqlite3_context *context)
+{
+    every_t *every = lib->aggregate_context(context, sizeof *every);
+    if (every != NULL && every->any)
+        lib->result_double(context, every->broken ? 0 : 1);
+}
+
 /* ---- given(name) ---- */
 
 static void given_call(sqlite3_context *context, int count, sqlite3_value **arguments)
@@ -209,11 +232,9 @@ int lspo_sql_functions_add(const lspo_sqlite_t *sqlite, sqlite3 *connection, con
         int arguments;
         void (*step)(sqlite3_context *, int, sqlite3_value **);
         void (*final)(sqlite3_context *);
-    } aggregates[] = {{"median", 1, quantile_step, quantile_final},
-                      {"quantile", 2, quantile_step, quantile_final},
-                      {"geomean", 1, geomean_step, geomean_final},
-                      {"tau", 2, tau_step, tau_final},
-                      {"pick", 2, pick_step, pick_final}};
+    } aggregates[] = {{"median", 1, quantile_step, quantile_final}, {"quantile", 2, quantile_step, quantile_final},
+                      {"geomean", 1, geomean_step, geomean_final},  {"tau", 2, tau_step, tau_final},
+                      {"pick", 2, pick_step, pick_final},           {"every", 1, every_step, every_final}};
     lib = sqlite;
     int code = sqlite->create_function(connection, "given", 1, SQLITE_UTF8, (void *)given, given_call, NULL, NULL);
     for (size_t i = 0; code == SQLITE_OK && i < sizeof aggregates / sizeof aggregates[0]; i++)

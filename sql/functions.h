@@ -5,6 +5,7 @@
  *     tau(x, y)                   Kendall's tau: (concordant - discordant) / pairs with different x; equal y count as
  *                                 neither
  *     pick(x, condition)          x of the only row for which the condition holds; of two it is an error
+ *     every(condition)            does it hold in every row?  NULL does not hold, as it is left out by min()
  *     given(name)                 the value of --given NAME=VALUE, a number if it is one; without it an error
  *
  * Without values all but given() are NULL.

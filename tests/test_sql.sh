@@ -39,6 +39,8 @@ check "pick of two" "2 1" "$(status_of value_of "pick(name, value > 2)") $(grep 
 # Pairs of x that differ: 5 of 6; y agrees in 3 of them, disagrees in 1, and is equal in 1.
 printf 'x,y\n1,1\n2,2\n2,5\n3,2\n' > pairs.csv
 check "Kendall's tau" 0.4 "$(sql -e "select tau(x, y) from pairs" pairs.csv)"
+check "every" "1 0 0 0" "$(value_of "every(value > 0), every(value > 1), every(text > ''), every(NULL)")"
+check "every row of none" 1 "$(sql -e "select every(1) is null from rows where value > 9" rows.csv)"
 check "aggregates of nothing" "1 1 1 1 1" \
     "$(sql -e "select median(x) is null, quantile(x, 1) is null, geomean(x) is null, tau(x, y) is null,
         pick(x, 1) is null from pairs where x > 9" pairs.csv)"

@@ -8,12 +8,12 @@ SELECT printf('  %-5s %3s %3s %-14s %7s %7s %8s %8s %8s %8s', 'text', 'd', 'r', 
     'formula', 'floor', 'fit (ms)');
 SELECT printf('  %-5s %3d %3d %-14s %7.3f %7.3f %8.3f %8.3f %8.4f %8.0f', text, subspace, nnz, weight, random, learned,
     galore, galore_formula, floor, 1000 * fit_s) FROM fig6b;
-REQUIRE SELECT min(random - learned) > 0.05,
+REQUIRE SELECT every(random - learned > 0.05),
     'on held-out gradients learned projectors lose less than optimally scaled random ones at equal d and r' FROM fig6b;
-REQUIRE SELECT max(random) <= 1, 'at its best scale no pair loses more than everything' FROM fig6b;
-REQUIRE SELECT min(raw) > 1, 'unscaled random projectors have a bias above 1' FROM fig6b;
-REQUIRE SELECT min(floor <= min(learned, random) + 1e-6), 'no pair goes below the SVD floor at its rank' FROM fig6b;
-REQUIRE SELECT min(learned < galore_formula),
+REQUIRE SELECT every(random <= 1), 'at its best scale no pair loses more than everything' FROM fig6b;
+REQUIRE SELECT every(raw > 1), 'unscaled random projectors have a bias above 1' FROM fig6b;
+REQUIRE SELECT every(floor <= min(learned, random) + 1e-6), 'no pair goes below the SVD floor at its rank' FROM fig6b;
+REQUIRE SELECT every(learned < galore_formula),
     'own text, r = 4: learned below GaLore on average over the weights, memory counted as the paper does' ||
     coalesce(', but not at' || group_concat(iif(learned < galore_formula, NULL, printf(' d=%d', d)), ''), '') FROM mean
     WHERE text = 'own' AND r = 4;
@@ -32,7 +32,7 @@ SELECT printf('  %s: the lower bias has the lower loss in %d of %d pairs', adam_
 CREATE VIEW fits AS SELECT random.adam_basis, random.bias AS random_bias, random.held_out_loss AS random_loss, best.*
     FROM loss AS random JOIN (SELECT nnz, adam_basis, seed, max(fit_steps), bias, held_out_loss FROM loss
         GROUP BY nnz, adam_basis, seed) AS best USING (nnz, adam_basis, seed) WHERE random.fit_steps = 0;
-REQUIRE SELECT min(bias < random_bias), 'fits lower the bias' FROM fits;
-REQUIRE SELECT min(held_out_loss > random_loss),
+REQUIRE SELECT every(bias < random_bias), 'fits lower the bias' FROM fits;
+REQUIRE SELECT every(held_out_loss > random_loss),
     'a lower bias does not make a lower loss: with plain Adam the best fit ends above random projectors' FROM fits
     WHERE adam_basis = 'plain';

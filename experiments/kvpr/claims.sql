@@ -32,7 +32,7 @@ SELECT printf('  this machine, ms per token: measured (predicted); --recompute-s
 SELECT ' ' || group_concat(printf('  %.1f: %.1f (%.1f)', asked, 1e3 * measured, 1e3 * predicted), '') FROM here;
 SELECT '';
 
-REQUIRE SELECT max(abs(off)) < 0.01, printf('%s: all shares within 1 %% of the closed form: at most %+.2f %%', model,
+REQUIRE SELECT every(abs(off) < 0.01), printf('%s: all shares within 1 %% of the closed form: at most %+.2f %%', model,
     100 * iif(max(off) > -min(off), max(off), min(off))) FROM (SELECT model, place, token_s /
         (blocks * 32 * (1024 + 4) * (a * asked + max(r * asked, 2 * a * (1 - asked)))) - 1 AS off
         FROM latency JOIN forms USING (model) WHERE asked <> 'auto' AND machine = 'a100-peak')

@@ -20,21 +20,22 @@ SELECT printf('  %-16s', '') || group_concat(printf(' %6d', gpu_memory_GiB), '')
 SELECT printf('  %-16s', policy) || group_concat(printf(' %6.1f', parameters / 1e9), '') FROM most GROUP BY policy
     ORDER BY min(rowid);
 -- One per mille: the steady state is read from a few iterations.
-REQUIRE SELECT min(slowdown <= 1.001 * slower), 'the slowdown of lsp does not grow with the link at any d' FROM
-    (SELECT slowdown, lag(slowdown) OVER (PARTITION BY subspace ORDER BY link_Bps) AS slower FROM free);
-REQUIRE SELECT min(slowdown >= 0.999 * smaller), 'it does not fall with d at any link' FROM
-    (SELECT slowdown, lag(slowdown) OVER (PARTITION BY link_Bps ORDER BY subspace) AS smaller FROM free);
-REQUIRE SELECT max(subspace) > 0 AND min(subspace >= slower),
+REQUIRE SELECT every(slowdown <= 1.001 * slower), 'the slowdown of lsp does not grow with the link at any d' FROM
+    (SELECT slowdown, lag(slowdown, 1, slowdown) OVER (PARTITION BY subspace ORDER BY link_Bps) AS slower FROM free);
+REQUIRE SELECT every(slowdown >= 0.999 * smaller), 'it does not fall with d at any link' FROM
+    (SELECT slowdown, lag(slowdown, 1, slowdown) OVER (PARTITION BY link_Bps ORDER BY subspace) AS smaller FROM free);
+REQUIRE SELECT max(subspace) > 0 AND every(subspace >= slower),
     'the largest free d does not fall as the link gets faster' FROM
-    (SELECT subspace, lag(subspace) OVER (ORDER BY link_Bps) AS slower FROM frontier);
-REQUIRE SELECT min(blocks >= less), 'the largest model does not shrink with memory' ||
+    (SELECT subspace, lag(subspace, 1, subspace) OVER (ORDER BY link_Bps) AS slower FROM frontier);
+REQUIRE SELECT every(blocks >= less), 'the largest model does not shrink with memory' ||
     coalesce(group_concat(iif(blocks < less, ' ' || policy, NULL), ''), '') FROM
-    (SELECT policy, blocks, lag(blocks) OVER (PARTITION BY policy ORDER BY gpu_memory_GiB) AS less FROM most);
+    (SELECT policy, blocks, lag(blocks, 1, blocks) OVER (PARTITION BY policy ORDER BY gpu_memory_GiB) AS less
+    FROM most);
 CREATE VIEW of_native AS SELECT most.*, native.parameters AS native FROM most JOIN most AS native
     USING (gpu_memory_GiB) WHERE native.policy = 'native';
-REQUIRE SELECT min(parameters >= native), 'native''s is the smallest' ||
+REQUIRE SELECT every(parameters >= native), 'native''s is the smallest' ||
     coalesce(group_concat(iif(parameters < native, ' ' || policy, NULL), ''), '') FROM of_native;
-REQUIRE SELECT min(lsp >= 0.95 * zero), 'lsp''s is at least zero''s, less 5 %' FROM
+REQUIRE SELECT every(lsp >= 0.95 * zero), 'lsp''s is at least zero''s, less 5 %' FROM
     (SELECT pick(parameters, policy = 'lsp') AS lsp, pick(parameters, policy = 'zero') AS zero FROM most
         GROUP BY gpu_memory_GiB);
 REQUIRE SELECT lane = 2, 'the slowest link with the fastest CPU limits zero' FROM lane WHERE policy = 'zero'

@@ -14,10 +14,10 @@ SELECT printf('  %-20s %5d %6.1f %% %+6.1f %%, mean of sources %.1f %%', 'all', 
 
 REQUIRE SELECT steps = 199 AND sources = 15, printf('199 rows of 15 sources (%d of %d)', steps, sources)
     FROM means, sources;
-REQUIRE SELECT min(predicted_s > 0 AND measured_s > 0), 'every time is a number above 0' FROM published;
-REQUIRE SELECT max(abs(predicted_s / measured_s - 1 - error)) <= 1e-6, 'errors are predicted / measured - 1'
+REQUIRE SELECT every(predicted_s > 0 AND measured_s > 0), 'every time is a number above 0' FROM published;
+REQUIRE SELECT every(abs(predicted_s / measured_s - 1 - error) <= 1e-6), 'errors are predicted / measured - 1'
     FROM published;
-REQUIRE SELECT min(peak_gpu_bytes > 0 AND peak_gpu_bound_bytes >= peak_gpu_bytes),
+REQUIRE SELECT every(peak_gpu_bytes > 0 AND peak_gpu_bound_bytes >= peak_gpu_bytes),
     'every predicted peak is above 0 and at most its bound' FROM published;
 REQUIRE SELECT given('order_pairs') = 27 AND given('card_pairs') = 29,
     printf('27 pairs of policies and 29 of cards (%d and %d)', given('order_pairs'), given('card_pairs'));
@@ -34,7 +34,7 @@ REQUIRE SELECT abs(given('fitted_mape') - mean) < 1e-6,
 -- Groups, and numbers but for what another compiler may round.
 CREATE VIEW band AS SELECT kind || ' ' || coalesce(framework, '') || ' ' || coalesce(machine, '') AS band, * FROM
     (SELECT * FROM recorded UNION ALL SELECT * FROM bands);
-REQUIRE SELECT min(alike), 'bands.csv has the bands of this version' ||
+REQUIRE SELECT every(alike), 'bands.csv has the bands of this version' ||
     coalesce(': ' || group_concat(iif(alike, NULL, band), ', '), '') FROM (SELECT band, count(*) = 2
         AND max("rows") = min("rows") AND max(mean_error) - min(mean_error) <= 0.0021 AND max(low) - min(low) <= 0.0021
         AND max(high) - min(high) <= 0.0021 AS alike FROM band GROUP BY band);

@@ -46,14 +46,14 @@ REQUIRE SELECT abs(second_log / 1.4e-3 - 1) < 0.01, '1.4 ms with the second log'
 REQUIRE SELECT tensor > 60 * text, 'one range per text needs a 64th of the calls' FROM grown;
 REQUIRE SELECT none - many > tensor, 'without chunks ahead growths are exposed' FROM exposed, grown;
 REQUIRE SELECT abs(one - many) < 1e-4, 'one token ahead hides a growth of 2.4 ms' FROM exposed;
-REQUIRE SELECT min(text < places AND text_waste < blocks_waste + 0.02),
+REQUIRE SELECT every(text < places AND text_waste < blocks_waste + 0.02),
     'one range per text takes less than places, and wastes as little as blocks' FROM by_rate;
 REQUIRE SELECT pick(tensor_freed, rate = 1) >= freed_gb AND pick(text_freed, rate = 4) >= freed_gb,
     '57 GB are free at 1 request per second, with one range per text at 4 too' FROM by_rate, paper_of;
 REQUIRE SELECT tensor_waste > 0.2, 'a range per tensor wastes more than a fifth at four heads of K' FROM by_rate
     WHERE rate = 4;
 REQUIRE SELECT turns < 0.5 * alone, 'a shared beginning saves more than half' FROM shared;
-REQUIRE SELECT min(measured.peak_bytes = predicted.peak_bytes AND measured.maps = predicted.maps),
+REQUIRE SELECT every(measured.peak_bytes = predicted.peak_bytes AND measured.maps IS predicted.maps),
     'this machine: memory and calls are the predicted ones' FROM host AS measured JOIN host AS predicted USING (cache)
     WHERE measured.kind = 'measured' AND predicted.kind = 'predicted';
 REQUIRE SELECT range < chunk, 'this machine: one call of access for many chunks is cheaper than one for each'
