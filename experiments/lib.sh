@@ -17,6 +17,7 @@ RESULTS=${RESULTS:-results}
 case $RESULTS in /*) ;; *) RESULTS=$PWD/$RESULTS ;; esac
 EXPERIMENTS=${EXPERIMENTS:-short}
 PROFILE=${PROFILE:-$RESULTS/host.ini}
+case $PROFILE in /*) ;; *) PROFILE=$PWD/$PROFILE ;; esac
 # Decimal points, whatever the locale.
 export LC_ALL=C
 export LSPO RESULTS EXPERIMENTS PROFILE
@@ -224,7 +225,9 @@ policies() {
 own_flags() {
     local policy=$1 own
     shift
-    own=$("$LSPO" show policy "$policy" --format csv | query - "SELECT option FROM rows") || return
+    own=$("$LSPO" show policy "$policy" --format csv) || return
+    [[ $own == *$'\n'* ]] || return 0 # it has none
+    own=$(query - "SELECT option FROM rows" <<< "$own") || return
     while [ $# -gt 1 ]; do
         ! grep -qx -- "${1#--}" <<< "$own" || printf '%s\n' "$1" "$2"
         shift 2

@@ -325,22 +325,24 @@ check "a part that makes predictions better" 0 "$(status_of parts 7)"
 check "a part that makes them worse fails" 1 "$(status_of parts 9)"
 
 # Generation: 30 calm cells with a mean error of 4 % and a tau of 0.9 are just enough.
-generation() { # generation CELLS MEAN TAU
+generation() { # generation CELLS MEAN TAU [MEMORY]: the error of memory is 2 %
     { echo disturbed && yes false | head -n "$1"; } > "$folder/cells.csv"
     printf '%s\n' predictor,quantity,cells,mean,tau "lspo,time,gpu,0.5,0.1" "lspo,time,all,$2,$3" \
-        "lspo,slowdown,all,0.5,0.1" > "$folder/summary.csv"
+        "lspo,slowdown,all,0.5,0.1" "lspo,device,all,0.02," > "$folder/summary.csv"
     "$program" sql "$here/sim-vs-host/gates.sql" "$folder/cells.csv" "$folder/summary.csv" --given what=generation \
-        --given least=30 --given limit=0.04 --given tau_least=0.9
+        --given least=30 --given limit=0.04 --given tau_least=0.9 --given memory="${4:-0}"
 }
 check "cells of generation within the limits" 0 "$(status_of generation 30 0.04 0.9)"
 check "too few cells of generation fail" 1 "$(status_of generation 29 0.04 0.9)"
+check "errors of memory within the limit" "0 1" \
+    "$(status_of generation 30 0.04 0.9 0.02) $(status_of generation 30 0.04 0.9 0.019)"
 check "errors of generation above 4 % fail" 1 "$(status_of generation 30 0.041 0.9)"
 check "a wrong order of generation fails" 1 "$(status_of generation 30 0.04 0.89)"
 pipelines() { # pipelines MEAN
     { echo disturbed && yes false | head -n 11; } > "$folder/cells.csv"
     printf '%s\n' predictor,quantity,cells,mean,tau "lspo,time,all,$1," > "$folder/summary.csv"
     "$program" sql "$here/sim-vs-host/gates.sql" "$folder/cells.csv" "$folder/summary.csv" --given what=pipelines \
-        --given least=11 --given limit=0.06 --given tau_least=0
+        --given least=11 --given limit=0.06 --given tau_least=0 --given memory=0
 }
 check "cells without an order to judge" "0 1" "$(status_of pipelines 0.06) $(status_of pipelines 0.061)"
 check "generation that nobody judged fails" 1 "$(status_of generation 30 "" "")"

@@ -12,4 +12,4 @@ REQUIRE SELECT given('tau_least') = 0 OR tau >= given('tau_least'), iif(given('t
     printf('the order of policies is predicted, tau at least %g (%g)', given('tau_least'), tau)) FROM ours;
 REQUIRE SELECT given('memory') = 0 OR mean <= given('memory'), iif(given('memory') = 0, 'no memory is judged',
     printf('device memory is predicted within %g %% on average (%.1f %%)', 100 * given('memory'), 100 * mean))
-    FROM summary WHERE quantity = 'device';
+    FROM (SELECT max(mean) AS mean FROM summary WHERE cells = 'all' AND predictor = 'lspo' AND quantity = 'device');
