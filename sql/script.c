@@ -66,6 +66,7 @@ static lspo_status_t open_connection(run_t *run, const lspo_sql_given_t *given)
 static lspo_status_t refuse(const run_t *run, const char *text, int offset_bytes)
 {
     const char *at = offset_bytes > 0 ? text + offset_bytes : run->at;
+    fflush(run->script->output);
     return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": %s", run->script->path, lspo_sql_line(run->script->text, at),
                       run->steps_left + 1 == 0 ? "the query takes too long"
                                                : run->sql.lib->errmsg(run->sql.connection));
@@ -190,6 +191,7 @@ lspo_status_t lspo_sql_run(const lspo_sql_script_t *script)
     if (status == LSPO_OK)
         status = run_statements(&run);
     run.sql.lib->close(run.sql.connection);
+    fflush(script->output); /* what was printed comes before the error, where both go to one file */
     if (status == LSPO_OK && run.failed_count > 0)
         status = lspo_error(LSPO_ERR_CHECK, "%s: %zu of %zu claims do not hold", script->path, run.failed_count,
                             run.claim_count);

@@ -72,6 +72,8 @@ check "what they print" "  c      4.0
   FAILS a missing value does not hold
   holds two are large
   FAILS claims.sql:8 has no rows to judge" "$(cat stdout)"
+check "errors behind them, where both go to one file" "lspo: error: claims.sql: 3 of 7 claims do not hold" \
+    "$(sql claims.sql rows.csv 2>&1 | tail -n 1)"
 check "how many" "lspo: error: claims.sql: 3 of 7 claims do not hold" "$(cat messages)"
 check "a table" "name,the value d,12 c,6" "$(xargs < large.csv)"
 check "claims that hold" 0 "$(status_of sql -e "require select 1, 'so it is'" rows.csv)"
