@@ -39,13 +39,15 @@ static void pause_for(double s)
         clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-/* Seconds to read the weights after a step; *age_s_out: since they were read before. */
+/* Seconds to read the weights after a step; *age_s_out: since they were read before.  What comes from memory reaches a
+ * shared cache only when it leaves the core's own one, so they are read twice before. */
 static double read_after(lspo_calibration_t *calibration, size_t step, double *age_s_out)
 {
     const lspo_pool_t *pool = &calibration->memory->far_input;
     const size_t asked = (size_t)(steps[step].bytes / sizeof(float)), room = pool->count - SET_FLOATS;
     lspo_meter_t meter;
-    read_weights(calibration, pool->data, SET_FLOATS);
+    for (int twice = 0; twice < 2; twice++)
+        read_weights(calibration, pool->data, SET_FLOATS);
     const uint64_t before_ns = lspo_now_ns();
     read_weights(calibration, pool->data + SET_FLOATS, asked < room ? asked : room);
     pause_for(steps[step].pause_s);
