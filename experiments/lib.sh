@@ -295,6 +295,19 @@ pretrain_model() {
     cp "$folder/run.csv" "$folder/$EXPERIMENTS"
 }
 
+# report.pdf: report.html as Chromium prints it, where there is one.
+print_report() {
+    local chromium profile root=
+    rm -f "$RESULTS/report.pdf"
+    chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || return 0
+    [ "$(id -u)" != 0 ] || root=--no-sandbox # which it lacks for root
+    profile=$(mktemp -d)
+    timeout 120 "$chromium" --headless $root --disable-gpu --user-data-dir="$profile" --no-pdf-header-footer \
+        --print-to-pdf="$profile/report.pdf" "file://$RESULTS/report.html" 2> "$profile/messages" &&
+        mv "$profile/report.pdf" "$RESULTS/report.pdf" || tail -n 1 "$profile/messages" >&2
+    rm -rf "$profile"
+}
+
 # A text as a gnuplot string: within single quotes nothing but the quote itself is special.
 gnuplot_text() {
     printf "'%s'" "${1//\'/\'\'}"

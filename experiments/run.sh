@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [--full] [--fresh] [FIGURE...] - all experiments whose inputs have changed (--fresh: all), or those named: CSV,
-# pictures and checks under ./results.  report.html there shows all.  A failure does not stop the other figures; the
-# exit status is 1 if a check failed.
+# pictures and checks under ./results.  report.html there shows all, and after a run of all report.pdf, where Chromium
+# is.  A failure does not stop the other figures; the exit status is 1 if a check failed.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states axonn fusion meft kvpr marlin endor qmoe"
@@ -67,6 +67,7 @@ for figure in ${figures:-$all}; do
     find "$RESULTS/$figure" -name '*.png' 2> /dev/null | sort | sed 's/^/  /'
 done
 "$LSPO" report "$RESULTS" || failed="$failed report.html"
+[ -n "$figures" ] || print_report
 if [ -n "$failed" ]; then
     printf '\nFAILED, see above:%s\n' "$failed" >&2
     exit 1

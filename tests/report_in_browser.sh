@@ -25,6 +25,9 @@ gantt
 { grep -vE '^</(body|html)>$' "$results/report.html"; echo "<script>"; cat "$source_dir/tests/report_in_browser.js"
     echo "</script></body></html>"; } > "$results/tried.html"
 
+RESULTS=$results LSPO=$program bash -c '. "$0/lib.sh"; print_report' "$source_dir/experiments"
+check "as a PDF" %PDF "$(head -c 4 "$results/report.pdf")"
+
 browse() { # OPTION...
     timeout 120 "$chromium" --headless --no-sandbox --disable-gpu --user-data-dir="$folder/profile" \
         --enable-logging=stderr --virtual-time-budget=20000 --window-size=1400,1000 "$@" 2> "$folder/messages"

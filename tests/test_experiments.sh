@@ -146,7 +146,7 @@ if command -v gnuplot > /dev/null; then
     cp -r "$here" "$here/../plots" "$folder/tree/"
     tree=$folder/tree/experiments
     mv "$tree/TEMPLATE" "$tree/links"
-    sed -i -e '/^all="\$all/d' -e 's/^all=.*/all="links"/' "$tree/run.sh"
+    sed -i -e '/^all="\$all/d' -e 's/^all=.*/all="links"/' -e '/print_report/d' "$tree/run.sh"
     again() { # again [OPTION...]: what it did
         RESULTS=$folder/again LSPO=$program "$tree/run.sh" "$@" > "$folder/out" 2>&1 || { cat "$folder/out"; return; }
         if grep -q "as it was" "$folder/out"; then echo kept; else grep -c '^  holds ' "$folder/out"; fi
