@@ -1,5 +1,6 @@
 /* cmd_memory.c - `lspo memory`: what a training needs of GPU and host memory, itemised. */
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -184,7 +185,7 @@ static lspo_status_t print_part(const lspo_memory_question_t *question, lspo_mem
     if (rows[0].devices == 1)
         printf("\nOne GPU%s\n", titles[by]);
     else
-        printf("\nEach of %u GPUs%s\n", question->devices, titles[by]);
+        printf("\nEach of %" PRIu64 " GPUs%s\n", rows[0].devices, titles[by]);
     return lspo_table_write(&table, LSPO_FORMAT_TABLE, stdout);
 }
 

@@ -88,7 +88,7 @@ static lspo_status_t ask(const lspo_memory_question_t *question, const lspo_mode
     return status;
 }
 
-static lspo_status_t needs_of_policy(const lspo_fit_question_t *fit, lspo_needs_t *needs_out)
+static lspo_status_t needs_of_policy(const lspo_fit_question_t *fit, lspo_memory_row_t *row)
 {
     static const lspo_parallel_t single = {1, 1, false};
     lspo_fit_question_t tuned = *fit;
@@ -98,7 +98,8 @@ static lspo_status_t needs_of_policy(const lspo_fit_question_t *fit, lspo_needs_
         return status;
     tuned.workload = plan->workload;
     lspo_plan_destroy(plan);
-    return lspo_parallel_needs(&tuned, &single, needs_out);
+    row->devices = lspo_policy_peers(fit->policy, &tuned.workload);
+    return lspo_parallel_needs(&tuned, &single, &row->needs);
 }
 
 /* Can the preset be trained as asked?  What it has no room for (a rank, a sequence) is no error here. */
@@ -154,7 +155,7 @@ static lspo_status_t add_policy(const lspo_memory_question_t *question, const ls
     begin_row(question, LSPO_MEMORY_POLICY, row);
     snprintf(row->method_text, sizeof row->method_text, "%s", policy->name);
     row->semantics = lspo_semantics_name(policy->semantics);
-    status = needs_of_policy(&fit, &row->needs);
+    status = needs_of_policy(&fit, row);
     if (status != LSPO_OK)
         return status;
     judge(question->machine, row);

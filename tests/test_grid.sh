@@ -91,6 +91,9 @@ fi
 # What cannot be run.
 check "threads for the optimizer" "2 1" "$(status_of "$program" "${grid[@]}" --cpu-threads 2) $(grep -c \
     'each device of a grid has one thread' messages)"
+many=$((33 * $(nproc --all)))
+check "more devices than one process runs" "2 1" "$(status_of "$program" "${grid[@]}" --replicas $many --accumulation \
+    $many --pipeline 1) $(grep -c "a grid of $many devices in one process" messages)"
 for time in 0.5s 1e30s; do
     check "--rank-timeout $time" "2 1" "$(status_of "$program" "${grid[@]}" --rank-timeout $time) $(grep -c \
         'must be from 2s to 86400s' messages)"

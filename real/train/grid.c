@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mpi.h"
 #include "kernels/blas.h"
@@ -134,8 +135,17 @@ static lspo_status_t open_peers(lspo_grid_t *grid, const lspo_grid_options_t *op
     return status == LSPO_OK ? describe_topology(grid) : status;
 }
 
+/* Each has threads for its lanes, and replicas send to all others: with hundreds on a core a step takes minutes. */
+enum { PEERS_PER_CORE_MAX = 32 };
+
 static lspo_status_t check(const lspo_grid_options_t *options, uint32_t peers)
 {
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (!options->mail && peers > (cores > 1 ? (uint32_t)cores : 1) * PEERS_PER_CORE_MAX)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "a grid of %u devices in one process of %ld cores: at most %d per core run here; lspo sim "
+                          "simulates it, and mpirun -n %u runs it on several machines",
+                          peers, cores, PEERS_PER_CORE_MAX, peers);
     const int ranks = lspo_mail_size(options->mail);
     if (options->mail && (uint32_t)ranks != peers)
         return lspo_error(LSPO_ERR_INPUT, "a grid of %u devices needs as many ranks, not %d: mpirun -n %u", peers,
