@@ -14,6 +14,11 @@ CREATE VIEW crossings AS SELECT kind, min(mbit), iif(slower IS NULL, 0, exp(ln(s
     (tokens_per_s - slower) / (speed - slower) * ln(mbit / slower_mbit))) AS mbit FROM
     (SELECT kind, mbit, speed, lag(speed) OVER w AS slower, lag(mbit) OVER w AS slower_mbit FROM runs
         WINDOW w AS (PARTITION BY kind ORDER BY mbit)), few WHERE speed >= tokens_per_s GROUP BY kind;
+-- Young (1974): with a failure each stay / parts on average, saves that take save_s are best
+-- sqrt(2 save_s stay / parts) apart; in steps.
+CREATE VIEW stays AS SELECT stay_h, max(share) AS best, min(done = steps) AS done,
+    pick(save_every, share = (SELECT max(share) FROM churn AS c WHERE c.stay_h = churn.stay_h)) AS every,
+    sqrt(2 * max(save_s) * max(stay_s) / max(parts)) / max(step_s) AS young FROM churn GROUP BY stay_h;
 
 SELECT printf('  GPT-3 XL over eight V100; speed %.3f of the profile, from the first row', max(speed)) FROM measures;
 SELECT printf('  %-20s %10s %10s %8s', 'link', 'measured', 'predicted', '');
@@ -27,6 +32,12 @@ SELECT printf('  %12d %21s %21s %21s %21s', mbit, pick(shown, kind = 'gpipe, 1 m
 SELECT printf('  %-13s as fast as 4 H100 %s', kind, iif(crossings.mbit IS NULL, 'at no rate',
     printf('from %.1f Gbit/s on', crossings.mbit / 1000))) FROM runs LEFT JOIN crossings USING (kind)
     WHERE kind LIKE 'gpipe%' GROUP BY kind ORDER BY min(place);
+SELECT '';
+SELECT printf('  50 RTX 3080, 1 Gbit/s, each of which leaves: share of the throughput of peers that stay, saves every');
+SELECT printf('  %8s %8s %8s %8s %8s %8s %14s', 'steps:', 3, 6, 12, 24, 48, 'Young''s best');
+SELECT printf('  %6d h %8.3f %8.3f %8.3f %8.3f %8.3f %14.1f', stay_h, pick(share, save_every = 3),
+    pick(share, save_every = 6), pick(share, save_every = 12), pick(share, save_every = 24),
+    pick(share, save_every = 48), max(young)) FROM churn JOIN stays USING (stay_h) GROUP BY stay_h;
 SELECT '';
 
 REQUIRE SELECT abs(error) < 0.001, 'the first row gives the speed' FROM measures WHERE place = 1;
@@ -45,3 +56,8 @@ REQUIRE SELECT pick(mbit, kind = 'gpipe, 1 ms') < coalesce(pick(mbit, kind = 'gp
 REQUIRE SELECT pick(speed, kind = '1f1b, 50 ms') < 0.7 * pick(speed, kind = 'gpipe, 50 ms'),
     'with 50 ms 1f1b, which limits what is in flight, is slower than gpipe' FROM runs
     WHERE mbit = (SELECT max(mbit) FROM runs);
+REQUIRE SELECT min(done), 'all trainings with peers that leave come to their end' FROM stays;
+REQUIRE SELECT min(best >= before), 'peers that stay longer are never slower' FROM
+    (SELECT best, lag(best, 1, 0) OVER (ORDER BY stay_h) AS before FROM stays);
+REQUIRE SELECT max(abs(ln(every / young))) < ln(1.5), 'the best number of steps between saves is Young''s, within 50 %'
+    FROM stays;

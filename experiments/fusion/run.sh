@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# FusionAI: five measured steps of a pipeline over slow links, and 50 RTX 3080 against 4 H100.
+# FusionAI: five measured steps of a pipeline over slow links, 50 RTX 3080 against 4 H100, and peers that leave.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fusion
 here=$experiments_dir/fusion
@@ -49,6 +49,15 @@ many gpipe 1 "$rates"
 many gpipe 50 "$rates"
 many 1f1b 1 100000
 many 1f1b 50 100000
+
+# The same cards with 1 Gbit/s, of which each leaves after a mean time: how often should all parts be saved?
+peers "$out/rtx3080.ini" "[peers]" "Bps=1000Mbit/s" "latency_s=1ms" "[peer rtx3080]" "count=50"
+for stay_h in 6 24 168; do
+    for save_every in 3 6 12 24 48; do
+        lspo_row "$out/churn.csv" stay_h,save_every "$stay_h,$save_every" broker "${job[@]:3:14}" --steps 5000 \
+            --peer-order gpipe --peers "$out/rtx3080.ini" --stay "${stay_h}h" --away 1h --save-every "$save_every"
+    done
+done
 
 judge fusion
 plot fusion "$out/fusion"
