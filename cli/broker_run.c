@@ -103,6 +103,10 @@ static void read_stream(job_t *job, stream_t *stream, void (*take)(job_t *job, c
     }
     if (count > 0)
         return;
+    if (stream->length > 0) { /* a last line without an end */
+        stream->line[stream->length] = '\0';
+        take(job, stream->line);
+    }
     close(stream->descriptor);
     stream->descriptor = -1;
 }
@@ -251,13 +255,22 @@ static lspo_status_t open_broker(broker_t *b)
     return status == LSPO_OK ? lspo_parts_saved(b->run->folder, b->chain.count, &b->saved) : status;
 }
 
+/* A peer of another kind has other links, and those decide what --compress-links sends. */
+static bool may_replace(const broker_t *b, uint32_t lost, uint32_t kind)
+{
+    const lspo_plan_t *plan = b->run->plan;
+    if (b->spare[kind] == 0 || kind == lost)
+        return b->spare[kind] > 0;
+    return lspo_fusion_values_of(&plan->workload)->compress_links <= 1 &&
+           room(&plan->network.kinds[kind]) >= room(&plan->network.kinds[lost]);
+}
+
 static lspo_status_t replace(broker_t *b, uint32_t part)
 {
     const lspo_network_t *network = &b->run->plan->network;
     const uint32_t lost = b->chain.peers[part].kind;
     uint32_t found = b->spare[lost] > 0 ? lost : 0;
-    while (found < network->kind_count &&
-           (b->spare[found] == 0 || room(&network->kinds[found]) < room(&network->kinds[lost])))
+    while (found < network->kind_count && !may_replace(b, lost, found))
         found++;
     if (found == network->kind_count || b->backups == 0)
         return lspo_error(LSPO_ERR_INPUT,
@@ -336,6 +349,7 @@ lspo_status_t lspo_broker_start(const lspo_broker_run_t *run, lspo_broker_ran_t 
     broker_t broker = {.run = run};
     lspo_broker_ran_t ran = {0};
     const double start_s = now_s();
+    signal(SIGCHLD, SIG_DFL); /* who started this process may ignore it: nobody would learn that the launcher ends */
     lspo_status_t status = open_broker(&broker);
     if (status == LSPO_OK)
         status = run_job(&broker, &ran);

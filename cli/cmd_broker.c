@@ -1,10 +1,12 @@
 /* cmd_broker.c - `lspo broker`: how fast a pipeline of peers trains that leave and come back; with --run the training
  * itself. */
 #include <math.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "ask/args.h"
 #include "ask/request.h"
@@ -366,6 +368,7 @@ static lspo_status_t train_part(const broker_request_t *request, const lspo_plan
 static lspo_status_t be_rank(const broker_request_t *request, const lspo_plan_t *plan)
 {
     lspo_mail_t *mail = NULL;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* one that is stopped would keep its part's folder */
     lspo_status_t status = lspo_mail_open(request->timeout_s, &mail);
     return status == LSPO_OK ? lspo_mail_close(mail, train_part(request, plan, mail)) : status;
 }

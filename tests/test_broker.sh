@@ -42,12 +42,18 @@ field() { awk -F, -v wanted="$1" 'NR == 1 { for (i = 1; i <= NF; i++) name[i] = 
 
 # strike FOLDER RANK SIGNAL: the rank of the job of that folder, when its first steps are saved.
 strike() {
+    local process name
     for wait in {1..600}; do
         if ls "$1/part-1" 2> /dev/null | grep -q '^step'; then break; fi
         sleep 0.1
     done
     for process in /proc/[0-9]*; do
-        if [ "$(readlink "$process/exe")" = "$(realpath "$program")" ] &&
+        if [ "$2" = launcher ]; then
+            name=$(tr '\0' '\n' < "$process/cmdline" | head -n 1)
+            if [ "${name##*/}" = mpirun ] && tr '\0' '\n' < "$process/cmdline" | grep -qx "$1"; then
+                kill -"$3" "${process#/proc/}"
+            fi
+        elif [ "$(readlink "$process/exe")" = "$(realpath "$program")" ] &&
             tr '\0' '\n' < "$process/cmdline" | grep -qx "$1" &&
             tr '\0' '\n' < "$process/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then
             kill -"$3" "${process#/proc/}"
@@ -60,6 +66,8 @@ weights=$(field weights)
 check "it has a hash" 16 "${#weights}"
 check "one start" "1 0" "$(field starts) $(field replaced)"
 check "each part is saved twice" "2 2" "$(ls calm/part-0 | wc -l) $(ls calm/part-1 | wc -l)"
+check "one who starts it ignores children" 0 "$(status_of timeout 20 env --ignore-signal=CHLD "$program" "${job[@]}" \
+    --run calm)"
 check "again: there is nothing to do" "0 $weights" "$(status_of timeout 120 "$program" "${job[@]}" --run calm) $(
     field weights)"
 
@@ -74,6 +82,18 @@ check "rank 1 does not answer" 0 "$(status_of timeout 120 "$program" "${job[@]}"
 check "who it was" "a:3/b:4 2 1 yes" "$(field chain) $(field starts) $(field replaced) $(grep -q \
     'rank 1 has not been heard of for 2 s' messages && echo yes)"
 check "the same weights after a time-out" "$weights" "$(field weights)"
+
+strike compressed 0 KILL &
+check "a backup with other links" "2 1" "$(status_of timeout 120 "$program" "${job[@]}" --run compressed \
+    --compress-links 4) $(grep -c 'no backup is left for it' messages)"
+
+{
+    strike stopped 1 STOP
+    strike stopped launcher KILL
+} &
+check "the launcher is killed, a rank is stopped" "0 2" "$(status_of timeout 120 "$program" "${job[@]}" \
+    --timeout 60s --run stopped) $(field starts)"
+check "the same weights without the launcher" "$weights" "$(field weights)"
 
 strike alone 1 KILL &
 check "no backup" 2 "$(status_of timeout 120 "$program" "${job[@]}" --run alone --backups 0)"

@@ -196,6 +196,22 @@ lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t 
     return LSPO_OK;
 }
 
+lspo_status_t lspo_checkpoint_count_beyond(const char *folder, uint32_t step, uint32_t *count_out)
+{
+    struct dirent **entries = NULL;
+    int count = 0;
+    char last[64];
+    snprintf(last, sizeof last, NAME_FORMAT, step);
+    *count_out = 0;
+    lspo_status_t status = list(folder, is_checkpoint, &entries, &count);
+    if (status != LSPO_OK)
+        return status;
+    for (int i = 0; i < count; i++)
+        *count_out += strcmp(entries[i]->d_name, last) > 0;
+    free_names(entries, count);
+    return LSPO_OK;
+}
+
 /* ---- write ---- */
 
 static lspo_status_t write_both(const char *temporary, const lspo_checkpoint_t *checkpoint, uint64_t *hashes)

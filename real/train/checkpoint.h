@@ -74,6 +74,9 @@ lspo_status_t lspo_checkpoint_write(const char *folder, const lspo_checkpoint_t 
  * writing a checkpoint does so, because the training that wrote them was continued from an earlier step. */
 lspo_status_t lspo_checkpoint_prune(const char *folder, uint32_t step, uint32_t keep, bool beyond);
 
+/* The number of checkpoints of later steps, damaged or not. */
+lspo_status_t lspo_checkpoint_count_beyond(const char *folder, uint32_t step, uint32_t *count_out);
+
 /* Read the newest complete checkpoint into state and arrays; *found_out is false if there is no checkpoint.  Damaged
  * ones are renamed, with a warning.  With `undrained`, a checkpoint at the end of a training of fewer steps than
  * state->steps is skipped, because it lacks the pending updates that the next step needs (real/train/train.h).

@@ -21,6 +21,7 @@ typedef struct {
     lspo_session_t *session;
     char folder[PATH_MAX];
     int lock; /* -1: none */
+    uint64_t message_bytes[2];
     lspo_settings_t settings;
     lspo_train_state_t state;
 } part_t;
@@ -52,14 +53,34 @@ static lspo_status_t name_folder(const char *folder, uint32_t part, char path_ou
     return length < PATH_MAX - NAME_MAX ? LSPO_OK : lspo_error(LSPO_ERR_INPUT, "%s: the path is too long", folder);
 }
 
-/* The hash of a text is at the end of its source, whose path may change. */
-static void describe(const job_t *job, const lspo_session_place_t *place, lspo_settings_t *settings)
+/* What the part sends to the next peer and to the one before, of a micro-batch.  With --compress-links the links of the
+ * file of peers decide on it, and so on the numbers. */
+static void find_messages(const lspo_plan_t *plan, uint32_t peer, uint64_t bytes_out[2])
 {
+    bytes_out[0] = bytes_out[1] = 0;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
+        const lspo_op_t *op = &plan->ops[id];
+        if (op->kind != LSPO_OP_SEND || plan->lanes.list[op->lane].peer != peer)
+            continue;
+        if (op->variant == LSPO_VARIANT_NONE)
+            bytes_out[0] = lspo_work_link_bytes(&plan->works[op->work]);
+        else if (op->variant == LSPO_VARIANT_GRADIENT && op->layer > 0)
+            bytes_out[1] = lspo_work_link_bytes(&plan->works[op->work]);
+    }
+}
+
+/* The hash of a text is at the end of its source, whose path may change. */
+static void describe(const job_t *job, const lspo_session_place_t *place, part_t *part)
+{
+    lspo_settings_t *settings = &part->settings;
     const lspo_parts_options_t *options = job->options;
     const char *hash = strrchr(lspo_text_source(options->grid.text), ' ');
     lspo_settings_add_training(settings, options->policy, options->model, options->workload);
     lspo_settings_add(settings, "text", "%s", hash != NULL ? hash + 1 : "");
     lspo_settings_add(settings, "stages of the part", "%" PRIu32 " to %" PRIu32, place->first_stage, place->last_stage);
+    find_messages(job->plan, place->peer, part->message_bytes);
+    lspo_settings_add(settings, "messages between --peers", "%" PRIu64 " bytes on, %" PRIu64 " bytes back",
+                      part->message_bytes[0], part->message_bytes[1]);
 }
 
 static lspo_status_t open_parts(job_t *job)
@@ -75,7 +96,7 @@ static lspo_status_t open_parts(job_t *job)
         part_t *part = &job->parts[i];
         const uint32_t peer = grid->first_here + i;
         part->session = grid->peers[peer].session;
-        describe(job, &grid->peers[peer].place, &part->settings);
+        describe(job, &grid->peers[peer].place, part);
         status = name_folder(job->options->folder, peer, part->folder);
         if (status == LSPO_OK)
             status = lspo_checkpoint_prepare(part->folder, true, &part->lock);
@@ -162,6 +183,29 @@ static lspo_status_t load(part_t *part)
     return status;
 }
 
+/* Parts are never more than one save ahead of each other: otherwise a part's saves are lost, and those of the others
+ * are kept, since it may be found again. */
+static lspo_status_t check_ahead(const job_t *job, uint32_t step)
+{
+    double most = 0;
+    for (uint32_t i = 0; i < job->grid->here_count; i++) {
+        uint32_t ahead = 0;
+        lspo_status_t status = lspo_checkpoint_count_beyond(job->parts[i].folder, step, &ahead);
+        if (status != LSPO_OK)
+            return status;
+        most = fmax(most, ahead);
+    }
+    double allowed = most < 2;
+    lspo_status_t status = lspo_grid_agree_least(job->grid, &allowed);
+    if (status != LSPO_OK || allowed > 0)
+        return status;
+    return lspo_error(LSPO_ERR_INPUT,
+                      "%s: the parts have no saved step in common: one has nothing beyond step %" PRIu32
+                      ", and others have two later ones; nothing is removed: bring its folder part-... back, or remove "
+                      "all to begin anew",
+                      job->options->folder, step);
+}
+
 /* The newest step that all have; *same_out: all have loaded it. */
 static lspo_status_t agree(const job_t *job, uint32_t *step_out, bool *same_out)
 {
@@ -175,7 +219,7 @@ static lspo_status_t agree(const job_t *job, uint32_t *step_out, bool *same_out)
         status = lspo_grid_agree_least(job->grid, &same);
     *step_out = (uint32_t)least;
     *same_out = same > 0;
-    return status;
+    return status == LSPO_OK && !*same_out ? check_ahead(job, *step_out) : status;
 }
 
 /* A part that was ahead, or is damaged, goes back; then the others may have to. */
@@ -228,12 +272,30 @@ static lspo_status_t keep_losses(job_t *job)
     return status;
 }
 
+/* Each plan reads the file of peers. */
+static lspo_status_t check_messages(const job_t *job, const lspo_plan_t *plan)
+{
+    for (uint32_t i = 0; i < job->grid->here_count; i++) {
+        const part_t *part = &job->parts[i];
+        uint64_t bytes[2];
+        find_messages(plan, job->grid->first_here + i, bytes);
+        if (memcmp(bytes, part->message_bytes, sizeof bytes) != 0)
+            return lspo_error(LSPO_ERR_INPUT,
+                              "the file of peers has changed, and with it what --compress-links sends: step %" PRIu32
+                              " is saved in %s",
+                              job->step, job->options->folder);
+    }
+    return LSPO_OK;
+}
+
 /* Until the next save. */
 static lspo_status_t train_on(job_t *job)
 {
     lspo_plan_t *plan = NULL;
     lspo_trace_t *trace = NULL;
     lspo_status_t status = build(job, job->step, &plan);
+    if (status == LSPO_OK)
+        status = check_messages(job, plan);
     if (status == LSPO_OK)
         status = lspo_grid_continue(job->grid, plan);
     if (status != LSPO_OK) {

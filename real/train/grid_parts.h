@@ -3,9 +3,9 @@
  * A part is what one peer of the chain has: the arrays of its session.  It is saved every few steps as a checkpoint
  * (checkpoint.h) of its own, in FOLDER/part-0, part-1, ... in the order of the chain; the newest two are kept.  Nobody
  * goes on before all have saved, so all always have one step in common.  A training that begins, with whichever peers,
- * goes on from the newest step that all parts have; what a part has of later steps is removed.  The steps since then
- * are made again with the same numbers: weights at the end are those of a training that was never interrupted, bit for
- * bit. */
+ * goes on from the newest step that all parts have; the save that a part has beyond it is removed.  Two of them mean
+ * that another part's are lost: then nothing is removed.  The steps since then are made again with the same numbers:
+ * weights at the end are those of a training that was never interrupted, bit for bit. */
 #ifndef LSPO_REAL_TRAIN_GRID_PARTS_H
 #define LSPO_REAL_TRAIN_GRID_PARTS_H
 

@@ -105,11 +105,12 @@ Test(grid_parts, goes_on_where_all_parts_were)
     cr_expect_lt(whole[0].loss_last, whole[0].loss_first);
 }
 
-/* A part that was never saved: all begin anew.  One whose newest save is damaged goes back, and so do all. */
+/* One whose newest save is damaged goes back, and so do all.  A part without a save, while the others have two: nothing
+ * is removed; while they have their first one: all begin anew. */
 Test(grid_parts, a_part_that_is_lost_or_damaged)
 {
     lspo_parts_result_t whole, got;
-    char command[256];
+    char command[512];
     training_t t;
     begin(&t, "whole", divided[1], STEPS);
     cr_assert_eq(train(&t, STEPS, &whole), LSPO_OK);
@@ -121,12 +122,54 @@ Test(grid_parts, a_part_that_is_lost_or_damaged)
     cr_assert_eq(train(&t, STEPS, &got), LSPO_OK);
     cr_expect_eq(got.first_step, 2u);
     cr_expect_eq(got.weights_hash, whole.weights_hash);
-    snprintf(command, sizeof command, "rm -r %s/part-1", t.path);
+    snprintf(command, sizeof command, "mv %s/part-1 %s/aside", t.path, t.path);
+    cr_assert_eq(system(command), 0);
+    cr_expect_eq(train(&t, STEPS, &got), LSPO_ERR_INPUT);
+    expect_saved(&t, 1, STEPS);
+    snprintf(command, sizeof command, "rmdir %s/part-1 && mv %s/aside %s/part-1", t.path, t.path, t.path);
+    cr_assert_eq(system(command), 0);
+    cr_assert_eq(train(&t, STEPS, &got), LSPO_OK);
+    cr_expect_eq(got.first_step, (uint32_t)STEPS);
+    snprintf(command, sizeof command, "rm -r %s/part-1 %s/part-0/step-0000000004", t.path, t.path);
     cr_assert_eq(system(command), 0);
     cr_assert_eq(train(&t, STEPS, &got), LSPO_OK);
     cr_expect_eq(got.first_step, 0u);
     cr_expect_eq(got.weights_hash, whole.weights_hash);
     end(&t);
+}
+
+static const char other_link[] = "[peers]\nBps = 1 GB/s\n[peer a]\ncount = 3\n[peer b]\n[link a b]\nBps = 0.5 GB/s\n";
+
+static void write_other_link(void *training, uint32_t step)
+{
+    (void)training;
+    (void)step;
+    own_file("peers.ini", other_link);
+}
+
+/* With --compress-links the rates of links decide what is sent, and so the weights: other rates, before it goes on or
+ * meanwhile, are refused.  Without, they may change. */
+Test(grid_parts, other_links_change_what_is_compressed)
+{
+    lspo_parts_result_t got;
+    training_t t;
+    for (uint32_t ratio = 1; ratio <= 8; ratio += 7) {
+        const lspo_status_t expected = ratio > 1 ? LSPO_ERR_INPUT : LSPO_OK;
+        char name[16];
+        snprintf(name, sizeof name, "links%u", ratio);
+        begin(&t, name, "a:2/a:2/b:1", 2);
+        lspo_fusion_values_edit(&t.workload)->compress_links = ratio;
+        own_file("peers.ini", "[peers]\nBps = 1 GB/s\n[peer a]\ncount = 3\n[peer b]\n");
+        cr_assert_eq(train(&t, 2, &got), LSPO_OK);
+        t.options.saved = write_other_link;
+        cr_expect_eq(train(&t, STEPS, &got), expected);
+        expect_saved(&t, 3, expected == LSPO_OK ? STEPS : 4);
+        cr_expect_eq(train(&t, STEPS, &got), expected);
+        own_file("peers.ini", "[peers]\nBps = 1 GB/s\n[peer a]\ncount = 3\n[peer b]\n");
+        t.options.saved = NULL;
+        cr_expect_eq(train(&t, STEPS, &got), LSPO_OK);
+        end(&t);
+    }
 }
 
 Test(grid_parts, refuses_parts_of_another_training)
