@@ -57,6 +57,15 @@ static lspo_status_t take_positive(const char *what, const char *value, lspo_uni
     return status;
 }
 
+/* As that of a machine, or none. */
+static lspo_status_t take_memory(const char *what, const char *value, double *bytes_out)
+{
+    lspo_status_t status = lspo_parse_quantity(what, value, LSPO_UNIT_BYTES, bytes_out);
+    if (status == LSPO_OK && *bytes_out != 0 && !(*bytes_out >= 1 && *bytes_out <= 0x1p62))
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is outside its range: 0 GB, or from 1 B to 4 EiB", what, value);
+    return status;
+}
+
 static lspo_status_t take_link_key(const lspo_ini_entry_t *entry, const char *what, given_link_t *link)
 {
     if (strcmp(entry->key, "Bps") == 0) {
@@ -143,7 +152,7 @@ static lspo_status_t take_peer(reader_t *reader, const lspo_ini_entry_t *entry, 
     }
     if (strcmp(entry->key, "memory_bytes") == 0) {
         kind->has_memory = true;
-        return lspo_parse_quantity(what, entry->value, LSPO_UNIT_BYTES, &kind->memory_bytes);
+        return take_memory(what, entry->value, &kind->memory_bytes);
     }
     if (strcmp(entry->key, "speed") == 0)
         return take_positive(what, entry->value, LSPO_UNIT_NONE, &kind->speed);

@@ -79,6 +79,8 @@ static const struct {
     {"[peer a]\nspeed = -1\n", {"peers.ini:2: [peer a] speed", "above 0"}},
     {"[peer a]\nspeed = nan\n", {"peers.ini:2: [peer a] speed"}},
     {"[peer a]\nmemory_bytes = 4\n", {"peers.ini:2: [peer a] memory_bytes"}},
+    {"[peer a]\nmemory_bytes = 0.4 B\n", {"peers.ini:2: [peer a] memory_bytes", "from 1 B to 4 EiB"}},
+    {"[peer a]\nmemory_bytes = 1e30 B\n", {"peers.ini:2: [peer a] memory_bytes", "from 1 B to 4 EiB"}},
     {"[peer a]\nmachine = rtx9999\n", {"peers.ini:2: [peer a] machine"}},
     {"[peer a]\nmachine = ./none.ini\n", {"none.ini"}},
     {"[peer a b]\ncount = 1\n", {"peers.ini:1", "the name of a kind"}},
