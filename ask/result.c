@@ -194,33 +194,13 @@ size_t lspo_result_fields(size_t offset_bytes, lspo_result_fields_t *fields_out)
     return count;
 }
 
-static void clear_field(const lspo_field_t *field, lspo_result_t *result)
-{
-    void *slot = (char *)result + field->offset_bytes;
-    switch (field->kind) {
-    case LSPO_FIELD_TEXT:
-    case LSPO_FIELD_STRING:
-        *(const char **)slot = NULL;
-        break;
-    case LSPO_FIELD_REAL:
-        *(double *)slot = NAN;
-        break;
-    case LSPO_FIELD_INTEGER:
-        *(uint64_t *)slot = LSPO_MISSING;
-        break;
-    case LSPO_FIELD_YES_NO:
-        *(int *)slot = -1;
-        break;
-    }
-}
-
 void lspo_result_clear(lspo_result_t *result_out)
 {
     lspo_result_fields_t all;
     size_t count = lspo_result_fields(0, &all);
     *result_out = (lspo_result_t){0};
     for (size_t i = 0; i < count; i++)
-        clear_field(&all.fields[i].field, result_out);
+        lspo_field_clear(&all.fields[i].field, result_out);
 }
 
 void lspo_result_fill(const char *origin, const lspo_request_t *request, const lspo_plan_t *plan,

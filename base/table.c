@@ -13,6 +13,26 @@
 #include "base/printable.h"
 #include "base/wrap.h"
 
+void lspo_field_clear(const lspo_field_t *field, void *record)
+{
+    void *slot = (char *)record + field->offset_bytes;
+    switch (field->kind) {
+    case LSPO_FIELD_TEXT:
+    case LSPO_FIELD_STRING:
+        *(const char **)slot = NULL;
+        break;
+    case LSPO_FIELD_REAL:
+        *(double *)slot = NAN;
+        break;
+    case LSPO_FIELD_INTEGER:
+        *(uint64_t *)slot = LSPO_MISSING;
+        break;
+    case LSPO_FIELD_YES_NO:
+        *(int *)slot = -1;
+        break;
+    }
+}
+
 enum { CELL_BYTES = 4096 };
 
 const char *const lspo_format_names[] = {"table", "csv", "json", NULL};

@@ -49,6 +49,9 @@ typedef struct {
     size_t record_count;
 } lspo_table_t;
 
+/* Make the field of a record a missing value. */
+void lspo_field_clear(const lspo_field_t *field, void *record);
+
 /* Many records: one line each; JSON is an array of objects. */
 lspo_status_t lspo_table_write(const lspo_table_t *table, lspo_format_t format, FILE *file);
 /* One record as a line without its end, for files of many records: CSV, or JSON, of which each line is an object.  The

@@ -1,6 +1,5 @@
 /* cmd_choose.c - `lspo choose`: every policy for one model on one machine, and the commands of the best. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -195,13 +194,12 @@ static void describe_verdict(const lspo_choice_t *choice, const lspo_machine_t *
 static void fill_prediction(const lspo_choice_t *choice, const lspo_machine_t *machine, choose_record_t *record)
 {
     const lspo_prediction_t *prediction = &choice->prediction;
-    bool trains = choice->policy->task == LSPO_TASK_TRAIN;
-    record->largest_batch = choice->largest_batch > 0 ? choice->largest_batch : LSPO_MISSING;
+    if (choice->largest_batch > 0)
+        record->largest_batch = choice->largest_batch;
     record->fits = prediction->fits;
     record->tokens_per_s = prediction->tokens_per_s;
     record->whole_tokens_per_s = (uint64_t)(prediction->tokens_per_s + 0.5);
     record->iteration_s = prediction->summary.iteration_s;
-    record->time_to_first_token_s = trains ? (double)NAN : prediction->summary.first_s;
     record->slowdown = prediction->slowdown;
     record->lower_bound_s = prediction->lower_bound_s;
     record->limited_by = lspo_report_lane_title(prediction->bound_lane);
@@ -213,8 +211,10 @@ static void fill_prediction(const lspo_choice_t *choice, const lspo_machine_t *m
     record->host_excess_bytes = choice->host_excess_bytes;
     record->verdict = record->verdict_text;
     describe_verdict(choice, machine, record->verdict_text, sizeof record->verdict_text);
-    if (!trains)
+    if (choice->policy->task == LSPO_TASK_GENERATE) {
+        record->time_to_first_token_s = prediction->summary.first_s;
         return;
+    }
     record->expect_low_s = prediction->summary.iteration_s * choice->expect.low;
     record->expect_high_s = prediction->summary.iteration_s * choice->expect.high;
     record->expect_basis = lspo_expect_basis_names[choice->expect.basis];
@@ -222,37 +222,22 @@ static void fill_prediction(const lspo_choice_t *choice, const lspo_machine_t *m
     lspo_format_step(record->iteration_s, &choice->expect, sizeof record->step_text, record->step_text);
 }
 
-static void fill_missing(choose_record_t *record)
-{
-    uint64_t *const counts[] = {&record->largest_batch,         &record->peak_gpu_bytes,
-                                &record->peak_host_bytes,       &record->peak_gpu_bound_bytes,
-                                &record->peak_host_bound_bytes, &record->gpu_excess_bytes,
-                                &record->host_excess_bytes,     &record->whole_tokens_per_s};
-    double *const reals[] = {&record->iteration_s,  &record->expect_low_s, &record->expect_high_s,
-                             &record->tokens_per_s, &record->slowdown,     &record->time_to_first_token_s,
-                             &record->lower_bound_s};
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        *counts[i] = LSPO_MISSING;
-    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
-        *reals[i] = (double)NAN;
-    record->fits = -1;
-}
-
 static lspo_status_t fill_record(const lspo_choice_t *choice, const lspo_machine_t *machine, const lspo_model_t *model,
                                  const lspo_command_line_t *line, choose_record_t *record)
 {
-    *record = (choose_record_t){
-        .policy = choice->policy->name,
-        .semantics = lspo_semantics_name(choice->policy->semantics),
-        .staleness_steps = lspo_policy_staleness(choice->policy, &choice->workload),
-        .model = model->name,
-        .machine = machine->name,
-        .framework = lspo_machine_framework(machine),
-        .batch = choice->workload.batch,
-        .sequence = choice->workload.sequence,
-        .iterations = choice->workload.iterations > 0 ? choice->workload.iterations : LSPO_MISSING,
-    };
-    fill_missing(record);
+    for (size_t i = 0; i < sizeof choose_fields / sizeof choose_fields[0]; i++)
+        lspo_field_clear(&choose_fields[i], record);
+    record->policy = choice->policy->name;
+    record->semantics = lspo_semantics_name(choice->policy->semantics);
+    record->staleness_steps = lspo_policy_staleness(choice->policy, &choice->workload);
+    record->model = model->name;
+    record->machine = machine->name;
+    record->framework = lspo_machine_framework(machine);
+    record->batch = choice->workload.batch;
+    record->sequence = choice->workload.sequence;
+    if (choice->workload.iterations > 0)
+        record->iterations = choice->workload.iterations;
+    record->whole_tokens_per_s = LSPO_MISSING;
     if (choice->refusal[0] != '\0') {
         record->refusal = choice->refusal;
         record->verdict = "refused, see below";
