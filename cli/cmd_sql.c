@@ -89,15 +89,15 @@ const lspo_command_t lspo_command_sql = {
     .name = "sql",
     .summary = "tables and claims of CSV files, in SQL",
     .usage = "FILE CSV|FOLDER...",
-    .about =
-        "Run the statements of FILE, in the SQL of SQLite, with CSV files as tables. A table has the name of its "
-        "file without \".csv\", or NAME if it is given as NAME=CSV; of a folder, those CSV are tables that FILE "
-        "mentions. Beside the statements of SQLite there are three:\n\n"
-        "  REQUIRE SELECT verdict, sentence ...;  claims that must hold, a row each\n"
-        "  OBSERVE SELECT verdict, sentence ...;  claims that are only printed\n"
-        "  WRITE name AS SELECT ...;              the rows as a table and as name.csv\n\n"
-        "A claim is printed behind \"holds\" or \"FAILS\", one of OBSERVE behind \"yes\" or \"no\". The rows of other "
-        "SELECTs are printed, their cells separated by a blank. The checks of experiments/ are such files.",
+    .about = "Run the statements of FILE, in the SQL of SQLite, with CSV files as tables. A table has the name of its "
+             "file without \".csv\", or NAME if it is given as NAME=CSV; of a folder, those CSV are tables that FILE "
+             "mentions. Beside the statements of SQLite there are three:\n\n"
+             "  REQUIRE SELECT verdict, sentence ...;  claims that must hold, a row each\n"
+             "  OBSERVE SELECT verdict, sentence ...;  claims that are only printed\n"
+             "  WRITE name AS SELECT ...;              the rows as a table and as name.csv\n\n"
+             "A claim is printed behind \"holds\" or \"FAILS\", one of OBSERVE behind \"yes\" or \"no\". Two more "
+             "columns of a claim are the ends of its interval. The rows of other SELECTs are printed, their cells "
+             "separated by a blank. The checks of experiments/ are such files.",
     .examples = "lspo sql claims.sql results.csv\n"
                 "lspo sql claims.sql results -o . --given limit=0.2\n"
                 "lspo list policies --format csv | lspo sql -e \"select name from input where task = 'train'\" "
@@ -106,7 +106,8 @@ const lspo_command_t lspo_command_sql = {
     .details =
         "Numbers of a CSV are reals, so 1 / 2 of two columns is 0.5; empty cells are NULL. A name in double quotes is "
         "a column, a text is in single quotes. Functions beside those of SQLite: median(x), quantile(x, q), "
-        "geomean(x), tau(x, y) (Kendall's), pick(x, condition) (x of the only row for which the condition holds), "
+        "geomean(x), low95(x) and high95(x) (the 95 % interval of the mean, by Student's t), tau(x, y) (Kendall's), "
+        "pick(x, condition) (x of the only row for which the condition holds), "
         "every(condition) (which, unlike min(), does "
         "not leave out NULL), and "
         "given('NAME').\n\n"

@@ -14,6 +14,25 @@ const char *lspo_claim_word(lspo_claim_verdict_t verdict)
     return words[verdict];
 }
 
+/* Take the interval, "[95 %: ..." or "[one run]", from the end of the claim's text. */
+static void split_interval(lspo_claim_t *claim)
+{
+    static const char *const begins[] = {" [95 %: ", " [one run]"};
+    size_t at = claim->bytes > 0 ? claim->bytes - 1 : 0;
+    if (claim->text[at] != ']')
+        return;
+    while (at > 0 && claim->text[at] != '[')
+        at--;
+    for (size_t i = 0; at > 0 && i < sizeof begins / sizeof begins[0]; i++)
+        if (claim->bytes - at + 1 >= strlen(begins[i]) &&
+            memcmp(claim->text + at - 1, begins[i], strlen(begins[i])) == 0) {
+            claim->interval = claim->text + at + 1;
+            claim->interval_bytes = claim->bytes - at - 2;
+            claim->bytes = at - 1;
+            return;
+        }
+}
+
 /* Is the line "  word  claim", with the claim in column 9? */
 static bool read_line(const char *line, size_t bytes, lspo_claim_t *claim_out)
 {
@@ -24,7 +43,8 @@ static bool read_line(const char *line, size_t bytes, lspo_claim_t *claim_out)
         char padded[WORD_WIDTH + 1] = "     ";
         memcpy(padded, words[verdict], strlen(words[verdict]));
         if (memcmp(line + WORD_AT, padded, WORD_WIDTH) == 0) {
-            *claim_out = (lspo_claim_t){(lspo_claim_verdict_t)verdict, line + CLAIM_AT, bytes - CLAIM_AT};
+            *claim_out = (lspo_claim_t){(lspo_claim_verdict_t)verdict, line + CLAIM_AT, bytes - CLAIM_AT, NULL, 0};
+            split_interval(claim_out);
             return true;
         }
     }

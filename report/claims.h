@@ -2,7 +2,7 @@
  *
  * `lspo sql` prints one line per claim: two blanks, a word in five columns, a blank, the claim.
  * "holds" and "FAILS" are verdicts of claims that must hold; "yes" and "no" are those of claims of others that are only
- * printed.  All other lines are numbers.
+ * printed.  A claim may end in its interval, as " [95 %: 1.2 to 1.4]" or " [one run]".  All other lines are numbers.
  */
 #ifndef LSPO_REPORT_CLAIMS_H
 #define LSPO_REPORT_CLAIMS_H
@@ -23,6 +23,8 @@ typedef struct {
     lspo_claim_verdict_t verdict;
     const char *text; /* in the output, which lives as long; `bytes` long */
     size_t bytes;
+    const char *interval; /* what is between its brackets, behind the claim; NULL: it has none */
+    size_t interval_bytes;
 } lspo_claim_t;
 
 typedef struct {

@@ -32,6 +32,17 @@ void lspo_section_write_verdict(FILE *page, const lspo_figure_t *figure)
         fprintf(page, "; exit status %d", figure->run.status);
 }
 
+void lspo_section_write_claim(FILE *page, const lspo_claim_t *claim)
+{
+    lspo_html_text(page, claim->text, claim->bytes);
+    fputs(" <small>[", page);
+    if (claim->interval != NULL)
+        lspo_html_text(page, claim->interval, claim->interval_bytes);
+    else
+        lspo_html_print(page, "one run");
+    fputs("]</small>", page);
+}
+
 static void write_claims(FILE *page, const lspo_figure_t *figure)
 {
     static const char *const classes[LSPO_CLAIM_VERDICTS] = {"holds", "fails", "seen", "seen"};
@@ -42,7 +53,7 @@ static void write_claims(FILE *page, const lspo_figure_t *figure)
     for (size_t i = 0; i < claims->count; i++) {
         const lspo_claim_t *claim = &claims->list[i];
         fprintf(page, "<li><span class=\"%s\">%s</span> ", classes[claim->verdict], lspo_claim_word(claim->verdict));
-        lspo_html_text(page, claim->text, claim->bytes);
+        lspo_section_write_claim(page, claim);
         fputs("</li>\n", page);
     }
     fputs("</ul>\n", page);

@@ -20,6 +20,9 @@ void lspo_section_write_title(FILE *page, const lspo_figure_t *figure);
 /* "holds: 12 of 12 claims" and the like, in a <span> of the state's class. */
 void lspo_section_write_verdict(FILE *page, const lspo_figure_t *figure);
 
+/* The claim and its interval, without the verdict. */
+void lspo_section_write_claim(FILE *page, const lspo_claim_t *claim);
+
 /* Rows <dt><dd> on program and machine. */
 void lspo_section_write_versions(FILE *page, const lspo_figure_run_t *run);
 

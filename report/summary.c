@@ -31,7 +31,11 @@ static void write_counts(FILE *page, const lspo_results_t *results)
     if (others > 0)
         fprintf(page, " Of %zu further ones, printed but not required, %zu are so here and %zu are not.", others,
                 claims[LSPO_CLAIM_SEEN], claims[LSPO_CLAIM_UNSEEN]);
-    fputs("</p>\n", page);
+    fputs("</p>\n<p class=\"small\">In brackets behind a claim is the 95 % interval of the mean that it judges, over "
+          "seeds or repeated measurements. <em>One run</em>: it was computed or measured once; predictions are the "
+          "same each "
+          "time.</p>\n",
+          page);
 }
 
 static void write_failures(FILE *page, const lspo_results_t *results)
@@ -50,7 +54,7 @@ static void write_failures(FILE *page, const lspo_results_t *results)
             fputs("\">", page);
             lspo_html_print(page, figure->name);
             fputs("</a>: ", page);
-            lspo_html_text(page, claim->text, claim->bytes);
+            lspo_section_write_claim(page, claim);
             fputs("</li>\n", page);
         }
     }

@@ -1,6 +1,7 @@
 /* functions.c - see functions.h. */
 #include "sql/functions.h"
 
+#include <gsl/gsl_cdf.h>
 #include <gsl/gsl_statistics_double.h>
 #include <math.h>
 #include <stdlib.h>
@@ -116,6 +117,40 @@ static void geomean_final(sqlite3_context *context)
     if (!values->failed && values->count > 0)
         lib->result_double(context, exp(gsl_stats_mean(values->x, 1, values->count)));
     free(values->x);
+}
+
+/* ---- low95(x), high95(x) ---- */
+
+static void mean_step(sqlite3_context *context, int count, sqlite3_value **arguments)
+{
+    (void)count;
+    values_t *values = values_of(context);
+    if (values != NULL && is_number(context, values, arguments[0]))
+        add(context, values, lib->value_double(arguments[0]));
+}
+
+/* The end of the interval of the mean on the `side` of it, -1 or 1. */
+static void mean_final(sqlite3_context *context, double side)
+{
+    values_t *values = values_of(context);
+    if (values == NULL)
+        return;
+    if (!values->failed && values->count > 1) {
+        double mean = gsl_stats_mean(values->x, 1, values->count), n = (double)values->count;
+        double deviation = gsl_stats_sd_m(values->x, 1, values->count, mean);
+        lib->result_double(context, mean + side * gsl_cdf_tdist_Pinv(0.975, n - 1) * deviation / sqrt(n));
+    }
+    free(values->x);
+}
+
+static void low95_final(sqlite3_context *context)
+{
+    mean_final(context, -1);
+}
+
+static void high95_final(sqlite3_context *context)
+{
+    mean_final(context, 1);
 }
 
 /* ---- tau(x, y) ---- */
@@ -234,6 +269,7 @@ int lspo_sql_functions_add(const lspo_sqlite_t *sqlite, sqlite3 *connection, con
         void (*final)(sqlite3_context *);
     } aggregates[] = {{"median", 1, quantile_step, quantile_final}, {"quantile", 2, quantile_step, quantile_final},
                       {"geomean", 1, geomean_step, geomean_final},  {"tau", 2, tau_step, tau_final},
+                      {"low95", 1, mean_step, low95_final},         {"high95", 1, mean_step, high95_final},
                       {"pick", 2, pick_step, pick_final},           {"every", 1, every_step, every_final}};
     lib = sqlite;
     int code = sqlite->create_function(connection, "given", 1, SQLITE_UTF8, (void *)given, given_call, NULL, NULL);

@@ -2,6 +2,8 @@
  *
  *     median(x), quantile(x, q)   of the values that are not NULL; between two ranks by interpolation, q (count - 1)
  *     geomean(x)                  geometric mean of values above 0; any other value is an error
+ *     low95(x), high95(x)         ends of the 95 % interval of the mean by Student's t: mean -+ t s / sqrt(n), with
+ *                                 t = the 0.975 quantile at n - 1 degrees of freedom; NULL for fewer than two values
  *     tau(x, y)                   Kendall's tau: (concordant - discordant) / pairs with different x; equal y count as
  *                                 neither
  *     pick(x, condition)          x of the only row for which the condition holds; of two it is an error

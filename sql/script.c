@@ -10,7 +10,7 @@
 #include "sql/statement.h"
 #include "sql/tables.h"
 
-enum { STEPS = 1000, CELL_BYTES = 32 };
+enum { STEPS = 1000, CELL_BYTES = 32, CLAIM_COLUMNS = 2, CLAIM_COLUMNS_MOST = 4 };
 #define LENGTH_MAX 1000000 /* of a cell; SQLite's own limit is 1e9 */
 #define HEAP_BYTES_MAX (INT64_C(1) << 30)
 
@@ -80,10 +80,38 @@ static void print_row(const run_t *run, sqlite3_stmt *statement)
     fputc('\n', run->script->output);
 }
 
-static void print_claim(const run_t *run, lspo_sql_verb_t verb, bool holds, const char *sentence)
+static void print_end(const run_t *run, sqlite3_stmt *statement, int column)
+{
+    const lspo_sqlite_t *lib = run->sql.lib;
+    if (lib->column_type(statement, column) == SQLITE_TEXT)
+        fputs((const char *)lib->column_text(statement, column), run->script->output);
+    else
+        fprintf(run->script->output, "%.3g", lib->column_double(statement, column));
+}
+
+/* The columns behind verdict and sentence: the ends of an interval. */
+static void print_interval(const run_t *run, sqlite3_stmt *statement)
+{
+    if (run->sql.lib->column_type(statement, 2) == SQLITE_NULL ||
+        run->sql.lib->column_type(statement, 3) == SQLITE_NULL) {
+        fputs(" [one run]", run->script->output);
+        return;
+    }
+    fputs(" [95 %: ", run->script->output);
+    print_end(run, statement, 2);
+    fputs(" to ", run->script->output);
+    print_end(run, statement, 3);
+    fputs("]", run->script->output);
+}
+
+static void print_claim(const run_t *run, lspo_sql_verb_t verb, bool holds, const char *sentence,
+                        sqlite3_stmt *statement)
 {
     const char *word = verb == LSPO_SQL_OBSERVE ? (holds ? "yes" : "no") : holds ? "holds" : "FAILS";
-    fprintf(run->script->output, "  %-5s %s\n", word, sentence);
+    fprintf(run->script->output, "  %-5s %s", word, sentence);
+    if (run->sql.lib->column_count(statement) == CLAIM_COLUMNS_MOST)
+        print_interval(run, statement);
+    fputc('\n', run->script->output);
 }
 
 /* One row of REQUIRE or OBSERVE. */
@@ -95,7 +123,7 @@ static lspo_status_t judge(run_t *run, lspo_sql_verb_t verb, sqlite3_stmt *state
     if (*sentence == '\0' || *sentence == ' ' || strchr(sentence, '\n') != NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a claim's sentence is '%s', not a line of text",
                           run->script->path, lspo_sql_line(run->script->text, run->at), sentence);
-    print_claim(run, verb, holds, sentence);
+    print_claim(run, verb, holds, sentence, statement);
     run->claim_count += verb == LSPO_SQL_REQUIRE;
     run->failed_count += verb == LSPO_SQL_REQUIRE && !holds;
     return LSPO_OK;
@@ -106,8 +134,10 @@ static lspo_status_t step_through(run_t *run, const lspo_sql_statement_t *read, 
     bool claims = read->verb == LSPO_SQL_REQUIRE || read->verb == LSPO_SQL_OBSERVE;
     uint64_t line = lspo_sql_line(run->script->text, run->at), rows = 0;
     int code, columns = run->sql.lib->column_count(statement);
-    if (claims && columns != 2)
-        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a claim has 2 columns, verdict and sentence, not %d",
+    if (claims && columns != CLAIM_COLUMNS && columns != CLAIM_COLUMNS_MOST)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s:%" PRIu64 ": a claim has 2 columns, verdict and sentence, or 4 with the ends of its "
+                          "interval, not %d",
                           run->script->path, line, columns);
     for (; (code = run->sql.lib->step(statement)) == SQLITE_ROW; rows++) {
         lspo_status_t status = LSPO_OK;

@@ -5,6 +5,9 @@
  *     REQUIRE SELECT verdict, sentence ...;     of each row a claim: "  holds SENTENCE", or "  FAILS SENTENCE"
  *     OBSERVE SELECT verdict, sentence ...;     the same with "yes" and "no"; not required
  *
+ * A claim about a mean of repeated runs has two more columns, the ends of its 95 % interval: numbers, of which three
+ * digits are printed, or texts.  It ends in " [95 %: LOW to HIGH]"; without ends, in " [one run]".
+ *
  * These are the lines that report/claims.h reads.  A verdict of NULL, where a value is missing, is as one of 0.  A
  * claim without rows fails.  Other statements (CREATE VIEW) are run.  Functions: sql/functions.h; tables:
  * sql/tables.h.

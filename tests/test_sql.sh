@@ -33,6 +33,15 @@ check "of an odd number" 2 "$(value_of "median(iif(value < 8, value, NULL))")"
 check "quantiles, rank q (n - 1)" "1 1.75 8" \
     "$(value_of "quantile(value, 0), quantile(value, 0.25), quantile(value, 1)")"
 check "geometric mean, 64 ^ 1/4" 2.82842712 "$(value_of "geomean(value)")"
+# 1 2 4 8: mean 3.75, s = sqrt(28.75 / 3) = 3.09570, t(0.975, 3) = 3.18245 (tables), so 3.75 -+ 4.9259.
+check "the interval of the mean" "-1.1759 8.6759" "$(value_of "printf('%.4f %.4f', low95(value), high95(value))")"
+# 1 2: 1.5 -+ 12.70620 * 0.70711 / sqrt(2) = 1.5 -+ 6.35310
+check "that of two" "-4.8531 7.8531" \
+    "$(value_of "printf('%.4f %.4f', low95(iif(value < 3, value, NULL)), high95(iif(value < 3, value, NULL)))")"
+check "equal values have none to speak of" "2 2" "$(value_of "low95(2), high95(2)")"
+check "one value has none" "1 1" "$(sql -e "select low95(value) is null, high95(value) is null from rows
+    where value = 1" rows.csv)"
+check "a text has no mean" "2 1" "$(status_of value_of "low95(name)") $(grep -c 'a value that is none' messages)"
 check "pick" c "$(value_of "pick(name, value = 4)")"
 check "pick nothing" - "$(value_of "coalesce(pick(name, value = 5), '-')")"
 check "pick of two" "2 1" "$(status_of value_of "pick(name, value > 2)") $(grep -c 'holds for two rows' messages)"
@@ -75,6 +84,11 @@ check "what they print" "  c      4.0
 check "errors behind them, where both go to one file" "lspo: error: claims.sql: 3 of 7 claims do not hold" \
     "$(sql claims.sql rows.csv 2>&1 | tail -n 1)"
 check "how many" "lspo: error: claims.sql: 3 of 7 claims do not hold" "$(cat messages)"
+check "claims with intervals" "  holds the mean [95 %: -1.18 to 8.68]
+  yes   of one [one run]
+  FAILS as texts [95 %: -1 % to 2 %]" "$(sql -e "require select 1, 'the mean', low95(value), high95(value) from rows;
+    observe select 1, 'of one', low95(value), high95(value) from rows where value = 1;
+    require select 0, 'as texts', '-1 %', '2 %'" rows.csv 2> messages)"
 check "a table" "name,the value d,12 c,6" "$(xargs < large.csv)"
 check "claims that hold" 0 "$(status_of sql -e "require select 1, 'so it is'" rows.csv)"
 mkdir elsewhere
@@ -100,8 +114,8 @@ echo name > empty.csv
 refused "no rows" "empty.csv: there are no rows below the header" "select 1;" empty.csv
 refused "two tables of a name" \
     "./rows.csv as table 'rows': table \"rows\" already exists" "select 1;" rows.csv ./rows.csv
-refused "a claim without a sentence" "script.sql:1: a claim has 2 columns, verdict and sentence, not 1" \
-    "require select 1;" rows.csv
+refused "a claim without a sentence" "script.sql:1: a claim has 2 columns, verdict and sentence, or 4 with the ends of \
+its interval, not 1" "require select 1;" rows.csv
 refused "a claim that is NULL" "script.sql:1: a claim's sentence is '', not a line of text" "require select 1, NULL;" \
     rows.csv
 refused "a claim that is no query" "script.sql:1: only a SELECT is written or judged" \

@@ -30,6 +30,14 @@ SELECT printf('  %-18s %7.1f', method, bytes / 1048576) || group_concat(printf('
     printf('%.3f (%.3f-%.3f)', loss, low, high), '-')), '') FROM
     (SELECT * FROM methods, cells LEFT JOIN recorded USING (method, base, steps) ORDER BY row, cells.place)
     GROUP BY row;
+-- How far a method ends above another, in percent of its loss, over the seeds that both have at their rates.
+CREATE VIEW chosen AS SELECT * FROM trainings JOIN best USING (run, base, method, learning_rate);
+CREATE VIEW over AS SELECT run, base, steps, ours.method AS a, theirs.method AS b,
+    avg(ours.held_out_after / theirs.held_out_after - 1) AS mean,
+    round(100 * low95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS low,
+    round(100 * high95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high
+    FROM chosen AS ours JOIN chosen AS theirs USING (run, base, steps, seed)
+    GROUP BY run, base, steps, ours.method, theirs.method;
 -- For every cell that has both: how far it is off where it is.
 CREATE VIEW claims AS
     SELECT 1 AS n, 'lsp with random projectors at or below full Adam' AS claim, 'lsp' AS a, 'full' AS b, 0 AS most
@@ -39,17 +47,23 @@ CREATE VIEW claims AS
     UNION ALL SELECT 5, 'lsp below galore with Adam at equal GPU memory', 'lsp', 'galore-plain', 0
     UNION ALL SELECT 6, 'lsp below lora in eigenbases, which take more GPU memory than lsp', 'lsp', 'lora', 0
     UNION ALL SELECT 7, 'lsp below galore in eigenbases, which take more GPU memory than lsp', 'lsp', 'galore', 0;
+-- The interval is that of the cell where it is off most.
 OBSERVE SELECT max(off - most) <= 0, claim || coalesce(': not at' || substr(group_concat(iif(off > most,
-    printf(', %s,%d %+.1f %%', base, steps, 100 * off), NULL), ''), 2), '') FROM
-    (SELECT n, claim, most, base, steps, ours.loss / theirs.loss - 1 AS off, ours.rowid AS place
+    printf(', %s,%d %+.1f %%', base, steps, 100 * off), NULL), ''), 2), '') ||
+    printf('; at most %+.1f %%', 100 * off), low, high FROM
+    (SELECT n, claim, most, base, steps, ours.loss / theirs.loss - 1 AS off, ours.rowid AS place, seeds.low, seeds.high
         FROM claims JOIN recorded AS ours ON ours.method = a JOIN recorded AS theirs USING (base, steps)
+        JOIN (SELECT * FROM over WHERE run = 'recorded') AS seeds USING (base, steps, a, b)
         WHERE theirs.method = b ORDER BY place) GROUP BY n;
-CREATE VIEW q AS SELECT pick(loss, method = 'lsp') AS lsp, pick(loss, method = 'lsp-plain') AS lsp_plain,
-    pick(loss, method = 'lsp-learned') AS learned, pick(loss, method = 'lsp-learned-plain') AS learned_plain,
-    pick(loss, method = 'full') AS adam, pick(loss, method = 'soap') AS soap, pick(loss, method = 'rest') AS rest
-    FROM here WHERE (base, steps) = (SELECT base, steps FROM cells LIMIT 1);
-REQUIRE SELECT lsp < lsp_plain, 'here, too, lsp ends lower in the eigenbasis' FROM q;
-REQUIRE SELECT learned < learned_plain, 'here, too, learned projectors end lower in the eigenbasis' FROM q;
-REQUIRE SELECT lsp < adam, 'here, too, lsp ends below full fine-tuning with Adam' FROM q;
-REQUIRE SELECT soap < adam, 'here, too, SOAP ends below Adam' FROM q;
-REQUIRE SELECT lsp < rest, 'here, too, lsp ends below training only the rest' FROM q;
+CREATE VIEW ends AS SELECT * FROM over WHERE run = 'here'
+    AND (base, steps) = (SELECT base, steps FROM cells LIMIT 1);
+REQUIRE SELECT mean < 0, printf('here, too, lsp ends lower in the eigenbasis (%+.1f %%)', 100 * mean), low, high
+    FROM ends WHERE a = 'lsp' AND b = 'lsp-plain';
+REQUIRE SELECT mean < 0, printf('here, too, learned projectors end lower in the eigenbasis (%+.1f %%)', 100 * mean),
+    low, high FROM ends WHERE a = 'lsp-learned' AND b = 'lsp-learned-plain';
+REQUIRE SELECT mean < 0, printf('here, too, lsp ends below full fine-tuning with Adam (%+.1f %%)', 100 * mean), low,
+    high FROM ends WHERE a = 'lsp' AND b = 'full';
+REQUIRE SELECT mean < 0, printf('here, too, SOAP ends below Adam (%+.1f %%)', 100 * mean), low, high FROM ends
+    WHERE a = 'soap' AND b = 'full';
+REQUIRE SELECT mean < 0, printf('here, too, lsp ends below training only the rest (%+.1f %%)', 100 * mean), low, high
+    FROM ends WHERE a = 'lsp' AND b = 'rest';
