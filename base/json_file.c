@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/input_file.h"
 
@@ -10,7 +11,14 @@
 enum { JSON_MAX_BYTES = 1 << 30 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static _Thread_local bool lacked_memory;
+static _Thread_local bool lacked_memory, shares;
+
+bool lspo_json_share(bool shared)
+{
+    bool before = shares;
+    shares = shared;
+    return before;
+}
 
 static void *allocate(size_t bytes)
 {
@@ -24,6 +32,34 @@ static void watch_memory(void)
     json_set_alloc_funcs(allocate, free);
 }
 
+/* Parse twice.  A text that lost a part may be no JSON, or be another value. */
+static json_t *parse_again(const char *text, size_t bytes, size_t flags, json_error_t *error, bool *no_memory_out)
+{
+    json_error_t second;
+    json_t *value = json_loadb(text, bytes, flags, error), *again = json_loadb(text, bytes, flags, &second);
+    bool same = value != NULL && again != NULL ? json_equal(value, again) : value == again;
+    *no_memory_out = !same || (value == NULL && json_error_code(&second) == json_error_out_of_memory);
+    json_decref(again);
+    if (same)
+        return value;
+    json_decref(value);
+    return NULL;
+}
+
+/* Print twice, and copy, since what jansson allocates only its own function may free. */
+static char *print_again(const json_t *value, size_t flags)
+{
+    json_malloc_t allocate_text;
+    json_free_t free_text;
+    json_get_alloc_funcs(&allocate_text, &free_text);
+    char *text = json_dumps(value, flags), *again = json_dumps(value, flags);
+    bool same = text != NULL && again != NULL && strcmp(text, again) == 0;
+    char *copy = same ? strdup(text) : NULL;
+    free_text(text);
+    free_text(again);
+    return copy;
+}
+
 /* Start to watch the allocations of this thread for failures. */
 static void start_watching(void)
 {
@@ -33,6 +69,8 @@ static void start_watching(void)
 
 json_t *lspo_json_parse(const char *text, size_t bytes, size_t flags, json_error_t *error, bool *no_memory_out)
 {
+    if (shares)
+        return parse_again(text, bytes, flags, error, no_memory_out);
     start_watching();
     json_t *value = json_loadb(text, bytes, flags, error);
     *no_memory_out = lacked_memory;
@@ -46,6 +84,8 @@ char *lspo_json_print(const json_t *value, size_t flags)
 {
     if (!value)
         return NULL;
+    if (shares)
+        return print_again(value, flags);
     start_watching();
     char *text = json_dumps(value, flags);
     if (!lacked_memory)
@@ -58,9 +98,10 @@ json_t *lspo_json_copy(const json_t *value)
 {
     if (!value)
         return NULL;
-    start_watching();
+    if (!shares)
+        start_watching();
     json_t *copy = json_deep_copy(value);
-    if (!lacked_memory)
+    if (shares ? json_equal(copy, value) : !lacked_memory)
         return copy;
     json_decref(copy);
     return NULL;

@@ -12,7 +12,12 @@
 lspo_status_t lspo_json_file_read(const char *path, json_t **object_out);
 
 /* jansson 2.14 ignores failed allocations: json_loadb() drops digits, json_dumps() words, json_copy() members.  These
- * functions return the complete result or NULL. */
+ * functions return the complete result or NULL.  To find out, they set jansson's allocation functions, which are those
+ * of the whole process.
+ *
+ * In a thread that shares jansson with others, they leave these as they are, and do everything twice: what is the same
+ * both times is complete, since an allocation that fails again leaves nothing at all.  Returns what was set before. */
+bool lspo_json_share(bool shared);
 
 /* json_loadb().  Returns NULL if the text is not JSON or, with *no_memory_out set, if memory ran out. */
 json_t *lspo_json_parse(const char *text, size_t bytes, size_t flags, json_error_t *error, bool *no_memory_out);

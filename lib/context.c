@@ -1,8 +1,13 @@
 /* context.c - contexts, and what a call changes in its thread; see lspo.h and handles.h. */
+#include <ctype.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ask/version.h"
+#include "base/json_file.h"
+#include "lib/allocator.h"
 #include "lib/handles.h"
 #include "plan/machine.h"
 #include "plan/model.h"
@@ -18,17 +23,35 @@ const char *lspo_release(void)
     return lspo_version;
 }
 
+void lspo_speak_of_keys(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from != '\0'; *to++ = *from++)
+        if ((from == text || !isalnum((unsigned char)from[-1])) && strncmp(from, "--", 2) == 0 &&
+            islower((unsigned char)from[2]))
+            from += 2;
+    *to = '\0';
+}
+
 /* lspo_messages_t.warn */
 static void hand_on(void *user, const char *text)
 {
     const lspo_context *context = user;
-    if (context->options.warn != NULL)
-        context->options.warn(context->options.user, text);
+    char warning[LSPO_MESSAGE_BYTES];
+    if (context->options.warn == NULL)
+        return;
+    snprintf(warning, sizeof warning, "%s", text);
+    lspo_speak_of_keys(warning);
+    context->options.warn(context->options.user, warning);
 }
 
 lspo_call_t lspo_call_begin(lspo_context *context)
 {
-    lspo_call_t call = {.context = context, .locale = uselocale(context->locale)};
+    lspo_call_t call = {.context = context,
+                        .locale = uselocale(context->locale),
+                        .allocator = lspo_allocator_use(&context->options),
+                        .texts = lspo_texts_use(&context->texts),
+                        .shares_json = lspo_json_share(true)};
     context->message[0] = '\0';
     call.messages = lspo_messages_send((lspo_messages_t){
         .text = context->message, .capacity = sizeof context->message, .warn = hand_on, .context = context});
@@ -39,6 +62,10 @@ int lspo_call_end(const lspo_call_t *call, lspo_status_t status)
 {
     (void)lspo_messages_send(call->messages);
     uselocale(call->locale);
+    (void)lspo_allocator_use(call->allocator);
+    (void)lspo_texts_use(call->texts);
+    (void)lspo_json_share(call->shares_json);
+    lspo_speak_of_keys(call->context->message);
     switch (status) {
     case LSPO_OK:
         call->context->message[0] = '\0';
@@ -52,31 +79,51 @@ int lspo_call_end(const lspo_call_t *call, lspo_status_t status)
     }
 }
 
+/* Of this library, or of version 1, which ended before the functions of memory. */
+static bool read_options(const lspo_options *options, lspo_options *options_out)
+{
+    *options_out = (lspo_options)LSPO_OPTIONS_INIT;
+    if (options == NULL)
+        return true;
+    if (options->size != sizeof *options && options->size != offsetof(lspo_options, allocate))
+        return false;
+    memcpy(options_out, options, options->size);
+    bool any = options_out->allocate != NULL || options_out->reallocate != NULL || options_out->release != NULL;
+    bool all = options_out->allocate != NULL && options_out->reallocate != NULL && options_out->release != NULL;
+    return !any || all;
+}
+
 int lspo_context_open(const lspo_options *options, lspo_context **context_out)
 {
+    lspo_options read;
     *context_out = NULL;
-    if (options != NULL && options->size != sizeof *options) /* the only size so far */
+    if (!read_options(options, &read))
         return LSPO_REFUSED;
+    const lspo_options *before = lspo_allocator_use(&read);
     lspo_context *context = calloc(1, sizeof *context);
-    if (context == NULL)
-        return LSPO_NO_ROOM;
-    if (options != NULL)
-        context->options = *options;
-    context->locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (context->locale == (locale_t)0) {
+    locale_t locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (context != NULL && locale != (locale_t)0) {
+        context->options = read;
+        context->locale = locale;
+        *context_out = context;
+    } else {
         free(context);
-        return LSPO_NO_ROOM;
+        if (locale != (locale_t)0)
+            freelocale(locale);
     }
-    *context_out = context;
-    return LSPO_DONE;
+    (void)lspo_allocator_use(before);
+    return *context_out != NULL ? LSPO_DONE : LSPO_NO_ROOM;
 }
 
 void lspo_context_close(lspo_context *context)
 {
     if (context == NULL)
         return;
+    const lspo_options options = context->options, *before = lspo_allocator_use(&options);
+    lspo_texts_release(&context->texts);
     freelocale(context->locale);
     free(context);
+    (void)lspo_allocator_use(before);
 }
 
 const char *lspo_context_message(const lspo_context *context)

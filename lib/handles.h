@@ -3,12 +3,14 @@
 #define LSPO_LIB_HANDLES_H
 
 #include <locale.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ask/answer.h"
 #include "ask/request.h"
 #include "ask/result.h"
 #include "base/status.h"
+#include "base/texts.h"
 #include "lib/lspo.h"
 #include "lib/settings.h"
 
@@ -17,6 +19,7 @@ enum { LSPO_MESSAGE_BYTES = 2048 };
 struct lspo_context {
     lspo_options options;
     locale_t locale; /* "C": numbers have points */
+    lspo_texts_t texts;
     char message[LSPO_MESSAGE_BYTES];
 };
 
@@ -26,7 +29,8 @@ struct lspo_query {
 };
 
 struct lspo_reply {
-    lspo_settings_t settings; /* to whose texts the request points */
+    const lspo_context *context; /* whose memory it is */
+    lspo_settings_t settings;    /* to whose texts the request points */
     lspo_request_t request;
     lspo_machine_t machine;
     lspo_answer_t answer;
@@ -41,15 +45,23 @@ typedef struct {
     lspo_context *context;
     locale_t locale;
     lspo_messages_t messages;
+    const lspo_options *allocator;
+    lspo_texts_t *texts;
+    bool shares_json;
 } lspo_call_t;
 
-/* Between the two, messages go to the context, and numbers are read and written as in "C". */
+/* Between the two, messages and texts go to the context, memory comes from its functions, numbers are read and written
+ * as in "C", and jansson is left as it is. */
 lspo_call_t lspo_call_begin(lspo_context *context);
 /* The code of lspo.h for `status`. */
 int lspo_call_end(const lspo_call_t *call, lspo_status_t status);
 
+/* The parts that predict call options as the command does, "--batch"; here "batch" is a key.  Takes the dashes out;
+ * lspo_call_end() does so, too. */
+void lspo_speak_of_keys(char *text);
+
 /* lspo_query_set() and lspo_query_predict() within a call. */
 lspo_status_t lspo_query_store(lspo_query *query, const char *key, const char *value);
-lspo_status_t lspo_reply_create(const lspo_settings_t *settings, lspo_reply **reply_out);
+lspo_status_t lspo_reply_create(const lspo_query *query, lspo_reply **reply_out);
 
 #endif

@@ -25,8 +25,12 @@
  *
  * Threads: a context, and what was made from it, serves one thread at a time; different contexts are independent.  The
  * library never prints or exits (but a fault of its own that an assertion finds aborts), installs no signal handlers,
- * leaves the locale of the process alone, and keeps no state outside contexts, except that it sets jansson's allocation
- * functions to ones that call malloc() and free().  It writes no files, and reads only those that a query names.
+ * leaves the locale of the process and jansson's allocation functions alone, and keeps no state outside contexts.  It
+ * writes no files, and reads only those that a query names.
+ *
+ * Memory: by default from malloc(); a context may have functions of its own (lspo_options).  What other libraries take
+ * for themselves while they serve a call is theirs: jansson's comes from its allocation functions, that of inih and of
+ * the C library's streams and locales from malloc().
  *
  * Handles and places for results must not be NULL.  A text that is NULL is refused.
  *
@@ -58,7 +62,7 @@ enum {
 };
 
 /* Of this header; it grows with every function or field that is added. */
-#define LSPO_API_VERSION 1
+#define LSPO_API_VERSION 2
 /* Of the library that runs. */
 LSPO_API int lspo_api_version(void);
 /* "0.1.0 (1a2b3c4d)"; never freed. */
@@ -73,11 +77,19 @@ typedef struct {
     /* NULL, or is called with each warning, in the thread that predicts; `text` lives during the call. */
     void (*warn)(void *user, const char *text);
     void *user;
+    /* All three or none; NULL: malloc(), realloc() and free().  For the memory of the context and of all that is made
+     * from it, and only in the thread that calls; lspo_predict_json(), which has no context, does without.  They follow
+     * the rules of those three, a block of 0 bytes and NULL included, and align as malloc() does.  `memory` is handed
+     * to each.  Since version 2. */
+    void *(*allocate)(void *memory, size_t bytes);
+    void *(*reallocate)(void *memory, void *block, size_t bytes);
+    void (*release)(void *memory, void *block);
+    void *memory;
 } lspo_options;
 /* lspo_options options = LSPO_OPTIONS_INIT; */
 #define LSPO_OPTIONS_INIT                                                                                              \
     {                                                                                                                  \
-        sizeof(lspo_options), NULL, NULL                                                                               \
+        sizeof(lspo_options), NULL, NULL, NULL, NULL, NULL, NULL                                                       \
     }
 
 /* `options` NULL: the defaults.  On failure *context_out is NULL. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json_file.h"
+#include "lib/allocator.h"
 #include "lib/handles.h"
 
 /* ---- the request ---- */
@@ -176,7 +177,7 @@ static lspo_status_t predict(lspo_context *context, const char *request, const w
     lspo_reply *reply = NULL;
     lspo_status_t status = read_request(request, &asked);
     if (status == LSPO_OK)
-        status = lspo_reply_create(&query.settings, &reply);
+        status = lspo_reply_create(&query, &reply);
     if (status == LSPO_OK && warnings->lacked_memory)
         status = lspo_no_memory("the warnings");
     if (status == LSPO_OK)
@@ -187,8 +188,9 @@ static lspo_status_t predict(lspo_context *context, const char *request, const w
 }
 
 /* What failed, as the answer. */
-static lspo_status_t tell_error(const lspo_context *context, char **answer_out)
+static lspo_status_t tell_error(lspo_context *context, char **answer_out)
 {
+    lspo_speak_of_keys(context->message);
     json_t *message = json_string(context->message);
     lspo_status_t status = write_answer(NULL, false, message, answer_out);
     json_decref(message);
@@ -219,5 +221,7 @@ int lspo_predict_json(const char *request, char **answer_out)
 
 void lspo_free(char *text)
 {
+    const lspo_options *before = lspo_allocator_use(NULL);
     free(text);
+    (void)lspo_allocator_use(before);
 }

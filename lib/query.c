@@ -3,24 +3,27 @@
 #include <string.h>
 
 #include "ask/args.h"
+#include "lib/allocator.h"
 #include "lib/handles.h"
 
 int lspo_query_create(lspo_context *context, lspo_query **query_out)
 {
-    context->message[0] = '\0';
+    lspo_call_t call = lspo_call_begin(context);
     *query_out = calloc(1, sizeof **query_out);
     if (*query_out == NULL)
-        return LSPO_NO_ROOM;
+        return lspo_call_end(&call, lspo_no_memory("a query"));
     (*query_out)->context = context;
-    return LSPO_DONE;
+    return lspo_call_end(&call, LSPO_OK);
 }
 
 void lspo_query_destroy(lspo_query *query)
 {
     if (query == NULL)
         return;
+    const lspo_options *before = lspo_allocator_use(&query->context->options);
     lspo_settings_release(&query->settings);
     free(query);
+    (void)lspo_allocator_use(before);
 }
 
 /* The setting that a new one of `key` replaces; NULL: none. */
@@ -60,5 +63,5 @@ int lspo_query_predict(lspo_query *query, lspo_reply **reply_out)
 {
     *reply_out = NULL;
     lspo_call_t call = lspo_call_begin(query->context);
-    return lspo_call_end(&call, lspo_reply_create(&query->settings, reply_out));
+    return lspo_call_end(&call, lspo_reply_create(query, reply_out));
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/allocator.h"
 #include "lib/handles.h"
 #include "plan/op.h"
 
@@ -52,12 +53,13 @@ static lspo_status_t fill(lspo_reply *reply)
     return write_json(reply);
 }
 
-lspo_status_t lspo_reply_create(const lspo_settings_t *settings, lspo_reply **reply_out)
+lspo_status_t lspo_reply_create(const lspo_query *query, lspo_reply **reply_out)
 {
     lspo_reply *reply = calloc(1, sizeof *reply);
     if (reply == NULL)
         return lspo_no_memory("a reply");
-    lspo_status_t status = lspo_settings_copy(settings, &reply->settings);
+    reply->context = query->context;
+    lspo_status_t status = lspo_settings_copy(&query->settings, &reply->settings);
     if (status == LSPO_OK)
         status = fill(reply);
     if (status == LSPO_OK)
@@ -71,10 +73,12 @@ void lspo_reply_destroy(lspo_reply *reply)
 {
     if (reply == NULL)
         return;
+    const lspo_options *before = lspo_allocator_use(&reply->context->options);
     lspo_answer_release(&reply->answer);
     lspo_settings_release(&reply->settings);
     free(reply->json);
     free(reply);
+    (void)lspo_allocator_use(before);
 }
 
 /* The value of a name; NULL: there is none. */

@@ -32,6 +32,10 @@ if [ -z "$sanitize" ]; then
     never="$never|srand|printf|vprintf|puts|putchar|perror"
     check "what it leaves alone" "" "$(nm -D --undefined-only "$build/liblspo.so" | sed 's/.* U //; s/@.*//' |
         grep -xE "$never" || true)"
+    # Memory comes through lib/allocator.c.
+    check "what allocates past its functions" "" "$(nm -D --undefined-only "$build/liblspo.so" |
+        sed 's/.* U //; s/@.*//' | grep -xE "_*(calloc|strn?dup|v?asprintf|getline|getdelim|scandir|realpath|getcwd|\
+open_w?memstream|posix_memalign|aligned_alloc|memalign|reallocarray)(_chk)?" || true)"
     check "where it searches" "" "$(readelf -d "$build/liblspo.so" | grep -E 'RPATH|RUNPATH' || true)"
 fi
 

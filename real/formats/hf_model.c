@@ -22,10 +22,15 @@ char *lspo_hf_path(const char *folder, const char *name)
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
-bool lspo_hf_model_exists(const char *folder)
+static bool is_in(const char *folder, const char *name, int mode)
 {
     char path[PATH_MAX]; /* not allocated: lack of memory is no answer */
-    return snprintf(path, sizeof path, "%s/config.json", folder) < PATH_MAX && access(path, R_OK) == 0;
+    return snprintf(path, sizeof path, "%s/%s", folder, name) < PATH_MAX && access(path, mode) == 0;
+}
+
+bool lspo_hf_model_exists(const char *folder)
+{
+    return is_in(folder, "config.json", R_OK);
 }
 
 /* The last part of a path, without its last `ending`. */
@@ -181,14 +186,7 @@ cleanup:
 
 static bool has_weights(const char *folder)
 {
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
-    bool found = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++) {
-        char *path = lspo_hf_path(folder, names[i]);
-        found = !path || access(path, F_OK) == 0; /* if out of memory, the function that opens it reports that */
-        free(path);
-    }
-    return found;
+    return is_in(folder, "model.safetensors", F_OK) || is_in(folder, "model.safetensors.index.json", F_OK);
 }
 
 static lspo_status_t open_weights(lspo_hf_model_t *model)

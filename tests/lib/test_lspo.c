@@ -155,7 +155,7 @@ Test(lspo, values_that_are_not_there)
 /* Sizes that this version does not have, 0 among them. */
 Test(lspo, sizes_of_structs_are_checked)
 {
-    static const size_t wrong[] = {0, sizeof(size_t), sizeof(lspo_options) + 8, sizeof(lspo_reply_op) + 8};
+    static const size_t wrong[] = {0, sizeof(size_t), sizeof(lspo_options) + 800, sizeof(lspo_reply_op) + 800};
     lspo_reply *reply = predict();
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         lspo_options options = LSPO_OPTIONS_INIT;
