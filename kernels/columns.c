@@ -6,10 +6,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int compare_descending(const void *left, const void *right)
+/* Sums are not negative, so they have the order of their bits: of which a pass looks at so many, from the highest. */
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+static const uint32_t digit_shifts[] = {21, 10, 0};
+
+static uint32_t bits_of(float sum)
 {
-    float a = *(const float *)left, b = *(const float *)right;
-    return (a < b) - (a > b);
+    uint32_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    return bits;
+}
+
+/* The sum number `selected` of the largest, from 1: digit by digit, of those that begin as it does. */
+static float selected_sum(size_t n, size_t selected, const float *sums)
+{
+    uint32_t known = 0, known_mask = 0;
+    size_t left = selected;
+    for (size_t pass = 0; pass < sizeof digit_shifts / sizeof digit_shifts[0]; pass++) {
+        const uint32_t shift = digit_shifts[pass];
+        uint32_t counts[DIGITS] = {0}, digit = DIGITS - 1;
+        for (size_t j = 0; j < n; j++) {
+            const uint32_t bits = bits_of(sums[j]);
+            counts[bits >> shift & (DIGITS - 1)] += (bits & known_mask) == known;
+        }
+        for (; counts[digit] < left; digit--)
+            left -= counts[digit];
+        known = (known & known_mask) | digit << shift;
+        known_mask |= (uint32_t)(DIGITS - 1) << shift;
+    }
+    float sum;
+    memcpy(&sum, &known, sizeof sum);
+    return sum;
 }
 
 static void sum_columns(size_t m, size_t n, const float *g, float *sums)
@@ -25,11 +52,9 @@ static void sum_columns(size_t m, size_t n, const float *g, float *sums)
 void lspo_columns_split(const lspo_columns_t *shape, const float *g, float *scratch, uint32_t *columns_out)
 {
     const size_t n = shape->n, selected = shape->count;
-    float *sums = scratch, *sorted = scratch + n;
+    float *sums = scratch;
     sum_columns(shape->m, n, g, sums);
-    memcpy(sorted, sums, n * sizeof *sums);
-    qsort(sorted, n, sizeof *sorted, compare_descending);
-    const float least = selected > 0 ? sorted[selected - 1] : INFINITY;
+    const float least = selected > 0 ? selected_sum(n, selected, sums) : INFINITY;
     size_t above = 0, at = 0, rest = selected;
     for (size_t j = 0; j < n; j++)
         above += sums[j] > least;

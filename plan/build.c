@@ -161,12 +161,18 @@ void lspo_build_rank(lspo_builder_t *b, lspo_op_id_t op, uint32_t rank)
 
 static bool is_alike(const lspo_work_t *a, const lspo_work_t *b)
 {
-    const lspo_kernel_t *x = &a->kernels[0], *y = &b->kernels[0];
-    return a->kernel_count == 1 && !a->writes && x->kernel_class == y->kernel_class && x->bytes == y->bytes &&
-           x->count == y->count;
+    if (a->kernel_count != b->kernel_count || a->writes)
+        return false;
+    for (uint32_t i = 0; i < b->kernel_count; i++) {
+        const lspo_kernel_t *x = &a->kernels[i], *y = &b->kernels[i];
+        if (x->kernel_class != y->kernel_class || x->bytes != y->bytes || x->count != y->count ||
+            x->elements != y->elements)
+            return false;
+    }
+    return true;
 }
 
-/* The plan's work like this one, of one kernel without FLOPs. */
+/* The plan's work like this one, of kernels without FLOPs. */
 static uint32_t work_like(lspo_builder_t *b, const lspo_work_t *wanted)
 {
     lspo_plan_t *plan = b->plan;
@@ -189,6 +195,13 @@ void lspo_build_stream(lspo_builder_t *b, uint64_t bytes, uint32_t launches)
     b->plan->ops[b->plan->op_count - 1].work = work_like(b, &work);
 }
 
+lspo_op_id_t lspo_build_with_work(lspo_builder_t *b, const lspo_new_op_t *op, const lspo_work_t *work)
+{
+    if (b->status != LSPO_OK || !has_lane(b, op->kind))
+        return LSPO_NO_OP;
+    return emit(b, op, work_like(b, work));
+}
+
 lspo_op_id_t lspo_build_message(lspo_builder_t *b, const lspo_build_message_t *message)
 {
     const lspo_new_op_t op = {.kind = LSPO_OP_SEND,
@@ -196,12 +209,10 @@ lspo_op_id_t lspo_build_message(lspo_builder_t *b, const lspo_build_message_t *m
                               .stage = message->stage,
                               .iteration = message->iteration,
                               .micro = message->micro};
-    if (b->status != LSPO_OK || !has_lane(b, LSPO_OP_SEND))
-        return LSPO_NO_OP;
     lspo_work_t work;
     lspo_work_copy(message->bytes, &work);
     work.kernels[0].count = message->messages;
-    return emit(b, &op, work_like(b, &work));
+    return lspo_build_with_work(b, &op, &work);
 }
 
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency)

@@ -18,8 +18,9 @@ typedef struct {
     uint32_t tail; /* what it does besides at its end */
 } lspo_new_op_t;
 
-/* build.c: emit one op, as lspo_build_op(). */
+/* build.c: emit one op, as lspo_build_op(); or one with a work of its own, of kernels without FLOPs. */
 lspo_op_id_t lspo_build_emit(lspo_builder_t *b, const lspo_new_op_t *op);
+lspo_op_id_t lspo_build_with_work(lspo_builder_t *b, const lspo_new_op_t *op, const lspo_work_t *work);
 
 /* build_work.c: fill *work, which is all zero, with the kernels of an op of stage `s`; and the tail of the op that
  * completes a gradient. */

@@ -48,7 +48,7 @@ typedef struct {
     uint64_t m, n,
         k; /* GEMM: (m x k)(k x n); ATTENTION, CACHE: m = queries of a sequence, n = heads x batch, k = head width;
                            else 0 */
-    uint64_t elements;    /* ADAM: parameters updated, all launches together                      */
+    uint64_t elements;    /* ADAM: parameters updated, all launches together; COLUMNS of a message: numbers sent */
     uint64_t of_elements; /* ADAM: of an update in parts, all of it; UINT64_MAX: none stays in cache; 0: `elements` */
     double flop;
     double inner_flop; /* SCATTER: the part of flop for P D, with rows of D in any order */

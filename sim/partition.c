@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/largest.h"
+
 #define NO_NODE UINT32_MAX
 
 /* The peers that are used: u in the header.  Node 0: none.  A peer more leads to a node with a higher number. */
@@ -19,6 +21,7 @@ typedef struct {
     bool in_order; /* peers keep the order of their kinds */
     nodes_t nodes;
     uint32_t states;   /* of a node: [k][l], K: none */
+    double *send_s;    /* [from kind][to kind]: of what is sent; INFINITY: the link is too slow */
     double *sum_s;     /* [kind][stage]: of time_s before the stage */
     uint64_t *statics; /* [stage]: the same of static_bytes */
     uint64_t *kept;    /* [stage]: ... and of kept_bytes */
@@ -111,8 +114,7 @@ static bool fits(const solver_t *s, uint32_t kind, uint32_t behind, uint32_t fir
 static double sends_of(const solver_t *s, uint32_t k, uint32_t before, uint32_t after)
 {
     const uint32_t kinds = s->q->kind_count;
-    return (before < kinds ? s->q->send_s[k * kinds + before] : 0) +
-           (after < kinds ? s->q->send_s[k * kinds + after] : 0);
+    return (before < kinds ? s->send_s[k * kinds + before] : 0) + (after < kinds ? s->send_s[k * kinds + after] : 0);
 }
 
 /* Both messages between two peers. */
@@ -121,7 +123,7 @@ static double between(const solver_t *s, uint32_t a, uint32_t b)
     const uint32_t kinds = s->q->kind_count;
     if (b == kinds)
         return 0;
-    return s->q->send_s[a * kinds + b] + s->q->send_s[b * kinds + a] + s->q->latency_s[a * kinds + b] +
+    return s->send_s[a * kinds + b] + s->send_s[b * kinds + a] + s->q->latency_s[a * kinds + b] +
            s->q->latency_s[b * kinds + a];
 }
 
@@ -208,6 +210,46 @@ static lspo_status_t write_chain(const solver_t *s, size_t place, lspo_chain_t *
     return LSPO_OK;
 }
 
+/* ---- links ---- */
+
+static bool compresses(const lspo_partition_t *q)
+{
+    return q->most > 1;
+}
+
+/* Every time that a link takes, once; without compression one round is enough. */
+static uint32_t list_slowest(const lspo_partition_t *q, double *slowest_s)
+{
+    uint32_t count = 0;
+    for (uint32_t link = 0; compresses(q) && link < q->kind_count * q->kind_count; link++) {
+        bool known = false;
+        for (uint32_t i = 0; i < count; i++)
+            known |= slowest_s[i] == q->send_s[link];
+        if (!known)
+            slowest_s[count++] = q->send_s[link];
+    }
+    if (!compresses(q))
+        slowest_s[count++] = INFINITY;
+    return count;
+}
+
+/* What is sent over each link if the slowest one of the chain takes slowest_s. */
+static void set_links(solver_t *s, double slowest_s)
+{
+    const lspo_partition_t *q = s->q;
+    for (uint32_t link = 0; link < q->kind_count * q->kind_count; link++) {
+        const double all_s = q->send_s[link];
+        lspo_largest_t message = {.count = q->numbers, .number_bytes = q->number_bytes};
+        if (compresses(q))
+            message.kept =
+                lspo_largest_kept(q->numbers, q->number_bytes, lspo_largest_ratio(q->most, all_s, slowest_s));
+        s->send_s[link] = all_s > slowest_s ? (double)INFINITY
+                          : !compresses(q)
+                              ? all_s
+                              : all_s * (double)lspo_largest_bytes(&message) / (double)(q->numbers * q->number_bytes);
+    }
+}
+
 /* ---- the whole ---- */
 
 static lspo_status_t prepare(solver_t *s)
@@ -218,7 +260,8 @@ static lspo_status_t prepare(solver_t *s)
     s->sum_s = calloc(q->kind_count * stages, sizeof *s->sum_s);
     s->statics = calloc(stages, sizeof *s->statics);
     s->kept = calloc(stages, sizeof *s->kept);
-    if (s->sum_s == NULL || s->statics == NULL || s->kept == NULL)
+    s->send_s = calloc((size_t)q->kind_count * q->kind_count, sizeof *s->send_s);
+    if (s->sum_s == NULL || s->statics == NULL || s->kept == NULL || s->send_s == NULL)
         return lspo_no_memory("a partition of %u stages", q->stage_count);
     for (uint32_t i = 0; i < q->stage_count; i++) {
         s->statics[i + 1] = s->statics[i] + q->static_bytes[i];
@@ -239,19 +282,38 @@ static lspo_status_t prepare(solver_t *s)
 /* Times that are equal but for rounding are equal. */
 static const double rounding = 1e-12;
 
+/* A round for each time of the slowest link: first the least T of all, then the least sum with it. */
+static lspo_status_t solve_rounds(solver_t *s, uint32_t rounds, const double *slowest_s, lspo_partition_found_t *found)
+{
+    lspo_status_t status = LSPO_OK;
+    found->bottleneck_s = found->alone_s = INFINITY;
+    for (uint32_t i = 0; i < rounds; i++) {
+        set_links(s, slowest_s[i]);
+        search(s, false, found->bottleneck_s);
+        found->bottleneck_s = fmin(found->bottleneck_s, s->best);
+    }
+    for (uint32_t i = 0; isfinite(found->bottleneck_s) && status == LSPO_OK && i < rounds; i++) {
+        set_links(s, slowest_s[i]);
+        search(s, true, found->bottleneck_s * (1 + rounding));
+        if (!(s->best < found->alone_s))
+            continue;
+        found->alone_s = s->best;
+        lspo_chain_release(&found->chain);
+        status = write_chain(s, s->best_place, &found->chain);
+    }
+    return status;
+}
+
 static lspo_status_t solve(const lspo_partition_t *question, bool in_order, lspo_partition_found_t *found_out)
 {
     solver_t s = {.q = question, .in_order = in_order};
     lspo_partition_found_t found = {.any_order = !in_order};
-    lspo_status_t status = prepare(&s);
+    double *slowest_s = malloc(((size_t)question->kind_count * question->kind_count + 1) * sizeof *slowest_s);
+    lspo_status_t status = slowest_s != NULL ? prepare(&s) : lspo_no_memory("%u kinds of peers", question->kind_count);
     if (status == LSPO_OK)
-        search(&s, false, INFINITY);
-    found.bottleneck_s = s.best;
-    if (status == LSPO_OK && isfinite(found.bottleneck_s)) {
-        search(&s, true, found.bottleneck_s * (1 + rounding));
-        found.alone_s = s.best;
-        status = write_chain(&s, s.best_place, &found.chain);
-    }
+        status = solve_rounds(&s, list_slowest(question, slowest_s), slowest_s, &found);
+    free(slowest_s);
+    free(s.send_s);
     free(s.from);
     free(s.least);
     free(s.kept);

@@ -25,6 +25,11 @@
  * Of the chains with the least T the one with the least sum of C, messages and latencies is taken, what a micro-batch
  * takes alone, by the same recurrence: h(j, u + e_q, q, k) = min of h(i, u, k, l) + C_q(j .. i - 1) + what passes
  * between q and k, where no C or N is above T.
+ *
+ * With compressed links (plan/largest.h) what a link sends follows from the slowest link of the chain.  So the above is
+ * done once for each time tau that a link may take for all numbers: without slower links, and with what is sent if the
+ * slowest takes tau.  A chain without a link that slow seems to send more than it does, and has its own time where tau
+ * is that of its slowest link; the best of all is exact.  Choosing the numbers does not count.
  */
 #ifndef LSPO_SIM_PARTITION_H
 #define LSPO_SIM_PARTITION_H
@@ -40,15 +45,17 @@ enum { LSPO_PARTITION_SETS = 200000, LSPO_PARTITION_LISTED = 32 };
 typedef struct {
     uint32_t kind_count, stage_count, micros;
     bool gpipe;
-    const uint32_t *counts;        /* by kind */
-    const double *time_s;          /* [kind][stage] */
-    const double *send_s;          /* [from kind][to kind] */
-    const double *latency_s;       /* [from kind][to kind] */
-    const double *memory_bytes;    /* by kind */
-    const uint64_t *static_bytes;  /* by stage: weights, gradients, optimizer state */
-    const uint64_t *kept_bytes;    /* by stage: of a micro-batch between forward and backward */
-    const uint64_t *passing_bytes; /* by stage: of the micro-batch that is computed */
-    uint64_t message_bytes;        /* between two peers */
+    const uint32_t *counts;         /* by kind */
+    const double *time_s;           /* [kind][stage] */
+    const double *send_s;           /* [from kind][to kind]; of all numbers */
+    double most;                    /* R of the slowest link; at most 1: all numbers are sent */
+    uint64_t numbers, number_bytes; /* of a message */
+    const double *latency_s;        /* [from kind][to kind] */
+    const double *memory_bytes;     /* by kind */
+    const uint64_t *static_bytes;   /* by stage: weights, gradients, optimizer state */
+    const uint64_t *kept_bytes;     /* by stage: of a micro-batch between forward and backward */
+    const uint64_t *passing_bytes;  /* by stage: of the micro-batch that is computed */
+    uint64_t message_bytes;         /* between two peers */
 } lspo_partition_t;
 
 typedef struct {

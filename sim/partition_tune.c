@@ -6,6 +6,7 @@
 
 #include "base/texts.h"
 #include "plan/chain.h"
+#include "plan/largest.h"
 #include "plan/policies/fusion.h"
 #include "sim/cost.h"
 #include "sim/fit.h"
@@ -14,7 +15,7 @@
 /* What the solver asks about, owned. */
 typedef struct {
     double *time_s, *send_s, *latency_s, *memory_bytes;
-    uint64_t *static_bytes, *kept_bytes, *passing_bytes, message_bytes;
+    uint64_t *static_bytes, *kept_bytes, *passing_bytes, message_bytes, compress_bytes;
     uint32_t *counts;
 } tables_t;
 
@@ -75,8 +76,9 @@ static lspo_status_t fill_kinds(const lspo_plan_t *plan, const lspo_machine_t *u
         if (status != LSPO_OK)
             return status;
         t->counts[k] = network->kinds[k].count;
-        t->memory_bytes[k] = fmax(
-            lspo_fit_gpu_bytes(&machine) - machine.software.library_bytes - (double)activations.workspace_bytes, 0);
+        t->memory_bytes[k] = fmax(lspo_fit_gpu_bytes(&machine) - machine.software.library_bytes -
+                                      (double)activations.workspace_bytes - (double)t->compress_bytes,
+                                  0);
         for (uint32_t q = 0; q < kinds; q++) {
             const lspo_peer_link_t *link = lspo_network_link(network, k, q);
             t->latency_s[k * kinds + q] = link->latency_s;
@@ -116,6 +118,18 @@ static uint64_t static_bytes(const lspo_plan_t *plan, uint32_t s)
     if (plan->model.tied_head && s == 0) /* the last peer's part of its gradient comes, too */
         bytes += tied_bytes(plan);
     return bytes;
+}
+
+/* Of a peer that chooses what it sends: scratch, what was not sent, and a message beside its numbers. */
+static uint64_t compress_bytes(const lspo_plan_t *plan, const lspo_workload_t *workload)
+{
+    const lspo_fusion_values_t *own = lspo_fusion_values_of(workload);
+    lspo_activations_t a;
+    lspo_activations(&plan->model, workload, &a);
+    if (own->compress_links <= 1)
+        return 0;
+    return lspo_largest_scratch_bytes(a.input_bytes / lspo_precision_bytes(workload->precision)) +
+           (own->link_feedback ? 2 : 1) * a.input_bytes;
 }
 
 static void fill_memory(const lspo_plan_t *plan, tables_t *t)
@@ -177,11 +191,16 @@ static lspo_status_t solve(const lspo_plan_t *plan, const lspo_machine_t *machin
     tables_t t = {0};
     lspo_partition_found_t found = {0};
     lspo_status_t status = take_room(network, plan->stage_count, &t);
+    t.compress_bytes = compress_bytes(plan, workload);
     if (status == LSPO_OK)
         status = fill_kinds(plan, machine, network, &t);
     if (status == LSPO_OK) {
         fill_memory(plan, &t);
-        const lspo_partition_t question = {.kind_count = network->kind_count,
+        const uint64_t number_bytes = lspo_precision_bytes(workload->precision);
+        const lspo_partition_t question = {.most = own->compress_links,
+                                           .numbers = t.message_bytes / number_bytes,
+                                           .number_bytes = number_bytes,
+                                           .kind_count = network->kind_count,
                                            .stage_count = plan->stage_count,
                                            .micros = workload->accumulation,
                                            .gpipe = own->peer_order == LSPO_PEER_ORDER_GPIPE,

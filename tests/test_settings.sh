@@ -139,6 +139,7 @@ chain            fusion       needs           a:4
 peer-order       fusion       same            gpipe
 optimizer-state  fusion       optimizer-state bf16
 compress-links   fusion       compress-links  8
+link-feedback    fusion       link-feedback   off
 swap-slots       swap         same            1
 window           stream       same            1
 update           stream       same            after

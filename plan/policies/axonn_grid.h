@@ -14,12 +14,14 @@ typedef struct {
     lspo_op_id_t latest;            /* of either kind, also of the step before */
     uint32_t forwards, backwards;   /* messages so far */
     lspo_op_id_t norm;              /* of this step; LSPO_NO_OP: none */
+    uint64_t kept; /* numbers of a message to and from the next peer, the largest; 0: all (plan/largest.h) */
 } lspo_axonn_device_t;
 
 typedef struct {
     lspo_builder_t *b;
     uint32_t pipeline, replicas, micros; /* micros: per replica */
     bool message_driven, gpipe, tied;    /* tied: across peers */
+    bool feedback;                       /* what is not sent of a gradient is added to the next one */
     lspo_axonn_device_t *devices;
     lspo_build_stage_t *stages;          /* [replica][stage]: the builder's, once per replica */
     lspo_visit_t *visits;                /* [replica][bucket] */

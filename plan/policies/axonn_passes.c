@@ -1,4 +1,6 @@
 /* axonn_passes.c - forward and backward through a pipeline of GPUs; see axonn.c. */
+#include "plan/build_parts.h"
+#include "plan/largest.h"
 #include "plan/policies/axonn_grid.h"
 
 void lspo_axonn_enter(const lspo_axonn_t *x, uint32_t replica, uint32_t d)
@@ -11,20 +13,79 @@ void lspo_axonn_enter(const lspo_axonn_t *x, uint32_t replica, uint32_t d)
     x->b->first_micro = replica * x->micros;
 }
 
-/* What leaves this GPU is the next one's input: the sender gives it back, and the receiver takes it. */
-static lspo_op_id_t send(const lspo_axonn_t *x, lspo_op_variant_t variant, uint32_t stage, uint32_t iteration,
-                         uint32_t micro)
+/* What passes between two peers for a micro-batch. */
+typedef struct {
+    lspo_op_variant_t variant; /* of its SEND */
+    uint32_t stage, iteration, micro;
+    lspo_largest_t numbers;
+} passed_t;
+
+/* Over the link between peer d and the next one. */
+static passed_t passed(const lspo_axonn_t *x, uint32_t d, lspo_op_variant_t variant, uint32_t iteration, uint32_t micro)
+{
+    const uint64_t p = lspo_precision_bytes(x->b->workload->precision);
+    const bool gradient = variant == LSPO_VARIANT_GRADIENT;
+    return (passed_t){.variant = variant,
+                      .stage = lspo_axonn_device(x, 0, d)->last + (gradient ? 1 : 0),
+                      .iteration = iteration,
+                      .micro = x->b->first_micro + micro,
+                      .numbers = {.count = x->b->activations.input_bytes / p,
+                                  .number_bytes = p,
+                                  .kept = lspo_axonn_device(x, 0, d)->kept,
+                                  .feedback = x->feedback && gradient}};
+}
+
+/* COMPRESS or APPLY of the message, in the chain of computations. */
+static lspo_op_id_t work_on(const lspo_axonn_t *x, lspo_op_kind_t kind, const passed_t *message,
+                            const lspo_work_t *work)
 {
     lspo_builder_t *b = x->b;
-    const uint64_t bytes = b->activations.input_bytes;
-    const lspo_op_id_t id = lspo_build_message(b, &(lspo_build_message_t){.variant = variant,
-                                                                          .stage = stage,
-                                                                          .iteration = iteration,
-                                                                          .micro = b->first_micro + micro,
+    const lspo_op_id_t id = lspo_build_with_work(b,
+                                                 &(lspo_new_op_t){.kind = kind,
+                                                                  .variant = message->variant == LSPO_VARIANT_GRADIENT
+                                                                                 ? LSPO_VARIANT_GRADIENT
+                                                                                 : LSPO_VARIANT_ACTIVATIONS,
+                                                                  .stage = message->stage,
+                                                                  .iteration = message->iteration,
+                                                                  .micro = message->micro},
+                                                 work);
+    lspo_build_depend(b, b->last_compute);
+    b->last_compute = id;
+    return id;
+}
+
+/* What leaves this GPU is the next one's input: the sender gives it back, and the receiver takes it.  Of numbers that
+ * are chosen COMPRESS gives back all, and APPLY takes them. */
+static lspo_op_id_t send(const lspo_axonn_t *x, const passed_t *message)
+{
+    lspo_builder_t *b = x->b;
+    const uint64_t bytes = lspo_largest_bytes(&message->numbers);
+    if (message->numbers.kept > 0) {
+        lspo_work_t work;
+        lspo_largest_choose_work(&message->numbers, &work);
+        work_on(x, LSPO_OP_COMPRESS, message, &work);
+        lspo_build_gpu_memory(b, bytes, b->activations.input_bytes);
+    }
+    const lspo_op_id_t id = lspo_build_message(b, &(lspo_build_message_t){.variant = message->variant,
+                                                                          .stage = message->stage,
+                                                                          .iteration = message->iteration,
+                                                                          .micro = message->micro,
                                                                           .bytes = bytes,
                                                                           .messages = 1});
     lspo_build_depend(b, b->last_compute);
     lspo_build_gpu_memory(b, bytes, bytes);
+    return id;
+}
+
+/* The numbers that have been chosen, at their places; LSPO_NO_OP: all have come. */
+static lspo_op_id_t spread(const lspo_axonn_t *x, const passed_t *message)
+{
+    lspo_work_t work;
+    if (message->numbers.kept == 0)
+        return LSPO_NO_OP;
+    lspo_largest_spread_work(&message->numbers, &work);
+    const lspo_op_id_t id = work_on(x, LSPO_OP_APPLY, message, &work);
+    lspo_build_gpu_memory(x->b, x->b->activations.input_bytes, lspo_largest_bytes(&message->numbers));
     return id;
 }
 
@@ -45,6 +106,16 @@ static lspo_op_id_t forward_stage(const lspo_axonn_t *x, uint32_t iteration, uin
     return id;
 }
 
+/* `id`, the op emitted last, is the first one of forward of micro-batch m. */
+static void begin_forward(const lspo_axonn_t *x, uint32_t d, const lspo_axonn_device_t *device, uint32_t m,
+                          lspo_op_id_t id)
+{
+    lspo_build_rank(x->b, id, x->message_driven && d == 0 && m >= x->pipeline ? 0 : message_rank(x));
+    lspo_build_depend(x->b, x->message_driven && m > 0 ? device->forward : device->latest);
+    if (x->message_driven && d == 0 && m >= x->pipeline)
+        lspo_build_depend(x->b, x->returned[m - x->pipeline]);
+}
+
 static void forward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint32_t d)
 {
     lspo_builder_t *b = x->b;
@@ -52,19 +123,24 @@ static void forward(const lspo_axonn_t *x, uint32_t iteration, uint32_t replica,
     const uint32_t m = device->forwards++;
     lspo_axonn_enter(x, replica, d);
     b->last_compute = x->activation[(size_t)d * x->micros + m];
+    lspo_op_id_t first = LSPO_NO_OP;
+    if (d > 0) {
+        const passed_t message = passed(x, d - 1, LSPO_VARIANT_NONE, iteration, m);
+        first = spread(x, &message);
+    }
+    if (first != LSPO_NO_OP)
+        begin_forward(x, d, device, m, first);
     for (uint32_t s = device->first; s <= device->last; s++) {
-        lspo_op_id_t id = forward_stage(x, iteration, replica, m, s);
-        if (s > device->first)
-            continue;
-        lspo_build_rank(b, id, x->message_driven && d == 0 && m >= x->pipeline ? 0 : message_rank(x));
-        lspo_build_depend(b, x->message_driven && m > 0 ? device->forward : device->latest);
-        if (x->message_driven && d == 0 && m >= x->pipeline)
-            lspo_build_depend(b, x->returned[m - x->pipeline]);
+        const lspo_op_id_t id = forward_stage(x, iteration, replica, m, s);
+        if (s == device->first && first == LSPO_NO_OP)
+            begin_forward(x, d, device, m, id);
+    }
+    if (d + 1 < x->pipeline) {
+        const passed_t message = passed(x, d, LSPO_VARIANT_NONE, iteration, m);
+        x->activation[(size_t)(d + 1) * x->micros + m] = send(x, &message);
     }
     device->forward = device->latest = b->last_compute;
-    if (d + 1 < x->pipeline)
-        x->activation[(size_t)(d + 1) * x->micros + m] = send(x, LSPO_VARIANT_NONE, device->last, iteration, m);
-    else
+    if (d + 1 == x->pipeline)
         x->gradient[(size_t)d * x->micros + m] = device->forward;
 }
 
@@ -108,6 +184,13 @@ static void backward(lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint
     lspo_axonn_enter(x, replica, d);
     b->last_compute = x->gradient[(size_t)d * x->micros + m];
     lspo_op_id_t first = b->plan->op_count;
+    if (d + 1 < x->pipeline) {
+        const passed_t message = passed(x, d, LSPO_VARIANT_GRADIENT, iteration, m);
+        if (spread(x, &message) != LSPO_NO_OP) {
+            lspo_build_depend(b, before);
+            before = LSPO_NO_OP;
+        }
+    }
     for (uint32_t s = device->last + 1; s-- > device->first && s >= lowest;) {
         lspo_build_backward(b, iteration, b->first_micro + m, s, before);
         if (s == 0)
@@ -116,10 +199,12 @@ static void backward(lspo_axonn_t *x, uint32_t iteration, uint32_t replica, uint
     }
     if (!follows)
         lspo_build_rank(b, first, message_rank(x));
+    if (d > 0) {
+        const passed_t message = passed(x, d - 1, LSPO_VARIANT_GRADIENT, iteration, m);
+        x->gradient[(size_t)(d - 1) * x->micros + m] = send(x, &message);
+    }
     device->backward = device->latest = b->last_compute;
-    if (d > 0)
-        x->gradient[(size_t)(d - 1) * x->micros + m] = send(x, LSPO_VARIANT_GRADIENT, device->first, iteration, m);
-    else
+    if (d == 0)
         x->returned[m] = device->backward;
     if (d + 1 == x->pipeline && m + 1 == x->micros)
         send_tied(x, iteration);

@@ -10,10 +10,10 @@
  * The passes are those of axonn (axonn_passes.c); plan/place.h gives each peer its profile and each message its link.
  *
  * With --compress-links R, links carry only the largest numbers of activations and their gradients [Tang et al.,
- * FusionLLM, arXiv 2410.12707: AdaTopK], the more of them the faster they are.  Of n numbers of p bytes that take
- * t_e = n p / B_e on link e, K_e = ceil(n / r_e) cross it, r_e = max(1, R t_e / max t), with an index of 4 bytes each;
- * where K_e (p + 4) is not less than n p, all cross it.  The factor r_e is stated here, not theirs.  Choosing the
- * numbers takes no time.
+ * FusionLLM, arXiv 2410.12707: AdaTopK], the more of them the faster they are (plan/largest.h; how the ratio follows
+ * the links is stated there, not theirs).  COMPRESS chooses them on the sender's GPU, APPLY puts them at their places
+ * on the receiver's.  With --link-feedback what is not sent of a gradient stays with the sender, who adds it to the
+ * next one.
  *
  * With --clip a peer adds the squares of its gradients to the sum of the peers before it and sends that on; the last
  * one knows the norm, which goes back the same way.  A tied head has a copy of the token embedding: its gradient goes
@@ -25,6 +25,7 @@
 
 #include "base/texts.h"
 #include "plan/chain.h"
+#include "plan/largest.h"
 #include "plan/place.h"
 #include "plan/policies.h"
 #include "plan/policies/axonn_grid.h"
@@ -112,6 +113,12 @@ static lspo_footprint_t footprint_of(const lspo_axonn_t *x, uint32_t d)
     }
     if (x->tied && d + 1 == x->pipeline)
         f.gpu_parameters_bytes += lspo_axonn_tied_bytes(b);
+    const bool compresses_back = d > 0 && lspo_axonn_device(x, 0, d - 1)->kept > 0;
+    const uint64_t numbers = b->activations.input_bytes / lspo_precision_bytes(b->workload->precision);
+    if (device->kept > 0 || compresses_back)
+        f.gpu_workspace_bytes += lspo_largest_scratch_bytes(numbers);
+    if (x->feedback && compresses_back)
+        f.gpu_gradients_bytes += b->activations.input_bytes;
     return f;
 }
 
@@ -179,36 +186,23 @@ static lspo_status_t check_first(const lspo_builder_t *b, const lspo_chain_t *ch
 
 /* ---- compression ---- */
 
-static bool is_compressed(const lspo_op_t *op)
+static double link_time_s(const lspo_network_t *network, const lspo_chain_t *chain, uint32_t d, uint64_t bytes)
 {
-    return op->kind == LSPO_OP_SEND &&
-           (op->variant == LSPO_VARIANT_NONE || (op->variant == LSPO_VARIANT_GRADIENT && op->layer > 0));
+    return (double)bytes / lspo_network_link(network, chain->peers[d].kind, chain->peers[d + 1].kind)->Bps;
 }
 
-static double link_time_s(const lspo_plan_t *plan, uint64_t bytes, uint32_t work)
+/* What is sent over each link of the chain: plan/largest.h. */
+static void choose_ratios(const lspo_axonn_t *x, const lspo_chain_t *chain, const lspo_network_t *network)
 {
-    const lspo_work_t *w = &plan->works[work];
-    return (double)bytes / lspo_network_link(&plan->network, w->from_kind - 1U, w->to_kind - 1U)->Bps;
-}
-
-/* A work belongs to one kind of message on one link. */
-static void compress_links(lspo_builder_t *b)
-{
-    lspo_plan_t *plan = b->plan;
-    const double most = lspo_fusion_values_of(b->workload)->compress_links;
-    const uint64_t number_bytes = lspo_precision_bytes(b->workload->precision), dense = b->activations.input_bytes;
+    const double most = lspo_fusion_values_of(x->b->workload)->compress_links;
+    const uint64_t p = lspo_precision_bytes(x->b->workload->precision);
+    const uint64_t bytes = x->b->activations.input_bytes;
     double slowest_s = 0;
-    for (uint32_t i = 0; i < plan->op_count; i++)
-        if (is_compressed(&plan->ops[i]))
-            slowest_s = fmax(slowest_s, link_time_s(plan, dense, plan->ops[i].work));
-    for (uint32_t i = 0; i < plan->op_count; i++) {
-        if (!is_compressed(&plan->ops[i]))
-            continue;
-        const double ratio = fmax(1, most * link_time_s(plan, dense, plan->ops[i].work) / slowest_s);
-        const uint64_t kept = (uint64_t)ceil((double)(dense / number_bytes) / ratio);
-        if (kept * (number_bytes + sizeof(uint32_t)) < dense)
-            plan->works[plan->ops[i].work].kernels[0].bytes = kept * (number_bytes + sizeof(uint32_t));
-    }
+    for (uint32_t d = 0; d + 1 < x->pipeline; d++)
+        slowest_s = fmax(slowest_s, link_time_s(network, chain, d, bytes));
+    for (uint32_t d = 0; most > 1 && d + 1 < x->pipeline; d++)
+        lspo_axonn_device(x, 0, d)->kept =
+            lspo_largest_kept(bytes / p, p, lspo_largest_ratio(most, link_time_s(network, chain, d, bytes), slowest_s));
 }
 
 static lspo_op_id_t *no_ops(size_t count)
@@ -242,12 +236,14 @@ static lspo_status_t build_chain(lspo_builder_t *b, const lspo_chain_t *chain, l
                       .gpipe =
                           lspo_fusion_values_of(b->workload)->peer_order == LSPO_PEER_ORDER_GPIPE && chain->count > 1,
                       .tied = b->model->tied_head && chain->count > 1,
+                      .feedback = lspo_fusion_values_of(b->workload)->link_feedback,
                       .stages = b->stages};
     b->status = check_first(b, chain);
     if (b->status == LSPO_OK)
         b->status = take_room(&x);
     if (b->status == LSPO_OK) {
         make_devices(&x, chain);
+        choose_ratios(&x, chain, network);
         b->status = b->status == LSPO_OK ? static_memory(&x) : b->status;
     }
     for (uint32_t i = 0; b->status == LSPO_OK && i < b->workload->iterations; i++)
@@ -256,8 +252,6 @@ static lspo_status_t build_chain(lspo_builder_t *b, const lspo_chain_t *chain, l
         b->plan->peer_kinds[d] = chain->peers[d].kind;
     if (b->status == LSPO_OK)
         b->status = lspo_place_plan(b->plan, b->plan->peer_kinds, network);
-    if (b->status == LSPO_OK)
-        compress_links(b);
     free(x.tied_back);
     free(x.returned);
     free(x.gradient);
@@ -278,6 +272,10 @@ static lspo_status_t build(lspo_builder_t *b)
                           own->compress_links);
     if (own->peers == 0)
         return lspo_build_on_gpu(b);
+    if (own->compress_links > 1 && own->link_feedback && b->workload->precision == LSPO_FP16 &&
+        b->workload->clip_norm > 0)
+        return lspo_error(LSPO_ERR_INPUT, "--link-feedback on excludes --clip in fp16, whose loss scale follows the "
+                                          "norms, so that gradients of two steps have different scales");
     if (b->workload->swap_activations > 0)
         return lspo_error(LSPO_ERR_INPUT, "--swap-activations %u excludes --peers", b->workload->swap_activations);
     lspo_status_t status = lspo_network_read(lspo_text_of(own->peers), &network);
@@ -374,12 +372,22 @@ static const lspo_parameter_t compress_ratio = {
     .affects = LSPO_AFFECTS_BOTH,
 };
 
+static const lspo_parameter_t link_feedback = {
+    .key = "link-feedback",
+    .value = "on|off",
+    .help = "with --compress-links, add what was not sent of a gradient to the next one over the same link",
+    .kind = LSPO_RECORD_BOOL,
+    .preset = 1,
+    .affects = LSPO_AFFECTS_BOTH,
+};
+
 static const lspo_parameter_use_t uses[] = {
     {&lspo_parameter_peers, offsetof(lspo_fusion_values_t, peers), false, NULL},
     {&lspo_parameter_chain, offsetof(lspo_fusion_values_t, chain), false, NULL},
     {&peer_order, offsetof(lspo_fusion_values_t, peer_order), false, NULL},
     {&lspo_parameter_optimizer_state, offsetof(lspo_fusion_values_t, optimizer_state), false, NULL},
     {&compress_ratio, offsetof(lspo_fusion_values_t, compress_links), false, NULL},
+    {&link_feedback, offsetof(lspo_fusion_values_t, link_feedback), false, NULL},
 };
 const lspo_parameters_t lspo_fusion_parameters = LSPO_PARAMETERS(uses, lspo_fusion_values_t);
 

@@ -13,6 +13,7 @@ typedef struct LSPO_VALUES_BLOCK {
     uint32_t peer_order;      /* lspo_peer_order_t */
     uint32_t optimizer_state; /* lspo_optimizer_state_t */
     double compress_links;    /* R of the slowest link; 1: none is compressed */
+    bool link_feedback;       /* of the gradients that are compressed */
 } lspo_fusion_values_t;
 extern const lspo_parameters_t lspo_fusion_parameters;
 LSPO_VALUES(fusion);

@@ -2,15 +2,18 @@
  *     UPD_GPU   w <- w - eta adam(g)            a swapped stage's state comes with SWAP_IN and leaves with SWAP_OUT
  *     UPD       master <- master - eta adam(g)  H2D sends the master, APPLY overwrites the weights; those of a swapped
  *                                               stage are overwritten on the host, or are the master themselves
- * Of a chain of peers (fusion) each has a session of its own; pipeline.h has the messages between them. */
+ * Of a chain of peers (fusion) each has a session of its own; pipeline.h has the messages between them, largest.h those
+ * of which only the largest numbers are sent. */
 #include <string.h>
 
 #include "real/methods/eigen.h"
+#include "real/methods/largest.h"
 #include "real/methods/methods.h"
 #include "real/methods/pipeline.h"
 
 typedef struct {
     lspo_eigen_scratch_t host, device;
+    lspo_largest_state_t largest;
 } adam_t;
 
 typedef struct {
@@ -22,6 +25,11 @@ typedef struct {
 static adam_stage_t *stage_of(const lspo_session_t *session, uint32_t s)
 {
     return session->stages[s].own;
+}
+
+static lspo_largest_state_t *largest_of(const lspo_session_t *session)
+{
+    return &((adam_t *)session->own)->largest;
 }
 
 static void describe(lspo_session_t *session)
@@ -74,7 +82,9 @@ static lspo_status_t create(lspo_session_t *session)
 {
     adam_t *adam = session->own;
     lspo_status_t status = lspo_eigen_take_host_scratch(session, &adam->host);
-    return status == LSPO_OK ? lspo_eigen_take_device_scratch(session, &adam->device) : status;
+    if (status == LSPO_OK)
+        status = lspo_eigen_take_device_scratch(session, &adam->device);
+    return status == LSPO_OK ? lspo_largest_create(session, &adam->largest) : status;
 }
 
 static lspo_status_t reset(lspo_session_t *session)
@@ -84,6 +94,7 @@ static lspo_status_t reset(lspo_session_t *session)
         lspo_gpu_adam_clear(session, &stage_of(session, s)->gpu);
         lspo_eigen_begin(session, s, &stage_of(session, s)->eigen);
     }
+    lspo_largest_clear(session, largest_of(session));
     return LSPO_OK;
 }
 
@@ -98,6 +109,12 @@ static void release(lspo_session_t *session)
         lspo_host_adam_give_back(session, &own->host);
     }
     lspo_eigen_give_back_scratch(session, &((adam_t *)session->own)->host, &((adam_t *)session->own)->device);
+    lspo_largest_release(session, largest_of(session));
+}
+
+static void drop(lspo_session_t *session)
+{
+    lspo_largest_drop(session, largest_of(session));
 }
 
 /* For a swapped stage: the master of its 16-bit weights. */
@@ -185,6 +202,47 @@ static void visit_stage(const lspo_session_t *session, uint32_t s, const char *n
     lspo_eigen_visit(session, s, &own->eigen, name, walk);
 }
 
+static void visit(const lspo_session_t *session, lspo_state_walk_t *walk)
+{
+    lspo_largest_visit(session, largest_of(session), walk);
+}
+
+/* ---- messages of a chain ---- */
+
+static lspo_status_t compress(lspo_session_t *session, const lspo_op_t *op)
+{
+    return lspo_largest_choose(session, largest_of(session), op);
+}
+
+static bool is_of_numbers(const lspo_op_t *op)
+{
+    return op->variant == LSPO_VARIANT_ACTIVATIONS || op->variant == LSPO_VARIANT_GRADIENT;
+}
+
+static lspo_status_t apply(lspo_session_t *session, const lspo_op_t *op)
+{
+    return is_of_numbers(op) ? lspo_largest_spread(session, largest_of(session), op) : lspo_pipeline_apply(session, op);
+}
+
+static lspo_status_t pack(lspo_session_t *session, const lspo_op_t *op, uint32_t to, lspo_session_message_t *message)
+{
+    return lspo_largest_is_sent(session, op) ? lspo_largest_pack(session, largest_of(session), op, message)
+                                             : lspo_pipeline_pack(session, op, to, message);
+}
+
+static lspo_status_t unpack(lspo_session_t *session, const lspo_op_t *op, uint32_t from,
+                            const lspo_session_message_t *message)
+{
+    return lspo_largest_is_sent(session, op) ? lspo_largest_unpack(session, largest_of(session), op, message)
+                                             : lspo_pipeline_unpack(session, op, from, message);
+}
+
+static lspo_status_t end_send(lspo_session_t *session, const lspo_op_t *op)
+{
+    return lspo_largest_is_sent(session, op) ? lspo_largest_end_send(session, largest_of(session), op)
+                                             : lspo_pipeline_end_send(session, op);
+}
+
 const lspo_method_t lspo_method_adam = {
     .name = "adam",
     .state_bytes = sizeof(adam_t),
@@ -194,15 +252,18 @@ const lspo_method_t lspo_method_adam = {
     .take_device = take_device,
     .create = create,
     .reset = reset,
+    .drop = drop,
     .release = release,
     .ops = {[LSPO_OP_UPD] = update_host,
+            [LSPO_OP_COMPRESS] = compress,
             [LSPO_OP_UPD_GPU] = update_gpu,
             [LSPO_OP_SWAP_IN] = swap_in,
             [LSPO_OP_SWAP_OUT] = swap_out,
-            [LSPO_OP_APPLY] = lspo_pipeline_apply},
-    .end_send = lspo_pipeline_end_send,
-    .pack = lspo_pipeline_pack,
-    .unpack = lspo_pipeline_unpack,
+            [LSPO_OP_APPLY] = apply},
+    .end_send = end_send,
+    .pack = pack,
+    .unpack = unpack,
     .weights_stored = weights_stored,
     .visit_stage = visit_stage,
+    .visit = visit,
 };

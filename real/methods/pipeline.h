@@ -4,10 +4,7 @@
  *     SEND gradient     of the first stage's input; of layer 0 the last peer's part of a tied embedding's gradient
  *     SEND parameters   of the embedding, to the last peer's copy of it
  *     SEND norm         down a chain of peers the sum of the squares of the gradients so far, up again that of all;
- *                       partials[0] has what has come, beside the peer's own
- *
- * Activations and gradients for which the plan has fewer bytes than they have (--compress-links) are sent as their
- * largest numbers: their indices, ascending, 32 bits each, and then the numbers; the others arrive as 0. */
+ *                       partials[0] has what has come, beside the peer's own */
 #ifndef LSPO_REAL_METHODS_PIPELINE_H
 #define LSPO_REAL_METHODS_PIPELINE_H
 

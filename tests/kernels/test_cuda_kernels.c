@@ -324,5 +324,7 @@ Test(cuda_kernels, columns_are_split_as_on_the_host)
         check_split(all_numbers[k], 3, 40, 40, true);
         check_split(all_numbers[k], 17, 33, 10, true);
         check_split(all_numbers[k], 50, 600, 77, false);
+        check_split(all_numbers[k], 1, 5000, 1250, k == 0); /* many columns: five tiles, the last one short */
+        check_split(all_numbers[k], 1, 4097, 0, false);
     }
 }

@@ -110,6 +110,36 @@ Test(fusion, latency_keeps_no_lane_busy)
     done(t, p);
 }
 
+/* COMPRESS, SEND and APPLY of 1, three micro-batches, no latency.  The first peer: F0 0-2, C0 2-3, F1 3-5, C1 5-6;
+ * SEND0 3-4, SEND1 6-7.  The second one: A0 4-5, F0 5-7, B0 7-11, C0 11-12, A1 12-13, F1 13-15, B1 15-19, C1 19-20;
+ * gradients are sent 12-13 and 20-21.  The first one: A0 13-14, B0 14-18, F2 18-20, C2 20-21, A1 21-22, B1 22-26;
+ * SEND2 21-22.  The second one: A2 22-23, F2 23-25, B2 25-29, C2 29-30; SEND 30-31.  The first one: A2 31-32, B2 32-36.
+ * On each peer its GPU is busy with choosing and placing as with passes. */
+Test(fusion, compressed_links_by_hand)
+{
+    durations_t d = usual;
+    d.ns[LSPO_OP_SEND] = 1;
+    lspo_workload_t w = small_workload(1);
+    w.accumulation = 3;
+    lspo_fusion_values_edit(&w)->compress_links = 8;
+    lspo_plan_t *p = build_chain("[peers]\nBps = 1 GB/s\n[peer a]\ncount = 2\n", "a*2:2", blocks(2), w);
+    lspo_trace_t *t = play(p, &d);
+    expect_micro(t, LSPO_OP_COMPRESS, LSPO_VARIANT_ACTIVATIONS, 1, 1, 5);
+    expect_micro(t, LSPO_OP_SEND, LSPO_VARIANT_NONE, 1, 1, 6);
+    expect_micro(t, LSPO_OP_APPLY, LSPO_VARIANT_ACTIVATIONS, 1, 0, 4);
+    expect_micro(t, LSPO_OP_FWD, LSPO_VARIANT_NONE, 2, 0, 5);
+    expect_micro(t, LSPO_OP_COMPRESS, LSPO_VARIANT_GRADIENT, 2, 0, 11);
+    expect_micro(t, LSPO_OP_APPLY, LSPO_VARIANT_ACTIVATIONS, 1, 1, 12);
+    expect_micro(t, LSPO_OP_APPLY, LSPO_VARIANT_GRADIENT, 2, 0, 13);
+    expect_micro(t, LSPO_OP_BWD, LSPO_VARIANT_NONE, 1, 0, 14);
+    expect_micro(t, LSPO_OP_FWD, LSPO_VARIANT_NONE, 1, 2, 18);
+    expect_micro(t, LSPO_OP_APPLY, LSPO_VARIANT_GRADIENT, 2, 1, 21);
+    expect_micro(t, LSPO_OP_APPLY, LSPO_VARIANT_ACTIVATIONS, 1, 2, 22);
+    expect_micro(t, LSPO_OP_COMPRESS, LSPO_VARIANT_GRADIENT, 2, 2, 29);
+    cr_expect_eq(last_backward_ns(t), 36u);
+    done(t, p);
+}
+
 /* A peer learns of others by what they send to it, and by nothing else; each SEND has one receiver, and its DELAY the
  * same one. */
 Test(fusion, peers_wait_for_messages_only)

@@ -50,12 +50,25 @@ typedef struct {
     double best_s, best_alone_s;
 } search_t;
 
+/* Of the slowest link's numbers one in R, of others as many as pass in that time, with indices of 4 bytes; or all. */
+static double sent_s(const case_t *c, double all_s, double slowest_s)
+{
+    if (c->q.most <= 1 || all_s == 0)
+        return all_s;
+    const double one_in = fmax(c->q.most / (slowest_s / all_s), 1);
+    const double sent = ceil((double)c->q.numbers / one_in - 1e-9), bytes = (double)c->q.number_bytes;
+    return fmin(all_s, all_s * sent * (bytes + 4) / ((double)c->q.numbers * bytes));
+}
+
 /* Of peer i from the end, written out again: its stages end before `end`. */
 static bool rate(const case_t *c, const lspo_chain_peer_t *peers, uint32_t count, double *bottleneck_out,
                  double *alone_out)
 {
     const uint32_t kinds = c->q.kind_count;
     uint32_t end = c->q.stage_count;
+    double slowest_s = 0;
+    for (uint32_t i = 1; i < count; i++)
+        slowest_s = fmax(slowest_s, c->send_s[peers[i].kind * kinds + peers[i - 1].kind]);
     *bottleneck_out = *alone_out = 0;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t k = peers[i].kind, first = end - peers[i].stages;
@@ -71,11 +84,11 @@ static bool rate(const case_t *c, const lspo_chain_peer_t *peers, uint32_t count
         if ((double)(bytes + passing) > c->memory_bytes[k])
             return false;
         if (i > 0)
-            send_s += c->send_s[k * kinds + peers[i - 1].kind];
+            send_s += sent_s(c, c->send_s[k * kinds + peers[i - 1].kind], slowest_s);
         if (i > 0)
             *alone_out += c->latency_s[k * kinds + peers[i - 1].kind];
         if (i + 1 < count)
-            send_s += c->send_s[k * kinds + peers[i + 1].kind];
+            send_s += sent_s(c, c->send_s[k * kinds + peers[i + 1].kind], slowest_s);
         if (i + 1 < count)
             *alone_out += c->latency_s[k * kinds + peers[i + 1].kind];
         *bottleneck_out = fmax(*bottleneck_out, fmax(compute_s, send_s));
@@ -155,8 +168,8 @@ static void draw_case(case_t *c, uint32_t kinds, uint32_t peers_each, uint32_t s
         const double speed = 1 + draw(4);
         for (uint32_t s = 0; s < stages; s++)
             c->time_s[k * stages + s] = (1 + draw(5)) / speed;
-        for (uint32_t q = 0; q < kinds; q++) {
-            c->send_s[k * kinds + q] = 0.25 * draw(sends + 1);
+        for (uint32_t q = 0; q <= k; q++) {
+            c->send_s[k * kinds + q] = c->send_s[q * kinds + k] = 0.25 * draw(sends + 1);
             c->latency_s[k * kinds + q] = 0.1 * draw(4);
         }
     }
@@ -188,6 +201,38 @@ Test(partition, no_chain_is_better)
     }
     cr_expect_gt(feasible, 700);
     cr_expect_gt(refused, 50);
+}
+
+/* With compressed links, whose messages follow from the slowest link of each chain. */
+Test(partition, no_chain_with_compressed_links_is_better)
+{
+    uint32_t feasible = 0, faster = 0;
+    for (int i = 0; i < 600; i++) {
+        case_t c;
+        lspo_partition_found_t found = {0}, plain = {0};
+        draw_case(&c, 1 + draw(3), 2, 1 + draw(6));
+        cr_assert_eq(lspo_partition_solve(&c.q, &plain), LSPO_OK);
+        c.q.most = 1 + draw(12);
+        c.q.numbers = 96;
+        c.q.number_bytes = draw(2) ? 4 : 2;
+        const search_t all = search_all(&c, false);
+        cr_assert_eq(lspo_partition_solve(&c.q, &found), LSPO_OK);
+        cr_assert_eq(found.chain.count > 0, isfinite(all.best_s), "case %d", i);
+        if (found.chain.count == 0)
+            continue;
+        expect_true(&c, &found);
+        cr_expect_float_eq(found.bottleneck_s, all.best_s, 1e-12 * all.best_s, "case %d: %g, best %g", i,
+                           found.bottleneck_s, all.best_s);
+        cr_expect_float_eq(found.alone_s, all.best_alone_s, 1e-9 * all.best_alone_s, "case %d: alone %g, best %g", i,
+                           found.alone_s, all.best_alone_s);
+        cr_expect_leq(found.bottleneck_s, plain.bottleneck_s * (1 + 1e-12));
+        faster += found.bottleneck_s < plain.bottleneck_s * 0.99;
+        feasible++;
+        lspo_chain_release(&found.chain);
+        lspo_chain_release(&plain.chain);
+    }
+    cr_expect_gt(feasible, 300);
+    cr_expect_gt(faster, 30);
 }
 
 /* Ten kinds have too many sets: then the order is that of the file.  With room for all micro-batches anywhere nothing

@@ -35,6 +35,7 @@ typedef struct {
     const char *chain; /* of fusion; NULL: axonn's grid */
     bool gpipe;
     double compress; /* --compress-links; 0: 1 */
+    bool feedback;   /* --link-feedback */
 } variant_t;
 
 static void set_grid(const variant_t *v, lspo_workload_t *w)
@@ -56,6 +57,7 @@ static void set_chain(const variant_t *v, lspo_workload_t *w)
     lspo_fusion_values_t *own = lspo_fusion_values_edit(w);
     own->peer_order = v->gpipe ? LSPO_PEER_ORDER_GPIPE : LSPO_PEER_ORDER_1F1B;
     own->compress_links = v->compress > 0 ? v->compress : 1;
+    own->link_feedback = v->feedback;
     if (strcmp(v->chain, "none") == 0)
         return;
     cr_assert_eq(lspo_text_number(v->chain, &own->chain), LSPO_OK);
@@ -364,31 +366,107 @@ Test(grid, a_step_that_overflows_is_skipped_by_all)
 
 /* The device's own high-water mark is at most that of the plan, replayed in the order in which the ops ran, and has at
  * least the static memory and a block's activations in it. */
+static void expect_memory(const char *what, const variant_t *v)
+{
+    const lspo_device_caps_t caps = {.h2d_latency_s = 1e-4, .d2h_latency_s = 1e-4, .net_latency_s = 1e-4};
+    outcome_t got = {0};
+    run_t run;
+    lspo_peer_peaks_t peaks;
+    begin(v, &caps, &run);
+    play(&run, &got);
+    cr_assert_eq(lspo_memory_replay_peers(run.plan, run.trace, &peaks), LSPO_OK);
+    cr_assert_eq(peaks.count, lspo_grid_peers(run.grid));
+    for (uint32_t p = 0; p < peaks.count; p++) {
+        const uint64_t peak_bytes = lspo_device_peak_bytes(run.grid->peers[p].device);
+        const double of_plan = (double)peak_bytes / (double)peaks.gpu_bytes[p];
+        cr_expect(of_plan <= 1 && of_plan >= 0.9, "%s, peer %u: %g", what, p, of_plan);
+    }
+    lspo_peer_peaks_release(&peaks);
+    release(&got);
+    end(&run);
+}
+
 Test(grid, memory_of_each_peer_is_that_of_the_plan)
 {
+    char what[64];
     for (int i = 0; i < VARIANTS; i++)
         for (uint32_t order = 0; order < (variants[i].pipeline > 1 ? 3 : 1); order++) {
-            const lspo_device_caps_t caps = {.h2d_latency_s = 1e-4, .d2h_latency_s = 1e-4, .net_latency_s = 1e-4};
             variant_t v = variants[i];
-            outcome_t got = {0};
-            run_t run;
-            lspo_peer_peaks_t peaks;
             v.order = (lspo_pipeline_order_t)order;
-            begin(&v, &caps, &run);
-            play(&run, &got);
-            cr_assert_eq(lspo_memory_replay_peers(run.plan, run.trace, &peaks), LSPO_OK);
-            cr_assert_eq(peaks.count, lspo_grid_peers(run.grid));
-            for (uint32_t p = 0; p < peaks.count; p++) {
-                const lspo_device_t *device = run.grid->peers[p].device;
-                cr_expect_leq(lspo_device_peak_bytes(device), peaks.gpu_bytes[p], "variant %d, order %u, peer %u", i,
-                              order, p);
-                cr_expect_geq((double)lspo_device_peak_bytes(device), 0.9 * (double)peaks.gpu_bytes[p],
-                              "variant %d, order %u, peer %u", i, order, p);
-            }
-            lspo_peer_peaks_release(&peaks);
-            release(&got);
-            end(&run);
+            snprintf(what, sizeof what, "variant %d, order %u", i, order);
+            expect_memory(what, &v);
         }
+    for (uint32_t i = 0; i < 3; i++) {
+        const variant_t v = {
+            .chain = "b:2/a:1/a:2", .accumulation = 4, .tied = true, .gpipe = i == 1, .compress = 3, .feedback = i > 0};
+        expect_memory("compressed links", &v);
+    }
+}
+
+/* ---- compressed links ---- */
+
+static const lspo_op_t *op_of(const lspo_plan_t *plan, lspo_op_kind_t kind, uint32_t micro)
+{
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        if (plan->ops[i].kind == kind && plan->ops[i].variant == LSPO_VARIANT_GRADIENT && plan->ops[i].layer > 0 &&
+            plan->ops[i].micro == micro)
+            return &plan->ops[i];
+    cr_assert_fail("no %s of micro-batch %u", lspo_op_kind_name(kind), micro);
+    return NULL;
+}
+
+static bool is_sent(const float *x, size_t n, size_t i, size_t kept)
+{
+    size_t before = 0;
+    for (size_t k = 0; k < n; k++)
+        before += fabsf(x[k]) > fabsf(x[i]) || (fabsf(x[k]) == fabsf(x[i]) && k < i);
+    return before < kept;
+}
+
+/* Of drawn numbers arrives, and with feedback stays for the next message, what a reference says that counts. */
+static void expect_largest(bool feedback)
+{
+    const variant_t v = {.chain = "a:3/b:2", .accumulation = 3, .tied = true, .compress = 5, .feedback = feedback};
+    static float x[2048], left[2048], got[2048];
+    const lspo_device_caps_t caps = {0};
+    run_t run;
+    begin(&v, &caps, &run);
+    lspo_session_t *from = run.grid->peers[1].session, *to = run.grid->peers[0].session;
+    const size_t n = lspo_session_output_bytes(from) / sizeof(float), kept = (n + 4) / 5;
+    cr_assert_leq(n, 2048);
+    memset(left, 0, sizeof left);
+    for (uint32_t m = 0; m < 3; m++) {
+        const lspo_op_t *sent = op_of(run.plan, LSPO_OP_SEND, m), *spread = op_of(run.plan, LSPO_OP_APPLY, m);
+        lspo_session_message_t message = {0};
+        void **dx = lspo_session_dx(from, sent);
+        for (size_t i = 0; i < n; i++)
+            x[i] = (float)((i * 7919 + m * 104729) % 1009) - 500;
+        cr_assert_eq(lspo_session_take(from, n * sizeof *x, dx), LSPO_OK);
+        cr_assert_eq(lspo_device_write(from->device, *dx, x, n * sizeof *x), LSPO_OK);
+        cr_assert_eq(lspo_session_run_op(from, op_of(run.plan, LSPO_OP_COMPRESS, m)), LSPO_OK);
+        cr_assert_eq(lspo_session_pack(from, sent, 0, &message), LSPO_OK);
+        cr_expect_eq(message.bytes, kept * 8);
+        cr_assert_eq(lspo_session_unpack(to, sent, 1, &message), LSPO_OK);
+        cr_assert_eq(lspo_session_end_send(from, sent), LSPO_OK);
+        cr_assert_eq(lspo_session_run_op(to, spread), LSPO_OK);
+        cr_assert_eq(lspo_device_read(to->device, got, *lspo_session_dx(to, spread), n * sizeof *got), LSPO_OK);
+        for (size_t i = 0; i < n; i++)
+            x[i] += left[i];
+        for (size_t i = 0; i < n; i++) {
+            const bool goes = is_sent(x, n, i, kept);
+            cr_assert_eq(got[i], goes ? x[i] : 0, "message %u, number %zu", m, i);
+            left[i] = goes || !feedback ? 0 : x[i];
+        }
+        lspo_session_give_back(to, lspo_session_dx(to, spread));
+        lspo_session_message_release(&message);
+    }
+    end(&run);
+}
+
+Test(grid, the_largest_numbers_of_a_gradient_are_sent)
+{
+    expect_largest(false);
+    expect_largest(true);
 }
 
 /* ---- the network ---- */

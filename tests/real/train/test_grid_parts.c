@@ -73,7 +73,8 @@ static void expect_saved(const training_t *t, uint32_t parts, uint32_t step)
 static const char *const divided[] = {"a:1/a:3/a:1", "a:3/a:2", "a:5"};
 enum { CHAINS = sizeof divided / sizeof divided[0] };
 
-/* In one go; in two, at a step that is saved; and after the newest save of one part, or of all, is lost. */
+/* In one go; in two, at a step that is saved; and after the newest save of one part, or of all, is lost.  Also with
+ * links over which a part of the gradients waits for the next step. */
 Test(grid_parts, goes_on_where_all_parts_were)
 {
     lspo_parts_result_t whole[CHAINS], got;
@@ -82,10 +83,12 @@ Test(grid_parts, goes_on_where_all_parts_were)
         training_t t;
         snprintf(name, sizeof name, "whole%u", c);
         begin(&t, name, divided[c], STEPS);
+        lspo_fusion_values_edit(&t.workload)->compress_links = c == 0 ? 4 : 1;
         cr_assert_eq(train(&t, STEPS, &whole[c]), LSPO_OK);
         end(&t);
         snprintf(name, sizeof name, "again%u", c);
         begin(&t, name, divided[c], 2);
+        lspo_fusion_values_edit(&t.workload)->compress_links = c == 0 ? 4 : 1;
         expect_saved(&t, 3 - c, 0);
         cr_assert_eq(train(&t, 4, &got), LSPO_OK);
         expect_saved(&t, 3 - c, 4);
