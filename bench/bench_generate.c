@@ -4,13 +4,20 @@
  *   token   one token of a Llama of 320 million parameters, with few tokens before it
  *   read    the sum of all words of the weights that a token reads: every block and the head
  * The weights are larger than any cache.  Required with vector units, on one thread: token at most 1.1 times read.
- * With more threads it also depends on how soon all of them run, some 30 times per token; that is only printed. */
+ * With more threads it also depends on how soon all of them run, some 30 times per token; that is only printed.
+ *
+ * Then the products of 1 to 16 rows alone, with weights of 2048 x 5632 from memory, on one thread:
+ *   limit   the longer of reading the weights as above, and the FLOPs at the rate of a large square product
+ *   blas    the same with OpenBLAS, of weights in fp32
+ * Required with vector units: no slower than OpenBLAS. */
 #include <stdint.h>
 #include <string.h>
 
 #include "bench/measure.h"
 #include "bench/read_words.h"
 #include "kernels/cpu.h"
+#include "kernels/few_rows.h"
+#include "kernels/gemm.h"
 #include "kernels/pack.h"
 #include "real/generate/generator.h"
 #include "real/generate/weights.h"
@@ -137,6 +144,92 @@ static void compare(const lspo_generation_weights_t *weights, lspo_number_t numb
     lspo_workers_destroy(workers);
 }
 
+/* ---- products of few rows ---- */
+
+enum { M = 2048, N = 5632, COPIES = 12, SQUARE = 1024 };
+
+typedef struct {
+    char *weights; /* COPIES of a weight, each used in turn */
+    float *x, *out, *square;
+    size_t next;
+} operands_t;
+
+static const void *next_weight(operands_t *o, lspo_number_t number)
+{
+    o->next = (o->next + 1) % COPIES;
+    return o->weights + o->next * M * N * lspo_number_bytes(number);
+}
+
+static double words_s(operands_t *o, lspo_number_t number)
+{
+    static volatile uint64_t sum;
+    const void *w = next_weight(o, number);
+    const double start_s = measure_thread_s();
+    sum += sum_words((size_t)M * N * lspo_number_bytes(number) / sizeof(uint64_t), w);
+    return measure_thread_s() - start_s;
+}
+
+static double product_s(operands_t *o, lspo_number_t number, size_t rows)
+{
+    const lspo_few_rows_t product = {.rows = rows, .m = M, .n = N, .number = number, .w = next_weight(o, number)};
+    const double start_s = measure_thread_s();
+    lspo_few_rows_product(&product, o->x, NULL, o->out, NULL);
+    return measure_thread_s() - start_s;
+}
+
+static double blas_s(operands_t *o, size_t rows)
+{
+    const float *w = next_weight(o, LSPO_NUMBER_FP32);
+    const double start_s = measure_thread_s();
+    lspo_gemm_nn(rows, N, M, 1.0F, o->x, M, w, N, 0.0F, o->out, N);
+    return measure_thread_s() - start_s;
+}
+
+static double square_flops(operands_t *o)
+{
+    const double start_s = measure_thread_s();
+    lspo_gemm_nn(SQUARE, SQUARE, SQUARE, 1.0F, o->square, SQUARE, o->square, SQUARE, 0.0F, o->out, SQUARE);
+    return 2.0 * SQUARE * SQUARE * SQUARE / (measure_thread_s() - start_s);
+}
+
+static void compare_rows(operands_t *o, lspo_number_t number, size_t rows)
+{
+    double own_s[REPEATS], over_limit[REPEATS], over_blas[REPEATS];
+    for (int i = 0; i < REPEATS; i++) {
+        const double read_s = words_s(o, number), flop_s = 2.0 * (double)rows * M * N / square_flops(o);
+        own_s[i] = product_s(o, number, rows);
+        over_limit[i] = own_s[i] / (read_s > flop_s ? read_s : flop_s);
+        over_blas[i] = number == LSPO_NUMBER_FP32 ? own_s[i] / blas_s(o, rows) : 0;
+    }
+    const double median_s = measure_median(own_s, REPEATS), blas = measure_median(over_blas, REPEATS);
+    printf("%s, %2zu rows: %5.2f ms, %5.1f GFLOP/s | over the limit %.2f", number == LSPO_NUMBER_FP32 ? "fp32" : "bf16",
+           rows, 1e3 * median_s, 2e-9 * (double)rows * M * N / median_s, measure_median(over_limit, REPEATS));
+    if (number != LSPO_NUMBER_FP32) {
+        printf("\n");
+        return;
+    }
+    printf(" | over OpenBLAS %.2f\n", blas);
+    if (lspo_cpu_level() != LSPO_CPU_PORTABLE)
+        measure_gate("few rows over OpenBLAS", blas, 0, 1.05);
+}
+
+static void few_rows(void)
+{
+    static const size_t counts[] = {1, 2, 4, 5, 6, 8, 10, 12, 14, 16};
+    operands_t o = {.weights = (char *)measure_floats((size_t)COPIES * M * N),
+                    .x = measure_floats((size_t)LSPO_FEW_ROWS * M),
+                    .out = measure_floats((size_t)SQUARE * SQUARE),
+                    .square = measure_floats((size_t)SQUARE * SQUARE)};
+    memset(o.weights, 0x3c, sizeof(float) * COPIES * M * N); /* about 0.01 in both formats */
+    for (int number = LSPO_NUMBER_FP32; number <= LSPO_NUMBER_BF16; number++)
+        for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+            compare_rows(&o, (lspo_number_t)number, counts[i]);
+    free(o.square);
+    free(o.out);
+    free(o.x);
+    free(o.weights);
+}
+
 int main(void)
 {
     static const lspo_number_t numbers[] = {LSPO_NUMBER_FP32, LSPO_NUMBER_BF16};
@@ -153,5 +246,6 @@ int main(void)
         lspo_generation_weights_release(&weights);
         lspo_device_close(device);
     }
+    few_rows();
     return measure_missed > 0;
 }

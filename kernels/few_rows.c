@@ -1,23 +1,26 @@
-/* few_rows.c - products with few rows on the CPU: several rows of W at a time are added to a part of Y in the cache. */
+/* few_rows.c - products with few rows on the CPU: several rows of W at a time are added to sums in the cache. */
 #include "kernels/few_rows.h"
 
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/cpu.h"
 #include "kernels/float_bits.h"
 #include "kernels/gemm.h"
 #include "kernels/pack.h"
 #include "kernels/simd.h"
 
-/* Columns of Y that one worker computes at a time: long enough that W is read in order, short enough that their part of
- * Y stays in the second cache. */
+/* Columns of Y that one worker computes at a time: long enough that W is read in order. */
 enum { COLS_LEAST = 256, COLS_MOST = 16384 };
-/* Rows of W that are added together, so that Y is read and written once for all of them. */
-enum { TOGETHER_FP32 = 8, TOGETHER_BF16 = 16 };
-/* Of a transposed W, so many at a time. */
+/* Rows of W that are added together, so that sums are read and written once for all of them. */
+enum { TOGETHER = 16 };
+/* The sums of a block of columns: they stay in the second cache. */
+enum { SUMS_MOST = 32768, TILE_MOST = 32 };
+/* Columns of a transposed W at a time. */
 enum { DOTS = 4 };
 /* The part of a 16-bit W that is expanded for a product of many rows: it stays in the second cache. */
 enum { PART_ROWS = 64, PART_COLS = 256 };
+enum { LINE_BYTES = 64 };
 
 typedef struct {
     const lspo_few_rows_t *p;
@@ -31,108 +34,132 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* y (cols) += the sum of x[i] times row i of w, i < TOGETHER_FP32, rows `stride` apart. */
-LSPO_SIMD static void add_rows_fp32(size_t cols, const float *x, const float *w, size_t stride, float *restrict y)
+/* ---- few rows ---- */
+
+/* Some rows of W and some of its columns, whole tiles: a core's own prefetchers do not follow the short pieces of its
+ * rows, so each is asked for when the same piece of the strip before is used. */
+typedef struct {
+    size_t x_rows, rows, cols, stride; /* stride: bytes from a row of W to the next */
+    const char *w, *ahead;             /* ahead: the next strip */
+    const float *x;                    /* x_rows x TOGETHER */
+    float *sums;                       /* of each tile, x_rows x tile */
+} strip_t;
+
+/* A tile of it, and some rows of X. */
+typedef struct {
+    const char *w, *ahead;
+    const float *x;
+    float *sums;
+} tile_t;
+
+/* DOTS rows of a transposed W. */
+typedef struct {
+    size_t x_rows, m, groups; /* groups: of rows of X that are computed together */
+    const char *w[DOTS], *ahead[DOTS];
+    const float *x;
+    float *sums; /* x_rows x DOTS */
+} dots_t;
+
+/* As equal parts of the rows as possible, of at most so many; returns how many. */
+static size_t split_rows(size_t rows, size_t most, size_t counts[LSPO_FEW_ROWS])
 {
-    const float *w1 = w + stride, *w2 = w1 + stride, *w3 = w2 + stride, *w4 = w3 + stride, *w5 = w4 + stride,
-                *w6 = w5 + stride, *w7 = w6 + stride;
-#pragma omp simd
-    for (size_t j = 0; j < cols; j++)
-        y[j] += x[0] * w[j] + x[1] * w1[j] + x[2] * w2[j] + x[3] * w3[j] + x[4] * w4[j] + x[5] * w5[j] + x[6] * w6[j] +
-                x[7] * w7[j];
+    const size_t groups = (rows + most - 1) / most;
+    for (size_t g = 0; g < groups; g++)
+        counts[g] = rows / groups + (g < rows % groups);
+    return groups;
 }
 
-/* Two columns of a row of bf16 numbers, j even: the lower and the upper half of a word. */
-LSPO_INLINE uint32_t pair_at(const uint16_t *w, size_t j)
+LSPO_INLINE float number_at(lspo_number_t number, const char *at)
 {
-    uint32_t pair;
-    memcpy(&pair, w + j, sizeof pair);
-    return pair;
-}
-
-LSPO_INLINE float even_of(uint32_t pair)
-{
-    return lspo_float_of_bits(pair << 16);
-}
-
-LSPO_INLINE float odd_of(uint32_t pair)
-{
-    return lspo_float_of_bits(pair & 0xffff0000U);
-}
-
-/* The same for TOGETHER_BF16 rows; even and odd columns of y are apart, because words then become numbers without a
- * permutation. */
-LSPO_SIMD static void add_rows_bf16(size_t pairs, const float *x, const uint16_t *w, size_t stride,
-                                    float *restrict even, float *restrict odd)
-{
-#pragma omp simd
-    for (size_t j = 0; j < pairs; j++) {
-        float a = even[j], b = odd[j];
-#pragma GCC unroll 16
-        for (size_t i = 0; i < TOGETHER_BF16; i++) {
-            const uint32_t pair = pair_at(w + i * stride, 2 * j);
-            a += x[i] * even_of(pair);
-            b += x[i] * odd_of(pair);
-        }
-        even[j] = a;
-        odd[j] = b;
+    uint16_t bits;
+    float value;
+    if (number == LSPO_NUMBER_FP32) {
+        memcpy(&value, at, sizeof value);
+        return value;
     }
+    memcpy(&bits, at, sizeof bits);
+    return lspo_float_of_bf16(bits);
 }
 
-/* The same for one row of w. */
-LSPO_SIMD static void add_row_fp32(size_t cols, float x, const float *w, float *restrict y)
+#define LANES 4
+#define NAME(name) name##_portable
+#define TARGET
+#define lanes_t portable_t
+#define lanes_all(value) ((portable_t){value, value, value, value})
+#define lanes_load load_portable
+#define lanes_fma(a, b, c) ((a) * (b) + (c))
+#define lanes_total(a) ((a[0] + a[1]) + (a[2] + a[3]))
+#define ROWS_MOST 5
+#define DOT_ROWS_MOST 2
+typedef float portable_t __attribute__((vector_size(4 * LANES)));
+
+LSPO_INLINE portable_t load_portable(const float *from)
 {
-#pragma omp simd
-    for (size_t j = 0; j < cols; j++)
-        y[j] += x * w[j];
+    portable_t out;
+    memcpy(&out, from, sizeof out);
+    return out;
 }
 
-LSPO_SIMD static void add_row_bf16(size_t cols, float x, const uint16_t *w, float *restrict y)
+#include "kernels/few_rows_lanes.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+__attribute__((target("avx2,fma"))) LSPO_INLINE float total_avx2(__m256 a)
 {
-#pragma omp simd
-    for (size_t j = 0; j < cols; j++)
-        y[j] += x * lspo_float_of_bf16(w[j]);
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* y[j] += x times row j of w, j < count: DOTS, whose sums do not wait for each other, or 1. */
-LSPO_SIMD static void dots_fp32(size_t count, size_t n, const float *x, const float *w, float *y)
-{
-    const size_t stride = count == DOTS ? n : 0;
-    const float *w1 = w + stride, *w2 = w1 + stride, *w3 = w2 + stride;
-    float sum = 0.0F, sum1 = 0.0F, sum2 = 0.0F, sum3 = 0.0F;
-#pragma omp simd reduction(+ : sum, sum1, sum2, sum3)
-    for (size_t i = 0; i < n; i++) {
-        sum += x[i] * w[i];
-        sum1 += x[i] * w1[i];
-        sum2 += x[i] * w2[i];
-        sum3 += x[i] * w3[i];
-    }
-    y[0] += sum;
-    if (count < DOTS)
-        return;
-    y[1] += sum1;
-    y[2] += sum2;
-    y[3] += sum3;
-}
+#define LANES 8
+#define NAME(name) name##_avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define lanes_t __m256
+#define lanes_all _mm256_set1_ps
+#define lanes_load _mm256_loadu_ps
+#define lanes_fma _mm256_fmadd_ps
+#define lanes_total total_avx2
+#define ROWS_MOST 5
+#define DOT_ROWS_MOST 2
+#include "kernels/few_rows_lanes.h"
 
-LSPO_SIMD static void dots_bf16(size_t count, size_t n, const float *x, const uint16_t *w, float *y)
+#define LANES 16
+#define NAME(name) name##_avx512
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma")))
+#define lanes_t __m512
+#define lanes_all _mm512_set1_ps
+#define lanes_load _mm512_loadu_ps
+#define lanes_fma _mm512_fmadd_ps
+#define lanes_total _mm512_reduce_add_ps
+#define ROWS_MOST 8
+#define DOT_ROWS_MOST 4
+#include "kernels/few_rows_lanes.h"
+#else
+#define add_strip_fp32_avx2 add_strip_fp32_portable
+#define add_strip_bf16_avx2 add_strip_bf16_portable
+#define dots_fp32_avx2 dots_fp32_portable
+#define dots_bf16_avx2 dots_bf16_portable
+#define add_strip_fp32_avx512 add_strip_fp32_portable
+#define add_strip_bf16_avx512 add_strip_bf16_portable
+#define dots_fp32_avx512 dots_fp32_portable
+#define dots_bf16_avx512 dots_bf16_portable
+#endif
+
+typedef struct {
+    size_t tile, dot_rows;
+    void (*add_strip[2])(const strip_t *); /* of fp32 and bf16 */
+    void (*dots[2])(const dots_t *);
+} path_t;
+
+static const path_t *path_of_cpu(void)
 {
-    const size_t stride = count == DOTS ? n : 0;
-    const uint16_t *w1 = w + stride, *w2 = w1 + stride, *w3 = w2 + stride;
-    float sum = 0.0F, sum1 = 0.0F, sum2 = 0.0F, sum3 = 0.0F;
-#pragma omp simd reduction(+ : sum, sum1, sum2, sum3)
-    for (size_t i = 0; i < n; i++) {
-        sum += x[i] * lspo_float_of_bf16(w[i]);
-        sum1 += x[i] * lspo_float_of_bf16(w1[i]);
-        sum2 += x[i] * lspo_float_of_bf16(w2[i]);
-        sum3 += x[i] * lspo_float_of_bf16(w3[i]);
-    }
-    y[0] += sum;
-    if (count < DOTS)
-        return;
-    y[1] += sum1;
-    y[2] += sum2;
-    y[3] += sum3;
+    static const path_t paths[LSPO_CPU_LEVEL_COUNT] = {
+        {8, 2, {add_strip_fp32_portable, add_strip_bf16_portable}, {dots_fp32_portable, dots_bf16_portable}},
+        {16, 2, {add_strip_fp32_avx2, add_strip_bf16_avx2}, {dots_fp32_avx2, dots_bf16_avx2}},
+        {32, 4, {add_strip_fp32_avx512, add_strip_bf16_avx512}, {dots_fp32_avx512, dots_bf16_avx512}}};
+    return &paths[lspo_cpu_level()];
 }
 
 static size_t stride_of(const lspo_few_rows_t *p)
@@ -146,83 +173,115 @@ static const void *weight_at(const lspo_few_rows_t *p, size_t at)
     return (const char *)p->w + at * lspo_number_bytes(p->number);
 }
 
-/* Columns first .. first + cols of Y become bias + residual. */
-static void begin_columns(const job_t *job, size_t first, size_t cols)
+/* Columns first .. first + cols of row r of Y become bias + residual. */
+static void begin_row(const job_t *job, size_t r, size_t first, size_t cols)
 {
     const lspo_few_rows_t *p = job->p;
-    for (size_t r = 0; r < p->rows; r++) {
-        float *y = job->out + r * p->n + first;
-        const float *from = job->residual != NULL ? job->residual + r * p->n + first : NULL;
-        if (from == NULL)
-            memset(y, 0, cols * sizeof *y);
-        else if (from != y)
-            memcpy(y, from, cols * sizeof *y);
-        for (size_t j = 0; p->bias != NULL && j < cols; j++)
-            y[j] += p->bias[first + j];
-    }
+    float *y = job->out + r * p->n + first;
+    const float *from = job->residual != NULL ? job->residual + r * p->n + first : NULL;
+    if (from == NULL)
+        memset(y, 0, cols * sizeof *y);
+    else if (from != y)
+        memcpy(y, from, cols * sizeof *y);
+    for (size_t j = 0; p->bias != NULL && j < cols; j++)
+        y[j] += p->bias[first + j];
 }
 
-static void few_fp32(const job_t *job, size_t first, size_t cols)
+/* The columns of W behind the last whole tile, filled up with zeros to one. */
+static void add_last_tile(const path_t *path, strip_t strip, size_t cols, lspo_number_t number, float *sums)
 {
-    const lspo_few_rows_t *p = job->p;
-    const size_t whole = p->m / TOGETHER_FP32 * TOGETHER_FP32;
-    begin_columns(job, first, cols);
-    for (size_t i = 0; i < p->m; i += i < whole ? TOGETHER_FP32 : 1) {
-        const float *w = weight_at(p, i * stride_of(p) + first);
-        for (size_t r = 0; r < p->rows; r++) {
-            const float *x = job->x + r * p->m + i;
-            float *y = job->out + r * p->n + first;
-            if (i < whole)
-                add_rows_fp32(cols, x, w, stride_of(p), y);
-            else
-                add_row_fp32(cols, *x, w, y);
-        }
-    }
+    _Alignas(64) char tile[TOGETHER * TILE_MOST * sizeof(float)] = {0};
+    const size_t bytes = lspo_number_bytes(number);
+    for (size_t i = 0; i < strip.rows; i++)
+        memcpy(tile + i * path->tile * bytes, strip.w + i * strip.stride, cols * bytes);
+    strip.w = strip.ahead = tile;
+    strip.stride = path->tile * bytes;
+    strip.cols = path->tile;
+    strip.sums = sums;
+    path->add_strip[number == LSPO_NUMBER_BF16](&strip);
 }
 
-/* Whole pairs of columns are summed apart; rows and a column that are left over are added one by one. */
-static void few_bf16(const job_t *job, size_t first, size_t cols)
+/* y (cols) += the sums of a row, tile by tile; of bf16 numbers those of even columns come first. */
+LSPO_SIMD static void add_sums(lspo_number_t number, size_t cols, size_t tile, const float *sums, size_t stride,
+                               float *restrict y)
 {
-    const lspo_few_rows_t *p = job->p;
-    const size_t whole = p->m / TOGETHER_BF16 * TOGETHER_BF16, pairs = cols / 2;
-    float sums[LSPO_FEW_ROWS][COLS_MOST];
-    begin_columns(job, first, cols);
-    for (size_t r = 0; r < p->rows; r++)
-        memset(sums[r], 0, 2 * pairs * sizeof(float));
-    for (size_t i = 0; i < whole; i += TOGETHER_BF16)
-        for (size_t r = 0; r < p->rows; r++)
-            add_rows_bf16(pairs, job->x + r * p->m + i, weight_at(p, i * stride_of(p) + first), stride_of(p), sums[r],
-                          sums[r] + pairs);
-    for (size_t r = 0; r < p->rows; r++) {
-        float *y = job->out + r * p->n + first;
+    for (size_t t = 0; t < cols; t += tile, sums += stride, y += tile) {
+        const size_t some = smaller(cols - t, tile), pairs = number == LSPO_NUMBER_FP32 ? 0 : some / 2;
+        const float *odd = sums + tile / 2;
+#pragma omp simd
         for (size_t j = 0; j < pairs; j++) {
-            y[2 * j] += sums[r][j];
-            y[2 * j + 1] += sums[r][pairs + j];
+            y[2 * j] += sums[j];
+            y[2 * j + 1] += odd[j];
         }
-        for (size_t i = 0; cols % 2 != 0 && i < whole; i++)
-            add_row_bf16(1, job->x[r * p->m + i], weight_at(p, i * stride_of(p) + first + cols - 1), y + cols - 1);
-        for (size_t i = whole; i < p->m; i++)
-            add_row_bf16(cols, job->x[r * p->m + i], weight_at(p, i * stride_of(p) + first), y);
+        if (number != LSPO_NUMBER_FP32 && some % 2 != 0)
+            y[some - 1] += sums[some / 2];
+#pragma omp simd
+        for (size_t j = 0; j < (number == LSPO_NUMBER_FP32 ? some : 0); j++)
+            y[j] += sums[j];
     }
 }
 
-static void few_transposed(const job_t *job, size_t first, size_t cols)
+static void few_block(const job_t *job, const path_t *path, size_t first, size_t cols)
 {
     const lspo_few_rows_t *p = job->p;
-    const size_t end = first + cols, whole = first + cols / DOTS * DOTS;
-    begin_columns(job, first, cols);
-    for (size_t j = first; j < end; j += j < whole ? DOTS : 1) {
-        const void *w = weight_at(p, j * p->m);
-        for (size_t r = 0; r < p->rows; r++) {
-            const float *x = job->x + r * p->m;
-            float *y = job->out + r * p->n + j;
-            if (p->number == LSPO_NUMBER_FP32)
-                dots_fp32(j < whole ? DOTS : 1, p->m, x, w, y);
-            else
-                dots_bf16(j < whole ? DOTS : 1, p->m, x, w, y);
+    const size_t bytes = lspo_number_bytes(p->number), whole = cols / path->tile * path->tile;
+    _Alignas(64) float sums[SUMS_MOST + LSPO_FEW_ROWS * TILE_MOST], x[LSPO_FEW_ROWS * TOGETHER];
+    strip_t strip = {
+        .x_rows = p->rows, .cols = whole, .stride = stride_of(p) * bytes, .ahead = p->w, .x = x, .sums = sums};
+    memset(sums, 0, (whole + path->tile) * p->rows * sizeof *sums);
+    for (size_t i = 0; i < p->m; i += TOGETHER) {
+        strip.rows = smaller(p->m - i, TOGETHER);
+        strip.w = weight_at(p, i * stride_of(p) + first);
+        strip.ahead = i + 2 * TOGETHER <= p->m ? strip.w + TOGETHER * strip.stride : strip.w;
+        for (size_t r = 0; r < p->rows; r++)
+            memcpy(x + r * TOGETHER, job->x + r * p->m + i, strip.rows * sizeof *x);
+        path->add_strip[p->number == LSPO_NUMBER_BF16](&strip);
+        if (whole < cols) {
+            strip_t last = strip;
+            last.w += whole * bytes;
+            add_last_tile(path, last, cols - whole, p->number, sums + whole * p->rows);
         }
     }
+    for (size_t r = 0; r < p->rows; r++) {
+        begin_row(job, r, first, cols);
+        add_sums(p->number, cols, path->tile, sums + r * path->tile, p->rows * path->tile, job->out + r * p->n + first);
+    }
 }
+
+static void few(const job_t *job, const path_t *path, size_t first, size_t cols)
+{
+    const size_t most = SUMS_MOST / job->p->rows / TILE_MOST * TILE_MOST, blocks = (cols + most - 1) / most;
+    const size_t width = ((cols + blocks - 1) / blocks + TILE_MOST - 1) / TILE_MOST * TILE_MOST;
+    for (size_t j = 0; j < cols; j += width)
+        few_block(job, path, first + j, smaller(cols - j, width));
+}
+
+/* The rows of W behind the last are asked for, and computed, as the last. */
+static void few_transposed(const job_t *job, const path_t *path, size_t first, size_t cols)
+{
+    const lspo_few_rows_t *p = job->p;
+    const size_t end = first + cols;
+    float sums[LSPO_FEW_ROWS * DOTS];
+    dots_t dots = {.x_rows = p->rows,
+                   .m = p->m,
+                   .groups = (p->rows + path->dot_rows - 1) / path->dot_rows,
+                   .x = job->x,
+                   .sums = sums};
+    for (size_t r = 0; r < p->rows; r++)
+        begin_row(job, r, first, cols);
+    for (size_t j = first; j < end; j += DOTS) {
+        for (size_t d = 0; d < DOTS; d++) {
+            dots.w[d] = weight_at(p, smaller(j + d, end - 1) * p->m);
+            dots.ahead[d] = weight_at(p, smaller(j + d + DOTS, end - 1) * p->m);
+        }
+        path->dots[p->number == LSPO_NUMBER_BF16](&dots);
+        for (size_t r = 0; r < p->rows; r++)
+            for (size_t d = 0; d < smaller(end - j, DOTS); d++)
+                job->out[r * p->n + j + d] += sums[r * DOTS + d];
+    }
+}
+
+/* ---- many rows ---- */
 
 /* Many rows, W in fp32. */
 static void many_fp32(const job_t *job, size_t first, size_t cols)
@@ -277,14 +336,13 @@ static void do_columns(void *context, uint32_t worker, size_t item)
     (void)worker;
     if (p->rows <= LSPO_FEW_ROWS && p->number != LSPO_NUMBER_FP16) {
         if (p->transposed)
-            few_transposed(job, first, cols);
-        else if (p->number == LSPO_NUMBER_FP32)
-            few_fp32(job, first, cols);
+            few_transposed(job, path_of_cpu(), first, cols);
         else
-            few_bf16(job, first, cols);
+            few(job, path_of_cpu(), first, cols);
         return;
     }
-    begin_columns(job, first, cols);
+    for (size_t r = 0; r < p->rows; r++)
+        begin_row(job, r, first, cols);
     if (p->number == LSPO_NUMBER_FP32)
         many_fp32(job, first, cols);
     else if (p->transposed)

@@ -105,7 +105,7 @@ static uint64_t vector_floats(const lspo_model_t *model)
 static uint64_t scores_floats(const lspo_model_t *model, const lspo_workload_t *workload, uint64_t queries)
 {
     const uint64_t keys = lspo_generate_positions(workload);
-    if (queries <= LSPO_GENERATE_FEW_ROWS && workload->precision != LSPO_FP16)
+    if (queries <= LSPO_GENERATE_FEW_QUERIES && workload->precision != LSPO_FP16)
         return keys + 16;
     const uint64_t wide = workload->precision != LSPO_FP32 ? 2 * keys * lspo_model_head_width(model) : 0;
     return 32 * keys + wide + 16;
@@ -204,7 +204,7 @@ static void add_attention(const pass_t *pass)
     const uint64_t cache = pass->p * 2 * pass->batch * kv;
     const uint64_t bytes = cache * (pass->first + pass->count) + 4 * pass->tokens * 2 * a;
     add_stream(pass, 1, 0, pass->tokens * 2 * kv * 4 + cache * pass->count); /* the new K and V into the cache */
-    if (pass->count <= LSPO_GENERATE_FEW_ROWS)
+    if (pass->count <= LSPO_GENERATE_FEW_QUERIES)
         lspo_work_append(pass->work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_CACHE,
                                                       .count = 1,
                                                       .m = pass->count,
@@ -232,7 +232,7 @@ static void add_linear(const pass_t *pass, uint64_t rows, uint64_t m, uint64_t n
     }
     const uint64_t weight_bytes = lspo_int4_weight_bytes(m, n, *pass->group);
     const double flop = 2.0 * (double)rows * (double)m * (double)n;
-    if (rows <= LSPO_GENERATE_FEW_PACKED_ROWS)
+    if (rows <= LSPO_GENERATE_FEW_ROWS)
         add_few_rows(pass, rows, m, n, weight_bytes, true);
     else
         lspo_work_append(pass->work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_GEMM,

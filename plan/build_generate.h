@@ -13,15 +13,15 @@
  *     workspace    activations are fp32: of all stages together, once, and inputs of stages for each micro-batch
  *
  * The sizes are those of real/generate/session.c, and the kernels those of real/transformer/generation.h: up to
- * LSPO_GENERATE_FEW_ROWS tokens a product is LSPO_KERNEL_FEW_ROWS, which reads its weight once; up to
- * LSPO_GENERATE_FEW_PACKED_ROWS where the weight is in 4 bits.
+ * LSPO_GENERATE_FEW_ROWS tokens a product is LSPO_KERNEL_FEW_ROWS, which reads its weight once, in 4 bits, too; up to
+ * LSPO_GENERATE_FEW_QUERIES new tokens of a text attention reads its cache once (LSPO_KERNEL_CACHE).
  */
 #ifndef LSPO_PLAN_BUILD_GENERATE_H
 #define LSPO_PLAN_BUILD_GENERATE_H
 
 #include "plan/build.h"
 
-enum { LSPO_GENERATE_FEW_ROWS = 4, LSPO_GENERATE_FEW_PACKED_ROWS = 16 };
+enum { LSPO_GENERATE_FEW_ROWS = 16, LSPO_GENERATE_FEW_QUERIES = 4 };
 
 /* Positions of a text; tokens of a sequence that are cached before, and read in, an iteration. */
 uint32_t lspo_generate_positions(const lspo_workload_t *workload);

@@ -179,16 +179,13 @@ static double if_known(double amount, double rate)
     return rate > 0 ? amount / rate : 0;
 }
 
-/* A product of few rows.  With 4-bit weights, of which there are at most 16, by [Frantar et al.] as above where the
- * profile says no more. */
+/* A product of few rows.  Where the profile says no more, by [Frantar et al.] as above, whatever the weights are. */
 static double few_rows_s(const setting_t *setting, const lspo_kernel_t *kernel, double stream_s)
 {
     const lspo_machine_t *m = setting->machine;
     const double bytes = (double)kernel->bytes;
-    if (kernel->packed && !(m->gpu.int4_Bps > 0))
+    if (!((kernel->packed ? m->gpu.int4_Bps : m->gpu.few_rows_Bps) > 0))
         return fmax(stream_s, divide(kernel->flop, m->gpu.gemm_flops[setting->precision]));
-    if (!(kernel->packed || m->gpu.few_rows_Bps > 0))
-        return stream_s;
     if (kernel->packed)
         return divide_cached(setting, bytes, m->gpu.int4_Bps, m->gpu.int4_cached_Bps) +
                if_known(kernel->flop, m->gpu.int4_flops) + kernel->count * m->gpu.int4_s;

@@ -17,7 +17,7 @@
  *                       in a backward pass at norm_backward_Bps and so on, where the profile has them
  *       COLUMNS         bytes / columns_Bps, as STREAM without it; EXPAND likewise, of its kind
  *       FEW_ROWS        bytes / few_rows_Bps + flop / few_rows_flops + count few_rows_s, with 4-bit weights int4_*;
- *                       as STREAM without it, with 4-bit weights at most at gemm_flops[p]
+ *                       as STREAM without it, at most at gemm_flops[p]
  *       CACHE           bytes / cache_Bps + flop / (4 head width cache_scores_pps) + count cache_s; as STREAM without
  *                       cache_Bps
  *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER

@@ -3,7 +3,7 @@
  *     T = max((4.125 / 8 m n + ...) / memory rate, 2 rows m n / FLOP rate)           of a product   [Sec. 3]
  *
  * so that a token takes nearly a quarter of the time until there are about F / B x 4.125 / 16 rows at a time.  On the
- * host more than LSPO_GENERATE_FEW_PACKED_ROWS rows are counted as products of matrices.
+ * host more than LSPO_GENERATE_FEW_ROWS rows are counted as products of matrices.
  *                                         [Frantar, Castro, Chen, Hoefler, Alistarh, MARLIN, arXiv 2408.11743] */
 #include "plan/policies/marlin.h"
 

@@ -19,9 +19,10 @@ typedef struct {
     double *memory_Bps, *cached_Bps, *rate, *kernel_s;
 } reading_t;
 
-enum { WEIGHTS = 5, CACHES = 7, TIMINGS_MAX = 2 * 2 * WEIGHTS, COLUMNS = 4, FIT_ROWS_MAX = TIMINGS_MAX * 64 };
+enum { WEIGHTS = 5, ROW_COUNTS = 3, CACHES = 7, COLUMNS = 4 };
+enum { TIMINGS_MAX = 2 * ROW_COUNTS * WEIGHTS, FIT_ROWS_MAX = TIMINGS_MAX * 64 };
 static const size_t weights[WEIGHTS][2] = {{128, 384}, {512, 128}, {384, 384}, {384, 1536}, {1536, 384}};
-static const size_t row_counts[] = {1, LSPO_FEW_ROWS};
+static const size_t row_counts[ROW_COUNTS] = {1, 6, LSPO_FEW_ROWS};
 static const size_t caches[CACHES][4] = {{1, 96, 4, 32},  {4, 128, 4, 32}, {4, 192, 4, 32}, {1, 64, 6, 64},
                                          {1, 160, 6, 64}, {4, 128, 6, 64}, {2, 240, 6, 64}};
 
@@ -127,9 +128,9 @@ static lspo_status_t calibrate_products(lspo_calibration_t *calibration)
     const reading_t reading = {"few rows", &machine->gpu.few_rows_Bps, &machine->gpu.few_rows_cached_Bps,
                                &machine->gpu.few_rows_flops, &machine->gpu.few_rows_s};
     readings_t readings = {0};
-    for (size_t i = 0; i < 4 * WEIGHTS; i++) {
-        const size_t *shape = weights[i / 4];
-        const size_t rows = row_counts[i % 4 / 2], m = shape[0], n = shape[1];
+    for (size_t i = 0; i < 2 * ROW_COUNTS * WEIGHTS; i++) {
+        const size_t *shape = weights[i / (2 * ROW_COUNTS)];
+        const size_t rows = row_counts[i / 2 % ROW_COUNTS], m = shape[0], n = shape[1];
         const vectors_t vectors = take_vectors(calibration, rows * m, rows * n);
         product_call_t call = {
             calibration, {.rows = rows, .m = m, .n = n, .number = LSPO_NUMBER_FP32, .bias = vectors.residual}, vectors};
@@ -204,7 +205,7 @@ static lspo_status_t time_int4(lspo_calibration_t *calibration, const reading_t 
         lspo_status_t status = fill_copies(&call);
         if (status != LSPO_OK)
             return status;
-        for (size_t j = 0; j < 4; j++) {
+        for (size_t j = 0; j < 2 * ROW_COUNTS; j++) {
             const size_t rows = row_counts[j / 2];
             shaped_t shaped = {.call = call_int4,
                                .context = &call,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu.h"
 #include "kernels/few_rows.h"
 #include "kernels/pack.h"
 #include "kernels/random.h"
@@ -13,10 +14,13 @@ typedef struct {
     bool bias, residual;
 } size_case_t;
 
-/* One row and several; fewer rows of W than are added together, and not a multiple; one part and several. */
-static const size_case_t cases[] = {{1, 1, 1, false, false},    {1, 7, 300, true, false}, {1, 64, 17001, false, true},
-                                    {4, 39, 259, true, true},   {5, 19, 259, true, true}, {9, 130, 70, true, false},
-                                    {33, 65, 513, false, false}};
+/* One row and several, whose number is a group of those that are computed together, several or not a multiple; fewer
+ * rows of W than are added together, and not a multiple; one part and several. */
+static const size_case_t cases[] = {{1, 1, 1, false, false},    {1, 7, 300, true, false},  {1, 64, 17001, false, true},
+                                    {2, 16, 64, false, false},  {3, 33, 97, true, true},   {4, 39, 259, true, true},
+                                    {5, 19, 259, true, true},   {6, 48, 31, true, false},  {7, 17, 130, false, true},
+                                    {8, 50, 96, true, true},    {9, 130, 70, true, false}, {13, 40, 65, true, true},
+                                    {16, 35, 2115, true, true}, {17, 21, 259, true, true}, {33, 65, 513, false, false}};
 
 static float *random_floats(uint64_t stream, size_t count)
 {
@@ -123,16 +127,24 @@ static void check_format(lspo_number_t number, bool transposed)
     lspo_workers_destroy(workers);
 }
 
+/* As every CPU up to this one computes. */
+static void check_levels(lspo_number_t number)
+{
+    for (lspo_cpu_level_t level = LSPO_CPU_PORTABLE; level < LSPO_CPU_LEVEL_COUNT; level++) {
+        lspo_cpu_limit(level);
+        check_format(number, false);
+        check_format(number, true);
+    }
+}
+
 Test(few_rows, fp32)
 {
-    check_format(LSPO_NUMBER_FP32, false);
-    check_format(LSPO_NUMBER_FP32, true);
+    check_levels(LSPO_NUMBER_FP32);
 }
 
 Test(few_rows, bf16)
 {
-    check_format(LSPO_NUMBER_BF16, false);
-    check_format(LSPO_NUMBER_BF16, true);
+    check_levels(LSPO_NUMBER_BF16);
 }
 
 Test(few_rows, fp16)

@@ -169,10 +169,11 @@ Test(generate, holds_two_layers_or_two_caches)
 }
 
 /* A block of a token, with 6 before it: products 16 x 48, 16 x 16, 16 x 64, 64 x 16 of 3072 weights, 2 x 3072 = 6144
- * FLOP; attention to 7 keys 4 x 7 x 16 = 448. */
+ * FLOP; attention to 7 keys 4 x 7 x 16 = 448.  Four texts have 20 tokens at first, which are more than few, then 4. */
 Test(generate, counts_products_and_pairs)
 {
-    const lspo_workload_t w = texts(3, 1);
+    lspo_workload_t w = texts(3, 1);
+    w.batch = 4;
     lspo_plan_t *p = build_texts("resident", &w);
     for (uint32_t i = 0; i < p->op_count; i++) {
         const lspo_op_t *op = &p->ops[i];
@@ -180,9 +181,9 @@ Test(generate, counts_products_and_pairs)
         if (op->layer != 1)
             continue;
         if (op->iteration == 2)
-            cr_expect_float_eq(lspo_work_flop(work), 6144 + 448, 0);
+            cr_expect_float_eq(lspo_work_flop(work), 4 * (6144 + 448), 0);
         else if (op->iteration == 0) /* 5 tokens; 15 pairs */
-            cr_expect_float_eq(lspo_work_flop(work), 5 * 6144 + 4 * 15 * 16, 0);
+            cr_expect_float_eq(lspo_work_flop(work), 4 * (5 * 6144 + 4 * 15 * 16), 0);
         bool products = false;
         for (uint32_t k = 0; k < work->kernel_count; k++)
             products |= work->kernels[k].kernel_class == LSPO_KERNEL_GEMM;

@@ -73,8 +73,8 @@ static double generation_s(const lspo_machine_t *machine, double cached, lspo_ke
     return lspo_cost_work_s(&(lspo_cost_context_t){machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, cached, &work);
 }
 
-/* 2 launches 2e-5 and op 2e-5.  5e8 bytes as a stream 1e-3 s.  At its own rates from memory 5e8 / 2.5e11 = 2e-3, from
- * cache 5e8 / 1e12 = 5e-4; 1e9 FLOPs / 1e11 = 1e-2, and 2 x 3e-6. */
+/* 2 launches 2e-5 and op 2e-5.  5e8 bytes as a stream 1e-3 s, as the FLOPs at 1e12 take.  At its own rates from memory
+ * 5e8 / 2.5e11 = 2e-3, from cache 5e8 / 1e12 = 5e-4; 1e9 FLOPs / 1e11 = 1e-2, and 2 x 3e-6. */
 Test(cost, a_product_of_few_rows_has_rates_of_its_own)
 {
     lspo_machine_t machine = round_machine();

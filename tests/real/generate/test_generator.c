@@ -134,6 +134,9 @@ static void check_logits(const fixture_t *f, const lspo_generator_t *g, uint32_t
     }
 }
 
+/* Products of few and of many rows add in another order, which these weights make larger: up to 6e-5. */
+static const double rounding = 2e-4;
+
 /* A prompt longer than a chunk, tokens one by one, some at once, and from an earlier place again. */
 static void check_model(lspo_model_t model, lspo_number_t number)
 {
@@ -146,13 +149,13 @@ static void check_model(lspo_model_t model, lspo_number_t number)
     for (size_t i = 0; i < sizeof passes / sizeof passes[0]; i++) {
         cr_assert_eq(lspo_generator_read(g, f->tokens + length, MOST, passes[i]), LSPO_OK);
         length += passes[i];
-        check_logits(f, g, BATCH, 2e-5);
+        check_logits(f, g, BATCH, rounding);
     }
     lspo_generator_rewind(g, 4);
     cr_assert_eq(lspo_generator_read(g, f->tokens + 4, MOST, LSPO_GENERATOR_CHUNK + 9), LSPO_OK);
-    check_logits(f, g, BATCH, 2e-5);
+    check_logits(f, g, BATCH, rounding);
     cr_assert_eq(lspo_generator_read(g, f->tokens + lspo_generator_length(g), MOST, 1), LSPO_OK);
-    check_logits(f, g, BATCH, 2e-5);
+    check_logits(f, g, BATCH, rounding);
     lspo_generator_destroy(g);
     release(f);
 }
