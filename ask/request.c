@@ -396,7 +396,15 @@ lspo_status_t lspo_overrides_model(const lspo_overrides_t *overrides, lspo_model
     return status == LSPO_OK && changed ? lspo_model_check(model) : status;
 }
 
-/* The model, with what --set changes of it. */
+/* The model as a classifier with a head of its own. */
+static lspo_status_t make_classifier(uint32_t class_count, lspo_model_t *model)
+{
+    model->class_count = class_count;
+    model->tied_head = false;
+    return lspo_model_check(model);
+}
+
+/* The model, with what --classes and --set change of it. */
 static lspo_status_t find_model(lspo_request_t *request)
 {
     lspo_status_t status = LSPO_OK;
@@ -404,6 +412,8 @@ static lspo_status_t find_model(lspo_request_t *request)
         request->model = *request->known_model;
     else
         status = lspo_request_find_model(request->model_name, &request->model);
+    if (status == LSPO_OK && request->class_count > 0)
+        status = make_classifier(request->class_count, &request->model);
     return status == LSPO_OK ? lspo_overrides_model(&request->overrides, &request->model) : status;
 }
 

@@ -49,6 +49,7 @@ typedef struct {
     lspo_given_t given;        /* flags of policies */
     lspo_workload_t workload;
     lspo_overrides_t overrides;
+    uint32_t class_count;            /* of the classifier to make of the model; 0: as it is */
     const lspo_model_t *known_model; /* that of model_name, already found; NULL: find it */
     /* Set by lspo_request_read(). */
     lspo_model_t model;

@@ -15,6 +15,7 @@
 #include "cli/host_room.h"
 #include "cli/machine_named.h"
 #include "cli/request_line.h"
+#include "cli/train_answer.h"
 #include "cli/train_data.h"
 #include "cli/train_lane.h"
 #include "cli/train_paths.h"
@@ -71,9 +72,16 @@ static const lspo_arg_t train_args[] = {
      BASE(policy_name)},
     {.name = "data",
      .value = "FILE",
-     .help = "plain text, JSONL (also of chats), or Alpaca JSON (texts of this machine)",
+     .help = "plain text, JSONL (also of chats), Alpaca JSON, or a .tsv file of GLUE (texts of this machine)",
      .store = lspo_arg_text,
      TRAIN(data_path)},
+    {.name = "classes",
+     .value = "N",
+     .help = "make a RoBERTa a classifier with a new head of N classes; 1: it predicts a number (as its config.json)",
+     .store = lspo_arg_u32,
+     .low = 1,
+     .high = 1 << 16,
+     BASE(class_count)},
     {.name = "prompt-field",
      .value = "NAME",
      .help = "field of the records that has the prompt (prompt)",
@@ -172,70 +180,6 @@ static const lspo_arg_t train_args[] = {
     LSPO_FORMAT_ARG("result", offsetof(train_request_t, base.format)),
 };
 
-typedef struct {
-    const char *model, *policy, *device, *data, *tokenizer, *ended, *output, *export_path, *version;
-    const char *sample;
-    uint64_t steps, steps_run, resumed_from, seed, best_step, refits, cut_rows, dropped_rows, peak_gpu_bytes,
-        checkpoint_copy_bytes;
-    double epochs, load_s, train_s, step_s, predicted_step_s, fit_s, checkpoint_s, tokens_per_s, loss_first, loss_last,
-        held_out_before, held_out_after, perplexity_before, perplexity_after, accuracy_before, accuracy_after,
-        best_loss, best_accuracy;
-} train_result_t;
-
-#define TEXT(field)                                                                                                    \
-    {                                                                                                                  \
-#field, LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(train_result_t, field)                                       \
-    }
-#define REAL(field, unit)                                                                                              \
-    {                                                                                                                  \
-#field, LSPO_FIELD_REAL, unit, offsetof(train_result_t, field)                                                 \
-    }
-#define INTEGER(field, unit)                                                                                           \
-    {                                                                                                                  \
-#field, LSPO_FIELD_INTEGER, unit, offsetof(train_result_t, field)                                              \
-    }
-
-static const lspo_field_t result_fields[] = {
-    TEXT(model),
-    TEXT(policy),
-    TEXT(device),
-    TEXT(data),
-    TEXT(tokenizer),
-    INTEGER(seed, LSPO_UNIT_NONE),
-    INTEGER(steps, LSPO_UNIT_NONE),
-    INTEGER(steps_run, LSPO_UNIT_NONE),
-    INTEGER(resumed_from, LSPO_UNIT_NONE),
-    REAL(epochs, LSPO_UNIT_NONE),
-    TEXT(ended),
-    REAL(load_s, LSPO_UNIT_SECONDS),
-    REAL(train_s, LSPO_UNIT_SECONDS),
-    REAL(step_s, LSPO_UNIT_SECONDS),
-    REAL(predicted_step_s, LSPO_UNIT_SECONDS),
-    REAL(fit_s, LSPO_UNIT_SECONDS),
-    REAL(checkpoint_s, LSPO_UNIT_SECONDS),
-    REAL(tokens_per_s, LSPO_UNIT_NONE),
-    REAL(loss_first, LSPO_UNIT_NONE),
-    REAL(loss_last, LSPO_UNIT_NONE),
-    REAL(held_out_before, LSPO_UNIT_NONE),
-    REAL(held_out_after, LSPO_UNIT_NONE),
-    REAL(perplexity_before, LSPO_UNIT_NONE),
-    REAL(perplexity_after, LSPO_UNIT_NONE),
-    REAL(accuracy_before, LSPO_UNIT_NONE),
-    REAL(accuracy_after, LSPO_UNIT_NONE),
-    REAL(best_loss, LSPO_UNIT_NONE),
-    REAL(best_accuracy, LSPO_UNIT_NONE),
-    INTEGER(best_step, LSPO_UNIT_NONE),
-    INTEGER(refits, LSPO_UNIT_NONE),
-    INTEGER(cut_rows, LSPO_UNIT_NONE),
-    INTEGER(dropped_rows, LSPO_UNIT_NONE),
-    INTEGER(peak_gpu_bytes, LSPO_UNIT_BYTES),
-    INTEGER(checkpoint_copy_bytes, LSPO_UNIT_BYTES),
-    TEXT(output),
-    {"export", LSPO_FIELD_TEXT, LSPO_UNIT_NONE, offsetof(train_result_t, export_path)},
-    TEXT(sample),
-    TEXT(version),
-};
-
 /* ---- model, tokens, data ---- */
 
 typedef struct {
@@ -281,9 +225,9 @@ static void close_trainee(trainee_t *trainee)
     lspo_hf_model_close(trainee->hf);
 }
 
-static lspo_status_t open_folder(const char *folder, uint32_t vocabulary, trainee_t *trainee)
+static lspo_status_t open_folder(const char *folder, uint32_t classes, uint32_t vocabulary, trainee_t *trainee)
 {
-    lspo_status_t status = lspo_hf_model_open(folder, 0, &trainee->hf);
+    lspo_status_t status = lspo_hf_model_open(folder, classes, &trainee->hf);
     if (status != LSPO_OK)
         return status;
     return lspo_tokenizer_open_model(folder, vocabulary, &trainee->tokenizer);
@@ -296,7 +240,7 @@ static lspo_status_t open_trainee(const train_request_t *request, lspo_train_vie
     *trainee = (trainee_t){.request = request, .view = view};
     lspo_status_t status = LSPO_OK;
     if (lspo_request_is_folder(folder))
-        status = open_folder(folder, request->base.model.vocabulary, trainee);
+        status = open_folder(folder, request->base.class_count, request->base.model.vocabulary, trainee);
     if (status != LSPO_OK)
         return status;
     trainee->encoding = (lspo_train_encoding_t){
@@ -424,7 +368,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
     bool language = lspo_dataset_kind(trainee->data) != LSPO_DATASET_LABELS;
     bool lsp = request->base.policy->gradient_form == LSPO_FORM_SUBSPACE;
     double rows = (double)options->workload.batch * options->workload.accumulation * state->step;
-    train_result_t result = {
+    const lspo_train_answer_t answer = {
         .model = request->base.model.name,
         .policy = request->base.policy->name,
         .device = request->base.device_name,
@@ -450,10 +394,10 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .held_out_after = state->held_out_last,
         .perplexity_before = language ? exp(state->held_out_before) : (double)NAN,
         .perplexity_after = language ? exp(state->held_out_last) : (double)NAN,
-        .accuracy_before = state->accuracy_before,
-        .accuracy_after = state->accuracy_last,
+        .before = state->scores_before,
+        .after = state->scores_last,
+        .best = state->scores_best,
         .best_loss = state->best_loss,
-        .best_accuracy = state->accuracy_best,
         .best_step = isfinite(state->best_loss) ? state->best_step : LSPO_MISSING,
         .refits = lsp ? state->refits : LSPO_MISSING,
         .cut_rows = lspo_dataset_cut_rows(trainee->data),
@@ -464,12 +408,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .sample = trainee->sample.text,
         .version = lspo_version,
     };
-    lspo_table_t table = {.fields = result_fields,
-                          .field_count = sizeof result_fields / sizeof result_fields[0],
-                          .records = &result,
-                          .record_bytes = sizeof result,
-                          .record_count = 1};
-    return lspo_table_write_record(&table, lspo_format_resolve(request->base.format), stdout);
+    return lspo_train_answer_write(&answer, request->base.format);
 }
 
 static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
@@ -576,12 +515,15 @@ const lspo_command_t lspo_command_train = {
     .examples =
         "lspo train --model gpt-tiny --policy zero --data notes.txt --steps 500 --metrics loss.csv\n"
         "lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned\n"
+        "lspo train --model ./roberta --classes 2 --policy lsp --train-rest on --data SST-2/train.tsv --eval-data "
+        "SST-2/dev.tsv\n"
         "lspo train --model ./gpt2 --policy lsp --data chat.jsonl --chat-template chatml --epochs 3 --export tuned\n"
         "lspo train --model ./gpt2 --policy lsp --data alpaca.json --epochs 3 --output run1 --export tuned --resume",
     .common = "model policy data steps epochs batch sequence learning-rate output resume export metrics",
     .details =
         "Data: plain text; JSONL of {\"text\"}, {\"prompt\",\"completion\"}, {\"messages\"} or {\"text\",\"label\"}; "
-        "Alpaca's JSON. Prompts do not count in the loss, unless --loss all. Chats are written by the chat template of "
+        "Alpaca's JSON; for classifiers also a .tsv file of GLUE. Prompts do not count in the loss, unless --loss all. "
+        "Chats are written by the chat template of "
         "the model's folder. Tokens are those of the folder's tokenizer; without a folder they are "
         "bytes. `lspo help models` says where to get a model folder.\n\n"
         "Ctrl-C, SIGTERM and SIGHUP finish the current step at full speed, without caps, write a checkpoint and exit "

@@ -45,6 +45,8 @@ lspo_encoder_t lspo_train_encoder(lspo_train_encoding_t *encoding)
     if (!encoding->tokenizer)
         return lspo_encoder_bytes();
     uint32_t end = lspo_tokenizer_end(encoding->tokenizer), pad = lspo_tokenizer_pad(encoding->tokenizer);
+    const uint32_t *between;
+    const uint32_t between_count = lspo_tokenizer_between(encoding->tokenizer, &between);
     return (lspo_encoder_t){.name = lspo_tokenizer_kind(encoding->tokenizer),
                             .encode = encode,
                             .encode_parts = encode_parts,
@@ -54,7 +56,10 @@ lspo_encoder_t lspo_train_encoder(lspo_train_encoding_t *encoding)
                             .pad = pad != LSPO_TOKEN_NONE   ? pad
                                    : end != LSPO_TOKEN_NONE ? end
                                                             : 0,
-                            .vocabulary = encoding->vocabulary};
+                            .vocabulary = encoding->vocabulary,
+                            .pairs = between_count != UINT32_MAX,
+                            .between = between,
+                            .between_count = between_count};
 }
 
 static uint64_t file_bytes(const char *path)

@@ -69,6 +69,24 @@ cp "$source_dir/tests/data/import/pytorch-profile.json.gz" profile.json.gz
 cp "$source_dir/tests/data/import/deepspeed-0.14.txt" train.log
 lspo train --model gpt-tiny --policy native --steps 1 --batch 1 --sequence 16 --export gpt2 >/dev/null
 cp -r "$source_dir/experiments" "$source_dir/plots" .
+cat >roberta.ini <<'END'
+[model]
+name = roberta
+family = bert
+blocks = 1
+width = 16
+heads = 1
+kv_heads = 1
+mlp_width = 16
+vocabulary = 256
+max_sequence = 256
+classes = 2
+source = made for this test
+END
+mkdir SST-2
+{ printf 'sentence\tlabel\n'; for i in $(seq 40); do printf 'line %d\t%d\n' "$i" $((i % 2)); done; } >SST-2/train.tsv
+cp SST-2/train.tsv SST-2/dev.tsv
+lspo train --model roberta.ini --policy native --data SST-2/train.tsv --steps 1 --export roberta >/dev/null
 seq 4000 >notes.txt
 mkdir results
 touch results/.lspo-experiments results/figures

@@ -34,6 +34,7 @@ head -150 text.txt >shorter.txt
 cat >flags <<'END'
 model            zero         same            same.ini
 model            zero         mlp_width       wider.ini
+classes          zero         family          2
 policy           zero         policy          lsp
 data             zero         same            copy.txt
 data             zero         data            shorter.txt

@@ -10,7 +10,8 @@
 /* One micro-batch, row-major, to be filled.  Targets of LSPO_TARGET_IGNORED (a prompt, padding) do not count. */
 typedef struct {
     uint32_t *tokens;  /* batch x sequence ids < vocabulary                                              */
-    uint32_t *targets; /* batch x sequence: the next token or LSPO_TARGET_IGNORED; classifier: one class per row */
+    uint32_t *targets; /* batch x sequence: the next token or LSPO_TARGET_IGNORED; classifier: one class per row, or
+                          the bits of a float if it has one class */
     uint32_t *lengths; /* batch: tokens without padding, 1..sequence; preset to sequence        */
 } lspo_batch_t;
 

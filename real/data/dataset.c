@@ -130,9 +130,6 @@ static lspo_status_t check_options(const lspo_dataset_options_t *options)
 {
     if (options->sequence == 0)
         return lspo_error(LSPO_ERR_INPUT, "a row needs at least one token");
-    if (options->class_count == 1)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "the model has one class, so it predicts a number; labels need at least two classes");
     if (!(options->held_out >= 0 && options->held_out < 1))
         return lspo_error(LSPO_ERR_INPUT, "--held-out is %g; it must be from 0 to below 1", options->held_out);
     return LSPO_OK;

@@ -9,7 +9,9 @@
  * completion that are lists of messages: one record per row, written by a chat template (chat.h); only the assistant's
  * answers count.  A chat that is longer than a row ends after its last answer that fits; if none does, its first is cut
  * off.  Chats without an answer, with calls of tools, or which the template refuses, are left out and counted
- *     labels      {"text","label"}, for classifiers: one record per row; its target is the label
+ *     labels      {"text","label"}, with or without a second text, "text_pair", or a .tsv file of GLUE
+ * (dataset_glue.c), for classifiers: one record per row; its target is the label, the bits of a float if the model has
+ * one class.  Of two texts that are too long the longer one is cut first
  *
  * A file is text, plain or compressed with gzip (data_file.h). null counts as absent; fields that would change a prompt
  * are refused, and a warning names other unused fields.
@@ -41,7 +43,7 @@ typedef struct {
     const char *eval_path; /* NULL: rows of `path` are held out                      */
     double held_out;       /* share of the rows held out, in [0, 1); not with eval_path */
     uint32_t sequence;
-    uint32_t class_count; /* 0: a language model; else labels are below this */
+    uint32_t class_count; /* 0: a language model; 1: labels are numbers; else they are below this */
     uint64_t seed;
     lspo_encoder_t encoder;
     const char *prompt_field, *answer_field; /* names of fields in place of "prompt" and "completion"; NULL: those */

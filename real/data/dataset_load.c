@@ -264,7 +264,7 @@ static lspo_status_t add_text(const reader_t *reader)
 {
     lspo_dataset_t *dataset = reader->dataset;
     if (dataset->class_count > 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs JSONL of %s", reader->path,
+        return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs JSONL of %s, or a .tsv file of GLUE", reader->path,
                           lspo_form_name(LSPO_FORM_LABEL));
     if (dataset->mapped)
         return lspo_error(LSPO_ERR_INPUT, "%s is plain text, which has no fields for --prompt-field and --answer-field",
@@ -283,7 +283,7 @@ static bool ends_with(const char *path, const char *suffix)
     return length >= suffix_length && strcasecmp(path + length - suffix_length, suffix) == 0;
 }
 
-typedef enum { FORMAT_TEXT, FORMAT_LINES, FORMAT_ARRAY, FORMAT_UNKNOWN } format_t;
+typedef enum { FORMAT_TEXT, FORMAT_LINES, FORMAT_ARRAY, FORMAT_TABLE, FORMAT_UNKNOWN } format_t;
 
 /* The format by content: prose may begin with a bracket, so it is JSON only if it begins with a complete record, or is
  * an array that does. */
@@ -312,6 +312,8 @@ static format_t format_of(const reader_t *reader, const char *name)
         return FORMAT_LINES;
     if (ends_with(name, ".json"))
         return array ? FORMAT_ARRAY : FORMAT_LINES;
+    if (ends_with(name, ".tsv") && reader->dataset->class_count > 0)
+        return FORMAT_TABLE;
     format_t seen = look(reader->text, reader->bytes);
     if (seen == FORMAT_UNKNOWN || (!ends_with(name, ".txt") && !ends_with(name, ".md")))
         return seen;
@@ -366,6 +368,9 @@ lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part,
         break;
     case FORMAT_ARRAY:
         status = add_array(&reader);
+        break;
+    case FORMAT_TABLE:
+        status = lspo_dataset_add_table(dataset, part, path, (lspo_text_span_t){reader.text, reader.bytes});
         break;
     case FORMAT_UNKNOWN:
         status = lspo_no_memory("the records of %s", path);

@@ -1,7 +1,6 @@
 /* dataset_records.c - convert JSON records to rows.  See dataset.h. */
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +17,7 @@ static const form_t forms[] = {
     [LSPO_FORM_TEXT] = {"{\"text\"}", {"text"}},
     [LSPO_FORM_PROMPT] = {"{\"prompt\",\"completion\"}", {"prompt", "completion"}},
     [LSPO_FORM_ALPACA] = {"{\"instruction\",\"input\",\"output\"}", {"instruction", "input", "output"}},
-    [LSPO_FORM_LABEL] = {"{\"text\",\"label\"}", {"text", "label"}},
+    [LSPO_FORM_LABEL] = {"{\"text\",\"label\"}", {"text", "label", "text_pair"}},
     [LSPO_FORM_CHAT] = {"{\"messages\"}", {"messages", "conversations", "system"}},
 };
 
@@ -41,11 +40,6 @@ const char *lspo_form_name(lspo_form_t form)
     return forms[form].name;
 }
 
-typedef struct {
-    const char *data; /* may contain zero bytes */
-    size_t bytes;
-} text_t;
-
 /* Whether it has the texts of many records. */
 static bool is_column(const json_t *value)
 {
@@ -53,14 +47,14 @@ static bool is_column(const json_t *value)
 }
 
 /* A string of a record. */
-static lspo_status_t text_of(const char *where, const json_t *record, const char *key, text_t *text_out)
+static lspo_status_t text_of(const char *where, const json_t *record, const char *key, lspo_text_span_t *text_out)
 {
     const json_t *value = json_object_get(record, key);
     if (!json_is_string(value))
         return lspo_error(
             LSPO_ERR_INPUT, "%s: \"%s\" is %s, not a string%s", where, key, value ? lspo_record_type(value) : "absent",
             is_column(value) ? "; if it is a column of a table, write a record for each of its rows" : "");
-    *text_out = (text_t){json_string_value(value), json_string_length(value)};
+    *text_out = (lspo_text_span_t){json_string_value(value), json_string_length(value)};
     return LSPO_OK;
 }
 
@@ -188,12 +182,7 @@ static lspo_status_t check_fields(const lspo_dataset_t *dataset, lspo_part_t *pa
 
 /* ---- rows ---- */
 
-static lspo_status_t append_special(uint32_t id, lspo_tokens_t *tokens)
-{
-    return id == LSPO_NO_TOKEN ? LSPO_OK : lspo_tokens_append(tokens, id);
-}
-
-static lspo_status_t append_text(lspo_dataset_t *dataset, lspo_part_t *part, text_t text)
+static lspo_status_t append_text(lspo_dataset_t *dataset, lspo_part_t *part, lspo_text_span_t text)
 {
     return lspo_encoder_encode(&dataset->encoder, text.data, text.bytes, &part->tokens);
 }
@@ -201,14 +190,14 @@ static lspo_status_t append_text(lspo_dataset_t *dataset, lspo_part_t *part, tex
 static lspo_status_t add_stream_text(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
                                      const json_t *record)
 {
-    text_t text = {0};
+    lspo_text_span_t text = {0};
     lspo_status_t status = text_of(where, record, "text", &text);
     if (status != LSPO_OK)
         return status;
     status = append_text(dataset, part, text);
     if (status != LSPO_OK)
         return status;
-    return append_special(dataset->encoder.end, &part->tokens);
+    return lspo_dataset_append_special(dataset->encoder.end, &part->tokens);
 }
 
 /* The tokens since `first` are one example whose first `prompt_count` are given.  Truncate it to the length of a row,
@@ -232,10 +221,11 @@ static lspo_status_t finish_example(lspo_dataset_t *dataset, lspo_part_t *part, 
     return lspo_dataset_add_row(part, &row);
 }
 
-static lspo_status_t add_pair(lspo_dataset_t *dataset, lspo_part_t *part, text_t prompt, text_t completion)
+static lspo_status_t add_pair(lspo_dataset_t *dataset, lspo_part_t *part, lspo_text_span_t prompt,
+                              lspo_text_span_t completion)
 {
     size_t first = part->tokens.count, prompt_count = 0;
-    lspo_status_t status = append_special(dataset->encoder.begin, &part->tokens);
+    lspo_status_t status = lspo_dataset_append_special(dataset->encoder.begin, &part->tokens);
     if (status != LSPO_OK)
         return status;
     status = append_text(dataset, part, prompt);
@@ -245,7 +235,7 @@ static lspo_status_t add_pair(lspo_dataset_t *dataset, lspo_part_t *part, text_t
     status = append_text(dataset, part, completion);
     if (status != LSPO_OK)
         return status;
-    status = append_special(dataset->encoder.end, &part->tokens);
+    status = lspo_dataset_append_special(dataset->encoder.end, &part->tokens);
     if (status != LSPO_OK)
         return status;
     return finish_example(dataset, part, first, prompt_count);
@@ -253,7 +243,7 @@ static lspo_status_t add_pair(lspo_dataset_t *dataset, lspo_part_t *part, text_t
 
 static lspo_status_t add_prompt(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
 {
-    text_t prompt = {0}, completion = {0};
+    lspo_text_span_t prompt = {0}, completion = {0};
     lspo_status_t status = text_of(where, record, dataset->prompt_field, &prompt);
     if (status != LSPO_OK)
         return status;
@@ -269,7 +259,7 @@ static lspo_status_t add_prompt(lspo_dataset_t *dataset, lspo_part_t *part, cons
 }
 
 /* The caller frees it; NULL without memory. */
-static char *join(const text_t *parts, size_t count, size_t *bytes_out)
+static char *join(const lspo_text_span_t *parts, size_t count, size_t *bytes_out)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++)
@@ -289,14 +279,14 @@ static char *join(const text_t *parts, size_t count, size_t *bytes_out)
     }
 
 /* The exact template of Stanford Alpaca (train.py, PROMPT_DICT), on which models were trained. */
-static char *alpaca_prompt(text_t instruction, text_t input, size_t *bytes_out)
+static char *alpaca_prompt(lspo_text_span_t instruction, lspo_text_span_t input, size_t *bytes_out)
 {
-    const text_t with_input[] = {
+    const lspo_text_span_t with_input[] = {
         LITERAL("Below is an instruction that describes a task, paired with an input that provides further "
                 "context. Write a response that appropriately completes the request.\n\n"
                 "### Instruction:\n"),
         instruction, LITERAL("\n\n### Input:\n"), input, LITERAL("\n\n### Response:")};
-    const text_t without[] = {
+    const lspo_text_span_t without[] = {
         LITERAL("Below is an instruction that describes a task. Write a response that appropriately completes "
                 "the request.\n\n### Instruction:\n"),
         instruction, LITERAL("\n\n### Response:")};
@@ -305,7 +295,7 @@ static char *alpaca_prompt(text_t instruction, text_t input, size_t *bytes_out)
 
 static lspo_status_t add_alpaca(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
 {
-    text_t instruction = {0}, input = {"", 0}, output = {0};
+    lspo_text_span_t instruction = {0}, input = {"", 0}, output = {0};
     size_t bytes;
     lspo_status_t status = text_of(where, record, "instruction", &instruction);
     if (status != LSPO_OK)
@@ -320,48 +310,28 @@ static lspo_status_t add_alpaca(lspo_dataset_t *dataset, lspo_part_t *part, cons
     char *prompt = alpaca_prompt(instruction, input, &bytes);
     if (!prompt)
         return lspo_no_memory("a prompt");
-    status = add_pair(dataset, part, (text_t){prompt, bytes}, output);
+    status = add_pair(dataset, part, (lspo_text_span_t){prompt, bytes}, output);
     free(prompt);
     return status;
 }
 
-/* A text that is too long keeps its end token. */
-static void cut_label_text(const lspo_dataset_t *dataset, lspo_part_t *part, size_t first)
-{
-    if (part->tokens.count - first <= dataset->sequence)
-        return;
-    part->cut++;
-    part->tokens.count = first + dataset->sequence;
-    if (dataset->encoder.end != LSPO_NO_TOKEN)
-        part->tokens.ids[part->tokens.count - 1] = dataset->encoder.end;
-}
-
 static lspo_status_t add_label(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
 {
-    text_t text = {0};
-    size_t first = part->tokens.count;
+    lspo_labelled_t labelled = {.where = where, .text_count = 1};
     const json_t *label = json_object_get(record, "label");
-    lspo_status_t status = text_of(where, record, "text", &text);
+    lspo_status_t status = text_of(where, record, "text", &labelled.texts[0]);
+    if (status == LSPO_OK && lspo_record_field(record, "text_pair")) {
+        labelled.text_count = 2;
+        status = text_of(where, record, "text_pair", &labelled.texts[1]);
+    }
     if (status != LSPO_OK)
         return status;
-    double class = json_is_number(label) ? json_number_value(label) : -1;
-    if (!(class >= 0 && class < dataset->class_count && class == floor(class)))
-        return lspo_error(LSPO_ERR_INPUT, "%s: \"label\" must be an integer from 0 to %" PRIu32, where,
-                          dataset->class_count - 1);
-    status = append_special(dataset->encoder.begin, &part->tokens);
-    if (status != LSPO_OK)
-        return status;
-    status = append_text(dataset, part, text);
-    if (status != LSPO_OK)
-        return status;
-    status = append_special(dataset->encoder.end, &part->tokens);
-    if (status != LSPO_OK)
-        return status;
-    if (part->tokens.count == first)
-        return lspo_error(LSPO_ERR_INPUT, "%s: \"text\" is empty", where);
-    cut_label_text(dataset, part, first);
-    lspo_row_t row = {.first = first, .count = (uint32_t)(part->tokens.count - first), .label = (uint32_t) class};
-    return lspo_dataset_add_row(part, &row);
+    if (json_is_number(label) && lspo_label_target(dataset, json_number_value(label), &labelled.target))
+        return lspo_dataset_add_labelled(dataset, part, &labelled);
+    if (dataset->class_count == 1)
+        return lspo_error(LSPO_ERR_INPUT, "%s: \"label\" must be a number", where);
+    return lspo_error(LSPO_ERR_INPUT, "%s: \"label\" must be an integer from 0 to %" PRIu32, where,
+                      dataset->class_count - 1);
 }
 
 lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,

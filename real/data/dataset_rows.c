@@ -58,3 +58,8 @@ lspo_status_t lspo_dataset_add_row(lspo_part_t *part, const lspo_row_t *row)
     part->rows[part->row_count++] = *row;
     return LSPO_OK;
 }
+
+lspo_status_t lspo_dataset_append_special(uint32_t id, lspo_tokens_t *tokens)
+{
+    return id == LSPO_NO_TOKEN ? LSPO_OK : lspo_tokens_append(tokens, id);
+}

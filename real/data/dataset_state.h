@@ -8,9 +8,14 @@
 #include "real/data/dataset.h"
 
 typedef struct {
+    const char *data; /* may contain zero bytes */
+    size_t bytes;
+} lspo_text_span_t;
+
+typedef struct {
     size_t first; /* of its tokens */
     uint32_t count, prompt_count;
-    uint32_t label;
+    uint32_t label;      /* of a classifier: the target, see lspo_batch_t */
     size_t first_answer; /* of a chat: its answers; without any, all tokens from prompt_count on count */
     uint32_t answer_count;
 } lspo_row_t;
@@ -40,6 +45,7 @@ struct lspo_dataset {
     uint64_t seed, train_rows, held_out_rows;
     bool own_eval, loss_all, mapped; /* mapped: the user named the fields of the records */
     const char *prompt_field, *answer_field;
+    const struct lspo_glue_task *task; /* of the tables; NULL: none so far */
     lspo_chat_source_t chat_source;
     lspo_chat_t *chat; /* NULL: no chats so far */
     uint64_t hash;
@@ -72,7 +78,25 @@ void lspo_dataset_note_unused(lspo_part_t *part, const char *key);
 lspo_status_t lspo_dataset_add_row(lspo_part_t *part, const lspo_row_t *row);
 /* Count a record that is not trained on; `why` is static and continues "the first is FILE:LINE: ". */
 void lspo_dataset_skip(lspo_part_t *part, const char *where, const char *why);
+/* Append begin or end, unless the encoder has none. */
+lspo_status_t lspo_dataset_append_special(uint32_t id, lspo_tokens_t *tokens);
 #define LSPO_NO_ANSWER "it has no answer"
+
+/* dataset_labels.c: a row of a classifier. */
+typedef struct {
+    const char *where;
+    lspo_text_span_t texts[2];
+    size_t text_count;
+    uint32_t target;
+} lspo_labelled_t;
+lspo_status_t lspo_dataset_add_labelled(const lspo_dataset_t *dataset, lspo_part_t *part,
+                                        const lspo_labelled_t *labelled);
+/* The target of a label: a class or, for a model of one class, the bits of a float.  False: the model has no such
+ * class, or it is not a finite number. */
+bool lspo_label_target(const lspo_dataset_t *dataset, double label, uint32_t *target_out);
+/* dataset_glue.c: the rows of a whole .tsv file. */
+lspo_status_t lspo_dataset_add_table(lspo_dataset_t *dataset, lspo_part_t *part, const char *path,
+                                     lspo_text_span_t text);
 
 /* dataset_load.c: load a file, whose form its name or its beginning determines. */
 lspo_status_t lspo_dataset_load_file(lspo_dataset_t *dataset, lspo_part_t *part, const char *path);

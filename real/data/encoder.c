@@ -18,7 +18,13 @@ lspo_status_t lspo_tokens_append(lspo_tokens_t *tokens, uint32_t id)
 
 lspo_encoder_t lspo_encoder_bytes(void)
 {
-    return (lspo_encoder_t){.name = "bytes", .begin = LSPO_NO_TOKEN, .vocabulary = LSPO_TEXT_VOCABULARY};
+    static const uint32_t ends[2] = {0};
+    return (lspo_encoder_t){.name = "bytes",
+                            .begin = LSPO_NO_TOKEN,
+                            .vocabulary = LSPO_TEXT_VOCABULARY,
+                            .pairs = true,
+                            .between = ends,
+                            .between_count = 2};
 }
 
 lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *text, size_t bytes, lspo_tokens_t *tokens)

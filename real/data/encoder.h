@@ -2,6 +2,7 @@
 #ifndef LSPO_REAL_DATA_ENCODER_H
 #define LSPO_REAL_DATA_ENCODER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,9 @@ typedef struct {
     uint32_t end;        /* after each record                                                    */
     uint32_t pad;        /* fills rows                                                           */
     uint32_t vocabulary; /* ids at or above are refused                                          */
+    bool pairs;          /* two texts can be one row, with these tokens between them             */
+    const uint32_t *between;
+    uint32_t between_count;
 } lspo_encoder_t;
 
 /* Append the tokens of `bytes` bytes of text, without begin and end. */
@@ -40,7 +44,7 @@ lspo_status_t lspo_encoder_encode(const lspo_encoder_t *encoder, const char *tex
 lspo_status_t lspo_encoder_encode_parts(const lspo_encoder_t *encoder, const lspo_tokenizer_parts_t *parts,
                                         lspo_tokens_t *tokens);
 
-/* One token per byte, no begin; end and padding are 0, a byte that text does not contain. */
+/* One token per byte, no begin; end and padding are 0, a byte that text does not contain; two are between a pair. */
 lspo_encoder_t lspo_encoder_bytes(void);
 
 #endif

@@ -111,7 +111,8 @@ static lspo_status_t check_unused(const lspo_hf_model_t *model, const bool *used
     for (size_t i = 0; i < lspo_hf_tensors_count(model->tensors); i++) {
         const lspo_safetensor_t *tensor = lspo_hf_tensors_at(model->tensors, i);
         bool is_zero_bias = false;
-        if (used[i] || lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)))
+        const char *name = lspo_hf_tensors_name(model->tensors, i);
+        if (used[i] || lspo_hf_is_ignored(&model->shape, model->has_head, name))
             continue;
         if (model->int4.form.on) {
             lspo_status_t status = lspo_hf_int4_check_bias(model->weights, model->tensors, i, &is_zero_bias);
@@ -145,13 +146,24 @@ static lspo_hf_int4_weight_t packed_weight(const lspo_hf_model_t *model, const l
                                    .n = piece->shape[turned ? 0 : 1]};
 }
 
+/* Is the head to be made: the folder has none, or that of another number of classes than asked for? */
+static bool has_new_head(const lspo_hf_model_t *model, const lspo_hf_piece_t *pieces, uint32_t count)
+{
+    bool missing = !lspo_hf_tensors_find(model->tensors, pieces[0].name), differs = false;
+    for (uint32_t i = 0; i < count && model->classes_asked; i++) {
+        const lspo_safetensor_t *tensor = lspo_hf_tensors_find(model->tensors, pieces[i].name);
+        differs |= tensor && tensor->rank == pieces[i].rank && tensor->shape[0] != pieces[i].shape[0];
+    }
+    return missing || differs;
+}
+
 static lspo_status_t check_stage(lspo_hf_model_t *model, uint32_t stage, bool *used)
 {
     lspo_hf_piece_t pieces[LSPO_HF_PIECES_MAX];
     const bool last = stage + 1 == lspo_model_stage_count(&model->shape);
     uint32_t count = lspo_hf_pieces(&model->shape, model->prefix, stage, pieces);
     size_t index;
-    if (last && model->shape.class_count > 0 && !lspo_hf_tensors_find(model->tensors, pieces[0].name))
+    if (last && model->shape.class_count > 0 && has_new_head(model, pieces, count))
         return LSPO_OK;
     for (uint32_t i = 0; i < count; i++) {
         const bool packed = is_packed(model, stage, i);
@@ -203,6 +215,7 @@ static lspo_status_t open_weights(lspo_hf_model_t *model)
 static lspo_status_t load(lspo_hf_model_t *model, const char *folder, uint32_t class_count)
 {
     model->folder = strdup(folder);
+    model->classes_asked = class_count > 0 && class_count != FOR_TEXT;
     if (!model->folder)
         return lspo_no_memory("the name of %s", folder);
     lspo_status_t status = load_config(model, folder, class_count);
@@ -326,8 +339,8 @@ static bool is_of_int4(const lspo_hf_model_t *model, size_t index)
 static bool all_are(const lspo_hf_model_t *model, lspo_dtype_t dtype)
 {
     for (size_t i = 0; i < lspo_hf_tensors_count(model->tensors); i++)
-        if (!lspo_hf_is_ignored(&model->shape, lspo_hf_tensors_name(model->tensors, i)) && !is_of_int4(model, i) &&
-            lspo_hf_tensors_at(model->tensors, i)->dtype != dtype)
+        if (!lspo_hf_is_ignored(&model->shape, model->has_head, lspo_hf_tensors_name(model->tensors, i)) &&
+            !is_of_int4(model, i) && lspo_hf_tensors_at(model->tensors, i)->dtype != dtype)
             return false;
     return true;
 }

@@ -36,7 +36,8 @@ lspo_status_t lspo_hf_shapes_read(const char *path, lspo_model_t *model_out);
 
 /* Reads config.json and the headers of the weights, and checks that every tensor that the model needs is present in the
  * right shape and that there are no unknown tensors. class_count > 0 requests a RoBERTa classifier with that many
- * labels regardless of config.json; 0: as config.json says. */
+ * labels regardless of config.json, and a new head if the folder's is missing or has another number; 0: as config.json
+ * says. */
 lspo_status_t lspo_hf_model_open(const char *folder, uint32_t class_count, lspo_hf_model_t **model_out);
 /* For texts: also a folder whose blocks have linear weights in 4 bits (hf_int4.h).  Not for reading a stage in another
  * format, nor for saving. */

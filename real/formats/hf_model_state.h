@@ -21,10 +21,10 @@ struct lspo_hf_model {
     json_t *config;
     char *folder;
     lspo_safetensors_t *weights;
-    lspo_hf_tensors_t *tensors; /* of `weights`, without wrappers */
-    const char *prefix;         /* static: precedes the names of the base model */
-    bool has_head;
-    lspo_hf_int4_t int4; /* of the linear tensors of blocks */
+    lspo_hf_tensors_t *tensors;   /* of `weights`, without wrappers */
+    const char *prefix;           /* static: precedes the names of the base model */
+    bool has_head, classes_asked; /* the head may have other classes than those asked for: then it is not used */
+    lspo_hf_int4_t int4;          /* of the linear tensors of blocks */
 };
 
 /* One tensor of a file, and its place in a stage array. */
@@ -45,7 +45,7 @@ uint32_t lspo_hf_pieces(const lspo_model_t *model, const char *prefix, uint32_t 
 
 /* Whether a tensor of a file may be ignored: a mask or table that is computed, the second name of a tied weight, or the
  * head of another task. */
-bool lspo_hf_is_ignored(const lspo_model_t *model, const char *name);
+bool lspo_hf_is_ignored(const lspo_model_t *model, bool has_head, const char *name);
 
 /* "FOLDER/NAME", which the caller frees; NULL if out of memory. */
 char *lspo_hf_path(const char *folder, const char *name);

@@ -84,15 +84,15 @@ static bool ends_with(const char *text, const char *ending)
     return length >= ending_length && strcmp(text + length - ending_length, ending) == 0;
 }
 
-/* A base model that becomes a classifier loses its language head. */
-bool lspo_hf_is_ignored(const lspo_model_t *model, const char *name)
+/* A base model that becomes a classifier loses its language head, and one that gets a new head its old one. */
+bool lspo_hf_is_ignored(const lspo_model_t *model, bool has_head, const char *name)
 {
     for (size_t i = 0; i < sizeof ignored_endings / sizeof ignored_endings[0]; i++)
         if (ends_with(name, ignored_endings[i]))
             return true;
     if (model->class_count > 0 && strncmp(name, "lm_head.", 8) == 0)
         return true;
-    if (model->class_count == 0 && strncmp(name, "classifier.", 11) == 0)
+    if ((model->class_count == 0 || !has_head) && strncmp(name, "classifier.", 11) == 0)
         return true;
     return model->tied_head && strcmp(name, "lm_head.weight") == 0;
 }

@@ -1,5 +1,5 @@
 /* evaluate.c - compute the losses of batches without training on them.  See session.h. */
-#include <math.h>
+#include <string.h>
 
 #include "real/session/state.h"
 
@@ -183,16 +183,36 @@ end:
     return status;
 }
 
+/* Those of the batch whose head was computed last. */
+static lspo_status_t add_predictions(const lspo_session_t *session, lspo_predictions_t *predictions)
+{
+    const uint32_t *targets = session->targets;
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < session->plan->workload.batch; i++) {
+        float wanted;
+        if (targets[i] == LSPO_TARGET_IGNORED)
+            continue;
+        if (session->plan->model.class_count == 1)
+            memcpy(&wanted, &targets[i], sizeof wanted);
+        else
+            wanted = (float)targets[i];
+        status = lspo_predictions_add(predictions, lspo_transformer_predicted(session->transformer, i), wanted);
+    }
+    return status;
+}
+
 lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,
                                     uint32_t batches, lspo_evaluation_t *evaluation_out)
 {
-    bool classifies = session->plan->model.class_count > 1;
+    const uint32_t class_count = session->plan->model.class_count;
+    lspo_evaluation_t result = {.scores = lspo_scores_none()};
+    lspo_predictions_t predictions = {0};
     evaluation_t evaluation;
     void *x = NULL;
     lspo_status_t status = begin_evaluation(session, &evaluation);
     if (status != LSPO_OK)
         goto end;
-    double sum = 0, count = 0, right = 0;
+    double sum = 0, count = 0;
     for (uint32_t i = 0; i < batches; i++) {
         status = lspo_session_fill_batch(session, function, context, i, 0);
         if (status != LSPO_OK)
@@ -203,15 +223,21 @@ lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function
             goto end;
         sum += counted * loss;
         count += counted;
-        if (classifies)
-            right += (double)lspo_transformer_classified_right(session->transformer, session->targets);
+        if (class_count > 0)
+            status = add_predictions(session, &predictions);
+        if (status != LSPO_OK)
+            goto end;
     }
-    if (count > 0)
-        *evaluation_out =
-            (lspo_evaluation_t){.loss = sum / count, .accuracy = classifies ? right / count : (double)NAN};
-    else
+    if (count == 0)
         status = lspo_error(LSPO_ERR_INPUT, "%u batches have no target that counts", batches);
+    else if (class_count > 0)
+        status = lspo_predictions_score(&predictions, class_count, &result.scores);
+    if (status != LSPO_OK)
+        goto end;
+    result.loss = sum / count;
+    *evaluation_out = result;
 end:
+    lspo_predictions_release(&predictions);
     end_evaluation(session, &evaluation);
     return status;
 }

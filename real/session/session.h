@@ -35,6 +35,7 @@
 #include "real/data/batch.h"
 #include "real/data/text.h"
 #include "real/device/device.h"
+#include "real/session/scores.h"
 
 typedef struct lspo_session lspo_session_t;
 
@@ -198,10 +199,11 @@ lspo_session_bias_t lspo_session_bias(const lspo_session_t *session);
  * while a plan runs. */
 lspo_status_t lspo_session_report(const lspo_session_t *session, lspo_device_entry_t add, void *context);
 
-/* Means over all counted targets: loss in nats, and the accuracy of a classifier with at least two classes (the share
- * whose most likely class, the lowest of equal ones, is the target; NaN for other models). */
+/* Over all counted targets: the mean loss, in nats or as squared errors, and a classifier's scores; its prediction is
+ * the most likely class, the lowest of equal ones, or its number. */
 typedef struct {
-    double loss, accuracy;
+    double loss;
+    lspo_scores_t scores; /* lspo_scores_none() of other models */
 } lspo_evaluation_t;
 /* Evaluate `batches` batches (step 0 .. batches - 1, micro 0) of `function`; not while a plan runs. */
 lspo_status_t lspo_session_evaluate(lspo_session_t *session, lspo_batch_function_t function, void *context,

@@ -25,15 +25,81 @@ typedef struct {
 
 /* -- post_processor, decoder ------------------------------------------------------------------------------------ */
 
-static lspo_status_t add_template_id(const loader_t *l, uint32_t id, bool after)
+typedef struct {
+    uint32_t *ids, *count;
+} place_t;
+
+static place_t before_text(lspo_tokenizer_t *t)
+{
+    return (place_t){t->before, &t->before_count};
+}
+
+static place_t after_text(lspo_tokenizer_t *t)
+{
+    return (place_t){t->after, &t->after_count};
+}
+
+static place_t between_texts(lspo_tokenizer_t *t)
+{
+    return (place_t){t->between, &t->between_count};
+}
+
+static lspo_status_t add_template_id(const loader_t *l, uint32_t id, place_t to)
 {
     lspo_tokenizer_t *t = l->t;
-    uint32_t *count = after ? &t->after_count : &t->before_count;
     if (id >= t->token_count || !t->tokens[id].text)
         return lspo_tokenizer_refuse(l->path, "post_processor: there is no token %" PRIu32, id);
-    if (*count == LSPO_TOKENIZER_TEMPLATE_MAX)
+    if (*to.count == LSPO_TOKENIZER_TEMPLATE_MAX)
         return lspo_tokenizer_refuse(l->path, "post_processor adds more than %d tokens", LSPO_TOKENIZER_TEMPLATE_MAX);
-    (after ? t->after : t->before)[(*count)++] = id;
+    to.ids[(*to.count)++] = id;
+    return LSPO_OK;
+}
+
+/* The ids of a piece of a template. */
+static lspo_status_t add_special(const loader_t *l, const json_t *specials, const char *name, place_t to)
+{
+    const json_t *ids = json_object_get(json_object_get(specials, name ? name : ""), "ids");
+    size_t index;
+    json_t *value;
+    if (json_array_size(ids) == 0)
+        return lspo_tokenizer_refuse(l->path, "post_processor: its template is not supported");
+    json_array_foreach(ids, index, value)
+    {
+        uint32_t id = 0;
+        lspo_status_t status = lspo_tokenizer_take_id(l->path, name, value, &id);
+        if (status != LSPO_OK)
+            return status;
+        status = add_template_id(l, id, to);
+        if (status != LSPO_OK)
+            return status;
+    }
+    return LSPO_OK;
+}
+
+static bool is_same(place_t a, place_t b)
+{
+    return *a.count == *b.count && memcmp(a.ids, b.ids, *a.count * sizeof *a.ids) == 0;
+}
+
+/* The template of two texts: what is between them, if before and after them is what one text has. */
+static lspo_status_t take_pair_template(const loader_t *l, const json_t *pieces, const json_t *specials)
+{
+    uint32_t ids[2][LSPO_TOKENIZER_TEMPLATE_MAX], counts[2] = {0};
+    const place_t places[] = {{ids[0], &counts[0]}, between_texts(l->t), {ids[1], &counts[1]}};
+    size_t index, texts = 0;
+    json_t *piece;
+    json_array_foreach(pieces, index, piece)
+    {
+        const char *name = lspo_json_text(json_object_get(piece, "SpecialToken"), "id");
+        const char *text = lspo_json_text(json_object_get(piece, "Sequence"), "id");
+        if (text && (texts == 2 || strcmp(text, texts == 0 ? "A" : "B") != 0))
+            return LSPO_OK; /* another order: no pairs */
+        texts += text != NULL;
+        lspo_status_t status = text ? LSPO_OK : add_special(l, specials, name, places[texts]);
+        if (status != LSPO_OK)
+            return status;
+    }
+    l->t->pairs = texts == 2 && is_same(places[0], before_text(l->t)) && is_same(places[2], after_text(l->t));
     return LSPO_OK;
 }
 
@@ -41,8 +107,8 @@ static lspo_status_t take_template(const loader_t *l, const json_t *member)
 {
     const json_t *specials = json_object_get(member, "special_tokens");
     bool after = false;
-    size_t index, inner;
-    json_t *piece, *value;
+    size_t index;
+    json_t *piece;
     if (l->t->before_count + l->t->after_count > 0)
         return lspo_tokenizer_refuse(l->path, "post_processor: two templates are not supported");
     json_array_foreach(json_object_get(member, "single"), index, piece)
@@ -52,32 +118,39 @@ static lspo_status_t take_template(const loader_t *l, const json_t *member)
             after = true;
             continue;
         }
-        const json_t *ids = json_object_get(json_object_get(specials, name ? name : ""), "ids");
-        if (json_array_size(ids) == 0)
-            return lspo_tokenizer_refuse(l->path, "post_processor: its template is not supported");
-        json_array_foreach(ids, inner, value)
-        {
-            uint32_t id = 0;
-            lspo_status_t status = lspo_tokenizer_take_id(l->path, name, value, &id);
-            if (status != LSPO_OK)
-                return status;
-            status = add_template_id(l, id, after);
-            if (status != LSPO_OK)
-                return status;
-        }
+        lspo_status_t status = add_special(l, specials, name, after ? after_text(l->t) : before_text(l->t));
+        if (status != LSPO_OK)
+            return status;
     }
-    return after ? LSPO_OK
-                 : lspo_tokenizer_refuse(l->path, "post_processor: a template without the text is not supported");
+    if (!after)
+        return lspo_tokenizer_refuse(l->path, "post_processor: a template without the text is not supported");
+    return take_pair_template(l, json_object_get(member, "pair"), specials);
 }
 
 /* "cls": ["<s>", 0] */
-static lspo_status_t take_pair(const loader_t *l, const json_t *member, const char *key, bool after)
+static lspo_status_t take_named(const loader_t *l, const json_t *member, const char *key, place_t to)
 {
     uint32_t id = 0;
     lspo_status_t status = lspo_tokenizer_take_id(l->path, key, json_array_get(json_object_get(member, key), 1), &id);
     if (status != LSPO_OK)
         return status;
-    return add_template_id(l, id, after);
+    return add_template_id(l, id, to);
+}
+
+/* <s> A </s></s> B </s>, or [CLS] A [SEP] B [SEP] */
+static lspo_status_t take_named_pair(const loader_t *l, const json_t *member)
+{
+    lspo_status_t status = take_named(l, member, "cls", before_text(l->t));
+    if (status != LSPO_OK)
+        return status;
+    status = take_named(l, member, "sep", after_text(l->t));
+    if (status != LSPO_OK)
+        return status;
+    l->t->pairs = true;
+    status = take_named(l, member, "sep", between_texts(l->t));
+    if (status != LSPO_OK || lspo_json_is_type(member, "BertProcessing"))
+        return status;
+    return take_named(l, member, "sep", between_texts(l->t));
 }
 
 static lspo_status_t take_post_processor(void *context, const json_t *member)
@@ -89,10 +162,7 @@ static lspo_status_t take_post_processor(void *context, const json_t *member)
         return take_template(l, member);
     if (!lspo_json_is_type(member, "RobertaProcessing") && !lspo_json_is_type(member, "BertProcessing"))
         return lspo_tokenizer_refuse(l->path, "post_processor %s is not supported", lspo_json_type(member));
-    lspo_status_t status = take_pair(l, member, "cls", false);
-    if (status != LSPO_OK)
-        return status;
-    return take_pair(l, member, "sep", true);
+    return take_named_pair(l, member);
 }
 
 /* Ids do not depend on the decoder: if it is unknown, the tokenizer can encode, but not decode. */
@@ -177,6 +247,7 @@ static lspo_status_t take_template_flags(const loader_t *l, const json_t *config
                 l->path, "%s is true in tokenizer_config.json, but it does not name that token", sides[i].key);
         *sides[i].count = adds ? 1 : 0;
         sides[i].ids[0] = sides[i].id;
+        l->t->pairs = false; /* the template of pairs does not say what it has then */
     }
     if (l->t->before_count > 1 || l->t->after_count > 1)
         return lspo_tokenizer_refuse(

@@ -93,6 +93,9 @@ struct lspo_tokenizer {
 
     uint32_t before[LSPO_TOKENIZER_TEMPLATE_MAX], after[LSPO_TOKENIZER_TEMPLATE_MAX];
     uint32_t before_count, after_count;
+    uint32_t between[LSPO_TOKENIZER_TEMPLATE_MAX]; /* the texts of a pair */
+    uint32_t between_count;
+    bool pairs; /* a pair has the same before and after it as one text */
 
     bool byte_level, metaspace, metaspace_prepends; /* of the splitter */
     bool decode_replaces, decode_bytes, decode_metaspace, decode_spaces;

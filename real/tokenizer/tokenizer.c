@@ -392,6 +392,12 @@ uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *t)
     return t->after_count > 0 ? t->after[0] : t->end;
 }
 
+uint32_t lspo_tokenizer_between(const lspo_tokenizer_t *t, const uint32_t **ids_out)
+{
+    *ids_out = t->between;
+    return t->pairs ? t->between_count : UINT32_MAX;
+}
+
 uint32_t lspo_tokenizer_begin(const lspo_tokenizer_t *t)
 {
     return t->before_count > 0 ? t->before[0] : LSPO_TOKEN_NONE;

@@ -47,6 +47,10 @@ uint32_t lspo_tokenizer_begin(const lspo_tokenizer_t *tokenizer);
 uint32_t lspo_tokenizer_end(const lspo_tokenizer_t *tokenizer);
 uint32_t lspo_tokenizer_pad(const lspo_tokenizer_t *tokenizer);
 
+/* The ids between the two texts of a pair, before and after which is what one text has (RoBERTa: </s></s>): their
+ * number, and *ids_out, owned by the tokenizer; UINT32_MAX if its template has no pairs, or other ones. */
+uint32_t lspo_tokenizer_between(const lspo_tokenizer_t *tokenizer, const uint32_t **ids_out);
+
 /* Ids of a text of `bytes` bytes, of any values.  With `specials` also those that the tokenizer's template adds before
  * and after it (Llama: <s>; RoBERTa: <s> and </s>).  The caller frees the array. */
 lspo_status_t lspo_tokenizer_encode(lspo_tokenizer_t *tokenizer, const char *text, size_t bytes, bool specials,

@@ -30,22 +30,22 @@ typedef struct {
 } lspo_setting_t;
 
 typedef struct {
-    uint32_t step;          /* steps done                                                      */
-    uint32_t steps;         /* to do in all                                    */
-    double elapsed_s;       /* of training, over all its runs */
-    double loss_first;      /* training loss of the first step; NaN: none                      */
-    double loss_last;       /* of the latest step */
-    double held_out_before; /* held-out loss before the first step; NaN: not known */
-    double held_out_last;   /* latest held-out loss */
-    double best_loss;       /* the lowest held-out loss; NaN: none yet                         */
-    uint32_t best_step;     /* its step */
-    double accuracy_before; /* held-out accuracy of a classifier before the first step; NaN: none */
-    double accuracy_last;   /* latest accuracy */
-    double accuracy_best;   /* accuracy at best_step */
-    uint32_t worse_count;   /* evaluations since best_step */
-    uint64_t refits;        /* lsp: how many times a weight's projectors were fitted again */
-    bool evaluation_due;    /* the evaluation after `step` was interrupted: a resumed training begins with it */
-    bool finished;          /* all steps done, or stopped early: there is nothing to resume */
+    uint32_t step;               /* steps done                                                      */
+    uint32_t steps;              /* to do in all                                    */
+    double elapsed_s;            /* of training, over all its runs */
+    double loss_first;           /* training loss of the first step; NaN: none                      */
+    double loss_last;            /* of the latest step */
+    double held_out_before;      /* held-out loss before the first step; NaN: not known */
+    double held_out_last;        /* latest held-out loss */
+    double best_loss;            /* the lowest held-out loss; NaN: none yet                         */
+    uint32_t best_step;          /* its step */
+    lspo_scores_t scores_before; /* of a classifier on held-out rows, before the first step */
+    lspo_scores_t scores_last;   /* the latest */
+    lspo_scores_t scores_best;   /* at best_step */
+    uint32_t worse_count;        /* evaluations since best_step */
+    uint64_t refits;             /* lsp: how many times a weight's projectors were fitted again */
+    bool evaluation_due;         /* the evaluation after `step` was interrupted: a resumed training begins with it */
+    bool finished;               /* all steps done, or stopped early: there is nothing to resume */
 } lspo_train_state_t;
 
 /* What to write, and where to store what is read. */

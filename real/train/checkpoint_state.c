@@ -72,7 +72,15 @@ static bool hash_object(json_t *object, char text[HASH_BYTES])
     return true;
 }
 
-/* The numbers of the state and their places. */
+/* The scores at a time. */
+#define SCORE(name, time)                                                                                              \
+    {                                                                                                                  \
+#name "_" #time, offsetof(lspo_train_state_t, scores_##time.name)                                              \
+    }
+#define SCORES(time)                                                                                                   \
+    SCORE(accuracy, time), SCORE(f1, time), SCORE(matthews, time), SCORE(pearson, time), SCORE(spearman, time)
+
+/* The numbers of the state and their places; older checkpoints lack some scores. */
 static const struct {
     const char *key;
     size_t offset;
@@ -83,18 +91,20 @@ static const struct {
         {"loss_last", offsetof(lspo_train_state_t, loss_last)},
         {"held_out_before", offsetof(lspo_train_state_t, held_out_before)},
         {"held_out_last", offsetof(lspo_train_state_t, held_out_last)},
-        {"accuracy_before", offsetof(lspo_train_state_t, accuracy_before)},
-        {"accuracy_last", offsetof(lspo_train_state_t, accuracy_last)},
-        {"accuracy_best", offsetof(lspo_train_state_t, accuracy_best)},
         {"best_loss", offsetof(lspo_train_state_t, best_loss)},
 },
+  scores[] = {SCORES(before), SCORES(last), SCORES(best)},
   counts[] = {
       {"step", offsetof(lspo_train_state_t, step)},
       {"steps", offsetof(lspo_train_state_t, steps)},
       {"best_step", offsetof(lspo_train_state_t, best_step)},
       {"worse_count", offsetof(lspo_train_state_t, worse_count)},
 };
-enum { REALS = sizeof reals / sizeof reals[0], COUNTS = sizeof counts / sizeof counts[0] };
+enum {
+    REALS = sizeof reals / sizeof reals[0],
+    SCORE_COUNT = sizeof scores / sizeof scores[0],
+    COUNTS = sizeof counts / sizeof counts[0]
+};
 
 static void *member(lspo_train_state_t *state, size_t offset)
 {
@@ -111,6 +121,8 @@ static json_t *state_object(const lspo_checkpoint_t *checkpoint, const uint64_t 
         made = put(object, counts[i].key, json_integer(*(uint32_t *)member(state, counts[i].offset)));
     for (size_t i = 0; made && i < REALS; i++)
         made = put(object, reals[i].key, real_or_null(*(double *)member(state, reals[i].offset)));
+    for (size_t i = 0; made && i < SCORE_COUNT; i++)
+        made = put(object, scores[i].key, real_or_null(*(double *)member(state, scores[i].offset)));
     made = made && put(object, "refits", json_integer((json_int_t)state->refits)) &&
            put(object, "evaluation_due", json_boolean(state->evaluation_due)) &&
            put(object, "finished", json_boolean(state->finished)) &&
@@ -201,6 +213,9 @@ static lspo_status_t parse_state(const char *path, json_t *object, lspo_train_st
         complete = get_count(object, counts[i].key, member(state, counts[i].offset));
     for (size_t i = 0; complete && i < REALS; i++)
         complete = get_real(object, reals[i].key, member(state, reals[i].offset));
+    for (size_t i = 0; complete && i < SCORE_COUNT; i++)
+        if (!get_real(object, scores[i].key, member(state, scores[i].offset)))
+            *(double *)member(state, scores[i].offset) = NAN;
     if (!complete)
         return lspo_error(LSPO_ERR_CHECK, "%s: damaged: a field is missing or has a wrong type", path);
     state->refits = (uint64_t)json_integer_value(refits);

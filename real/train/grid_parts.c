@@ -157,9 +157,9 @@ static lspo_status_t save(job_t *job)
                                            .held_out_before = (double)NAN,
                                            .held_out_last = (double)NAN,
                                            .best_loss = (double)NAN,
-                                           .accuracy_before = (double)NAN,
-                                           .accuracy_last = (double)NAN,
-                                           .accuracy_best = (double)NAN,
+                                           .scores_before = lspo_scores_none(),
+                                           .scores_last = lspo_scores_none(),
+                                           .scores_best = lspo_scores_none(),
                                            .finished = job->step == job->options->steps};
         status = describe_checkpoint(part, &arrays, &checkpoint);
         if (status == LSPO_OK)

@@ -391,7 +391,7 @@ static void report(const trainer_t *trainer)
                                       .steps = options->steps,
                                       .loss = state->loss_last,
                                       .held_out_loss = state->held_out_last,
-                                      .accuracy = state->accuracy_last,
+                                      .accuracy = state->scores_last.accuracy,
                                       .tokens_per_s = trainer->tokens_per_s,
                                       .remaining_s = trainer->sitting_s / (state->step - trainer->first_step) * left,
                                       .predicted_s = options->predicted_step_s * left};
@@ -559,9 +559,9 @@ lspo_status_t lspo_train(const lspo_train_options_t *options, lspo_train_result_
                                    .held_out_before = NAN,
                                    .held_out_last = NAN,
                                    .best_loss = NAN,
-                                   .accuracy_before = NAN,
-                                   .accuracy_last = NAN,
-                                   .accuracy_best = NAN},
+                                   .scores_before = lspo_scores_none(),
+                                   .scores_last = lspo_scores_none(),
+                                   .scores_best = lspo_scores_none()},
                          .saved_step = UINT32_MAX,
                          .lock = -1};
     status = open_trainer(&trainer);

@@ -27,7 +27,7 @@ static lspo_status_t note_best(trainer_t *trainer, const lspo_evaluation_t *eval
     lspo_train_state_t *state = &trainer->state;
     state->best_loss = evaluation->loss;
     state->best_step = state->step;
-    state->accuracy_best = evaluation->accuracy;
+    state->scores_best = evaluation->scores;
     state->worse_count = 0;
     return trainer->best ? lspo_train_copy_weights(trainer, trainer->best) : LSPO_OK;
 }
@@ -45,12 +45,13 @@ lspo_status_t lspo_train_evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
     if (!isfinite(loss))
         return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the held-out loss is %g", state->step, loss);
     row->held_out_loss = state->held_out_last = loss;
-    row->accuracy = state->accuracy_last = evaluation.accuracy;
+    state->scores_last = evaluation.scores;
+    row->accuracy = evaluation.scores.accuracy;
     if (lspo_dataset_kind(options->data) != LSPO_DATASET_LABELS)
         row->perplexity = exp(loss);
     if (state->step == 0) {
         state->held_out_before = loss;
-        state->accuracy_before = evaluation.accuracy;
+        state->scores_before = evaluation.scores;
     }
     state->worse_count++;
     if (isnan(state->best_loss) || loss < state->best_loss)

@@ -467,17 +467,13 @@ void lspo_transformer_head_forward(lspo_transformer_t *t, const lspo_head_parame
     t->family->head_forward(t, from, targets, x_in, saved != NULL ? saved : t->workspace, loss_sum_out);
 }
 
-size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets)
+float lspo_transformer_predicted(const lspo_transformer_t *t, size_t row)
 {
-    const float *row = lspo_saved_floats(t->workspace, t->head_saved.probabilities);
-    size_t right = 0;
-    for (size_t i = 0; i < t->batch; i++, row += t->classes) {
-        uint32_t best = 0;
-        for (uint32_t c = 1; c < t->classes; c++)
-            best = row[c] > row[best] ? c : best;
-        right += targets[i] == best; /* an ignored target is not a class */
-    }
-    return right;
+    const float *outputs = lspo_saved_floats(t->workspace, t->head_saved.probabilities) + row * t->classes;
+    uint32_t best = 0;
+    for (uint32_t c = 1; c < t->classes; c++)
+        best = outputs[c] > outputs[best] ? c : best;
+    return t->classes == 1 ? outputs[0] : (float)best;
 }
 
 void lspo_transformer_logits(lspo_transformer_t *t, const lspo_head_parameters_t *from, const void *x_in, size_t count,

@@ -157,9 +157,9 @@ void lspo_transformer_head_forward(lspo_transformer_t *t, const lspo_head_parame
 /* The number of targets of a batch: T, or `batch` for a classifier. */
 size_t lspo_transformer_targets(const lspo_transformer_t *t);
 
-/* For a classifier, directly after head_forward without `saved`: the number of targets that count and equal the most
- * likely class (on ties the lowest). */
-size_t lspo_transformer_classified_right(const lspo_transformer_t *t, const uint32_t *targets);
+/* For a classifier, directly after head_forward without `saved`: what it predicts for a sequence, the most likely class
+ * (on ties the lowest) or, with class_count 1, the number. */
+float lspo_transformer_predicted(const lspo_transformer_t *t, size_t row);
 
 /* logits_out (count x V, dense): the head's logits for `count` rows of x_in (rows: their numbers, each < T; NULL: the
  * first `count`).  For classifiers count x classes, for sequences of the batch instead of rows.  Uses the workspace. */

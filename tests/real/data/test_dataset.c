@@ -329,7 +329,7 @@ Test(dataset, what_is_wrong_is_refused)
     expect_refusal("label.jsonl", "{\"text\":\"abc\",\"label\":0.5}\n", 4, 2);
     expect_refusal("label.jsonl", "{\"text\":\"abc\",\"label\":-1}\n", 4, 2);
     expect_refusal("label.jsonl", "{\"text\":\"abc\",\"label\":\"x\"}\n", 4, 2);
-    expect_refusal("number.jsonl", "{\"text\":\"abc\",\"label\":0}\n", 4, 1);
+    expect_refusal("number.jsonl", "{\"text\":\"abc\",\"label\":\"good\"}\n", 4, 1);
     expect_refusal("prose.txt", "a model that classifies cannot read prose", 4, 2);
     lspo_dataset_options_t options = options_for("/nonexistent/file", 4);
     lspo_dataset_t *dataset;

@@ -512,6 +512,20 @@ Test(hf_model, base_models_become_classifiers)
     cr_assert_eq(lspo_hf_model_open(peer_path("llama"), 5, &hf), LSPO_ERR_INPUT);
 }
 
+/* A head of the wanted number of classes is used, another one replaced. */
+Test(hf_model, classifiers_get_new_heads)
+{
+    lspo_hf_model_t *hf = NULL;
+    cr_assert_eq(lspo_hf_model_open(peer_path("roberta"), 3, &hf), LSPO_OK);
+    cr_assert(lspo_hf_model_has_stage(hf, STAGES - 1));
+    lspo_hf_model_close(hf);
+    cr_assert_eq(lspo_hf_model_open(peer_path("roberta"), 1, &hf), LSPO_OK);
+    cr_assert_eq(lspo_hf_model_shape(hf)->class_count, 1u);
+    cr_assert(lspo_hf_model_has_stage(hf, 0));
+    cr_assert_not(lspo_hf_model_has_stage(hf, STAGES - 1));
+    lspo_hf_model_close(hf);
+}
+
 /* Copy a peer's folder, let sed change its config.json, and expect a refusal whose message has `words`. */
 static void expect_refused(const char *model, const char *sed, const char *words)
 {

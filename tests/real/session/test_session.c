@@ -524,7 +524,7 @@ Test(session, evaluation_is_the_loss_of_its_batches)
     cr_assert(isnan(lspo_session_gradient_norm(training.session)));
     cr_assert_eq(lspo_session_evaluate(training.session, made_up_batch, &workload, 2, &evaluation), LSPO_OK);
     training_run(&training, losses);
-    cr_assert(isnan(evaluation.accuracy), "a language model classifies nothing");
+    cr_assert(isnan(evaluation.scores.accuracy), "a language model classifies nothing");
     cr_assert_float_eq(evaluation.loss, (losses[0] + losses[1]) / 2, 1e-9);
     cr_assert_neq(losses[0], losses[1]);
     training_end(&training);

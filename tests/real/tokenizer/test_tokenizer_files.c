@@ -35,6 +35,48 @@ Test(tokenizer_files, roles_are_found)
     lspo_tokenizer_close(t);
 }
 
+static void expect_between(lspo_tokenizer_t *t, uint32_t count, uint32_t id)
+{
+    const uint32_t *ids;
+    cr_expect_eq(lspo_tokenizer_between(t, &ids), count);
+    for (uint32_t i = 0; i < count && count != UINT32_MAX; i++)
+        cr_expect_eq(ids[i], id);
+    lspo_tokenizer_close(t);
+}
+
+#define PROCESSED(text) "{" SMALL_MODEL ",\"post_processor\":" text "}"
+#define SPECIAL(name) "{\"SpecialToken\":{\"id\":\"" name "\",\"type_id\":0}}"
+#define TEXT(name) "{\"Sequence\":{\"id\":\"" name "\",\"type_id\":0}}"
+#define TEMPLATE(pair)                                                                                                 \
+    PROCESSED("{\"type\":\"TemplateProcessing\",\"single\":[" SPECIAL("a") "," TEXT("A") "," SPECIAL(                  \
+        "b") "],\"pair\":[" pair "],\"special_tokens\":{\"a\":{\"ids\":[0]},\"b\":{\"ids\":[1]}}}")
+
+/* What stands between the texts of a pair; UINT32_MAX: the template has no pair, or one that is not two texts within
+ * what one text has. */
+Test(tokenizer_files, a_pair_has_tokens_between_its_texts)
+{
+    lspo_tokenizer_t *t;
+    expect_between(open_peer("roberta"), 2, 2);
+    expect_between(open_peer("gpt2-files"), UINT32_MAX, 0);
+    cr_assert_eq(open_json(PROCESSED("{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],\"sep\":[\"b\",1]}"), &t),
+                 LSPO_OK);
+    expect_between(t, 1, 1);
+    cr_assert_eq(open_json(PROCESSED("{\"type\":\"RobertaProcessing\",\"cls\":[\"a\",0],\"sep\":[\"b\",1]}"), &t),
+                 LSPO_OK);
+    expect_between(t, 2, 1);
+    cr_assert_eq(open_json(TEMPLATE(SPECIAL("a") "," TEXT("A") "," SPECIAL("b") "," TEXT("B") "," SPECIAL("b")), &t),
+                 LSPO_OK);
+    expect_between(t, 1, 1);
+    cr_assert_eq(open_json(TEMPLATE(SPECIAL("a") "," TEXT("A") "," TEXT("B") "," SPECIAL("b")), &t), LSPO_OK);
+    expect_between(t, 0, 0);
+    cr_assert_eq(open_json(TEMPLATE(TEXT("A") "," TEXT("B") "," SPECIAL("b")), &t), LSPO_OK);
+    expect_between(t, UINT32_MAX, 0);
+    cr_assert_eq(open_json(TEMPLATE(SPECIAL("a") "," TEXT("B") "," TEXT("A") "," SPECIAL("b")), &t), LSPO_OK);
+    expect_between(t, UINT32_MAX, 0);
+    cr_assert_eq(open_json(TEMPLATE(""), &t), LSPO_OK);
+    expect_between(t, UINT32_MAX, 0);
+}
+
 static void expect_refused(const char *text, const char *words)
 {
     char message[1024] = "";

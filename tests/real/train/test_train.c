@@ -223,17 +223,18 @@ Test(train, classifiers_report_how_much_is_right)
     options.data = swapped;
     options.metrics_path = NULL;
     lspo_train_result_t other = train(&options);
-    cr_expect_float_eq(result.state.accuracy_before + other.state.accuracy_before, 1, 1e-12);
-    cr_expect_neq(result.state.accuracy_before, other.state.accuracy_before, "all classes or none are right");
-    cr_expect_gt(result.state.accuracy_last, 0.95, "%g", result.state.accuracy_last);
-    cr_expect_gt(result.state.accuracy_best, 0.95, "%g", result.state.accuracy_best);
+    cr_expect_float_eq(result.state.scores_before.accuracy + other.state.scores_before.accuracy, 1, 1e-12);
+    cr_expect_neq(result.state.scores_before.accuracy, other.state.scores_before.accuracy,
+                  "all classes or none are right");
+    cr_expect_gt(result.state.scores_last.accuracy, 0.95, "%g", result.state.scores_last.accuracy);
+    cr_expect_gt(result.state.scores_best.accuracy, 0.95, "%g", result.state.scores_best.accuracy);
     lspo_metrics_row_t *rows;
     size_t count;
     cr_assert_eq(lspo_metrics_read(path_of("labels.csv"), &rows, &count), LSPO_OK);
     cr_assert_eq(count, 41);
-    cr_expect_float_eq(rows[0].accuracy, result.state.accuracy_before, 1e-8);
+    cr_expect_float_eq(rows[0].accuracy, result.state.scores_before.accuracy, 1e-8);
     cr_expect(isnan(rows[5].accuracy) && isnan(rows[10].perplexity));
-    cr_expect_float_eq(rows[40].accuracy, result.state.accuracy_last, 1e-8);
+    cr_expect_float_eq(rows[40].accuracy, result.state.scores_last.accuracy, 1e-8);
     free(rows);
     lspo_dataset_close(data);
     lspo_dataset_close(swapped);
