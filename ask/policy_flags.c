@@ -132,3 +132,22 @@ lspo_status_t lspo_given_check(const lspo_given_t *given, const lspo_policy_t *p
     }
     return LSPO_OK;
 }
+
+lspo_status_t lspo_given_check_some(const lspo_given_t *given,
+                                    bool (*compared)(const void *context, const lspo_policy_t *policy),
+                                    const void *context, const char *whose)
+{
+    for (uint32_t i = 0; i < given->count; i++) {
+        const lspo_parameter_t *parameter = given->flags[i].parameter;
+        char owners[LIST_BYTES];
+        uint32_t at = 0, count = lspo_any_policy_count();
+        while (at < count && (lspo_policy_use(lspo_any_policy_at(at), parameter) == NULL ||
+                              !compared(context, lspo_any_policy_at(at))))
+            at++;
+        list_owners(parameter, owners, sizeof owners);
+        if (at == count)
+            return lspo_error(LSPO_ERR_INPUT, "--%s belongs to %s, and not to any of %s", parameter->key, owners,
+                              whose);
+    }
+    return LSPO_OK;
+}

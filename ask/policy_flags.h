@@ -5,6 +5,7 @@
 #ifndef LSPO_ASK_POLICY_FLAGS_H
 #define LSPO_ASK_POLICY_FLAGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,10 @@ void lspo_policy_flag_help(const lspo_parameter_t *parameter, char *text, size_t
 
 /* Set the given values of parameters that `policy` has. */
 lspo_status_t lspo_given_apply(const lspo_given_t *given, const lspo_policy_t *policy, lspo_workload_t *workload);
+/* Refuse what none of the policies has that are `compared`; `whose` says which these are, for the message. */
+lspo_status_t lspo_given_check_some(const lspo_given_t *given,
+                                    bool (*compared)(const void *context, const lspo_policy_t *policy),
+                                    const void *context, const char *whose);
 /* Refuse what neither `policy` nor `also` (or NULL) has: the message says whose flag it is. */
 lspo_status_t lspo_given_check(const lspo_given_t *given, const lspo_policy_t *policy, const lspo_policy_t *also);
 

@@ -14,9 +14,16 @@
 #include "real/formats/hf_folder.h"
 #include "real/formats/hf_model.h"
 
+/* An option that decides nothing where texts are generated. */
+static void note_of_training(const lspo_arg_t *arg, void *slot)
+{
+    lspo_request_t *request = (void *)((char *)slot - arg->offset_bytes);
+    request->of_training = arg->name;
+}
+
 static lspo_status_t store_loss_scale(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
-    (void)arg;
+    note_of_training(arg, slot);
     return lspo_loss_scale_parse(what, text, slot);
 }
 
@@ -26,9 +33,22 @@ static lspo_status_t store_precision(const lspo_arg_t *arg, const char *what, co
     return lspo_precision_parse(what, text, slot);
 }
 
+static lspo_status_t store_transfer(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    note_of_training(arg, slot);
+    return lspo_precision_parse(what, text, slot);
+}
+
+static lspo_status_t store_checkpointing(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
+{
+    note_of_training(arg, slot);
+    return lspo_arg_on_off(arg, what, text, slot);
+}
+
 static lspo_status_t store_train_rest(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
     bool on;
+    note_of_training(arg, slot);
     lspo_status_t status = lspo_arg_on_off(arg, what, text, &on);
     if (status != LSPO_OK)
         return status;
@@ -36,9 +56,10 @@ static lspo_status_t store_train_rest(const lspo_arg_t *arg, const char *what, c
     return LSPO_OK;
 }
 
+/* Of the optimizer. */
 static lspo_status_t store_number(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
-    (void)arg;
+    note_of_training(arg, slot);
     return lspo_parse_quantity(what, text, LSPO_UNIT_NONE, slot);
 }
 
@@ -103,13 +124,13 @@ static const lspo_arg_t workload_args[] = {
     {.name = "transfer",
      .value = "fp32|bf16|fp16",
      .help = "format of gradients, parameters and deltas on the link (the same as --precision)",
-     .store = store_precision,
+     .store = store_transfer,
      WORKLOAD(transfer)},
     {.name = "checkpointing",
      .value = "on|off",
      .help =
          "keep only the blocks' inputs in forward and compute the rest again in backward (on; byte-level models off)",
-     .store = lspo_arg_on_off,
+     .store = store_checkpointing,
      WORKLOAD(checkpointing)},
     {.name = "swap-activations",
      .value = "N",
@@ -417,7 +438,17 @@ static lspo_status_t find_model(lspo_request_t *request)
     return status == LSPO_OK ? lspo_overrides_model(&request->overrides, &request->model) : status;
 }
 
-const char lspo_usual_policy[] = "lsp";
+const char lspo_usual_policy[] = "lsp", lspo_every_policy[] = "native";
+
+lspo_status_t lspo_request_check_task(const lspo_request_t *request)
+{
+    if (request->policy->task != LSPO_TASK_GENERATE || request->of_training == NULL)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT,
+                      "--%s is an option of trainings; with policies of generation, such as %s, it "
+                      "decides nothing",
+                      request->of_training, request->policy->name);
+}
 
 /* --task generate without --policy is generation with everything on the GPU; so it is where every policy is asked. */
 static lspo_status_t find_policy(lspo_request_t *request)
@@ -428,7 +459,8 @@ static lspo_status_t find_policy(lspo_request_t *request)
     lspo_status_t status = lspo_policy_find_any(request->policy_name, &policy);
     if (status != LSPO_OK)
         return status;
-    if (request->task == LSPO_TASK_GENERATE && (request->every_policy || request->policy_name == lspo_usual_policy))
+    if (request->task == LSPO_TASK_GENERATE &&
+        (request->policy_name == lspo_every_policy || request->policy_name == lspo_usual_policy))
         policy = lspo_policy_baseline(LSPO_TASK_GENERATE);
     if (request->task >= 0 && (int)policy->task != request->task)
         return lspo_error(LSPO_ERR_INPUT, "--task %s: policy %s is of the task %s; `lspo list policies` lists them",
@@ -444,6 +476,7 @@ static void start_again(lspo_request_t *request)
     request->workload.iterations = 0;
     request->overrides.set_count = 0;
     request->given.count = 0;
+    request->of_training = NULL;
 }
 
 lspo_status_t lspo_request_read(lspo_request_read_t read, void *context, lspo_precision_t precision,

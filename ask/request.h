@@ -45,6 +45,7 @@ typedef struct {
     int task;                  /* lspo_task_t of --task, with any_task; -1: the policy's            */
     bool training;             /* defaults are those of `lspo train`                                */
     bool every_policy;         /* accept flags of all policies; each policy uses its own         */
+    const char *of_training;   /* set by reading: an option that generation has no use for; NULL: none is given */
     const lspo_policy_t *also; /* NULL, or a policy whose flags are accepted, too                  */
     lspo_given_t given;        /* flags of policies */
     lspo_workload_t workload;
@@ -64,6 +65,12 @@ typedef struct {
 
 /* The policy of commands that also play plans of generation, if --policy is not given. */
 extern const char lspo_usual_policy[];
+
+/* The same of commands that compare all policies of a task; with --task generate it stands for resident. */
+extern const char lspo_every_policy[];
+
+/* LSPO_ERR_INPUT for an option of trainings with a policy of generation.  After lspo_request_read(). */
+lspo_status_t lspo_request_check_task(const lspo_request_t *request);
 
 /* Their option `--task`, stored in a request. */
 #define LSPO_TASK_ARG(offset)                                                                                          \

@@ -442,6 +442,20 @@ static lspo_status_t prepare(void *request, const lspo_policy_t *policy, lspo_wo
     return lspo_request_own_values(request, policy, workload);
 }
 
+static bool is_compared(const void *options, const lspo_policy_t *policy)
+{
+    return lspo_choose_wants(options, policy);
+}
+
+/* An option that no policy here has would decide nothing. */
+static lspo_status_t check_given(const lspo_choose_options_t *options, const lspo_given_t *given)
+{
+    char whose[96];
+    snprintf(whose, sizeof whose, "the %spolicies of --task %s, which are compared",
+             options->exact_only ? "exact " : "", lspo_task_names[options->task]);
+    return lspo_given_check_some(given, is_compared, options, whose);
+}
+
 static lspo_status_t simulate_all(choose_request_t *request, int argc, char **argv)
 {
     lspo_request_t *base = &request->base;
@@ -465,6 +479,9 @@ static lspo_status_t simulate_all(choose_request_t *request, int argc, char **ar
                                      .progress_context = &progress};
     if (!base->own_iterations)
         options.workload.iterations = 0;
+    status = check_given(&options, &base->given);
+    if (status != LSPO_OK)
+        return status;
     lspo_progress_start(&progress);
     status = lspo_choose(&options, &choices, &answer.count);
     lspo_progress_end(&progress);
@@ -480,7 +497,7 @@ static lspo_status_t simulate_all(choose_request_t *request, int argc, char **ar
 /* Here --machine has no default. */
 static lspo_status_t choose(int argc, char **argv)
 {
-    choose_request_t request = {.base = {.policy_name = "native",
+    choose_request_t request = {.base = {.policy_name = lspo_every_policy,
                                          .any_task = true,
                                          .task = LSPO_TASK_TRAIN,
                                          .every_policy = true,

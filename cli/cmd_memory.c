@@ -248,10 +248,16 @@ static lspo_status_t answer(memory_request_t *request, const lspo_command_line_t
     return status;
 }
 
+static bool is_compared(const void *context, const lspo_policy_t *policy)
+{
+    (void)context;
+    return policy->task == LSPO_TASK_TRAIN && !policy->of_peers;
+}
+
 static lspo_status_t memory(int argc, char **argv)
 {
     memory_request_t request = {.base = {.machine_name = "paper-workstation",
-                                         .policy_name = "native",
+                                         .policy_name = lspo_every_policy,
                                          .every_policy = true,
                                          .format = LSPO_FORMAT_AUTO},
                                 .devices = 1};
@@ -262,6 +268,8 @@ static lspo_status_t memory(int argc, char **argv)
     if (status == LSPO_OK && lspo_command_line_has(&line, "policy")) {
         only = request.base.policy;
         status = lspo_given_check(&request.base.given, only, NULL);
+    } else if (status == LSPO_OK) {
+        status = lspo_given_check_some(&request.base.given, is_compared, NULL, "the policies that are compared");
     }
     if (status == LSPO_OK)
         status = lspo_request_machine(&request.base, &machine);

@@ -15,40 +15,27 @@
 #include "cli/machine_named.h"
 #include "cli/progress.h"
 #include "cli/request_line.h"
+#include "cli/tune_check.h"
 #include "cli/tune_curve.h"
 #include "cli/tune_explain.h"
 #include "cli/tune_report.h"
 #include "sim/search.h"
 
-enum { RESULTS = 5, CURVES_MOST = 16 };
-
-typedef struct {
-    lspo_request_t base; /* first, see ask/request.h */
-    bool exact_only, exhaustive, explain;
-    int objective;                  /* lspo_objective_t */
-    const char *configuration_path; /* NULL: not given */
-    uint32_t sequences;             /* per step; 0: not given */
-    double loss;                    /* 0: not given */
-    const char *curves[CURVES_MOST];
-    uint32_t curve_count;
-} tune_request_t;
-
 static lspo_status_t store_curve(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
-    tune_request_t *request = slot;
+    lspo_tune_request_t *request = slot;
     (void)arg;
     /* Options are read twice, with the same texts. */
     for (uint32_t i = 0; i < request->curve_count; i++)
         if (request->curves[i] == text)
             return LSPO_OK;
-    if (request->curve_count == CURVES_MOST)
-        return lspo_error(LSPO_ERR_INPUT, "%s is given more than %d times", what, CURVES_MOST);
+    if (request->curve_count == LSPO_TUNE_CURVES_MOST)
+        return lspo_error(LSPO_ERR_INPUT, "%s is given more than %d times", what, LSPO_TUNE_CURVES_MOST);
     request->curves[request->curve_count++] = text;
     return LSPO_OK;
 }
 
-static const char *const objective_names[] = {"time", "time-to-loss", "memory", NULL};
-static const lspo_objective_t objectives[] = {LSPO_OBJECTIVE_TIME, LSPO_OBJECTIVE_TIME_TO_LOSS, LSPO_OBJECTIVE_MEMORY};
+enum { RESULTS = 5, TEXTS_MOST = 256 };
 
 static const lspo_arg_t tune_args[] = {
     {.name = "model",
@@ -56,42 +43,51 @@ static const lspo_arg_t tune_args[] = {
      .list = "models",
      .help = "model to train; help: list models",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(tune_request_t, base.model_name)},
+     .offset_bytes = offsetof(lspo_tune_request_t, base.model_name)},
     {.name = "machine",
      .value = "NAME|FILE|auto",
      .list = "machines",
      .help = "machine to predict; auto: this one, measured once; help: list machines",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(tune_request_t, base.machine_name)},
+     .offset_bytes = offsetof(lspo_tune_request_t, base.machine_name)},
+    {.name = "task",
+     .value = "train|generate",
+     .help = "settings of a training, or of writing new tokens (the policy's; train)",
+     .store = lspo_arg_choice,
+     .names = lspo_task_names,
+     .offset_bytes = offsetof(lspo_tune_request_t, base.task)},
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
      .help = "only this policy, and its five best settings (all: the best settings of each of the five best policies)",
      .store = lspo_arg_text,
-     .offset_bytes = offsetof(tune_request_t, base.policy_name)},
+     .offset_bytes = offsetof(lspo_tune_request_t, base.policy_name)},
     {.name = "objective",
-     .value = "time|time-to-loss|memory",
-     .help = "what is to be least: the time per step, the time to a held-out loss, or the peak of GPU memory (time)",
+     .value = "time|time-to-loss|memory|throughput",
+     .help =
+         "what is to be least: the time per step or new token, the time to a held-out loss, the peak of GPU memory, "
+         "or of generation the time per token of so many texts as pay (time)",
      .store = lspo_arg_choice,
-     .names = objective_names,
-     .offset_bytes = offsetof(tune_request_t, objective)},
+     .names = lspo_objective_names,
+     .offset_bytes = offsetof(lspo_tune_request_t, objective)},
     {.name = "exact-only",
-     .help = "only policies whose training equals native's bit for bit",
+     .help = "only policies that train as native does bit for bit, or write what resident does",
      .store = lspo_arg_switch,
-     .offset_bytes = offsetof(tune_request_t, exact_only)},
+     .offset_bytes = offsetof(lspo_tune_request_t, exact_only)},
     {.name = "sequences",
      .value = "N",
-     .help = "sequences per optimizer step, divided into --accumulation times --batch (their product, else 4)",
+     .help = "sequences of a step, divided into --accumulation times --batch (their product, else 4); for throughput "
+             "at most (256)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = 65535,
-     .offset_bytes = offsetof(tune_request_t, sequences)},
+     .offset_bytes = offsetof(lspo_tune_request_t, sequences)},
     {.name = "loss",
      .value = "NATS",
      .help = "held-out loss to reach, for time-to-loss",
      .store = lspo_arg_quantity,
      .unit = LSPO_UNIT_NONE,
-     .offset_bytes = offsetof(tune_request_t, loss)},
+     .offset_bytes = offsetof(lspo_tune_request_t, loss)},
     {.name = "curve",
      .value = "FILE",
      .help = "metrics of a training of this model by lspo train, for time-to-loss; may be repeated",
@@ -99,17 +95,17 @@ static const lspo_arg_t tune_args[] = {
     {.name = "exhaustive",
      .help = "simulate all settings that may fit, also those that a bound excludes; the answer is the same",
      .store = lspo_arg_switch,
-     .offset_bytes = offsetof(tune_request_t, exhaustive)},
+     .offset_bytes = offsetof(lspo_tune_request_t, exhaustive)},
     {.name = "explain",
      .help = "also show the front of time against memory, and the best in numbers to check: bytes, FLOP, rates",
      .store = lspo_arg_switch,
-     .offset_bytes = offsetof(tune_request_t, explain)},
+     .offset_bytes = offsetof(lspo_tune_request_t, explain)},
     {.name = "configuration",
      .value = "FILE",
      .help = "write the best as a configuration of DeepSpeed, or lines for torchao, where one of them has its policy",
      .store = lspo_arg_output,
-     .offset_bytes = offsetof(tune_request_t, configuration_path)},
-    LSPO_FORMAT_ARG("result", offsetof(tune_request_t, base.format)),
+     .offset_bytes = offsetof(lspo_tune_request_t, configuration_path)},
+    LSPO_FORMAT_ARG("result", offsetof(lspo_tune_request_t, base.format)),
 };
 static const lspo_arg_group_t tune_group = LSPO_ARG_GROUP("options", tune_args);
 
@@ -117,7 +113,7 @@ static const lspo_arg_group_t tune_group = LSPO_ARG_GROUP("options", tune_args);
 
 /* A search: all that is asked, or the part with the numbers of one curve. */
 typedef struct {
-    tune_request_t *request;
+    lspo_tune_request_t *request;
     const lspo_tune_curve_t *curve; /* NULL: none */
     lspo_search_options_t options;
 } part_t;
@@ -139,7 +135,7 @@ static double steps(void *context, const lspo_policy_t *policy, const lspo_workl
 
 static bool holds(void *context, const lspo_parameter_t *parameter)
 {
-    const tune_request_t *request = ((const part_t *)context)->request;
+    const lspo_tune_request_t *request = ((const part_t *)context)->request;
     bool given = false;
     for (uint32_t i = 0; i < request->base.given.count && !given; i++)
         given = request->base.given.flags[i].parameter == parameter;
@@ -157,7 +153,7 @@ static bool admits(void *context, const lspo_policy_t *policy)
     return has_all && (part->curve == NULL || lspo_tune_curve_stands_for(part->curve, policy));
 }
 
-static lspo_search_options_t options_of(tune_request_t *request, const lspo_machine_t *machine,
+static lspo_search_options_t options_of(lspo_tune_request_t *request, const lspo_machine_t *machine,
                                         const lspo_command_line_t *line)
 {
     const lspo_workload_t *workload = &request->base.workload;
@@ -165,6 +161,7 @@ static lspo_search_options_t options_of(tune_request_t *request, const lspo_mach
                                      .machine = machine,
                                      .workload = *workload,
                                      .policy = lspo_command_line_has(line, "policy") ? request->base.policy : NULL,
+                                     .task = request->base.policy->task,
                                      .exact_only = request->exact_only,
                                      .sequences = request->sequences,
                                      .holds_batch = lspo_command_line_has(line, "batch"),
@@ -173,64 +170,21 @@ static lspo_search_options_t options_of(tune_request_t *request, const lspo_mach
                                      .holds_swap = lspo_command_line_has(line, "swap-activations"),
                                      .holds_transfer = request->base.own_transfer,
                                      .holds_order = lspo_command_line_has(line, "order"),
-                                     .objective = objectives[request->objective],
+                                     .objective = (lspo_objective_t)request->objective,
                                      .exhaustive = request->exhaustive,
                                      .most = RESULTS,
                                      .admits = admits,
                                      .prepare = prepare,
                                      .holds = holds,
                                      .steps = steps};
+    const bool free_texts = options.objective == LSPO_OBJECTIVE_THROUGHPUT;
+    if (options.sequences == 0 && free_texts && !(options.holds_batch && options.holds_accumulation))
+        options.sequences = TEXTS_MOST;
     if (options.sequences == 0)
         options.sequences = workload->batch * workload->accumulation;
     if (!request->base.own_iterations)
         options.workload.iterations = 0;
     return options;
-}
-
-/* Options that exclude each other. */
-static lspo_status_t check_asked(const tune_request_t *request, const lspo_search_options_t *asked)
-{
-    if (asked->objective != LSPO_OBJECTIVE_TIME_TO_LOSS && (request->curve_count > 0 || request->loss > 0))
-        return lspo_error(LSPO_ERR_INPUT, "--%s is for --objective time-to-loss, not %s",
-                          request->curve_count > 0 ? "curve" : "loss", objective_names[request->objective]);
-    if (asked->policy == NULL)
-        return LSPO_OK;
-    if (asked->exact_only && asked->policy->semantics != LSPO_SEMANTICS_EXACT)
-        return lspo_error(LSPO_ERR_INPUT, "--exact-only excludes --policy %s, which is not exact but %s",
-                          asked->policy->name, lspo_semantics_name(asked->policy->semantics));
-    return lspo_given_check(&request->base.given, asked->policy, NULL);
-}
-
-/* Nothing was found. */
-static lspo_status_t refuse(const tune_request_t *request, const lspo_machine_t *machine, const lspo_search_t *search)
-{
-    if (search->candidates > 0)
-        return lspo_error(LSPO_ERR_FIT,
-                          "none of %u settings fits %s on %s; `lspo choose` says how much is missing "
-                          "and what fits in fewer bits",
-                          search->candidates, request->base.model.name, machine->name);
-    return lspo_error(LSPO_ERR_INPUT,
-                      "no %spolicy%s has all options that are given; `lspo help POLICY` lists those of a policy",
-                      request->exact_only ? "exact " : "", request->curve_count > 0 ? " of a --curve" : "");
-}
-
-/* A budget may be less than the machine has, not more: what is found must run there. */
-static lspo_status_t check_budgets(const lspo_request_t *base)
-{
-    lspo_machine_t machine;
-    char text[32];
-    lspo_status_t status = lspo_machine_named(base->machine_name, &machine);
-    if (status != LSPO_OK)
-        return status;
-    if ((double)base->overrides.gpu_memory_bytes > machine.gpu.memory_bytes)
-        return lspo_error(LSPO_ERR_INPUT, "--gpu-memory is more than the %s of %s",
-                          lspo_format_quantity(machine.gpu.memory_bytes, LSPO_UNIT_BYTES, text, sizeof text),
-                          machine.name);
-    if ((double)base->overrides.host_memory_bytes > machine.cpu.memory_bytes)
-        return lspo_error(LSPO_ERR_INPUT, "--host-memory is more than the %s of %s",
-                          lspo_format_quantity(machine.cpu.memory_bytes, LSPO_UNIT_BYTES, text, sizeof text),
-                          machine.name);
-    return LSPO_OK;
 }
 
 /* ---- what more would buy ---- */
@@ -260,8 +214,8 @@ static lspo_status_t find_gains(const lspo_search_options_t *options, const lspo
 /* ---- the parts of a search ---- */
 
 typedef struct {
-    part_t parts[CURVES_MOST];
-    lspo_tune_curve_t curves[CURVES_MOST];
+    part_t parts[LSPO_TUNE_CURVES_MOST];
+    lspo_tune_curve_t curves[LSPO_TUNE_CURVES_MOST];
     uint32_t count;
     lspo_search_t search;   /* the results of all parts */
     uint32_t part[RESULTS]; /* of each result */
@@ -288,7 +242,7 @@ static bool is_asked(const lspo_search_options_t *asked, const lspo_tune_curve_t
     return asked->policy->semantics == LSPO_SEMANTICS_EXACT && lspo_tune_curve_stands_for(curve, asked->policy);
 }
 
-static lspo_status_t read_curves(tune_request_t *request, const lspo_search_options_t *asked, whole_t *whole)
+static lspo_status_t read_curves(lspo_tune_request_t *request, const lspo_search_options_t *asked, whole_t *whole)
 {
     if (request->curve_count == 0 || request->loss <= 0)
         return lspo_error(LSPO_ERR_INPUT,
@@ -414,7 +368,7 @@ static lspo_status_t write_configuration(const lspo_tune_row_t *row, const char 
     return lspo_output_finish(&output, LSPO_OK);
 }
 
-static lspo_status_t answer(const tune_request_t *request, const whole_t *whole, lspo_tune_report_t *report)
+static lspo_status_t answer(const lspo_tune_request_t *request, const whole_t *whole, lspo_tune_report_t *report)
 {
     const lspo_search_t *search = &whole->search;
     lspo_tune_row_t rows[RESULTS];
@@ -438,7 +392,8 @@ static lspo_status_t answer(const tune_request_t *request, const whole_t *whole,
     return lspo_tune_report_write(report, rows, search->count, lspo_format_resolve(request->base.format));
 }
 
-static lspo_status_t explain_and_answer(const tune_request_t *request, const whole_t *whole, lspo_tune_report_t *report)
+static lspo_status_t explain_and_answer(const lspo_tune_request_t *request, const whole_t *whole,
+                                        lspo_tune_report_t *report)
 {
     lspo_tune_explain_t explain = {0};
     lspo_status_t status = LSPO_OK;
@@ -458,15 +413,15 @@ static lspo_status_t explain_and_answer(const tune_request_t *request, const who
 
 static lspo_status_t usual(void *context, const lspo_policy_t *policy, lspo_workload_t *workload)
 {
-    const tune_request_t *request = context;
+    const lspo_tune_request_t *request = context;
     return lspo_request_own_values(&request->base, policy, workload);
 }
 
-static lspo_status_t search_and_answer(tune_request_t *request, const lspo_machine_t *machine,
+static lspo_status_t search_and_answer(lspo_tune_request_t *request, const lspo_machine_t *machine,
                                        const lspo_command_line_t *line, whole_t *whole)
 {
     lspo_search_options_t asked = options_of(request, machine, line);
-    lspo_status_t status = check_asked(request, &asked);
+    lspo_status_t status = lspo_tune_check_asked(request, &asked);
     if (status != LSPO_OK)
         return status;
     if (asked.objective == LSPO_OBJECTIVE_TIME_TO_LOSS) {
@@ -479,7 +434,7 @@ static lspo_status_t search_and_answer(tune_request_t *request, const lspo_machi
     if (status == LSPO_OK)
         status = search_parts(whole);
     if (status == LSPO_OK && whole->search.count == 0)
-        status = refuse(request, machine, &whole->search);
+        status = lspo_tune_refuse(request, machine, &whole->search);
     lspo_tune_report_t report = {.model = &request->base.model,
                                  .machine = machine,
                                  .workload = &request->base.workload,
@@ -488,16 +443,16 @@ static lspo_status_t search_and_answer(tune_request_t *request, const lspo_machi
                                  .search = &whole->search,
                                  .line = line,
                                  .objective = asked.objective,
-                                 .objective_name = objective_names[request->objective],
+                                 .objective_name = lspo_objective_names[request->objective],
                                  .one_policy = asked.policy != NULL && whole->count == 1};
     return status == LSPO_OK ? explain_and_answer(request, whole, &report) : status;
 }
 
-static lspo_status_t find(tune_request_t *request, int argc, char **argv)
+static lspo_status_t find(lspo_tune_request_t *request, int argc, char **argv)
 {
     lspo_command_line_t line = {argc, argv, &tune_group, NULL};
     lspo_machine_t machine;
-    lspo_status_t status = check_budgets(&request->base);
+    lspo_status_t status = lspo_tune_check_budgets(&request->base);
     if (status == LSPO_OK)
         status = lspo_request_machine(&request->base, &machine);
     if (status != LSPO_OK)
@@ -517,7 +472,11 @@ static lspo_status_t find(tune_request_t *request, int argc, char **argv)
 /* Here --machine has no default. */
 static lspo_status_t tune(int argc, char **argv)
 {
-    tune_request_t request = {.base = {.policy_name = "native", .every_policy = true, .format = LSPO_FORMAT_AUTO}};
+    lspo_tune_request_t request = {.base = {.policy_name = lspo_every_policy,
+                                            .any_task = true,
+                                            .task = -1,
+                                            .every_policy = true,
+                                            .format = LSPO_FORMAT_AUTO}};
     const lspo_command_t *self = &lspo_command_tune;
     lspo_status_t status = lspo_request_parse(self, argc, argv, LSPO_PRECISION_COUNT, &request.base);
     if (status != LSPO_OK)
@@ -532,7 +491,8 @@ const lspo_command_t lspo_command_tune = {
     .name = "tune",
     .summary = "find the best settings for a model on a machine",
     .usage = "--model NAME|FILE --machine NAME|FILE [options]",
-    .about = "Find the settings with which a model trains fastest on a machine, or in the least GPU memory: policy, "
+    .about = "Find the settings with which a model trains, or writes, fastest on a machine, or in the least GPU "
+             "memory: policy, "
              "batch and accumulation, checkpointing, transfer precision, what stays on the GPU or is swapped, buffers, "
              "transition and order. The best five that fit GPU and host memory are printed with the command of each, "
              "the distance to the lower bound of any schedule, what limits it, and what twice the link, CPU or memory "
@@ -540,8 +500,9 @@ const lspo_command_t lspo_command_tune = {
     .examples = "lspo tune --model llama-7b --machine paper-workstation --sequences 16\n"
                 "lspo tune --model gpt2-774m --machine paper-laptop --exact-only\n"
                 "lspo tune --model gpt2-1.3b --machine rtx3060 --policy zero --objective memory\n"
-                "lspo tune --model gpt2-774m --machine paper-laptop --host-memory 16GiB --format json",
-    .common = "model machine policy objective exact-only sequences explain gpu-memory host-memory",
+                "lspo tune --model gpt2-774m --machine paper-laptop --host-memory 16GiB --format json\n"
+                "lspo tune --task generate --model llama-7b --machine rtx3060 --objective throughput",
+    .common = "model machine task policy objective exact-only sequences explain gpu-memory host-memory",
     .details =
         "Any option that is given is held at its value, and policies without it are left out; the others are tried. "
         "The sequences of a step are the same in all settings, so that a step trains the same: --batch and "
@@ -555,6 +516,11 @@ const lspo_command_t lspo_command_tune = {
         "and for a policy that is not exact, the policy and its parameters. A curve of an exact policy stands for all "
         "exact ones, but not for those without one of its parameters that decides the numbers and is not at its "
         "default, such as --adam-basis eigen. Weights in another precision are taken to need as many steps.\n\n"
+        "With --task generate a step is a new token of each of the texts, and what is tried is where weights and "
+        "caches "
+        "are, how they come, which share of a cache is rebuilt, how experts and chunks are kept. Weights in fewer bits "
+        "are policies of their own (marlin, qmoe), which --exact-only leaves out. --objective throughput takes 1, 2, 4 "
+        "... texts, up to --sequences, in up to 8 micro-batches.\n\n"
         "--explain adds the settings that no other one beats in both time and GPU memory, the fastest first; and of "
         "the best what a step moves and computes, with the rates that divide it. In CSV these are two more tables "
         "behind "

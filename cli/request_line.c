@@ -22,5 +22,6 @@ lspo_status_t lspo_request_parse(const lspo_command_t *command, int argc, char *
                                  lspo_request_t *request)
 {
     line_t line = {command, argc, argv};
-    return lspo_request_read(read_line, &line, precision, request);
+    lspo_status_t status = lspo_request_read(read_line, &line, precision, request);
+    return status == LSPO_OK ? lspo_request_check_task(request) : status;
 }

@@ -91,7 +91,7 @@ lspo_status_t lspo_tune_row(const lspo_tune_report_t *report, const lspo_found_t
     free(row.prediction.summary.lane_busy_s);
     row.prediction.summary.samples_s = row.prediction.summary.lane_busy_s = NULL;
     status = lspo_simulate_bound(plan, report->machine, &row.prediction);
-    if (status == LSPO_OK)
+    if (status == LSPO_OK && found->policy->task == LSPO_TASK_TRAIN)
         status = lspo_expect(plan, report->machine, &row.expect);
     if (status == LSPO_OK)
         status = lspo_tune_settings(report, found, row.settings);
@@ -108,14 +108,14 @@ destroy:
 
 typedef struct {
     const char *policy, *also, *policies, *semantics, *model, *machine, *framework, *objective, *settings, *quality,
-        *limited_by, *expect_basis, *step, *above, *command, *configuration_of, *configuration;
+        *limited_by, *expect_basis, *step, *above, *command, *task, *configuration_of, *configuration;
     const char *gain_texts[LSPO_TUNE_PARTS];
     char policies_text[160], quality_text[64], step_text[64], above_text[16], gain_buffers[LSPO_TUNE_PARTS][16];
     char command_text[LSPO_TUNE_COMMAND_BYTES], configuration_text[LSPO_TUNE_CONFIGURATION_BYTES];
     uint64_t rank, staleness_steps, batch, accumulation, sequence, whole_tokens_per_s, peak_gpu_bytes, peak_host_bytes,
         peak_gpu_bound_bytes, peak_host_bound_bytes, candidates, unfit, simulated;
-    double steps, time_to_loss_s, iteration_s, expect_low_s, expect_high_s, tokens_per_s, lower_bound_s,
-        gains[LSPO_TUNE_PARTS];
+    double steps, time_to_loss_s, iteration_s, time_to_first_token_s, expect_low_s, expect_high_s, tokens_per_s,
+        lower_bound_s, gains[LSPO_TUNE_PARTS];
 } record_t;
 
 #define FIELD(name, field, kind, unit)                                                                                 \
@@ -165,15 +165,30 @@ static const lspo_field_t fields[] = {
     TEXT("configuration_of", configuration_of),
     TEXT("configuration", configuration),
     TEXT("also", also),
+    TEXT("task", task),
+    REAL("time_to_first_token_s", time_to_first_token_s, LSPO_UNIT_SECONDS),
 };
 
 /* For people: the columns that fit into a line. */
-static const lspo_field_t columns[] = {
+static const lspo_field_t training_columns[] = {
     TEXT("policy", policies),       TEXT("quality", quality),
     COUNT("batch", batch),          COUNT("tokens/s", whole_tokens_per_s),
     TEXT("step (expected)", step),  TEXT("above bound", above),
     BYTES("GPU", peak_gpu_bytes),   BYTES("host", peak_host_bytes),
     TEXT("limited by", limited_by), TEXT("settings", settings),
+};
+
+static const lspo_field_t generation_columns[] = {
+    TEXT("policy", policies),
+    TEXT("quality", quality),
+    COUNT("batch", batch),
+    COUNT("tokens/s", whole_tokens_per_s),
+    REAL("first token", time_to_first_token_s, LSPO_UNIT_SECONDS),
+    REAL("per token", iteration_s, LSPO_UNIT_SECONDS),
+    BYTES("GPU", peak_gpu_bytes),
+    BYTES("host", peak_host_bytes),
+    TEXT("limited by", limited_by),
+    TEXT("settings", settings),
 };
 
 static const lspo_field_t loss_columns[] = {
@@ -237,8 +252,15 @@ static void fill_numbers(const lspo_tune_report_t *report, const lspo_tune_row_t
     record->tokens_per_s = prediction->tokens_per_s;
     record->whole_tokens_per_s = (uint64_t)(prediction->tokens_per_s + 0.5);
     record->iteration_s = prediction->summary.iteration_s;
-    record->expect_low_s = record->iteration_s * row->expect.low;
-    record->expect_high_s = record->iteration_s * row->expect.high;
+    record->time_to_first_token_s = record->expect_low_s = record->expect_high_s = (double)NAN;
+    if (row->found->policy->task == LSPO_TASK_GENERATE) {
+        record->time_to_first_token_s = prediction->summary.first_s;
+    } else {
+        record->expect_low_s = record->iteration_s * row->expect.low;
+        record->expect_high_s = record->iteration_s * row->expect.high;
+        record->expect_basis = lspo_expect_basis_names[row->expect.basis];
+        lspo_format_step(record->iteration_s, &row->expect, sizeof record->step_text, record->step_text);
+    }
     record->lower_bound_s = prediction->lower_bound_s;
     record->peak_gpu_bytes = prediction->peak_gpu_bytes;
     record->peak_host_bytes = prediction->peak_host_bytes;
@@ -296,7 +318,7 @@ static lspo_status_t fill_record(const lspo_tune_report_t *report, const lspo_tu
                          .accumulation = found->workload.accumulation,
                          .sequence = found->workload.sequence,
                          .settings = row->settings,
-                         .expect_basis = lspo_expect_basis_names[row->expect.basis],
+                         .task = lspo_task_names[found->policy->task],
                          .limited_by = lspo_report_lane_title(row->prediction.bound_lane)};
     fill_numbers(report, row, record);
     record->policies = record->policies_text;
@@ -306,9 +328,9 @@ static lspo_status_t fill_record(const lspo_tune_report_t *report, const lspo_tu
     record->above = record->above_text;
     record->command = record->command_text;
     lspo_tune_quality(found, sizeof record->quality_text, record->quality_text);
-    lspo_format_step(record->iteration_s, &row->expect, sizeof record->step_text, record->step_text);
-    snprintf(record->above_text, sizeof record->above_text, "%.1f %%",
-             100 * (record->iteration_s / record->lower_bound_s - 1));
+    if (!isnan(record->lower_bound_s))
+        snprintf(record->above_text, sizeof record->above_text, "%.1f %%",
+                 100 * (record->iteration_s / record->lower_bound_s - 1));
     describe_gains(row, record);
     record->configuration_of = row->configuration.framework;
     record->configuration = row->configuration.framework != NULL ? record->configuration_text : NULL;
@@ -332,12 +354,14 @@ static void print_headline(FILE *file, const void *context)
     char tokens[32], peak[32];
     lspo_format_count(first->tokens_per_s, tokens, sizeof tokens);
     lspo_format_quantity((double)first->peak_gpu_bytes, LSPO_UNIT_BYTES, peak, sizeof peak);
+    fprintf(file, "Best for %s on %s by %s: %s with %s tokens/s in %s of GPU memory", first->model, first->machine,
+            first->objective, first->policy, tokens, peak);
+    if (!isnan(first->lower_bound_s))
+        fprintf(file, ", within %.1f %% of the bound of any order",
+                100 * (first->iteration_s / first->lower_bound_s - 1));
     fprintf(file,
-            "Best for %s on %s by %s: %s with %s tokens/s in %s of GPU memory, within %.1f %% of the bound of any "
-            "order.  Of %" PRIu64 " settings, %" PRIu64 " were found not to fit, and %" PRIu64
-            " had to be simulated.\n",
-            first->model, first->machine, first->objective, first->policy, tokens, peak,
-            100 * (first->iteration_s / first->lower_bound_s - 1), first->candidates, first->unfit, first->simulated);
+            ".  Of %" PRIu64 " settings, %" PRIu64 " were found not to fit, and %" PRIu64 " had to be simulated.\n",
+            first->candidates, first->unfit, first->simulated);
 }
 
 static lspo_status_t write_table(const record_t *records, uint32_t count, const lspo_field_t *table_fields,
@@ -355,6 +379,8 @@ static lspo_status_t print_measure(const lspo_tune_report_t *report, const lspo_
 {
     char text[LSPO_TUNE_COMMAND_BYTES];
     const char *place = lspo_command_line_place(report->machine, &row->found->workload);
+    if (row->found->policy->task == LSPO_TASK_GENERATE && !lspo_machine_is_host(report->machine))
+        return LSPO_OK; /* runs of generation are on the host */
     if (place == NULL) {
         lspo_command_line_say_fp32(stdout);
         return LSPO_OK;
@@ -371,7 +397,11 @@ static lspo_status_t write_for_people(const lspo_tune_report_t *report, const ls
     const people_t people = {report, records, count};
     lspo_wrap_print(stdout, print_headline, &people);
     puts("");
-    lspo_status_t status = write_table(records, count, columns, sizeof columns / sizeof columns[0], LSPO_FORMAT_TABLE);
+    const bool generates = rows[0].found->policy->task == LSPO_TASK_GENERATE;
+    lspo_status_t status = write_table(records, count, generates ? generation_columns : training_columns,
+                                       generates ? sizeof generation_columns / sizeof generation_columns[0]
+                                                 : sizeof training_columns / sizeof training_columns[0],
+                                       LSPO_FORMAT_TABLE);
     if (status != LSPO_OK)
         return status;
     if (report->objective == LSPO_OBJECTIVE_TIME_TO_LOSS) {

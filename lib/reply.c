@@ -41,6 +41,8 @@ static lspo_status_t fill(lspo_reply *reply)
                                 .task = -1};
     lspo_status_t status = lspo_request_read(read_settings, &reply->settings, LSPO_PRECISION_COUNT, request);
     if (status == LSPO_OK)
+        status = lspo_request_check_task(request);
+    if (status == LSPO_OK)
         status = lspo_machine_find(request->machine_name, &reply->machine);
     if (status == LSPO_OK)
         status = lspo_request_use_machine(request, &reply->machine);

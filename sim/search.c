@@ -1,6 +1,7 @@
 /* search.c - the best settings of a training on a machine; see search.h. */
 #include "sim/search.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -226,6 +227,13 @@ static lspo_status_t check(const lspo_search_options_t *options)
     uint64_t held = (uint64_t)(options->holds_batch ? workload->batch : 1) *
                     (options->holds_accumulation ? workload->accumulation : 1);
     bool is_all = options->holds_batch && options->holds_accumulation;
+    if (options->objective == LSPO_OBJECTIVE_THROUGHPUT && held <= options->sequences)
+        return LSPO_OK;
+    if (options->objective == LSPO_OBJECTIVE_THROUGHPUT)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--sequences %u is less than the %" PRIu64 " that --batch and --accumulation "
+                          "hold",
+                          options->sequences, held);
     if (options->sequences > 0 && options->sequences % held == 0 && (!is_all || held == options->sequences))
         return LSPO_OK;
     return lspo_error(LSPO_ERR_INPUT, "--sequences %u is not %s%s%s", options->sequences,
@@ -243,7 +251,7 @@ static lspo_status_t create(searcher_t *searcher)
         return status;
     searcher->result.candidates = (uint32_t)searcher->candidates.count;
     searcher->rated = malloc((searcher->candidates.count + 1) * sizeof *searcher->rated);
-    searcher->room = 4 * searcher->options->most + lspo_policy_count() + 1;
+    searcher->room = 4 * searcher->options->most + lspo_any_policy_count() + 1;
     searcher->number = malloc(searcher->room * sizeof *searcher->number);
     searcher->result.found = malloc(searcher->room * sizeof *searcher->result.found);
     if (!searcher->rated || !searcher->number || !searcher->result.found)

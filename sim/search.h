@@ -1,4 +1,4 @@
-/* search.h - the best settings of a training on a machine: policy, batch, checkpointing and the like.
+/* search.h - the best settings of a training, or of generation, on a machine: policy, batch and the like.
  *
  * Candidates are all combinations of the values of these settings, except those that the user holds:
  *     policy
@@ -6,6 +6,8 @@
  *     checkpointing             on, off
  *     transfer                  16 bits in place of fp32, of policies that are not exact
  *     the policy's own          sim/search_axes.h: what stays on the GPU, buffers, order of updates
+ * Of generation, a step is a new token of each text, there are no gradients to check or send, and the policy's own
+ * settings are where weights and caches are, how they come, and which share of a cache is rebuilt.
  * Candidates that do not fit in the memory of GPU and host are dropped.  For each, a bound is known at the cost of a
  * plan: no step is shorter than the busy time of its busiest lane (lspo_bound_busy()), no peak is below the plan's
  * static memory.  The candidates are simulated in the order of their bounds, without those whose bound is above what
@@ -15,6 +17,7 @@
  * What has been found is then refined:
  *     subspace, nnz, rank       doubled as long as the step takes at most 1 % longer: a better training for nothing
  *     order                     auto, where that is faster (sim/order.h)
+ *     recompute-share           auto, where that is faster (sim/split.h)
  *     swap-activations          eighths of the blocks: without checkpointing, where that does not fit otherwise and is
  *                               faster; where memory is the objective with all settings that were found; not for the
  *                               front
@@ -37,7 +40,8 @@
 typedef enum {
     LSPO_OBJECTIVE_TIME,         /* of a step                                                        */
     LSPO_OBJECTIVE_TIME_TO_LOSS, /* of a step, times the number of steps that the policy needs       */
-    LSPO_OBJECTIVE_MEMORY        /* the peak of GPU memory; of equal ones the shorter step           */
+    LSPO_OBJECTIVE_MEMORY,       /* the peak of GPU memory; of equal ones the shorter step           */
+    LSPO_OBJECTIVE_THROUGHPUT    /* of generation, of a step, over its texts, whose number is chosen */
 } lspo_objective_t;
 
 typedef struct {
@@ -45,8 +49,9 @@ typedef struct {
     const lspo_machine_t *machine;
     lspo_workload_t workload;    /* iterations 0: each policy's default */
     const lspo_policy_t *policy; /* NULL: all */
+    lspo_task_t task;            /* whose policies */
     bool exact_only;             /* only policies that are exact */
-    uint32_t sequences;          /* per step */
+    uint32_t sequences;          /* per step; for LSPO_OBJECTIVE_THROUGHPUT at most: 1, 2, 4 ... times what is held */
     bool holds_batch, holds_accumulation, holds_checkpointing, holds_swap, holds_transfer,
         holds_order; /* as in `workload` */
     lspo_objective_t objective;
@@ -69,7 +74,7 @@ typedef struct {
     const lspo_policy_t *policy;
     lspo_workload_t workload;
     lspo_fit_t fit;
-    double steps;                             /* 1, or those to the wanted loss */
+    double steps;                             /* 1, those to the wanted loss, or for the throughput 1 / texts */
     double objective;                         /* seconds, or bytes */
     const lspo_policy_t *also[LSPO_ALSO_MAX]; /* exact policies that have the same numbers; NULL after the last */
 } lspo_found_t;
@@ -81,7 +86,8 @@ typedef struct {
     uint32_t candidates, unfit, simulated; /* unfit: known from static memory alone, or simulated */
 } lspo_search_t;
 
-/* LSPO_ERR_INPUT if batch and accumulation are held and their product is not `sequences`. */
+/* LSPO_ERR_INPUT if batch and accumulation are held and their product is not `sequences`, or more than that for the
+ * throughput. */
 lspo_status_t lspo_search(const lspo_search_options_t *options, lspo_search_t *search_out);
 void lspo_search_release(lspo_search_t *search);
 

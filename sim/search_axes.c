@@ -7,22 +7,41 @@
 
 #include "base/array.h"
 
-/* The values of a policy's own parameter; with of_blocks shares of the model's number of blocks. */
+typedef enum { AS_IS, OF_BLOCKS, OF_EXPERTS, OF_HOST, OF_DRIVE } scale_t;
+
+/* The values of a policy's own parameter: as they are, as shares of the model's blocks or experts or of the host's
+ * memory, or only where the machine has an SSD. */
 typedef struct {
     const char *key;
-    bool of_blocks;
+    scale_t scale;
     uint32_t count;
     double values[9];
 } axis_t;
 
 static const axis_t axes[] = {
-    {"cpu-share", false, 9, {1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0}},
-    {"resident-blocks", true, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
-    {"swap-slots", false, 3, {2, 3, 4}},
-    {"window", false, 4, {2, 3, 4, 8}},
-    {"gradient-buffers", false, 4, {1, 2, 4, 0}},
-    {"update", false, 2, {0, 1}}, /* backward, after */
+    {"cpu-share", AS_IS, 9, {1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0}},
+    {"resident-blocks", OF_BLOCKS, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
+    {"swap-slots", AS_IS, 3, {2, 3, 4}},
+    {"window", AS_IS, 4, {2, 3, 4, 8}},
+    {"gradient-buffers", AS_IS, 4, {1, 2, 4, 0}},
+    {"update", AS_IS, 2, {0, 1}}, /* backward, after */
+    /* Of generation. */
+    {"schedule", AS_IS, 2, {0, 1}}, /* latency, throughput */
+    {"recompute-share", AS_IS, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
+    {"cache-slots", AS_IS, 3, {2, 3, 4}},
+    {"weight-format", AS_IS, 3, {2, 1, 0}}, /* bitmap, csr, dense */
+    {"gpu-blocks", OF_BLOCKS, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
+    {"host-weights", OF_HOST, 5, {0, 0.25, 0.5, 0.75, 1}},
+    {"weight-slots", AS_IS, 3, {2, 3, 1}},
+    {"direct", OF_DRIVE, 2, {0, 1}},
+    {"cached-experts", OF_EXPERTS, 5, {1, 0.75, 0.5, 0.25, 0}},
+    {"map-ahead", AS_IS, 3, {100, 1, 0}},
+    {"range", AS_IS, 2, {0, 1}},  /* tensor, text */
+    {"chunks", AS_IS, 2, {0, 1}}, /* grow, start */
 };
+
+/* Where the number of texts is free, so many micro-batches share the weights that come for them. */
+enum { GENERATED_MICROS_MOST = 8 };
 
 static const char *const raised[] = {"subspace", "nnz", "rank"};
 
@@ -64,6 +83,26 @@ static lspo_status_t add(lspo_candidates_t *candidates, const lspo_candidate_t *
     return status;
 }
 
+/* The value at this place; NaN: the machine has nothing for it. */
+static double value_at(const lspo_search_options_t *options, const axis_t *axis, uint32_t place)
+{
+    const lspo_machine_t *machine = options->machine;
+    const double value = axis->values[place];
+    switch (axis->scale) {
+    case AS_IS:
+        break;
+    case OF_BLOCKS:
+        return floor(value * options->model->block_count);
+    case OF_EXPERTS:
+        return floor(value * options->model->expert_count);
+    case OF_HOST:
+        return place == 0 || machine->ssd.read_Bps > 0 ? floor(value * machine->cpu.memory_bytes) : (double)NAN;
+    case OF_DRIVE:
+        return place == 0 || machine->ssd.read_Bps > 0 ? value : (double)NAN;
+    }
+    return value;
+}
+
 /* The candidate with each value of axis `a` and of all behind it. */
 static lspo_status_t vary_own(const lspo_search_options_t *options, size_t a, const lspo_candidate_t *candidate,
                               lspo_candidates_t *candidates)
@@ -79,8 +118,8 @@ static lspo_status_t vary_own(const lspo_search_options_t *options, size_t a, co
     double last = NAN;
     for (uint32_t i = 0; i < (held ? 1 : axis->count) && status == LSPO_OK; i++) {
         lspo_candidate_t next = *candidate;
-        double value = axis->of_blocks ? floor(axis->values[i] * options->model->block_count) : axis->values[i];
-        if (!held && (value == last || !lspo_search_allows(options, candidate, parameter, value)))
+        const double value = value_at(options, axis, i);
+        if (!held && (isnan(value) || value == last || !lspo_search_allows(options, candidate, parameter, value)))
             continue;
         if (!held)
             lspo_parameter_store(parameter, value, lspo_policy_slot(candidate->policy, &next.workload, parameter));
@@ -106,28 +145,50 @@ static lspo_status_t vary_checkpointing(const lspo_search_options_t *options, co
                                         lspo_candidates_t *candidates)
 {
     lspo_status_t status = vary_transfer(options, candidate, candidates);
-    if (options->holds_checkpointing)
+    if (options->holds_checkpointing || options->task == LSPO_TASK_GENERATE)
         return status;
     lspo_candidate_t other = *candidate;
     other.workload.checkpointing = !candidate->workload.checkpointing;
     return status == LSPO_OK ? vary_transfer(options, &other, candidates) : status;
 }
 
-static lspo_status_t vary_batch(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
-                                lspo_candidates_t *candidates)
+static uint32_t micros_most(const lspo_search_options_t *options)
+{
+    return options->objective == LSPO_OBJECTIVE_THROUGHPUT && !options->holds_accumulation ? GENERATED_MICROS_MOST
+                                                                                           : LSPO_MICROS_MAX;
+}
+
+/* So many sequences in a step. */
+static lspo_status_t vary_batch(const lspo_search_options_t *options, uint32_t sequences,
+                                const lspo_candidate_t *candidate, lspo_candidates_t *candidates)
 {
     lspo_status_t status = LSPO_OK;
     uint32_t most = lspo_workload_batch_most(&candidate->workload, options->model);
-    for (uint32_t batch = 1; batch <= options->sequences && batch <= most && status == LSPO_OK; batch++) {
+    for (uint32_t batch = 1; batch <= sequences && batch <= most && status == LSPO_OK; batch++) {
         lspo_candidate_t next = *candidate;
         next.workload.batch = batch;
-        next.workload.accumulation = options->sequences / batch;
-        if (options->sequences % batch != 0 || next.workload.accumulation > LSPO_MICROS_MAX ||
+        next.workload.accumulation = sequences / batch;
+        if (sequences % batch != 0 || next.workload.accumulation > micros_most(options) ||
             (options->holds_batch && batch != options->workload.batch) ||
             (options->holds_accumulation && next.workload.accumulation != options->workload.accumulation))
             continue;
         status = vary_checkpointing(options, &next, candidates);
     }
+    return status;
+}
+
+static lspo_status_t vary_sequences(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
+                                    lspo_candidates_t *candidates)
+{
+    uint64_t held = (uint64_t)(options->holds_batch ? options->workload.batch : 1) *
+                    (options->holds_accumulation ? options->workload.accumulation : 1);
+    bool is_all = options->holds_batch && options->holds_accumulation;
+    lspo_status_t status = LSPO_OK;
+    if (options->objective != LSPO_OBJECTIVE_THROUGHPUT)
+        return vary_batch(options, options->sequences, candidate, candidates);
+    for (uint64_t sequences = held; sequences <= (is_all ? held : options->sequences) && status == LSPO_OK;
+         sequences *= 2)
+        status = vary_batch(options, (uint32_t)sequences, candidate, candidates);
     return status;
 }
 
@@ -144,16 +205,23 @@ static lspo_status_t vary_policy(const lspo_search_options_t *options, const lsp
         return status;
     if (candidate.workload.iterations == 0)
         candidate.workload.iterations = lspo_policy_iterations(policy, &candidate.workload);
-    return vary_batch(options, &candidate, candidates);
+    return vary_sequences(options, &candidate, candidates);
+}
+
+/* One of the task, for one machine, that takes the model. */
+static bool is_compared(const lspo_search_options_t *options, const lspo_policy_t *policy)
+{
+    return policy->task == options->task && !policy->of_peers &&
+           (policy->task == LSPO_TASK_TRAIN || lspo_policy_takes(policy, options->model));
 }
 
 lspo_status_t lspo_search_candidates(const lspo_search_options_t *options, lspo_candidates_t *candidates_out)
 {
     lspo_candidates_t candidates = {0};
     lspo_status_t status = LSPO_OK;
-    for (uint32_t i = 0; i < lspo_policy_count() && status == LSPO_OK; i++) {
-        const lspo_policy_t *policy = lspo_policy_at(i);
-        if ((options->policy == NULL ? !policy->of_peers : options->policy == policy) &&
+    for (uint32_t i = 0; i < lspo_any_policy_count() && status == LSPO_OK; i++) {
+        const lspo_policy_t *policy = lspo_any_policy_at(i);
+        if ((options->policy == NULL ? is_compared(options, policy) : options->policy == policy) &&
             (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT) &&
             (options->admits == NULL || options->admits(options->context, policy)))
             status = vary_policy(options, policy, &candidates);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "plan/policies/kvpr.h"
 #include "plan/policies/shared.h"
 #include "sim/bound.h"
 #include "sim/cost.h"
@@ -22,6 +23,23 @@ static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *mach
     return status;
 }
 
+/* The plan; of generation, where all policies are compared, NULL if the policy refuses the model or the workload, which
+ * the yardstick takes. */
+static lspo_status_t build(const lspo_search_options_t *options, const lspo_policy_t *policy,
+                           const lspo_workload_t *workload, lspo_plan_t **plan_out)
+{
+    char refusal[256] = "";
+    if (options->task != LSPO_TASK_GENERATE || options->policy != NULL ||
+        policy == lspo_policy_baseline(LSPO_TASK_GENERATE))
+        return lspo_plan_build(options->model, workload, policy, plan_out);
+    lspo_messages_t before = lspo_messages_send((lspo_messages_t){.text = refusal, .capacity = sizeof refusal});
+    lspo_status_t status = lspo_plan_build(options->model, workload, policy, plan_out);
+    lspo_messages_send(before);
+    if (status == LSPO_ERR_INPUT)
+        return LSPO_OK;
+    return status == LSPO_OK ? status : lspo_error(status, "%s", refusal);
+}
+
 /* The plan has the products of projectors, the lane and the stride that lspo_fit_try() takes: other ones may be busy
  * for longer. */
 lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_candidate_t *candidate, bool times,
@@ -32,6 +50,8 @@ lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_
     lspo_plan_t *plan = NULL;
     if (options->objective == LSPO_OBJECTIVE_TIME_TO_LOSS)
         rating.steps = options->steps(options->context, candidate->policy, &candidate->workload);
+    if (options->objective == LSPO_OBJECTIVE_THROUGHPUT)
+        rating.steps = 1.0 / ((double)workload.batch * workload.accumulation);
     rating.unknown = isnan(rating.steps);
     if (rating.unknown) {
         *rating_out = rating;
@@ -42,8 +62,11 @@ lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_
     if (status == LSPO_OK)
         status = lspo_tune_stride(options->model, candidate->policy, options->machine, &workload);
     if (status == LSPO_OK)
-        status = lspo_plan_build(options->model, &workload, candidate->policy, &plan);
-    if (status != LSPO_OK)
+        status = build(options, candidate->policy, &workload, &plan);
+    rating.unknown = status == LSPO_OK && plan == NULL;
+    if (rating.unknown)
+        *rating_out = rating;
+    if (status != LSPO_OK || rating.unknown)
         return status;
     rating.gpu_static_bytes = plan->gpu_static_bytes;
     rating.may_fit = lspo_fits(options->machine, plan->gpu_static_bytes, plan->host_static_bytes);
@@ -138,7 +161,7 @@ static lspo_status_t try_shares(const lspo_search_options_t *options, const lspo
 lspo_status_t lspo_search_try_swapping(const lspo_search_options_t *options, lspo_found_t *found)
 {
     lspo_found_t without = *found;
-    if (options->holds_swap)
+    if (options->holds_swap || options->task == LSPO_TASK_GENERATE)
         return LSPO_OK;
     if (options->objective == LSPO_OBJECTIVE_MEMORY)
         return try_shares(options, &without, found);
@@ -193,8 +216,25 @@ static lspo_status_t try_order(const lspo_search_options_t *options, lspo_found_
     return status;
 }
 
+/* Between the eighths. */
+static lspo_status_t try_share(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    const lspo_parameter_t *parameter = &lspo_parameter_recompute_share;
+    lspo_found_t open = *found;
+    void *slot = lspo_policy_slot(found->policy, &open.workload, parameter);
+    if (slot == NULL || holds(options, parameter) || options->objective == LSPO_OBJECTIVE_MEMORY)
+        return LSPO_OK;
+    lspo_parameter_store(parameter, parameter->preset, slot);
+    lspo_status_t status = lspo_search_simulate(options, &open);
+    if (status == LSPO_OK && open.fit.fits && open.objective < faster_least * found->objective)
+        *found = open;
+    return status;
+}
+
 lspo_status_t lspo_search_refine(const lspo_search_options_t *options, lspo_found_t *found)
 {
     lspo_status_t status = raise_all(options, found);
+    if (status == LSPO_OK)
+        status = try_share(options, found);
     return status == LSPO_OK ? try_order(options, found) : status;
 }

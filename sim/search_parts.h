@@ -11,7 +11,7 @@
 
 /* What is known at the cost of a plan. */
 typedef struct {
-    bool unknown;              /* nobody knows how many steps it needs: the rest is 0 */
+    bool unknown;              /* nobody knows how many steps it needs, or the policy refuses: the rest is 0 */
     bool may_fit;              /* static memory alone is not too much */
     double steps;              /* as in lspo_found_t */
     double busy_s;             /* no step is shorter; 0 if times are not asked for, or it cannot fit */

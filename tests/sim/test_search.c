@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policies/kvpr.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
 #include "plan/policies/zero.h"
@@ -24,7 +25,7 @@ static const lspo_policy_t *policy_named(const char *name)
 {
     const lspo_policy_t *policy = NULL;
     if (name != NULL)
-        cr_assert_eq(lspo_policy_find(name, &policy), LSPO_OK);
+        cr_assert_eq(lspo_policy_find_any(name, &policy), LSPO_OK);
     return policy;
 }
 
@@ -110,6 +111,15 @@ Test(search, finds_what_simulating_all_finds)
     cr_expect_lt(simulated, all / 2, "%u of %u", simulated, all);
 }
 
+/* lspo_search_options_t.prepare */
+static lspo_status_t rebuild_half(void *context, const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    (void)context;
+    lspo_policy_set_defaults(policy, NULL, false, workload);
+    lspo_kvpr_values_edit(workload)->recompute_share = 0.5;
+    return LSPO_OK;
+}
+
 static bool holds_native_layers(void *context, const lspo_parameter_t *parameter)
 {
     (void)context;
@@ -148,6 +158,117 @@ Test(search, is_the_best_of_a_loop_over_all_settings)
     cr_assert_gt(search.count, 0u);
     cr_expect_float_eq(search.found[0].objective, best_s, 0);
     lspo_search_release(&search);
+}
+
+/* ---- generation ---- */
+
+/* The texts of a step are held, or free up to `sequences`. */
+static void ask_of_texts(const char *model, const char *machine, const char *policy, uint32_t sequences,
+                         question_t *question)
+{
+    ask(model, machine, policy, sequences, question);
+    question->options.task = LSPO_TASK_GENERATE;
+    question->options.workload.sequence = 64;
+}
+
+Test(search, of_generation_finds_what_simulating_all_finds)
+{
+    static const struct {
+        const char *model, *machine, *policy;
+        uint32_t sequences;
+        lspo_objective_t objective;
+        double gpu_memory_bytes; /* 0: the machine's */
+    } cases[] = {
+        {"gpt2-124m", "rtx3060", NULL, 2, LSPO_OBJECTIVE_TIME, 1e9},
+        {"gpt2-124m", "rtx3060", NULL, 2, LSPO_OBJECTIVE_MEMORY, 0},
+        {"moe-tiny", "host-reference", NULL, 2, LSPO_OBJECTIVE_TIME, 0},
+        {"gpt2-124m", "rtx3060", "offload-weights", 64, LSPO_OBJECTIVE_THROUGHPUT, 0},
+        {"gpt2-124m", "rtx3060", "qmoe", 2, LSPO_OBJECTIVE_TIME, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        question_t question;
+        char what[128];
+        snprintf(what, sizeof what, "%s on %s, case %zu", cases[i].model, cases[i].machine, i);
+        ask_of_texts(cases[i].model, cases[i].machine, cases[i].policy, cases[i].sequences, &question);
+        if (cases[i].gpu_memory_bytes > 0)
+            question.machine.gpu.memory_bytes = cases[i].gpu_memory_bytes;
+        question.options.objective = cases[i].objective;
+        lspo_search_t quick = {0}, whole = {0};
+        /* qmoe is for models with experts. */
+        if (cases[i].policy != NULL && strcmp(cases[i].policy, "qmoe") == 0) {
+            cr_expect_eq(lspo_search(&question.options, &quick), LSPO_ERR_INPUT);
+            continue;
+        }
+        quick = answer(&question);
+        question.options.exhaustive = true;
+        whole = answer(&question);
+        cr_expect_gt(whole.count, 0u, "%s", what);
+        cr_expect_lt(quick.simulated, whole.simulated, "%s", what);
+        for (uint32_t k = 0; k < whole.count; k++)
+            cr_expect_eq(whole.found[k].policy->task, LSPO_TASK_GENERATE);
+        expect_same_results(&quick, &whole, what);
+        lspo_search_release(&whole);
+        lspo_search_release(&quick);
+    }
+}
+
+static bool holds_share(void *context, const lspo_parameter_t *parameter)
+{
+    (void)context;
+    return parameter == &lspo_parameter_recompute_share;
+}
+
+/* All settings of kvpr with a half rebuilt and of up to 8 texts, each simulated here: the time per token of a text. */
+Test(search, of_generation_is_the_best_of_a_loop_over_all_settings)
+{
+    question_t question;
+    double best_s = INFINITY;
+    uint32_t settings = 0;
+    ask_of_texts("gpt2-124m", "rtx3060", "kvpr", 8, &question);
+    question.machine.gpu.memory_bytes = 1.5e9;
+    question.options.objective = LSPO_OBJECTIVE_THROUGHPUT;
+    question.options.holds_order = true;
+    question.options.holds = holds_share;
+    question.options.prepare = rebuild_half;
+    for (uint32_t texts = 1; texts <= 8; texts *= 2)
+        for (uint32_t batch = 1; batch <= texts; batch *= 2)
+            for (uint32_t i = 0; i < 2 * 3; i++) {
+                lspo_fit_question_t asked = {&question.model, question.options.workload, question.options.policy,
+                                             &question.machine};
+                lspo_fit_t fit;
+                cr_assert_eq(rebuild_half(NULL, asked.policy, &asked.workload), LSPO_OK);
+                asked.workload.iterations = lspo_policy_iterations(asked.policy, &asked.workload);
+                asked.workload.batch = batch;
+                asked.workload.accumulation = texts / batch;
+                lspo_kvpr_values_edit(&asked.workload)->schedule = i % 2;
+                lspo_kvpr_values_edit(&asked.workload)->cache_slots = 2 + i / 2;
+                cr_assert_eq(lspo_fit_try(&asked, &fit), LSPO_OK);
+                settings++;
+                if (fit.fits)
+                    best_s = fmin(best_s, fit.iteration_s / texts);
+            }
+    lspo_search_t search = answer(&question);
+    cr_expect_eq(search.candidates, settings);
+    cr_assert_gt(search.count, 0u);
+    cr_expect_float_eq(search.found[0].objective, best_s, 1e-12 * best_s);
+    lspo_search_release(&search);
+}
+
+/* What is held is kept; a product that is held above the limit is refused. */
+Test(search, of_texts_keeps_what_is_held)
+{
+    question_t question;
+    ask_of_texts("gpt2-124m", "rtx3060", "offload-weights", 8, &question);
+    question.options.objective = LSPO_OBJECTIVE_THROUGHPUT;
+    question.options.workload.batch = 3;
+    question.options.holds_batch = true;
+    lspo_search_t search = answer(&question);
+    cr_expect_eq(search.candidates, 2u); /* 3 and 6 texts */
+    cr_expect_eq(search.found[0].workload.batch, 3u);
+    cr_expect_eq(search.found[0].workload.accumulation, 2u);
+    lspo_search_release(&search);
+    question.options.workload.batch = 9;
+    cr_expect_eq(lspo_search(&question.options, &search), LSPO_ERR_INPUT);
 }
 
 /* Layers become native where they fit and help, and only then: never those of lsp, none where the GPU is full. */
