@@ -94,7 +94,8 @@ static const lspo_arg_t train_args[] = {
      TRAIN(answer_field)},
     {.name = "chat-template",
      .value = "NAME",
-     .help = "how chats are written (as the model's folder says, else plain): " LSPO_CHAT_TEMPLATES,
+     .help = "how chats (as the model's folder says, else plain) and, if given, prompts and instructions are "
+             "written: " LSPO_CHAT_OF_FOLDER " (as its folder says), " LSPO_CHAT_TEMPLATES,
      .store = lspo_arg_text,
      TRAIN(chat_template)},
     {.name = "loss",

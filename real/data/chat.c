@@ -92,11 +92,15 @@ static lspo_status_t find_in_folder(const char *folder, lspo_chat_template_t *fo
 static lspo_status_t choose(const lspo_chat_source_t *source, lspo_chat_template_t *form)
 {
     bool found = false;
-    if (source->name)
+    const bool asked = source->name && strcmp(source->name, LSPO_CHAT_OF_FOLDER) == 0;
+    if (source->name && !asked)
         return lspo_chat_template_named(source->name, form);
     lspo_status_t status = source->folder ? find_in_folder(source->folder, form, &found) : LSPO_OK;
     if (status != LSPO_OK || found)
         return status;
+    if (asked)
+        return lspo_error(LSPO_ERR_INPUT, "--chat-template " LSPO_CHAT_OF_FOLDER ": %s has no chat template",
+                          source->folder ? source->folder : "a model that is no folder");
     if (source->folder)
         lspo_warn("%s has no chat template: chats are written as \"User: ...\", \"Assistant: ...\" (plain); to choose "
                   "another: --chat-template NAME",
@@ -117,7 +121,7 @@ static bool uses(const lspo_chat_template_t *form, const char *what)
 
 static lspo_status_t check_marks(const lspo_chat_t *chat, const lspo_tokenizer_t *tokenizer)
 {
-    static const char *const marks[] = {"<|im_start|>", "<start_of_turn>", "<|start_header_id|>", "<|end|>"};
+    static const char *const marks[] = {"<|im_start|>", "<start_of_turn>", "<|start_header_id|>", "<|end|>", "<|EOT|>"};
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
         if (uses(&chat->form, marks[i]) && (!tokenizer || lspo_tokenizer_id(tokenizer, marks[i]) == LSPO_TOKEN_NONE))
             lspo_warn("the tokenizer has no token %s, so the marks of the chat template %s become several tokens",
@@ -456,6 +460,14 @@ static lspo_status_t put_answer_open(writer_t *writer)
     return open[strspn(open, " \n")] != '\0' ? put_words(writer, open) : LSPO_OK;
 }
 
+static bool has_late_system(const lspo_chat_message_t *messages, size_t count)
+{
+    bool found = false;
+    for (size_t i = 1; i < count; i++)
+        found |= messages[i].role == LSPO_ROLE_SYSTEM;
+    return found;
+}
+
 static lspo_status_t put_chat(writer_t *writer, const lspo_chat_message_t *messages, size_t count,
                               bool *lost_system_out)
 {
@@ -466,7 +478,8 @@ static lspo_status_t put_chat(writer_t *writer, const lspo_chat_message_t *messa
     *lost_system_out = system && form->system_place != LSPO_SYSTEM_TURN &&
                        (holder >= count || messages[holder].role != LSPO_ROLE_USER);
     lspo_status_t status = put_words(writer, form->begin);
-    if (status == LSPO_OK && form->system_place == LSPO_SYSTEM_TURN)
+    const bool unwanted = form->seeks_system && !system && has_late_system(messages, count);
+    if (status == LSPO_OK && form->system_place == LSPO_SYSTEM_TURN && !unwanted)
         status = put_system(writer, system);
     for (size_t i = first; status == LSPO_OK && i < count; i++)
         status = put_turn(writer, system && form->system_place != LSPO_SYSTEM_TURN && i == holder ? system : NULL,

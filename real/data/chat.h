@@ -38,7 +38,7 @@ typedef struct {
 /* Where the template comes from. */
 typedef struct {
     const char *folder;          /* of the model; NULL: none, so that the template is "plain" */
-    const char *name;            /* of --chat-template; NULL: the folder's */
+    const char *name;            /* of --chat-template; NULL: the folder's, or "plain" if it has none */
     lspo_tokenizer_t *tokenizer; /* NULL: bytes */
 } lspo_chat_source_t;
 

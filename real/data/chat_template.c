@@ -18,11 +18,18 @@
         }                                                                                                              \
     }
 
-enum { CHATML, GEMMA, LLAMA2, LLAMA3, MISTRAL, PHI3, PLAIN, QWEN3, ZEPHYR, KNOWN_COUNT };
+enum { CHATML, DEEPSEEK_CODER, GEMMA, LLAMA2, LLAMA3, MISTRAL, PHI3, PLAIN, QWEN3, ZEPHYR, KNOWN_COUNT };
 
 /* Each in its usual form. */
 static const lspo_chat_template_t known[KNOWN_COUNT] = {
     [CHATML] = {.name = "chatml", .turns = SAME("<|im_start|>", "\n", "<|im_end|>", "\n"), .begin = "", .end = ""},
+    [DEEPSEEK_CODER] = {.name = "deepseek-coder",
+                        .turns = {{"", "", ""},
+                                  {"### Instruction:\n", "", "\n"},
+                                  {"### Response:\n", "\n<|EOT|>", "\n"}},
+                        .begin = BEGIN,
+                        .end = "",
+                        .seeks_system = true},
     [GEMMA] = {.name = "gemma",
                .turns = {{"", "", ""},
                          {"<start_of_turn>user\n", "<end_of_turn>", "\n"},
@@ -151,6 +158,17 @@ static bool is_chatml(const seen_t *seen, lspo_chat_template_t *t)
         return true;
     t->system = t->system ? t->system : literal_after(seen, "system_message='", "'");
     return has(seen, "{{'<|im_start|>system\n'+system_message+'<|im_end|>\n'}}");
+}
+
+/* Where an answer is asked for, the newline behind its tag ends the words before it. */
+static bool is_deepseek_coder(const seen_t *seen, lspo_chat_template_t *t)
+{
+    if (strcmp(seen->outside, "\n") != 0 || !has(seen, "{{'### Instruction:\n'+message['content']+'\n'}}") ||
+        !has(seen, "{{'### Response:\n'+message['content']+'\n<|EOT|>\n'}}") || !has(seen, "{{message['content']}}") ||
+        !has(seen, "{{'### Response:'}}") || !take_begin(seen, t))
+        return false;
+    t->system = literal_after(seen, "{%ifnotns.found%}{{'", "'}}");
+    return t->system != NULL || !has(seen, "ns.found");
 }
 
 static bool is_gemma(const seen_t *seen, lspo_chat_template_t *t)
@@ -311,6 +329,9 @@ static const char *const written[KNOWN_COUNT][WRITTEN_MAX] = {
                 "{{'<|im_start|>assistant\n'+message['content']+'<|im_end|>\n'}}", "{{'<|im_start|>assistant\n'}}",
                 "{{'<|im_start|>system\n'+messages[0]['content']+'<|im_end|>\n'}}",
                 "{{'<|im_start|>system\n'+system_message+'<|im_end|>\n'}}", "{{'<|im_start|>system\n*<|im_end|>\n'}}"},
+    [DEEPSEEK_CODER] = {"{{message['content']}}", "{{'### Instruction:\n'+message['content']+'\n'}}",
+                        "{{'### Response:\n'+message['content']+'\n<|EOT|>\n'}}", "{{'### Response:'}}",
+                        "{{'You are an AI programming assistant*'}}"},
     [GEMMA] = {"{{'<start_of_turn>'+role+'\n'+message['content']|trim+'<end_of_turn>\n'}}",
                "{{'<start_of_turn>'+role+'\n'+(first_user_prefixifloop.firstelse'')}}", "{{message['content']|trim}}",
                "{{'<end_of_turn>\n'}}", "{{'<start_of_image>'}}", "{{item['text']|trim}}",
@@ -407,8 +428,11 @@ static bool is_all_known(const seen_t *seen, size_t which)
 static lspo_status_t find(const char *path, const seen_t *seen, lspo_chat_template_t *template_out)
 {
     static bool (*const is[KNOWN_COUNT])(const seen_t *, lspo_chat_template_t *) = {
-        [CHATML] = is_chatml,   [GEMMA] = is_gemma, [LLAMA2] = is_llama2, [LLAMA3] = is_llama3,
-        [MISTRAL] = is_mistral, [PHI3] = is_phi3,   [QWEN3] = is_qwen3,   [ZEPHYR] = is_zephyr};
+        [CHATML] = is_chatml, [DEEPSEEK_CODER] = is_deepseek_coder,
+        [GEMMA] = is_gemma,   [LLAMA2] = is_llama2,
+        [LLAMA3] = is_llama3, [MISTRAL] = is_mistral,
+        [PHI3] = is_phi3,     [QWEN3] = is_qwen3,
+        [ZEPHYR] = is_zephyr};
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
         lspo_chat_template_t candidate = known[i];
         const bool found = is[i] && is[i](seen, &candidate) && is_all_known(seen, i);

@@ -42,6 +42,7 @@ typedef struct {
     bool trims[LSPO_ROLE_COUNT];            /* blanks around a content are removed */
     bool trims_whole;                       /* and those of a user turn after the system message is in it */
     bool skips_empty_system;
+    bool seeks_system; /* `system` is left out also if a later message is a system message */
     bool thinks;  /* Qwen3: <think> ... </think> before the answers to the last question, and taken out of others */
     char *system; /* owned; what a conversation without a system message begins with; NULL: nothing */
     char *header; /* owned; before each first system message, also an absent one; NULL: nothing */
@@ -54,7 +55,10 @@ lspo_status_t lspo_chat_template_named(const char *name, lspo_chat_template_t *t
 lspo_status_t lspo_chat_template_recognise(const char *path, const char *jinja, lspo_chat_template_t *template_out);
 void lspo_chat_template_release(lspo_chat_template_t *chat_template);
 
+/* In place of a name: the template that the model's folder must have. */
+#define LSPO_CHAT_OF_FOLDER "folder"
+
 /* The names. */
-#define LSPO_CHAT_TEMPLATES "chatml, gemma, llama-2, llama-3, mistral, phi-3, plain, qwen3, zephyr"
+#define LSPO_CHAT_TEMPLATES "chatml, deepseek-coder, gemma, llama-2, llama-3, mistral, phi-3, plain, qwen3, zephyr"
 
 #endif

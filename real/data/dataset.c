@@ -140,7 +140,8 @@ static lspo_status_t check_use(const lspo_dataset_t *dataset, const lspo_dataset
 {
     if (!options->chat.name || dataset->chat)
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_INPUT, "--chat-template %s is for chats, and %s has none ({\"messages\": [...]})",
+    return lspo_error(LSPO_ERR_INPUT,
+                      "--chat-template %s is for chats and instructions, and %s has none ({\"messages\": [...]})",
                       options->chat.name, options->path ? options->path : "the machine's own text");
 }
 

@@ -9,6 +9,7 @@
  * completion that are lists of messages: one record per row, written by a chat template (chat.h); only the assistant's
  * answers count.  A chat that is longer than a row ends after its last answer that fits; if none does, its first is cut
  * off.  Chats without an answer, with calls of tools, or which the template refuses, are left out and counted
+ * With the name of a chat template, examples are chats of one question and its answer.
  *     labels      {"text","label"}, with or without a second text, "text_pair", or a .tsv file of GLUE
  * (dataset_glue.c), for classifiers: one record per row; its target is the label, the bits of a float if the model has
  * one class.  Of two texts that are too long the longer one is cut first

@@ -354,3 +354,16 @@ cleanup:
     free(chat.messages);
     return status;
 }
+
+lspo_status_t lspo_dataset_add_question(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
+                                        lspo_text_span_t question, lspo_text_span_t answer)
+{
+    lspo_chat_message_t messages[] = {
+        {.role = LSPO_ROLE_USER, .text = question.data, .bytes = question.bytes},
+        {.role = LSPO_ROLE_ASSISTANT, .text = answer.data, .bytes = answer.bytes, .counts = true}};
+    chat_t chat = {.dataset = dataset, .part = part, .where = where, .messages = messages, .count = 2};
+    if (answer.bytes > 0)
+        return convert(&chat);
+    lspo_dataset_skip(part, where, LSPO_NO_ANSWER);
+    return LSPO_OK;
+}

@@ -255,6 +255,8 @@ static lspo_status_t add_prompt(lspo_dataset_t *dataset, lspo_part_t *part, cons
     status = text_of(where, record, dataset->answer_field, &completion);
     if (status != LSPO_OK)
         return status;
+    if (dataset->chat_source.name)
+        return lspo_dataset_add_question(dataset, part, where, prompt, completion);
     return add_pair(dataset, part, prompt, completion);
 }
 
@@ -293,6 +295,13 @@ static char *alpaca_prompt(lspo_text_span_t instruction, lspo_text_span_t input,
     return input.bytes > 0 ? join(with_input, 5, bytes_out) : join(without, 3, bytes_out);
 }
 
+/* The question of an instruction with its input: both, with an empty line between them. */
+static char *instruction_question(lspo_text_span_t instruction, lspo_text_span_t input, size_t *bytes_out)
+{
+    const lspo_text_span_t parts[] = {instruction, LITERAL("\n\n"), input};
+    return join(parts, input.bytes > 0 ? 3 : 1, bytes_out);
+}
+
 static lspo_status_t add_alpaca(lspo_dataset_t *dataset, lspo_part_t *part, const char *where, const json_t *record)
 {
     lspo_text_span_t instruction = {0}, input = {"", 0}, output = {0};
@@ -307,10 +316,13 @@ static lspo_status_t add_alpaca(lspo_dataset_t *dataset, lspo_part_t *part, cons
     status = text_of(where, record, "output", &output);
     if (status != LSPO_OK)
         return status;
-    char *prompt = alpaca_prompt(instruction, input, &bytes);
+    const bool chats = dataset->chat_source.name != NULL;
+    char *prompt = chats ? instruction_question(instruction, input, &bytes) : alpaca_prompt(instruction, input, &bytes);
     if (!prompt)
         return lspo_no_memory("a prompt");
-    status = add_pair(dataset, part, (lspo_text_span_t){prompt, bytes}, output);
+    const lspo_text_span_t question = {prompt, bytes};
+    status = chats ? lspo_dataset_add_question(dataset, part, where, question, output)
+                   : add_pair(dataset, part, question, output);
     free(prompt);
     return status;
 }

@@ -64,6 +64,9 @@ lspo_status_t lspo_dataset_add_record(lspo_dataset_t *dataset, lspo_part_t *part
 /* dataset_chat.c: the same for a record of messages. */
 lspo_status_t lspo_dataset_add_chat(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
                                     const struct json_t *record);
+/* The same for a chat of one question and its answer. */
+lspo_status_t lspo_dataset_add_question(lspo_dataset_t *dataset, lspo_part_t *part, const char *where,
+                                        lspo_text_span_t question, lspo_text_span_t answer);
 /* Is this a form of record that lspo_dataset_add_record() knows? */
 bool lspo_dataset_knows_record(const lspo_dataset_t *dataset, const struct json_t *record);
 

@@ -350,6 +350,36 @@ def phi3(nonempty, end):
                 answer, "{{'<|assistant|>\\n'}}" + generation("{{message['content'] + '<|end|>'}}") + "{{'\\n'}}")
 
 
+def deepseek_coder():
+    answer = "{{'### Response:\\n' + message['content'] + '\\n<|EOT|>\\n'}}"
+    return both("""{% if not add_generation_prompt is defined %}
+{% set add_generation_prompt = false %}
+{% endif %}
+{%- set ns = namespace(found=false) -%}
+{%- for message in messages -%}
+    {%- if message['role'] == 'system' -%}
+        {%- set ns.found = true -%}
+    {%- endif -%}
+{%- endfor -%}
+{{bos_token}}{%- if not ns.found -%}
+{{'You are an AI programming assistant, who answers questions about programs. Others you will refuse\\n'}}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message['role'] == 'system' %}
+{{ message['content'] }}
+    {%- else %}
+        {%- if message['role'] == 'user' %}
+{{'### Instruction:\\n' + message['content'] + '\\n'}}
+        {%- else %}
+""" + answer + """
+        {%- endif %}
+    {%- endif %}
+{%- endfor %}
+{% if add_generation_prompt %}
+{{'### Response:'}}
+{% endif %}""", answer, "{{'### Response:\\n'}}" + generation("{{message['content'] + '\\n<|EOT|>'}}") + "{{'\\n'}}")
+
+
 def zephyr():
     answer = "{{ '<|assistant|>\\n'  + message['content'] + eos_token }}\n"
     return both("{% for message in messages %}\n{% if message['role'] == 'user' %}\n"
@@ -395,6 +425,10 @@ def llama3_tokens():
 
 def nemo_tokens():
     return byte_level(["<unk>", "<s>", "</s>", "[INST]", "[/INST]"], tokenizers_peer.LLAMA3, "<s>")
+
+
+def deepseek_tokens():
+    return byte_level(["<|begin|>", "<|EOT|>"], begin="<|begin|>")
 
 
 def llama_tokens(*specials):
@@ -451,6 +485,7 @@ TEMPLATES = {
                   lambda: metaspace_tokens(special("[INST]"), special("[/INST]")), "<s>", "</s>"),
     "mistral-nemo": ("mistral", mistral_system("last", ("[INST]", "[/INST]"), '{{- message["content"] + eos_token}}',
                                                V1), nemo_tokens, "<s>", "</s>"),
+    "deepseek-coder": ("deepseek-coder", deepseek_coder(), deepseek_tokens, "<|begin|>", "<|EOT|>"),
     "gemma-2": ("gemma", gemma(), gemma_tokens, "<bos>", "<eos>"),
     "gemma-3": ("gemma", gemma3(), gemma_tokens, "<bos>", "<eos>"),
     "phi-3": ("phi-3", phi3("", "{% else %}{{ eos_token }}"), phi_tokens, "<s>", "<|endoftext|>"),

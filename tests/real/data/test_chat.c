@@ -171,7 +171,7 @@ Test(chat, ids_and_answers_are_those_of_transformers)
         count++;
     }
     closedir(list);
-    cr_expect_eq(count, 18);
+    cr_expect_eq(count, 19);
 }
 
 /* ---- by hand ---- */

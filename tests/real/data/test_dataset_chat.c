@@ -100,6 +100,32 @@ Test(dataset_chat, answers_and_their_end_count)
     lspo_dataset_close(dataset);
 }
 
+/* Instructions and prompts become chats of one question. */
+Test(dataset_chat, instructions_are_written_by_a_template_if_asked)
+{
+    lspo_dataset_options_t options = options_for("{\"instruction\":\"I\",\"input\":\"n\",\"output\":\"ab\"}\n", 80);
+    options.chat.name = "deepseek-coder";
+    lspo_dataset_t *dataset = open_with(&options);
+    EXPECT_ROW(dataset, 80, "### Instruction:\nI\n\nn\n### Response:\nab\n<|EOT|>\n",
+               "---------------------"
+               "-"
+               "--------------"
+               "xxxxxxxxxx"
+               "-");
+    lspo_dataset_close(dataset);
+    options.path = own_file("p.jsonl", "{\"prompt\":\"p\",\"completion\":\"ab\"}\n");
+    dataset = open_with(&options);
+    EXPECT_ROW(dataset, 80, "### Instruction:\np\n### Response:\nab\n<|EOT|>\n",
+               "------------------"
+               "-"
+               "--------------"
+               "xxxxxxxxxx"
+               "-");
+    lspo_dataset_close(dataset);
+    options.chat.name = "folder";
+    expect_refused(&options, "no folder", "has no chat template");
+}
+
 Test(dataset_chat, all_tokens_count_if_asked)
 {
     lspo_dataset_options_t options = options_for(CHAT(USER("a") "," ANSWER("b")), 40);
@@ -295,7 +321,7 @@ Test(dataset_chat, templates_that_are_not_known_or_not_used_are_refused)
 {
     lspo_dataset_options_t options = options_for(two_turns, SEQUENCE_MAX);
     options.chat.name = "alpaca";
-    expect_refused(&options, "alpaca", "--chat-template 'alpaca' is none of chatml, gemma, llama-2");
+    expect_refused(&options, "alpaca", "--chat-template 'alpaca' is none of chatml, deepseek-coder, gemma");
     options.chat = (lspo_chat_source_t){.folder = folder};
     lspo_dataset_t *dataset = open_with(&options);
     expect_said("no template", "has no chat template");
@@ -311,5 +337,5 @@ Test(dataset_chat, templates_that_are_not_known_or_not_used_are_refused)
     cr_expect_str_eq(said, "");
     options.path = own_file("plain.txt", "some plain text that is long enough for a row");
     options.sequence = 8;
-    expect_refused(&options, "no chats", "--chat-template plain is for chats, and ");
+    expect_refused(&options, "no chats", "--chat-template plain is for chats and instructions, and ");
 }
