@@ -94,9 +94,11 @@ static bool start(lspo_few_t *few, int lane_index)
     lane->running = true;
     lane->op = id;
     lane->end_ns = few->now_ns + work_ns;
-    lane->since_ns = few->now_ns;
-    lane->remaining_ns = (double)work_ns;
-    lane->rate = 1;
+    if (few->contended) {
+        lane->since_ns = few->now_ns;
+        lane->remaining_ns = (double)work_ns;
+        lane->rate = 1;
+    }
     few->running_mask |= 1u << lane_index;
     few->takes_no_time |= work_ns == 0;
     if (few->trace) {
