@@ -56,6 +56,7 @@ typedef struct {
         double few_rows_Bps, int4_Bps, cache_Bps;
         double few_rows_flops, int4_flops, cache_scores_pps;
         double few_rows_s, int4_s, cache_s;
+        double few_rows_overlap;         /* share of the shorter of the first two that the longer one hides */
         double gather_flops, gather_Bps; /* a projector's kernel takes both times, less the overlap */
         double scatter_flops, scatter_Bps;
         double scatter_inner_flops;                     /* of P D (work.h); 0: as scatter_flops */
@@ -71,15 +72,14 @@ typedef struct {
         double few_rows_cached_Bps, int4_cached_Bps, cache_cached_Bps;
         double near_bytes;  /* up to so many bytes between two uses, all is in cache; X_cached were measured so */
         double cache_bytes; /* with at least so many, nothing is in cache; 0: there is no cache */
-        /* The same in generation, whose passes are short: with that many bytes between two uses nothing is in cache (0:
-         * cache_bytes); after that time exp(-1) of it, for others use the cache, too (0: all of it). */
-        double kept_bytes, kept_s;
-        double training_speed;   /* speed of kernels in a training relative to their speed alone; 0: not measured, 1 */
-        double generation_speed; /* the same in generation; 0: not measured, as training_speed */
-        double backward_loss;    /* fraction of its speed that a backward pass loses to autograd, [0, 1) */
-        double context_bytes;    /* memory that the driver takes; 0 on the host device */
-        double launch_s;         /* per kernel                   */
-        double op_s;             /* per op: dispatch, events     */
+        /* The same in generation, whose passes are short: with kept_bytes between two uses (0: cache_bytes) the share
+         * kept_share is in cache; after kept_s exp(-1) of it, for others use the cache, too (0: all of it). */
+        double kept_bytes, kept_share, kept_s;
+        double training_speed; /* speed of kernels in a training relative to their speed alone; 0: not measured, 1 */
+        double backward_loss;  /* fraction of its speed that a backward pass loses to autograd, [0, 1) */
+        double context_bytes;  /* memory that the driver takes; 0 on the host device */
+        double launch_s;       /* per kernel                   */
+        double op_s;           /* per op: dispatch, events     */
         /* Calls for caches whose memory is mapped in chunks: per chunk made, per chunk mapped, per call that gives
          * access to some, per range unmapped.  0: as on an A100 (sim/cost.c). */
         double chunk_create_s, chunk_map_s, chunk_access_s, chunk_unmap_s;

@@ -161,10 +161,10 @@ static double fused_s(const setting_t *setting, double bytes, double Bps, double
     return divide_cached(setting, bytes, backward ? backward_Bps : Bps, backward ? backward_cached_Bps : cached_Bps);
 }
 
-/* Arithmetic and memory of a projector's kernel. */
-static double overlapped_s(const lspo_machine_t *machine, double arithmetic_s, double memory_s)
+/* Arithmetic and memory, of which the longer hides a share of the shorter. */
+static double overlapped_s(double overlap, double arithmetic_s, double memory_s)
 {
-    return fmax(arithmetic_s, memory_s) + (1 - machine->gpu.projector_overlap) * fmin(arithmetic_s, memory_s);
+    return fmax(arithmetic_s, memory_s) + (1 - overlap) * fmin(arithmetic_s, memory_s);
 }
 
 static double scatter_arithmetic_s(const lspo_machine_t *machine, const lspo_kernel_t *kernel)
@@ -189,8 +189,9 @@ static double few_rows_s(const setting_t *setting, const lspo_kernel_t *kernel, 
     if (kernel->packed)
         return divide_cached(setting, bytes, m->gpu.int4_Bps, m->gpu.int4_cached_Bps) +
                if_known(kernel->flop, m->gpu.int4_flops) + kernel->count * m->gpu.int4_s;
-    return divide_cached(setting, bytes, m->gpu.few_rows_Bps, m->gpu.few_rows_cached_Bps) +
-           if_known(kernel->flop, m->gpu.few_rows_flops) + kernel->count * m->gpu.few_rows_s;
+    return overlapped_s(m->gpu.few_rows_overlap, if_known(kernel->flop, m->gpu.few_rows_flops),
+                        divide_cached(setting, bytes, m->gpu.few_rows_Bps, m->gpu.few_rows_cached_Bps)) +
+           kernel->count * m->gpu.few_rows_s;
 }
 
 static double cache_s(const setting_t *setting, const lspo_kernel_t *kernel)
@@ -247,10 +248,10 @@ static double gpu_kernel_s(const setting_t *setting, const lspo_kernel_t *kernel
             return rows_s(setting, kernel);
         break;
     case LSPO_KERNEL_GATHER:
-        return overlapped_s(m, divide(flop, m->gpu.gather_flops),
+        return overlapped_s(m->gpu.projector_overlap, divide(flop, m->gpu.gather_flops),
                             divide_cached(setting, bytes, m->gpu.gather_Bps, m->gpu.gather_cached_Bps));
     case LSPO_KERNEL_SCATTER:
-        return overlapped_s(m, scatter_arithmetic_s(m, kernel),
+        return overlapped_s(m->gpu.projector_overlap, scatter_arithmetic_s(m, kernel),
                             divide_cached(setting, bytes, m->gpu.scatter_Bps, m->gpu.scatter_cached_Bps));
     case LSPO_KERNEL_ADAM:
         return divide_cached(setting, (double)kernel->elements * factor, m->gpu.adam_pps, m->gpu.adam_cached_pps);
@@ -493,12 +494,6 @@ static lspo_status_t price_all(const lspo_machine_t *machine, const lspo_plan_t 
                                uint64_t *work_ns)
 {
     const bool generates = plan->policy != NULL && plan->policy->task == LSPO_TASK_GENERATE;
-    lspo_machine_t own;
-    if (generates && machine->gpu.generation_speed > 0) {
-        own = *machine;
-        own.gpu.training_speed = machine->gpu.generation_speed;
-        machine = &own;
-    }
     lspo_status_t status = lspo_reuse_shares(machine, plan, NULL, cached);
     if (status != LSPO_OK)
         return status;

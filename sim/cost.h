@@ -4,8 +4,7 @@
  * those of the machine profile (plan/machine.h), p is the precision of the workload:
  *
  *     GPU lane        t = op_s + (T^p + H^p)^(1/p),  p = dispatch_power,  H = kernels x kernel_s on the host, and
- *                     T = sum of t_kernel / training_speed (a plan of generation: / generation_speed, if there is
- *                     one), in a backward pass that over (1 - backward_loss);
+ *                     T = sum of t_kernel / training_speed, in a backward pass that over (1 - backward_loss);
  *                     t_kernel = count launch_s +
  *       GEMM            flop / (gemm_flops[p] share(layout, m, n, k)) + (1 - h) far_bytes / gemm_memory_Bps[layout]
  *                       share: plan/products.h, or 1 / (1 + m_half/m + n_half/n + k_half/k) without a grid; without
@@ -16,8 +15,9 @@
  *       LOSS            bytes / loss_Bps             STREAM       bytes / stream_Bps
  *                       in a backward pass at norm_backward_Bps and so on, where the profile has them
  *       COLUMNS         bytes / columns_Bps, as STREAM without it; EXPAND likewise, of its kind
- *       FEW_ROWS        bytes / few_rows_Bps + flop / few_rows_flops + count few_rows_s, with 4-bit weights int4_*;
- *                       as STREAM without it, at most at gemm_flops[p]
+ *       FEW_ROWS        bytes / few_rows_Bps + flop / few_rows_flops, the shorter x (1 - few_rows_overlap), + count
+ *                       few_rows_s; with 4-bit weights int4_*, without overlap; as STREAM without it, at most at
+ *                       gemm_flops[p]
  *       CACHE           bytes / cache_Bps + flop / (4 head width cache_scores_pps) + count cache_s; as STREAM without
  *                       cache_Bps
  *       GATHER          flop / gather_flops + bytes / gather_Bps, the shorter x (1 - projector_overlap); SCATTER

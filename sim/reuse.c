@@ -43,19 +43,21 @@ uint64_t lspo_reuse_touched_bytes(const lspo_plan_t *plan, const lspo_op_t *op)
     return bytes;
 }
 
-/* Of a GPU.  kept_s 0: what is in it stays there. */
+/* Of a GPU, with the share that is left after cache_bytes.  kept_s 0: what is in it stays there. */
 typedef struct {
-    double near_bytes, cache_bytes, kept_s;
+    double near_bytes, cache_bytes, left, kept_s;
 } cache_t;
 
 static double share_at(const cache_t *cache, double distance_bytes)
 {
     double near_bytes = cache->near_bytes, cache_bytes = cache->cache_bytes;
-    if (distance_bytes >= cache_bytes)
+    if (distance_bytes >= cache_bytes && cache->left == 0)
         return 0;
     if (distance_bytes <= near_bytes || near_bytes <= 0)
         return 1;
-    return log(cache_bytes / distance_bytes) / log(cache_bytes / near_bytes);
+    if (cache_bytes <= near_bytes)
+        return cache->left;
+    return fmax(0, 1 - (1 - cache->left) * log(distance_bytes / near_bytes) / log(cache_bytes / near_bytes));
 }
 
 /* What others have left of it. */
@@ -159,9 +161,11 @@ static bool find_caches(const lspo_machine_t *machine, const lspo_plan_t *plan, 
         lspo_machine_t own;
         double speed;
         const lspo_machine_t *m = lspo_place_machine(plan, machine, work, &own, &speed);
-        caches[work] = (cache_t){m->gpu.near_bytes, m->gpu.cache_bytes, generates ? m->gpu.kept_s : 0};
-        if (generates && m->gpu.kept_bytes > 0)
+        caches[work] = (cache_t){m->gpu.near_bytes, m->gpu.cache_bytes, 0, generates ? m->gpu.kept_s : 0};
+        if (generates && m->gpu.kept_bytes > 0) {
             caches[work].cache_bytes = m->gpu.kept_bytes;
+            caches[work].left = m->gpu.kept_share;
+        }
         any |= m->gpu.cache_bytes > 0;
     }
     return any;

@@ -8,9 +8,10 @@
  * on.
  *
  * Passes of generation take milliseconds, so that it counts how long ago a use was, too: others use the cache.  There
- * the share is that of gpu.kept_bytes in place of cache_bytes, times exp(-(s / kept_s)^2) for a use that ended s
- * seconds ago, if all ops run as early as they can.  What rebuilds a cache is no use, because it reads only a part of
- * a layer.
+ * gpu.kept_bytes takes the place of cache_bytes, with which the share gpu.kept_share is still in cache:
+ *     share(d) = 1 - (1 - kept_share) log(d / near_bytes) / log(kept_bytes / near_bytes)   within [0, 1]
+ * times exp(-(s / kept_s)^2) for a use that ended s seconds ago, if all ops run as early as they can.  What rebuilds a
+ * cache is no use, because it reads only a part of a layer.
  *
  * An op touches the memory that it takes and gives back, the weights of its products (or their codes), and Adam's w, m
  * and v.  An op without a product touches half of its traffic, since each byte is read and written.  Ops are taken in

@@ -31,7 +31,6 @@ static lspo_status_t ask(const lspo_variants_t *variants, const char *flags, dou
     if (!(machine_out->gpu.training_speed > 0))
         machine_out->gpu.training_speed = 1;
     machine_out->gpu.training_speed *= speed;
-    machine_out->gpu.generation_speed *= speed;
     return variants->read_flags(flags, machine_out, asked_out);
 }
 

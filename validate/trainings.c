@@ -154,11 +154,7 @@ static lspo_status_t fit(const runs_t *all, lspo_machine_t *machine)
     }
     machine->gpu.cache_bytes = best_bytes;
     machine->gpu.training_speed = best.speed;
-    machine->gpu.generation_speed = 1;
-    lspo_status_t status = compare(all, TRAINING_COUNT, GENERATION_COUNT, machine, &now);
-    if (status == LSPO_OK)
-        machine->gpu.generation_speed = now.speed;
-    return status;
+    return LSPO_OK;
 }
 
 static lspo_status_t keep_samples(const runs_t *all, lspo_calibration_result_t *result)
@@ -209,7 +205,6 @@ lspo_status_t lspo_calibrate_trainings(const lspo_calibrate_options_t *options, 
         goto cleanup;
     note(result, offsetof(lspo_machine_t, gpu.cache_bytes), TRAINING_COUNT);
     note(result, offsetof(lspo_machine_t, gpu.training_speed), TRAINING_COUNT);
-    note(result, offsetof(lspo_machine_t, gpu.generation_speed), GENERATION_COUNT);
     for (uint32_t i = 0; i < LSPO_YARDSTICKS; i++)
         result->machine.yardstick_s[i] = all.measured_s[lspo_yardstick_generates(i) ? i + OTHERS : i];
 cleanup:

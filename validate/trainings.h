@@ -10,7 +10,6 @@
  *   gpu.cache_bytes    our share of the last-level cache depends on the neighbours of the machine and changes within
  * the hour; no walk through memory can measure it
  *   gpu.training_speed  the speed of kernels in a training relative to their speed alone
- * and a third, gpu.generation_speed, from short generations.
  * It minimises the mean |ln(predicted / measured)| over sizes of the cache, each with the speed that makes the median
  * error 0.  The trainings range from those that stay in cache completely to those that do not at all, which separates
  * the two fields; their shapes are in none of the project's validation grids.  The samples have kind "training" and the

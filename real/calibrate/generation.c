@@ -13,10 +13,11 @@
 #include "kernels/ternary.h"
 #include "real/calibrate/state.h"
 
-/* t = launch_s + bytes near + bytes (far - near) if from memory + amount / rate + overhead of a kernel */
+/* t = launch_s + bytes near + bytes (far - near) if from memory + amount / rate + overhead of a kernel; of the second
+ * and third together, and the fourth, the longer hides the share `overlap` of the shorter.  overlap: NULL: none. */
 typedef struct {
     const char *kind;
-    double *memory_Bps, *cached_Bps, *rate, *kernel_s;
+    double *memory_Bps, *cached_Bps, *rate, *kernel_s, *overlap;
 } reading_t;
 
 enum { WEIGHTS = 5, ROW_COUNTS = 3, CACHES = 7, COLUMNS = 4 };
@@ -54,6 +55,68 @@ static void add_reading(lspo_calibration_t *calibration, const reading_t *readin
     readings->x[i][3] = 1;
 }
 
+/* The times of a reading by a fit, with x as in readings_t. */
+static double fitted_s(const lspo_fit_t *fit, double overlap, const double *x)
+{
+    const double read_s = fit->cost[0] * x[0] + fit->cost[1] * x[1], rate_s = fit->cost[2] * x[2];
+    return fmax(read_s, rate_s) + (1 - overlap) * fmin(read_s, rate_s) + fit->cost[3] * x[3];
+}
+
+/* Sum of squared relative errors, each limited to 30 %: a disturbed sample must not determine the overlap. */
+static double misfit(const lspo_fit_row_t *rows, size_t count, const lspo_fit_t *fit, double overlap)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double error = fmin(0.3, fabs(fitted_s(fit, overlap, rows[i].x) - rows[i].y) / rows[i].scale);
+        sum += error * error;
+    }
+    return sum;
+}
+
+/* Which of the two times is the shorter depends on the costs, and the other way round: a few steps are enough. */
+static lspo_status_t fit_overlapped(const char *kind, const lspo_fit_row_t *rows, size_t count, double overlap,
+                                    lspo_fit_t *fit)
+{
+    enum { STEPS = 5 };
+    lspo_fit_row_t scaled[FIT_ROWS_MAX];
+    lspo_status_t status = lspo_fit_rows(kind, rows, count, COLUMNS, fit);
+    for (int step = 0; overlap > 0 && step < STEPS && status == LSPO_OK; step++) {
+        for (size_t i = 0; i < count; i++) {
+            const double *x = rows[i].x;
+            const bool reads = fit->cost[0] * x[0] + fit->cost[1] * x[1] >= fit->cost[2] * x[2];
+            scaled[i] = rows[i];
+            scaled[i].x[0] *= reads ? 1 : 1 - overlap;
+            scaled[i].x[1] *= reads ? 1 : 1 - overlap;
+            scaled[i].x[2] *= reads ? 1 - overlap : 1;
+        }
+        status = lspo_fit_rows(kind, scaled, count, COLUMNS, fit);
+    }
+    return status;
+}
+
+/* The overlap of which the times are nearest. */
+static lspo_status_t fit_any(const reading_t *reading, const lspo_fit_row_t *rows, size_t count, lspo_fit_t *fit_out,
+                             double *overlap_out)
+{
+    enum { TRIED = 10 };
+    double best = INFINITY;
+    *overlap_out = 0;
+    for (int tried = 0; tried <= (reading->overlap != NULL ? TRIED : 0); tried++) {
+        const double overlap = (double)tried / TRIED;
+        lspo_fit_t fit;
+        const lspo_status_t status = fit_overlapped(reading->kind, rows, count, overlap, &fit);
+        if (status != LSPO_OK)
+            return status;
+        const double sum = misfit(rows, count, &fit, overlap);
+        if (sum < best) {
+            best = sum;
+            *fit_out = fit;
+            *overlap_out = overlap;
+        }
+    }
+    return LSPO_OK;
+}
+
 /* Reading from cache that takes no time is taken to be so much faster than from memory. */
 enum { CACHED_MOST = 100 };
 
@@ -63,12 +126,13 @@ static lspo_status_t fit_reading(lspo_calibration_t *calibration, const reading_
     lspo_fit_row_t rows[FIT_ROWS_MAX];
     lspo_fit_t fit;
     size_t count = 0;
+    double overlap;
     for (size_t i = 0; i < readings->count; i++)
         count += lspo_calibrate_rows(calibration, &readings->timings[i], readings->x[i], COLUMNS, rows + count,
                                      FIT_ROWS_MAX - count);
     for (size_t i = 0; i < count; i++)
         rows[i].y = fmax(rows[i].y - launch_s, rows[i].y / 10);
-    lspo_status_t status = lspo_fit_rows(reading->kind, rows, count, COLUMNS, &fit);
+    lspo_status_t status = fit_any(reading, rows, count, &fit, &overlap);
     /* A busy machine hides what reading costs behind the rest: then the rest is left out. */
     if (status == LSPO_OK && !(fit.cost[0] + fit.cost[1] > 0))
         status = lspo_fit_rows(reading->kind, rows, count, 2, &fit);
@@ -79,8 +143,7 @@ static lspo_status_t fit_reading(lspo_calibration_t *calibration, const reading_
         return lspo_error(LSPO_ERR_CHECK, "%s: no rate fits its times: is the machine busy?", reading->kind);
     for (size_t i = 0; i < readings->count; i++)
         lspo_calibrate_set_fitted(calibration, &readings->timings[i],
-                                  launch_s + fit.cost[0] * readings->x[i][0] + fit.cost[1] * readings->x[i][1] +
-                                      fit.cost[2] * readings->x[i][2] + fit.cost[3]);
+                                  launch_s + fitted_s(&fit, overlap, readings->x[i]));
     *reading->memory_Bps = 1 / far;
     *reading->cached_Bps = 1 / near;
     *reading->rate = fit.cost[2] > 0 ? 1 / fit.cost[2] : 0;
@@ -91,6 +154,10 @@ static lspo_status_t fit_reading(lspo_calibration_t *calibration, const reading_
     if (fit.cost[2] > 0)
         lspo_calibrate_note(calibration, reading->rate, fit.error[2] / (fit.cost[2] * fit.cost[2]), (uint32_t)count);
     lspo_calibrate_note(calibration, reading->kernel_s, fit.error[3], (uint32_t)count);
+    if (reading->overlap != NULL) {
+        *reading->overlap = overlap;
+        lspo_calibrate_note(calibration, reading->overlap, NAN, (uint32_t)count);
+    }
     return LSPO_OK;
 }
 
@@ -125,8 +192,12 @@ static void call_product(void *context)
 static lspo_status_t calibrate_products(lspo_calibration_t *calibration)
 {
     lspo_machine_t *machine = &calibration->result->machine;
-    const reading_t reading = {"few rows", &machine->gpu.few_rows_Bps, &machine->gpu.few_rows_cached_Bps,
-                               &machine->gpu.few_rows_flops, &machine->gpu.few_rows_s};
+    const reading_t reading = {"few rows",
+                               &machine->gpu.few_rows_Bps,
+                               &machine->gpu.few_rows_cached_Bps,
+                               &machine->gpu.few_rows_flops,
+                               &machine->gpu.few_rows_s,
+                               &machine->gpu.few_rows_overlap};
     readings_t readings = {0};
     for (size_t i = 0; i < 2 * ROW_COUNTS * WEIGHTS; i++) {
         const size_t *shape = weights[i / (2 * ROW_COUNTS)];
@@ -226,8 +297,12 @@ static lspo_status_t time_int4(lspo_calibration_t *calibration, const reading_t 
 static lspo_status_t calibrate_int4(lspo_calibration_t *calibration)
 {
     lspo_machine_t *machine = &calibration->result->machine;
-    const reading_t reading = {"4-bit rows", &machine->gpu.int4_Bps, &machine->gpu.int4_cached_Bps,
-                               &machine->gpu.int4_flops, &machine->gpu.int4_s};
+    const reading_t reading = {"4-bit rows",
+                               &machine->gpu.int4_Bps,
+                               &machine->gpu.int4_cached_Bps,
+                               &machine->gpu.int4_flops,
+                               &machine->gpu.int4_s,
+                               NULL};
     readings_t readings = {0};
     char *copies = NULL; /* in large pages, as weights are */
     lspo_status_t status = lspo_device_host_alloc(calibration->device, PACKED_BYTES, (void **)&copies);
@@ -260,8 +335,12 @@ static void call_cache(void *context)
 static lspo_status_t calibrate_caches(lspo_calibration_t *calibration)
 {
     lspo_machine_t *machine = &calibration->result->machine;
-    const reading_t reading = {"cache", &machine->gpu.cache_Bps, &machine->gpu.cache_cached_Bps,
-                               &machine->gpu.cache_scores_pps, &machine->gpu.cache_s};
+    const reading_t reading = {"cache",
+                               &machine->gpu.cache_Bps,
+                               &machine->gpu.cache_cached_Bps,
+                               &machine->gpu.cache_scores_pps,
+                               &machine->gpu.cache_s,
+                               NULL};
     readings_t readings = {0};
     for (size_t i = 0; i < 2 * CACHES; i++) {
         const size_t *shape = caches[i / 2], width = shape[2] * shape[3];

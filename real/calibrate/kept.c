@@ -1,11 +1,12 @@
-/* kept.c - what is left in the cache of weights that were read some bytes or some time ago: gpu.kept_bytes, gpu.kept_s.
+/* kept.c - what is left in the cache of weights that were read some bytes or some time ago: gpu.kept_bytes, kept_share
+ * and kept_s.
  *
  * Weights that fit in the near pools are read by products of a row
  *     near    directly after they were read
  *     far     after all other memory and a long pause
  *     else    after so many bytes of other memory, or a pause, in which other programs use a cache that they share
- * A reading of t seconds has the share (far - t) / (far - near) in cache; bytes and time are those whose shares,
- * as in sim/reuse.h, are nearest to these.  On the host only. */
+ * A reading of t seconds has the share (far - t) / (far - near) in cache; bytes, what is left after them, and time are
+ * those whose shares, as in sim/reuse.h, are nearest to these.  On the host only. */
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -57,35 +58,46 @@ static double read_after(lspo_calibration_t *calibration, size_t step, double *a
     return lspo_meter_stop(calibration, &meter);
 }
 
-double lspo_calibrate_kept_share(double near_bytes, double kept_bytes, double kept_s, const lspo_kept_t *kept)
+double lspo_calibrate_kept_share(const lspo_kept_cache_t *cache, const lspo_kept_t *kept)
 {
-    double share = 1;
-    if (kept->bytes >= kept_bytes)
-        share = 0;
-    else if (kept->bytes > near_bytes)
-        share = log(kept_bytes / kept->bytes) / log(kept_bytes / near_bytes);
-    return share * exp(-(kept->age_s / kept_s) * (kept->age_s / kept_s));
+    const double gone = fmax(0, log(kept->bytes / cache->near_bytes) / log(cache->bytes / cache->near_bytes));
+    return fmax(0, 1 - (1 - cache->left) * gone) * exp(-(kept->age_s / cache->s) * (kept->age_s / cache->s));
 }
 
-void lspo_calibrate_fit_kept(double near_bytes, const lspo_kept_t *kept, size_t count, double *kept_bytes_out,
-                             double *kept_s_out)
+static void try_cache(const lspo_kept_cache_t *cache, const lspo_kept_t *kept, size_t count, double *least,
+                      lspo_kept_cache_t *best)
 {
-    enum { BYTES = 64, TIMES = 64 };
-    double best = INFINITY;
-    for (int i = 0; i < BYTES; i++)
-        for (int j = 0; j < TIMES; j++) {
-            const double bytes = near_bytes * pow(1.25, i + 1), s = 0.5e-3 * pow(1.15, j);
-            double sum = 0;
-            for (size_t k = 0; k < count; k++) {
-                const double error = lspo_calibrate_kept_share(near_bytes, bytes, s, &kept[k]) - kept[k].share;
-                sum += error * error;
-            }
-            if (sum < best) {
-                best = sum;
-                *kept_bytes_out = floor(bytes);
-                *kept_s_out = s;
-            }
+    double sum = 0;
+    for (size_t k = 0; k < count; k++) {
+        const double error = lspo_calibrate_kept_share(cache, &kept[k]) - kept[k].share;
+        sum += error * error;
+    }
+    if (sum < *least) {
+        *least = sum;
+        *best = *cache;
+    }
+}
+
+lspo_kept_cache_t lspo_calibrate_fit_kept(double near_bytes, const lspo_kept_t *kept, size_t count)
+{
+    enum { SHARES = 50, TIMES = 64 };
+    const double step = 1.25;
+    double most = step * near_bytes, least = INFINITY;
+    lspo_kept_cache_t best = {0};
+    for (size_t k = 0; k < count; k++)
+        most = fmax(most, kept[k].bytes);
+    for (int j = 0; j < TIMES; j++) {
+        lspo_kept_cache_t tried = {.near_bytes = near_bytes, .s = 0.5e-3 * pow(1.15, j)};
+        for (tried.bytes = step * near_bytes; tried.bytes < most; tried.bytes *= step)
+            try_cache(&tried, kept, count, &least, &best);
+        tried.bytes = most;
+        for (int i = 0; i <= SHARES; i++) {
+            tried.left = (double)i / SHARES;
+            try_cache(&tried, kept, count, &least, &best);
         }
+    }
+    best.bytes = floor(best.bytes);
+    return best;
 }
 
 static void keep_samples(lspo_calibration_t *calibration, const double times_s[LSPO_CALIBRATE_KEPT][REPEATS_MOST],
@@ -119,14 +131,15 @@ lspo_status_t lspo_calibrate_kept(lspo_calibration_t *calibration)
         kept[i] = (lspo_kept_t){.bytes = set_bytes + steps[i].bytes,
                                 .age_s = lspo_median(ages_s[i], repeats),
                                 .share = fmin(1, fmax(0, (far_s - timings[i].median_s) / (far_s - near_s)))};
-    lspo_calibrate_fit_kept(machine->gpu.near_bytes, kept + 1, LSPO_CALIBRATE_KEPT - 1, &machine->gpu.kept_bytes,
-                            &machine->gpu.kept_s);
+    const lspo_kept_cache_t cache = lspo_calibrate_fit_kept(machine->gpu.near_bytes, kept + 1, LSPO_CALIBRATE_KEPT - 1);
+    machine->gpu.kept_bytes = cache.bytes;
+    machine->gpu.kept_share = cache.left;
+    machine->gpu.kept_s = cache.s;
     for (size_t i = 0; i < LSPO_CALIBRATE_KEPT; i++)
         lspo_calibrate_set_fitted(calibration, &timings[i],
-                                  far_s - (far_s - near_s) * lspo_calibrate_kept_share(machine->gpu.near_bytes,
-                                                                                       machine->gpu.kept_bytes,
-                                                                                       machine->gpu.kept_s, &kept[i]));
+                                  far_s - (far_s - near_s) * lspo_calibrate_kept_share(&cache, &kept[i]));
     lspo_calibrate_note(calibration, &machine->gpu.kept_bytes, NAN, LSPO_CALIBRATE_KEPT * repeats);
+    lspo_calibrate_note(calibration, &machine->gpu.kept_share, NAN, LSPO_CALIBRATE_KEPT * repeats);
     lspo_calibrate_note(calibration, &machine->gpu.kept_s, NAN, LSPO_CALIBRATE_KEPT * repeats);
     return LSPO_OK;
 }

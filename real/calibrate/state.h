@@ -177,14 +177,17 @@ lspo_status_t lspo_calibrate_make_projector(lspo_device_t *device, uint32_t rows
 void lspo_calibrate_release_projector(lspo_device_t *device, const lspo_projector_t *projector);
 
 /* What was read `age_s` ago, and is in cache to this share although `bytes` have been touched since, its own included.
- * The bytes and the time whose shares are nearest to those of `count` of them; and such a share. */
+ * The cache whose shares are nearest to those of `count` of them: gpu.kept_bytes, of which the share kept_share is left
+ * (0, or they are the most bytes of any), and kept_s; and such a share. */
 enum { LSPO_CALIBRATE_KEPT = 12 };
 typedef struct {
     double bytes, age_s, share;
 } lspo_kept_t;
-void lspo_calibrate_fit_kept(double near_bytes, const lspo_kept_t *kept, size_t count, double *kept_bytes_out,
-                             double *kept_s_out);
-double lspo_calibrate_kept_share(double near_bytes, double kept_bytes, double kept_s, const lspo_kept_t *kept);
+typedef struct {
+    double near_bytes, bytes, left, s;
+} lspo_kept_cache_t;
+lspo_kept_cache_t lspo_calibrate_fit_kept(double near_bytes, const lspo_kept_t *kept, size_t count);
+double lspo_calibrate_kept_share(const lspo_kept_cache_t *cache, const lspo_kept_t *kept);
 
 /* The largest ratio such that dense products are faster at it and at all smaller ones; 0: at none. */
 double lspo_calibrate_dense_ratio(const double *ratios, const bool *faster, size_t count);

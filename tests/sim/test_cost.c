@@ -73,8 +73,9 @@ static double generation_s(const lspo_machine_t *machine, double cached, lspo_ke
     return lspo_cost_work_s(&(lspo_cost_context_t){machine, &gpt, LSPO_FP32}, LSPO_LANE_GPU, cached, &work);
 }
 
-/* 2 launches 2e-5 and op 2e-5.  5e8 bytes as a stream 1e-3 s, as the FLOPs at 1e12 take.  At its own rates from memory
- * 5e8 / 2.5e11 = 2e-3, from cache 5e8 / 1e12 = 5e-4; 1e9 FLOPs / 1e11 = 1e-2, and 2 x 3e-6. */
+/* 2 launches 2e-5 and op 2e-5.  5e8 bytes as a stream 1e-3 s, as the FLOPs at 1e12 take.  At its own rates from
+ * memory 5e8 / 2.5e11 = 2e-3, from cache 5e8 / 1e12 = 5e-4; 1e9 FLOPs / 1e11 = 1e-2, and 2 x 3e-6.  These hide a
+ * part of the reading; with 1e8 FLOPs in 1e-3 s reading from memory hides a part of them. */
 Test(cost, a_product_of_few_rows_has_rates_of_its_own)
 {
     lspo_machine_t machine = round_machine();
@@ -86,6 +87,10 @@ Test(cost, a_product_of_few_rows_has_rates_of_its_own)
     machine.gpu.few_rows_s = 3e-6;
     expect_s(generation_s(&machine, 0, rows), 2e-3 + 1e-2 + 6e-6 + 4e-5);
     expect_s(generation_s(&machine, 1, rows), 5e-4 + 1e-2 + 6e-6 + 4e-5);
+    machine.gpu.few_rows_overlap = 0.75;
+    expect_s(generation_s(&machine, 1, rows), 0.25 * 5e-4 + 1e-2 + 6e-6 + 4e-5);
+    rows.flop = 1e8;
+    expect_s(generation_s(&machine, 0, rows), 2e-3 + 0.25 * 1e-3 + 6e-6 + 4e-5);
 }
 
 /* The same with weights in 4 bits: without rates of its own max(1e-3, 1e9 / 1e12 = 1e-3) s, with twice the FLOPs 2e-3;

@@ -108,21 +108,33 @@ Test(calibrate, cache_size_is_found)
 
 /* A cache that keeps all of 16 MB, nothing of 1 GB, and after 20 ms exp(-1) of what others leave: 200 MB right after
  * each other are there by log(1000 / 200) / log(1000 / 16) = 0.389. */
-Test(calibrate, what_a_cache_keeps_is_found)
+static lspo_kept_cache_t found_cache(const lspo_kept_cache_t *cache)
 {
     static const double bytes[] = {16e6, 50e6, 100e6, 200e6, 400e6}, ages_s[] = {0, 0.005, 0.01, 0.02, 0.03};
     lspo_kept_t kept[25];
-    double kept_bytes = 0, kept_s = 0;
-    cr_expect_float_eq(lspo_calibrate_kept_share(16e6, 1e9, 0.02, &(lspo_kept_t){200e6, 0, 0}), 0.389, 1e-3);
-    cr_expect_float_eq(lspo_calibrate_kept_share(16e6, 1e9, 0.02, &(lspo_kept_t){15e6, 0.02, 0}), exp(-1), 1e-12);
-    cr_expect_eq(lspo_calibrate_kept_share(16e6, 1e9, 0.02, &(lspo_kept_t){1e9, 0, 0}), 0);
     for (size_t i = 0; i < 25; i++) {
         kept[i] = (lspo_kept_t){.bytes = bytes[i / 5], .age_s = ages_s[i % 5]};
-        kept[i].share = lspo_calibrate_kept_share(16e6, 1e9, 0.02, &kept[i]) + 0.02 * lspo_random_normal(3, 2, i);
+        kept[i].share = lspo_calibrate_kept_share(cache, &kept[i]) + 0.02 * lspo_random_normal(3, 2, i);
     }
-    lspo_calibrate_fit_kept(16e6, kept, 25, &kept_bytes, &kept_s);
-    cr_expect_float_eq(kept_bytes / 1e9, 1, 0.25, "%g", kept_bytes);
-    cr_expect_float_eq(kept_s / 0.02, 1, 0.15, "%g", kept_s);
+    return lspo_calibrate_fit_kept(16e6, kept, 25);
+}
+
+/* One that is empty after fewer bytes than were tried, and one that is not. */
+Test(calibrate, what_a_cache_keeps_is_found)
+{
+    const lspo_kept_cache_t small = {16e6, 1e8, 0, 0.02}, large = {16e6, 4e8, 0.7, 0.02};
+    cr_expect_float_eq(lspo_calibrate_kept_share(&small, &(lspo_kept_t){4e7, 0, 0}), 0.5, 1e-3);
+    cr_expect_float_eq(lspo_calibrate_kept_share(&large, &(lspo_kept_t){8e7, 0, 0}), 0.85, 1e-12);
+    cr_expect_float_eq(lspo_calibrate_kept_share(&small, &(lspo_kept_t){15e6, 0.02, 0}), exp(-1), 1e-12);
+    cr_expect_eq(lspo_calibrate_kept_share(&small, &(lspo_kept_t){1e9, 0, 0}), 0);
+    lspo_kept_cache_t found = found_cache(&small);
+    cr_expect_float_eq(found.bytes / 1e8, 1, 0.25, "%g", found.bytes);
+    cr_expect_eq(found.left, 0);
+    cr_expect_float_eq(found.s / 0.02, 1, 0.15, "%g", found.s);
+    found = found_cache(&large);
+    cr_expect_eq(found.bytes, 4e8);
+    cr_expect_float_eq(found.left, 0.7, 0.05, "%g", found.left);
+    cr_expect_float_eq(found.s / 0.02, 1, 0.15, "%g", found.s);
 }
 
 /* Pools hand out neighbouring regions with a gap of 336 floats and start again when the next one does not fit. */
