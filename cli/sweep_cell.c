@@ -271,7 +271,8 @@ static uint64_t key_of(const worker_t *worker)
  * that share it. */
 static lspo_status_t find_native(worker_t *worker, bool peaks, const lspo_native_t **native_out)
 {
-    const lspo_workload_t workload = lspo_policy_workload(worker->answer.plan);
+    /* Its time does not depend on the iterations of a training's plan. */
+    const lspo_workload_t workload = lspo_simulate_native_workload(worker->answer.plan, 0);
     const lspo_policy_t *policy = lspo_policy_baseline(worker->answer.plan->policy->task);
     const uint64_t key = lspo_sweep_key(&(lspo_sweep_identity_t){.model = &worker->answer.plan->model,
                                                                  .workload = &workload,

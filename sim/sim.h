@@ -91,7 +91,8 @@ lspo_status_t lspo_simulate_bound(const lspo_plan_t *plan, const lspo_machine_t 
 void lspo_prediction_release(lspo_prediction_t *prediction);
 
 /* The plan of native, the baseline of slowdown, for the same model and workload with `iterations`; its activations stay
- * on the GPU.  The caller destroys it. */
+ * on the GPU.  The caller destroys it.  And its workload alone: with the model and the machine it decides the time. */
+lspo_workload_t lspo_simulate_native_workload(const lspo_plan_t *plan, uint32_t iterations);
 lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations, lspo_plan_t **native_out);
 
 #endif

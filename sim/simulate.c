@@ -30,13 +30,19 @@ lspo_status_t lspo_simulate_check_settled(const lspo_plan_t *plan, const lspo_pr
     return LSPO_OK;
 }
 
-lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations, lspo_plan_t **native_out)
+lspo_workload_t lspo_simulate_native_workload(const lspo_plan_t *plan, uint32_t iterations)
 {
     lspo_workload_t workload = lspo_policy_workload(plan);
     workload.iterations = iterations;
     workload.swap_activations = 0; /* its memory is unlimited */
     if (plan->policy->task == LSPO_TASK_GENERATE)
         workload.iterations = plan->workload.iterations; /* a new token takes longer the later it comes */
+    return workload;
+}
+
+lspo_status_t lspo_simulate_native(const lspo_plan_t *plan, uint32_t iterations, lspo_plan_t **native_out)
+{
+    const lspo_workload_t workload = lspo_simulate_native_workload(plan, iterations);
     return lspo_plan_build(&plan->model, &workload, lspo_policy_baseline(plan->policy->task), native_out);
 }
 

@@ -94,6 +94,15 @@ done
 check "no such column" 2 "$(status_of "$program" sweep grid.ini -o x.csv --columns cell,slowdwn)"
 check "nearest column" 1 "$(grep -c "slowdown" messages)"
 
+# Cells that share native's time, which depends on neither of these.
+printf '%s\n' '[all]' 'model = gpt-tiny' 'machine = rtx4090' '[cells]' 'policy = zero native' \
+    'swap-activations = 0 2' 'iterations = 8 12' > swap.ini
+"$program" sweep swap.ini -o swap.csv > /dev/null 2>&1
+check "native is simulated once" 1 "$(column swap.csv native_iteration_s | sort -u | grep -c .)"
+while read -r cell flags; do
+    check "cell $cell, swapping or not, is what sim says" "" "$(compare "$cell" "$flags" swap.csv)"
+done < <(paste -d ' ' <(column swap.csv cell) <(column swap.csv flags))
+
 # The same file for any number of processes and shards; compressed and as JSON, the same rows.
 "$program" sweep grid.ini -o two.csv -j 2 > /dev/null 2>&1
 check "two threads" "" "$(cmp rows.csv two.csv 2>&1)"
