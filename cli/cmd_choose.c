@@ -10,6 +10,7 @@
 #include "ask/request.h"
 #include "base/table.h"
 #include "base/wrap.h"
+#include "cli/columns.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/machine_named.h"
@@ -125,47 +126,19 @@ static const lspo_field_t choose_fields[] = {
 };
 
 /* For people: the columns that fit into a line. */
-static const lspo_field_t training_columns[] = {
-    /* clang-format off */
-    TEXT("policy", policy),
-    TEXT("semantics", semantics),
-    COUNT("batch", batch),
-    COUNT("largest", largest_batch),
-    COUNT("tokens/s", whole_tokens_per_s),
-    TEXT("step (expected)", step),
-    BYTES("GPU", peak_gpu_bytes),
-    BYTES("host", peak_host_bytes),
-    TEXT("limited by", limited_by),
-    TEXT("fits", verdict),
-    /* clang-format on */
-};
-
-static const lspo_field_t generation_columns[] = {
-    /* clang-format off */
-    TEXT("policy", policy),
-    TEXT("semantics", semantics),
-    COUNT("batch", batch),
-    COUNT("largest", largest_batch),
-    COUNT("tokens/s", whole_tokens_per_s),
-    REAL("first token", time_to_first_token_s, LSPO_UNIT_SECONDS),
-    REAL("per token", iteration_s, LSPO_UNIT_SECONDS),
-    BYTES("GPU", peak_gpu_bytes),
-    BYTES("host", peak_host_bytes),
-    TEXT("limited by", limited_by),
-    TEXT("fits", verdict),
-    /* clang-format on */
-};
-
-#define COLUMNS(columns)                                                                                               \
-    {                                                                                                                  \
-        (columns), sizeof(columns) / sizeof((columns)[0])                                                              \
-    }
-static const struct {
-    const lspo_field_t *fields;
-    size_t count;
-} people_columns[LSPO_TASK_COUNT] = {
-    [LSPO_TASK_TRAIN] = COLUMNS(training_columns),
-    [LSPO_TASK_GENERATE] = COLUMNS(generation_columns),
+static const lspo_column_t people_columns[] = {
+    {LSPO_EVERY_TASK, TEXT("policy", policy)},
+    {LSPO_EVERY_TASK, TEXT("semantics", semantics)},
+    {LSPO_EVERY_TASK, COUNT("batch", batch)},
+    {LSPO_EVERY_TASK, COUNT("largest", largest_batch)},
+    {LSPO_EVERY_TASK, COUNT("tokens/s", whole_tokens_per_s)},
+    {LSPO_TASK_TRAIN, TEXT("step (expected)", step)},
+    {LSPO_TASK_GENERATE, REAL("first token", time_to_first_token_s, LSPO_UNIT_SECONDS)},
+    {LSPO_TASK_GENERATE, REAL("per token", iteration_s, LSPO_UNIT_SECONDS)},
+    {LSPO_EVERY_TASK, BYTES("GPU", peak_gpu_bytes)},
+    {LSPO_EVERY_TASK, BYTES("host", peak_host_bytes)},
+    {LSPO_EVERY_TASK, TEXT("limited by", limited_by)},
+    {LSPO_EVERY_TASK, TEXT("fits", verdict)},
 };
 
 static const char *const class_names[LSPO_CLASS_COUNT] = {"exact", "compressed", "other"};
@@ -414,10 +387,11 @@ static lspo_status_t write_choices(const answer_t *answer)
         if (status != LSPO_OK)
             goto cleanup;
     }
-    const lspo_task_t task = answer->options->task;
-    lspo_table_t table = {.fields = for_people ? people_columns[task].fields : choose_fields,
-                          .field_count =
-                              for_people ? people_columns[task].count : sizeof choose_fields / sizeof choose_fields[0],
+    lspo_field_t columns[LSPO_COLUMNS_MOST];
+    const size_t column_count = lspo_columns_of(people_columns, sizeof people_columns / sizeof people_columns[0],
+                                                answer->options->task, columns);
+    lspo_table_t table = {.fields = for_people ? columns : choose_fields,
+                          .field_count = for_people ? column_count : sizeof choose_fields / sizeof choose_fields[0],
                           .records = records,
                           .record_bytes = sizeof *records,
                           .record_count = answer->count};

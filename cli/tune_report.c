@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/wrap.h"
+#include "cli/columns.h"
 #include "cli/sim_report.h"
 #include "sim/report.h"
 #include "sim/search_axes.h"
@@ -170,25 +171,19 @@ static const lspo_field_t fields[] = {
 };
 
 /* For people: the columns that fit into a line. */
-static const lspo_field_t training_columns[] = {
-    TEXT("policy", policies),       TEXT("quality", quality),
-    COUNT("batch", batch),          COUNT("tokens/s", whole_tokens_per_s),
-    TEXT("step (expected)", step),  TEXT("above bound", above),
-    BYTES("GPU", peak_gpu_bytes),   BYTES("host", peak_host_bytes),
-    TEXT("limited by", limited_by), TEXT("settings", settings),
-};
-
-static const lspo_field_t generation_columns[] = {
-    TEXT("policy", policies),
-    TEXT("quality", quality),
-    COUNT("batch", batch),
-    COUNT("tokens/s", whole_tokens_per_s),
-    REAL("first token", time_to_first_token_s, LSPO_UNIT_SECONDS),
-    REAL("per token", iteration_s, LSPO_UNIT_SECONDS),
-    BYTES("GPU", peak_gpu_bytes),
-    BYTES("host", peak_host_bytes),
-    TEXT("limited by", limited_by),
-    TEXT("settings", settings),
+static const lspo_column_t people_columns[] = {
+    {LSPO_EVERY_TASK, TEXT("policy", policies)},
+    {LSPO_EVERY_TASK, TEXT("quality", quality)},
+    {LSPO_EVERY_TASK, COUNT("batch", batch)},
+    {LSPO_EVERY_TASK, COUNT("tokens/s", whole_tokens_per_s)},
+    {LSPO_TASK_TRAIN, TEXT("step (expected)", step)},
+    {LSPO_TASK_TRAIN, TEXT("above bound", above)},
+    {LSPO_TASK_GENERATE, REAL("first token", time_to_first_token_s, LSPO_UNIT_SECONDS)},
+    {LSPO_TASK_GENERATE, REAL("per token", iteration_s, LSPO_UNIT_SECONDS)},
+    {LSPO_EVERY_TASK, BYTES("GPU", peak_gpu_bytes)},
+    {LSPO_EVERY_TASK, BYTES("host", peak_host_bytes)},
+    {LSPO_EVERY_TASK, TEXT("limited by", limited_by)},
+    {LSPO_EVERY_TASK, TEXT("settings", settings)},
 };
 
 static const lspo_field_t loss_columns[] = {
@@ -397,11 +392,10 @@ static lspo_status_t write_for_people(const lspo_tune_report_t *report, const ls
     const people_t people = {report, records, count};
     lspo_wrap_print(stdout, print_headline, &people);
     puts("");
-    const bool generates = rows[0].found->policy->task == LSPO_TASK_GENERATE;
-    lspo_status_t status = write_table(records, count, generates ? generation_columns : training_columns,
-                                       generates ? sizeof generation_columns / sizeof generation_columns[0]
-                                                 : sizeof training_columns / sizeof training_columns[0],
-                                       LSPO_FORMAT_TABLE);
+    lspo_field_t columns[LSPO_COLUMNS_MOST];
+    const size_t column_count = lspo_columns_of(people_columns, sizeof people_columns / sizeof people_columns[0],
+                                                rows[0].found->policy->task, columns);
+    lspo_status_t status = write_table(records, count, columns, column_count, LSPO_FORMAT_TABLE);
     if (status != LSPO_OK)
         return status;
     if (report->objective == LSPO_OBJECTIVE_TIME_TO_LOSS) {
