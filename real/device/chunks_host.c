@@ -1,4 +1,5 @@
-/* chunks_host.c - chunks of the host: parts of a memfd, mapped with MAP_FIXED into reserved addresses. */
+/* chunks_host.c - chunks of the host: parts of a memfd, mapped with MAP_FIXED into reserved addresses.  A kernel or a
+ * sandbox without memfds has a file without a name in /dev/shm in its place; without that, too, there are no chunks. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -17,9 +18,19 @@ typedef struct {
     uint64_t chunk_bytes;
 } host_t;
 
+static int open_memory(void)
+{
+    const int file = memfd_create("lspo-chunks", MFD_CLOEXEC);
+    return file >= 0 ? file : open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
 static uint64_t host_unit(const lspo_device_t *device)
 {
+    const int file = open_memory();
     (void)device;
+    if (file < 0)
+        return 0;
+    close(file);
     return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -29,13 +40,14 @@ static lspo_status_t host_open(lspo_device_t *device, uint64_t chunk_bytes, uint
     host_t *state = malloc(sizeof *state);
     if (state == NULL)
         return lspo_no_memory("a pool of chunks");
-    *state = (host_t){memfd_create("lspo-chunks", MFD_CLOEXEC), chunk_bytes};
+    *state = (host_t){open_memory(), chunk_bytes};
     if (state->file < 0 || ftruncate(state->file, (off_t)(most * chunk_bytes)) != 0) {
         const int error = errno;
         if (state->file >= 0)
             close(state->file);
         free(state);
-        return lspo_error(LSPO_ERR_MEMORY, "a memfd of %llu chunks: %s", (unsigned long long)most, strerror(error));
+        return lspo_error(LSPO_ERR_MEMORY, "a file in memory of %llu chunks: %s", (unsigned long long)most,
+                          strerror(error));
     }
     *state_out = state;
     return LSPO_OK;

@@ -49,7 +49,11 @@ static lspo_status_t make_slots(lspo_block_pool_t *pool)
 
 lspo_status_t lspo_block_pool_create(const lspo_block_pool_options_t *options, lspo_block_pool_t **pool_out)
 {
-    assert(options->units <= UINT32_MAX);
+    if (options->units > UINT32_MAX)
+        return lspo_error(LSPO_ERR_INPUT,
+                          "a cache of %llu blocks of %zu tokens: at most %u; take less --cache-memory or a larger "
+                          "--block",
+                          (unsigned long long)options->units, options->unit_tokens, UINT32_MAX);
     lspo_block_pool_t *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
         return lspo_no_memory("a pool of blocks");

@@ -21,7 +21,7 @@ typedef struct {
     size_t positions; /* tokens of a slot at most */
 } lspo_block_pool_options_t;
 
-/* LSPO_ERR_FIT if the device has too little. */
+/* LSPO_ERR_FIT if the device has too little; LSPO_ERR_INPUT for more than UINT32_MAX units. */
 lspo_status_t lspo_block_pool_create(const lspo_block_pool_options_t *options, lspo_block_pool_t **pool_out);
 void lspo_block_pool_destroy(lspo_block_pool_t *pool);
 

@@ -1,8 +1,15 @@
 /* Chunks and ranges under random load, against a naive model: a range is an array of bytes, and needs ceil(bytes /
  * chunk) chunks, of which those that it shares are counted once. */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "kernels/random.h"
 #include "real/device/chunks.h"
@@ -279,5 +286,42 @@ Test(chunks, have_the_units_of_their_device)
                      &(lspo_chunks_options_t){.device = device, .chunk_bytes = unit, .most = 2, .made = 2}, &pool),
                  LSPO_OK);
     lspo_chunks_destroy(pool);
+    lspo_device_close(device);
+}
+
+/* From here on this process has no memfd, and no file without a name if `files` is false; returns whether the kernel
+ * can do that.  Of an argument the filter sees the lower half, on machines that store it first. */
+static bool forbid_memfd(bool files)
+{
+    const uint32_t refused = SECCOMP_RET_ERRNO | ENOSYS, unnamed = O_TMPFILE & ~O_DIRECTORY;
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, files ? 0 : unnamed, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, refused),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+Test(chunks, need_no_memfd)
+{
+    if (!forbid_memfd(true))
+        return;
+    play(4, 5, true);
+}
+
+Test(chunks, are_refused_without_files_in_memory)
+{
+    lspo_chunks_t *pool = NULL;
+    if (!forbid_memfd(false))
+        return;
+    lspo_device_t *device = open_host(0);
+    cr_expect_eq(lspo_chunks_unit(device), 0, "so a calibration leaves them out");
+    cr_expect_eq(lspo_chunks_create(&(lspo_chunks_options_t){.device = device, .chunk_bytes = CHUNK, .most = 1}, &pool),
+                 LSPO_ERR_INPUT);
     lspo_device_close(device);
 }

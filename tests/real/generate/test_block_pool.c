@@ -81,3 +81,24 @@ Test(block_pool, keeps_its_account_under_random_load)
     lspo_block_pool_destroy(pool);
     lspo_device_close(device);
 }
+
+/* Units have 32-bit numbers: a cache of a tiny model may have too many, which is said. */
+Test(block_pool, refuses_more_units_than_there_are_numbers)
+{
+    lspo_block_pool_t *pool = NULL;
+    lspo_device_t *device = NULL;
+    char message[256];
+    cr_assert_eq(lspo_device_open("host", &(lspo_device_caps_t){0}, &device), LSPO_OK);
+    lspo_messages_keep(message, sizeof message);
+    cr_expect_eq(lspo_block_pool_create(&(lspo_block_pool_options_t){.device = device,
+                                                                     .units = (uint64_t)UINT32_MAX + 1,
+                                                                     .unit_tokens = 1,
+                                                                     .token_bytes = BYTES,
+                                                                     .slots = SLOTS,
+                                                                     .positions = POSITIONS},
+                                        &pool),
+                 LSPO_ERR_INPUT);
+    cr_expect(strstr(message, "4294967296 blocks") != NULL && strstr(message, "--cache-memory") != NULL, "%s", message);
+    lspo_messages_send((lspo_messages_t){0});
+    lspo_device_close(device);
+}
