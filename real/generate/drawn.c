@@ -1,6 +1,9 @@
 /* drawn.c - see drawn.h. */
 #include "real/generate/drawn.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 
 #include "kernels/pack.h"
@@ -120,5 +123,8 @@ lspo_status_t lspo_drawn_store(const lspo_drawn_t *drawn, uint32_t stage, bool p
     if (status == LSPO_OK)
         lspo_packed_store(&(lspo_packed_t){drawn->endor, &shape, drawn->number}, dense, out);
     free(dense);
+#ifdef __GLIBC__
+    malloc_trim(0); /* else it stays in the process, and counts in the peak of the run */
+#endif
     return status;
 }
