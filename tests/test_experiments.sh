@@ -328,24 +328,29 @@ parts() { # parts WITHOUT_OF_THE_FIRST
 check "a part's errors" "contention 2 20.0 25.0 +0.0 2.0" \
     "$(parts 7 | awk '$1 == "contention" { print $1, $2, $3, $5, $7, $9 }')"
 check "a part that makes predictions better" 0 "$(status_of parts 7)"
+# 20 % less 30 %, and 20 % less 20 %: -5 points -+ 12.7062 * 10 / 2
+check "by how much, with its interval" "(the error is -5.0 points) [95 %: -68.5 to 58.5]" \
+    "$(grep -o '(the error is .*' "$folder/stdout")"
 check "a part that makes them worse fails" 1 "$(status_of parts 9)"
 
 # Generation: 30 calm cells with a mean error of 4 % and a tau of 0.9 are just enough.
 generation() { # generation CELLS MEAN TAU [MEMORY]: the error of memory is 2 %
-    { echo disturbed && yes false | head -n "$1"; } > "$folder/cells.csv"
+    { echo disturbed,predicted_s,measured_s && yes false,1.04,1 | head -n "$1"; } > "$folder/cells.csv"
     printf '%s\n' predictor,quantity,cells,mean,tau "lspo,time,gpu,0.5,0.1" "lspo,time,all,$2,$3" \
         "lspo,slowdown,all,0.5,0.1" "lspo,device,all,0.02," > "$folder/summary.csv"
     "$program" sql "$here/sim-vs-host/gates.sql" "$folder/cells.csv" "$folder/summary.csv" --given what=generation \
         --given least=30 --given limit=0.04 --given tau_least=0.9 --given memory="${4:-0}"
 }
 check "cells of generation within the limits" 0 "$(status_of generation 30 0.04 0.9)"
+check "the interval of equal errors" "[95 %: 4.0 % to 4.0 %]" \
+    "$(sed -n 's/.* on average (4.0 %) //p' "$folder/stdout")"
 check "too few cells of generation fail" 1 "$(status_of generation 29 0.04 0.9)"
 check "errors of memory within the limit" "0 1" \
     "$(status_of generation 30 0.04 0.9 0.02) $(status_of generation 30 0.04 0.9 0.019)"
 check "errors of generation above 4 % fail" 1 "$(status_of generation 30 0.041 0.9)"
 check "a wrong order of generation fails" 1 "$(status_of generation 30 0.04 0.89)"
 pipelines() { # pipelines MEAN
-    { echo disturbed && yes false | head -n 11; } > "$folder/cells.csv"
+    { echo disturbed,predicted_s,measured_s && yes false,1.06,1 | head -n 11; } > "$folder/cells.csv"
     printf '%s\n' predictor,quantity,cells,mean,tau "lspo,time,all,$1," > "$folder/summary.csv"
     "$program" sql "$here/sim-vs-host/gates.sql" "$folder/cells.csv" "$folder/summary.csv" --given what=pipelines \
         --given least=11 --given limit=0.06 --given tau_least=0 --given memory=0
