@@ -44,6 +44,7 @@ struct lspo_mail {
     const lspo_mpi_t *mpi;
     int rank, size;
     uint64_t timeout_ns;
+    const char *flag; /* of the time-out */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* anything below */
@@ -243,9 +244,9 @@ static lspo_status_t check_alive(const lspo_mail_t *mail)
     for (int from = 0; from < mail->size; from++)
         if (from != mail->rank && !mail->left[from] && now > mail->heard_ns[from] + mail->timeout_ns)
             return lspo_error(LSPO_ERR_IO,
-                              "rank %d has not been heard of for %.3g s: it has ended or hangs, or its machine cannot "
-                              "be reached; all ranks end (--rank-timeout)",
-                              from, 1e-9 * (double)mail->timeout_ns);
+                              LSPO_MAIL_SILENT " for %.3g s: it has ended or hangs, or its machine cannot be reached; "
+                                               "all ranks end (%s)",
+                              from, 1e-9 * (double)mail->timeout_ns, mail->flag);
     return LSPO_OK;
 }
 
@@ -358,11 +359,11 @@ static lspo_status_t wait_for(lspo_mail_t *mail, const bool *flag, double second
     const bool set = *flag;
     pthread_mutex_unlock(&mail->lock);
     return set ? LSPO_OK
-               : lspo_error(LSPO_ERR_IO, "MPI does not %s within %.3g s: a rank has ended or hangs (--rank-timeout)",
-                            what, seconds);
+               : lspo_error(LSPO_ERR_IO, "MPI does not %s within %.3g s: a rank has ended or hangs (%s)", what, seconds,
+                            mail->flag);
 }
 
-lspo_status_t lspo_mail_open(double timeout_s, lspo_mail_t **mail_out)
+lspo_status_t lspo_mail_open(double timeout_s, const char *flag, lspo_mail_t **mail_out)
 {
     const lspo_mpi_t *mpi = NULL;
     pthread_condattr_t monotonic;
@@ -377,6 +378,7 @@ lspo_status_t lspo_mail_open(double timeout_s, lspo_mail_t **mail_out)
         return lspo_no_memory("mail");
     mail->mpi = mpi;
     mail->timeout_ns = (uint64_t)(timeout_s * 1e9);
+    mail->flag = flag;
     pthread_mutex_init(&mail->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -28,9 +28,13 @@ typedef struct {
 
 #define LSPO_MAIL_OWN UINT32_C(0x80000000)
 
-/* Start MPI; *mail_out is NULL if no launcher (mpirun, srun) has started this process with others.  LSPO_ERR_INPUT if
- * MPI's plug-in cannot be opened, LSPO_ERR_IO if MPI does not start within the time-out. */
-lspo_status_t lspo_mail_open(double timeout_s, lspo_mail_t **mail_out);
+/* The words of a rank to which another one does not answer. */
+#define LSPO_MAIL_SILENT "rank %d has not been heard of"
+
+/* Start MPI; *mail_out is NULL if no launcher (mpirun, srun) has started this process with others.  `flag`, which must
+ * outlive the mail, is that of the time-out, for messages.  LSPO_ERR_INPUT if MPI's plug-in cannot be opened,
+ * LSPO_ERR_IO if MPI does not start within the time-out. */
+lspo_status_t lspo_mail_open(double timeout_s, const char *flag, lspo_mail_t **mail_out);
 
 /* NULL is one rank, number 0. */
 int lspo_mail_rank(const lspo_mail_t *mail);

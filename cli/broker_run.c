@@ -15,12 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/mail.h"
 #include "base/texts.h"
 #include "plan/chain.h"
 #include "plan/policies/fusion.h"
 #include "real/train/grid_parts.h"
 
-enum { LINE_BYTES = 4096, NOBODY = -1, IDLE_STARTS_MAX = 3, GRACE_S = 10 };
+enum { LINE_BYTES = 4096, NOBODY = -1, IDLE_STARTS_MAX = 3, GRACE_S = 10, LOOK_MS = 1 };
 
 static const char words_format[] = "losses %lg %lg weights %16[0-9a-f]";
 
@@ -50,11 +51,12 @@ typedef struct {
     lspo_broker_ran_t *ran;
     pid_t launcher;
     stream_t words, messages; /* its standard output and error */
-    bool lost;                /* a peer was lost ... */
-    int rank;                 /* ... this one; or NOBODY knows which */
-    double kill_s;            /* then the launcher is killed */
-    bool said;                /* rank 0 has said its last words */
-    int state;                /* as waitpid() has it */
+    uint32_t ranks;
+    bool lost;     /* a peer was lost ... */
+    int rank;      /* ... this one; or NOBODY knows which */
+    double kill_s; /* then the launcher is killed */
+    bool said;     /* rank 0 has said its last words */
+    int state;     /* as waitpid() has it */
 } job_t;
 
 static void lose(job_t *job, int rank)
@@ -65,7 +67,8 @@ static void lose(job_t *job, int rank)
     job->rank = job->rank == NOBODY ? rank : job->rank;
 }
 
-/* Open MPI's word of a process that a signal has ended, and that of ranks to which another one does not answer. */
+/* Of a rank that does not answer, the others tell.  Open MPI tells which one a signal has ended, and is right where two
+ * are missed at once; others need not. */
 static void read_message(job_t *job, const char *line)
 {
     const char *ended = strstr(line, "noticed that process rank "), *silent = strstr(line, "rank ");
@@ -73,10 +76,29 @@ static void read_message(job_t *job, const char *line)
     fprintf(stderr, "%s\n", line);
     if (ended && sscanf(ended, "noticed that process rank %d", &rank) == 1)
         lose(job, rank);
-    else if (silent && sscanf(silent, "rank %d has not been heard of%n", &rank, &end) == 1 && end > 0)
+    else if (silent && sscanf(silent, LSPO_MAIL_SILENT "%n", &rank, &end) == 1 && end > 0)
         lose(job, rank);
-    else if (strstr(line, "(--rank-timeout)"))
+    else if (strstr(line, "(--timeout)"))
         lose(job, NOBODY);
+}
+
+/* A launcher ends the others soon after one has ended, so the first one that is missed is the one.  Two at once: who
+ * was first is not known.  One that has failed by itself has left, and the others are ended because of that. */
+static void look_for_lost(job_t *job)
+{
+    uint32_t missed = 0;
+    int lost = NOBODY;
+    for (uint32_t rank = 0; rank < job->ranks && !job->lost; rank++) {
+        const lspo_presence_t presence = lspo_parts_presence(job->run->folder, rank);
+        if (presence == LSPO_PRESENCE_LEFT)
+            return;
+        if (presence == LSPO_PRESENCE_LOST) {
+            lost = (int)rank;
+            missed++;
+        }
+    }
+    if (missed > 0)
+        lose(job, missed == 1 ? lost : NOBODY);
 }
 
 static void read_words(job_t *job, const char *line)
@@ -119,15 +141,17 @@ static void watch(job_t *job)
     while (!ended || ((job->words.descriptor >= 0 || job->messages.descriptor >= 0) && now_s() < until_s)) {
         struct pollfd polled[2] = {{.fd = job->words.descriptor, .events = POLLIN},
                                    {.fd = job->messages.descriptor, .events = POLLIN}};
-        (void)poll(polled, 2, 100);
-        if (polled[0].revents)
-            read_stream(job, &job->words, read_words);
-        if (polled[1].revents)
-            read_stream(job, &job->messages, read_message);
+        (void)poll(polled, 2, LOOK_MS);
         if (!ended && waitpid(job->launcher, &job->state, WNOHANG) == job->launcher) {
             ended = true;
             until_s = now_s() + 1;
         }
+        if (!ended)
+            look_for_lost(job);
+        if (polled[0].revents)
+            read_stream(job, &job->words, read_words);
+        if (polled[1].revents)
+            read_stream(job, &job->messages, read_message);
         if (!ended && job->lost && now_s() > job->kill_s)
             kill(job->launcher, SIGKILL);
     }
@@ -328,12 +352,14 @@ static bool ended_by_signal(int state)
 static lspo_status_t run_job(broker_t *b, lspo_broker_ran_t *ran)
 {
     for (;;) {
-        job_t job = {.run = b->run, .ran = ran, .rank = NOBODY};
+        job_t job = {.run = b->run, .ran = ran, .ranks = b->chain.count, .rank = NOBODY};
+        lspo_parts_forget_presence(b->run->folder, job.ranks);
         lspo_status_t status = start(&job, b->text);
         if (status != LSPO_OK)
             return status;
         ran->starts++;
         watch(&job);
+        lspo_parts_forget_presence(b->run->folder, job.ranks);
         if (!job.lost && !ended_by_signal(job.state))
             return status_of(&job);
         if (WIFEXITED(job.state) && WEXITSTATUS(job.state) == 0 && job.said)

@@ -90,7 +90,7 @@ static const lspo_arg_t churn_args[] = {
      .offset_bytes = AT(away_s)},
     {.name = "pipelines",
      .value = "R",
-     .help = "pipelines that train together (1)",
+     .help = "pipelines that train together, simulated only (1)",
      .store = lspo_arg_u32,
      .low = 1,
      .high = 100000,
@@ -369,7 +369,7 @@ static lspo_status_t be_rank(const broker_request_t *request, const lspo_plan_t 
 {
     lspo_mail_t *mail = NULL;
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* one that is stopped would keep its part's folder */
-    lspo_status_t status = lspo_mail_open(request->timeout_s, &mail);
+    lspo_status_t status = lspo_mail_open(request->timeout_s, "--timeout", &mail);
     return status == LSPO_OK ? lspo_mail_close(mail, train_part(request, plan, mail)) : status;
 }
 

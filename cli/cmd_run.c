@@ -263,7 +263,7 @@ static lspo_status_t run(int argc, char **argv)
         return status;
     status = check_grid(&request);
     if (status == LSPO_OK)
-        status = lspo_mail_open(request.rank_timeout_s, &request.mail);
+        status = lspo_mail_open(request.rank_timeout_s, "--rank-timeout", &request.mail);
     if (status != LSPO_OK)
         return status;
     return lspo_mail_close(request.mail, execute(&request));

@@ -82,6 +82,21 @@ check "rank 1 does not answer" 0 "$(status_of timeout 120 "$program" "${job[@]}"
 check "who it was" "a:3/b:4 2 1 yes" "$(field chain) $(field starts) $(field replaced) $(grep -q \
     'rank 1 has not been heard of for 2 s' messages && echo yes)"
 check "the same weights after a time-out" "$weights" "$(field weights)"
+check "the flag that was given" yes "$(grep -q 'all ranks end (--timeout)' messages && echo yes)"
+
+# A launcher of which neither the words nor the exit code tell what has ended.
+cat > other-mpirun <<'END'
+#!/bin/bash
+set -o pipefail
+{ mpirun "$@" 2>&1 1>&3 3>&- | { grep -v 'process rank' || true; }; } 3>&1 1>&2 || exit 9
+END
+chmod +x other-mpirun
+strike wordless 1 KILL &
+check "rank 1 is killed under another launcher" "0 2 1 $weights" "$(status_of timeout 120 "$program" "${job[@]}" \
+    --launcher "./other-mpirun --allow-run-as-root --oversubscribe" --run wordless) $(field starts) $(
+    field replaced) $(field weights)"
+check "who it was, without its words" "1 0" "$(grep -c 'peer 1 (b) is lost; a backup' messages) $(grep -c \
+    'process rank' messages)"
 
 strike compressed 0 KILL &
 check "a backup with other links" "2 1" "$(status_of timeout 120 "$program" "${job[@]}" --run compressed \

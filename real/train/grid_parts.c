@@ -33,6 +33,7 @@ typedef struct {
     part_t *parts; /* of the peers here */
     uint32_t step; /* so many are done */
     double loss_first, loss_last;
+    int presence; /* of a rank; -1: none */
 } job_t;
 
 static lspo_status_t build(const job_t *job, uint32_t first, lspo_plan_t **plan_out)
@@ -112,8 +113,40 @@ static lspo_status_t open_job(job_t *job)
     return status == LSPO_OK ? open_parts(job) : status;
 }
 
+/* Beside the part's folder: "part-0.rank". */
+static lspo_status_t name_presence(const char *folder, uint32_t part, char path_out[PATH_MAX])
+{
+    lspo_status_t status = name_folder(folder, part, path_out);
+    if (status == LSPO_OK)
+        strcat(path_out, ".rank");
+    return status;
+}
+
+/* Of a rank, which has one part. */
+static void come(job_t *job)
+{
+    char path[PATH_MAX];
+    if (job->grid->mail && name_presence(job->options->folder, job->grid->first_here, path) == LSPO_OK)
+        job->presence = lspo_presence_come(path);
+}
+
+lspo_presence_t lspo_parts_presence(const char *folder, uint32_t part)
+{
+    char path[PATH_MAX];
+    return name_presence(folder, part, path) == LSPO_OK ? lspo_presence_look(path) : LSPO_PRESENCE_UNKNOWN;
+}
+
+void lspo_parts_forget_presence(const char *folder, uint32_t parts)
+{
+    char path[PATH_MAX];
+    for (uint32_t part = 0; part < parts; part++)
+        if (name_presence(folder, part, path) == LSPO_OK)
+            lspo_presence_forget(path);
+}
+
 static void close_job(job_t *job)
 {
+    lspo_presence_leave(job->presence);
     for (uint32_t i = 0; job->parts && i < job->grid->here_count; i++)
         if (job->parts[i].lock >= 0)
             close(job->parts[i].lock);
@@ -364,9 +397,11 @@ static lspo_status_t hash_weights(const job_t *job, uint64_t *hash_out)
 
 lspo_status_t lspo_parts_train(const lspo_parts_options_t *options, lspo_parts_result_t *result_out)
 {
-    job_t job = {.options = options};
+    job_t job = {.options = options, .presence = -1};
     lspo_parts_result_t result = {0};
     lspo_status_t status = open_job(&job);
+    if (status == LSPO_OK)
+        come(&job);
     if (status == LSPO_OK)
         status = resume(&job);
     result.first_step = job.step;

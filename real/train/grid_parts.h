@@ -9,6 +9,7 @@
 #ifndef LSPO_REAL_TRAIN_GRID_PARTS_H
 #define LSPO_REAL_TRAIN_GRID_PARTS_H
 
+#include "base/presence.h"
 #include "plan/policy.h"
 #include "real/train/grid.h"
 
@@ -33,6 +34,11 @@ typedef struct {
 /* What all ranks call.  As lspo_grid_create(), lspo_play() and lspo_checkpoint_write(); LSPO_ERR_INPUT if parts were
  * saved with other settings, or for more steps. */
 lspo_status_t lspo_parts_train(const lspo_parts_options_t *options, lspo_parts_result_t *result_out);
+
+/* Is the rank there that trains this part?  For others, while the job runs; forget it before the job starts.  A rank
+ * comes when it has opened its part, and leaves at the end of lspo_parts_train(), with whatever status. */
+lspo_presence_t lspo_parts_presence(const char *folder, uint32_t part);
+void lspo_parts_forget_presence(const char *folder, uint32_t parts);
 
 /* The newest step that so many parts have; 0: none.  As lspo_checkpoint_newest_step(). */
 lspo_status_t lspo_parts_saved(const char *folder, uint32_t parts, uint32_t *step_out);
