@@ -3,6 +3,7 @@
 # beside lora with as much GPU memory.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open meft
+here=$experiments_dir/meft
 pretrain_model
 
 # LLaMA-7B with the authors' best setting on NQ, and as many parameters in adapters on the GPU: 32 blocks of 2 x 3600 x
@@ -21,22 +22,30 @@ for sequence in 16 64 256 1024; do
 done
 
 # Rows in use, by the header of a trace, and trainings, whose times do not matter.
-used() { # used BATCH SEQUENCE
+# How alike tokens are is taken from a run of the same shape with another seed, and so other batches and weights.
+used() { # used MODEL BATCH SEQUENCE SEED ALIKE
     local trace=$out/run.$BASHPID
-    "$LSPO" run --model gpt-tiny --policy meft --adapter-width 1024 --batch "$1" --sequence "$2" --iterations 4 \
-        --timing-only --trace "$trace" > /dev/null || die "a run of $1 x $2 tokens failed"
-    awk -F ': ' -v tokens=$(($1 * $2)) '
+    "$LSPO" run --model "$1" --policy meft --adapter-width 1024 --batch "$2" --sequence "$3" --seed "$4" --alike "$5" \
+        --iterations 4 --timing-only --trace "$trace" > /dev/null || die "a run of $2 x $3 tokens failed"
+    awk -F ': ' -v model="$(basename "$1" .ini)" -v tokens=$(($2 * $3)) '
         { value[$1] = $2 }
         END {
-            print tokens "," value["# rows expected"] "," value["# tokens alike"] "," \
-                value["# rows of such tokens"] "," value["# rows used"]
+            print model "," tokens "," value["# alike"] "," value["# rows expected"] "," value["# tokens alike"] "," \
+                value["# rows of such tokens"] "," value["# rows used"] "," value["# alike by rows"]
         }' "$trace"
     rm "$trace"
 }
-echo tokens,expected,alike,of_such_tokens,used > "$out/rows.csv"
-for shape in "1 16" "1 64" "1 256" "4 256"; do
-    # shellcheck disable=SC2086 # two words
-    beside "$out/rows.csv" used $shape
+echo model,tokens,planned,expected,alike,of_such_tokens,used,by_rows > "$out/rows.csv"
+used_again() { # used_again MODEL BATCH SEQUENCE
+    local known
+    known=$(used "$@" 2 0 | awk -F, '{ print $8 }')
+    used "$@" 1 "$known"
+}
+for model in gpt-tiny gpt-small "$here/models/small-llama.ini"; do
+    for shape in "1 16" "1 64" "1 256" "4 256"; do
+        # shellcheck disable=SC2086 # two words
+        beside "$out/rows.csv" used_again "$model" $shape
+    done
 done
 
 # A pretrained model goes on with another text.  lora has the largest rank with which it needs no more GPU memory.

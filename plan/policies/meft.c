@@ -501,11 +501,11 @@ static const lspo_parameter_t probes = {
 static const lspo_parameter_t alike = {
     .key = "alike",
     .value = "RHO",
-    .help = "mean cosine of two tokens of a batch where they choose rows: the more alike they are, the fewer rows they "
-            "use; a trace of `lspo run` tells it",
+    .help = "how alike two tokens of a batch are where they choose rows: the more, the fewer rows they use; the trace "
+            "of a short `lspo run` tells it ('alike by rows')",
     .kind = LSPO_RECORD_REAL,
     .low = 0,
-    .high = 0.999,
+    .high = LSPO_MEFT_ALIKE_MAX,
     .affects = LSPO_AFFECTS_PLAN,
 };
 

@@ -34,6 +34,10 @@ uint64_t lspo_meft_rows_most(const lspo_meft_shape_t *shape, uint64_t tokens);
  *     r times the mean over x of 1 - P((z - sqrt(rho) x) / sqrt(1 - rho))^tokens
  * For rho = 0 that is r (1 - (1 - K / r)^tokens).  All saturate to r. */
 double lspo_meft_rows_expected(const lspo_meft_shape_t *shape, uint64_t tokens, double alike);
+/* The rho with which so many rows are expected: what --alike takes.  Unlike the mean cosine it knows of tokens that
+ * come in groups, and of rows that are chosen more often than others. */
+double lspo_meft_alike_by_rows(const lspo_meft_shape_t *shape, uint64_t tokens, double rows);
+#define LSPO_MEFT_ALIKE_MAX 0.999
 
 /* Bytes of what comes with `rows` rows to the GPU: for each token its rows; for each row its tokens (kernels/keys.h).
  * And of what goes with a token to the CPU: its experts and their gates. */

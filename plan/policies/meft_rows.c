@@ -66,6 +66,20 @@ double lspo_meft_rows_expected(const lspo_meft_shape_t *shape, uint64_t tokens, 
     return r * (1 - unused / weights);
 }
 
+/* More alike, fewer rows. */
+double lspo_meft_alike_by_rows(const lspo_meft_shape_t *shape, uint64_t tokens, double rows)
+{
+    double low = 0, high = LSPO_MEFT_ALIKE_MAX;
+    for (int i = 0; i < 30; i++) {
+        const double middle = (low + high) / 2;
+        if (lspo_meft_rows_expected(shape, tokens, middle) > rows)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 uint64_t lspo_meft_list_bytes(const lspo_meft_shape_t *shape, uint64_t tokens, uint64_t rows)
 {
     return (2 * tokens * shape->chosen + rows + 1) * sizeof(uint32_t);

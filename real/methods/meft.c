@@ -379,6 +379,7 @@ static lspo_status_t report(const lspo_session_t *session, lspo_device_entry_t a
     const lspo_meft_t *meft = lspo_meft_of(session);
     const lspo_meft_ledger_t *ledger = &meft->ledger;
     const double batches = ledger->batches > 0 ? (double)ledger->batches : 1, alike = ledger->alike / batches;
+    const double used = (double)ledger->rows / batches;
     const double planned = lspo_meft_values_of(&session->plan->workload)->alike;
     const struct {
         const char *key;
@@ -386,7 +387,8 @@ static lspo_status_t report(const lspo_session_t *session, lspo_device_entry_t a
     } entries[] = {{"rows expected", lspo_meft_rows_expected(&meft->shape, session->tokens, planned)},
                    {"tokens alike", alike},
                    {"rows of such tokens", lspo_meft_rows_expected(&meft->shape, session->tokens, alike)},
-                   {"rows used", (double)ledger->rows / batches},
+                   {"rows used", used},
+                   {"alike by rows", lspo_meft_alike_by_rows(&meft->shape, session->tokens, used)},
                    {"row bytes to gpu", (double)ledger->to_gpu_bytes / batches},
                    {"row bytes to host", (double)ledger->to_host_bytes / batches},
                    {"routing bytes", (double)ledger->routing_bytes / batches}};

@@ -222,6 +222,19 @@ Test(meft, tokens_that_are_alike_use_fewer_rows)
     cr_expect_lt(expected, lspo_meft_rows_expected(&shape, TOKENS, 0) / 10 - 0.1);
 }
 
+/* Rows of as many tokens as any, back to the rho that makes them expected; of one token, or of all rows, nothing is
+ * known. */
+Test(meft, rows_tell_how_alike_tokens_are)
+{
+    const lspo_meft_shape_t shape = {.width = 1024, .experts = 128, .each = 8, .probes = 8, .chosen = 32};
+    for (uint32_t tokens = 2; tokens <= 200; tokens *= 3)
+        for (double rho = 0; rho < 0.9; rho += 0.2)
+            cr_expect_float_eq(lspo_meft_alike_by_rows(&shape, tokens, lspo_meft_rows_expected(&shape, tokens, rho)),
+                               rho, 1e-4);
+    cr_expect_eq(lspo_meft_alike_by_rows(&shape, 100000, 1024), 0);
+    cr_expect_geq(lspo_meft_alike_by_rows(&shape, 64, 1), 0.99);
+}
+
 /* What the GPU does with the rows of a token does not depend on how many others there are. */
 Test(meft, the_gpus_work_does_not_grow_with_the_width)
 {
