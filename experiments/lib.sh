@@ -175,6 +175,39 @@ beside_end() {
 }
 trap 'status=$?; beside_end; [ $status != 0 ] || exit $judged' EXIT
 
+# train_equally FILE TASK STEPS METHODS MODEL FLAGS...: one row of FILE per method and seed of $seeds: how MODEL ends
+# that is trained with FLAGS.  METHODS has method, policy, learning rate, its flags, and after a | those of the model
+# and machine in ${large[@]}: there each method takes the same simulated time as STEPS of the policy zero.  Losses
+# do not
+# depend on times measured here.
+train_equally() {
+    local file=$1 task=$2 steps=$3 methods=$4 zero_s method policy rate flags own theirs count seed
+    shift 4
+    zero_s=$(lspo_field iteration_s sim "${large[@]}" --policy zero)
+    [ -s "$file" ] || echo task,method,seed,steps,held_out_before,held_out_after,accuracy,f1,pearson > "$file"
+    while read -r method policy rate flags; do
+        own=${flags%|*} theirs=${flags#*|}
+        # shellcheck disable=SC2086 # flags
+        count=$(lspo_field "cast(round($steps * $zero_s / iteration_s) AS INTEGER)" sim "${large[@]}" \
+            --policy "$policy" $theirs)
+        for seed in $seeds; do
+            # shellcheck disable=SC2086 # flags
+            beside "$file" train_one "$task,$method,$seed" --policy "$policy" --learning-rate "$rate" --seed "$seed" \
+                --steps "$count" --warmup-steps $((count / 10)) --model "$@" $own
+        done
+    done < <(grid_rows "$methods")
+}
+train_one() {
+    local key=$1 run=$RESULTS/.one.$BASHPID
+    shift
+    "$LSPO" train --format csv "$@" > "$run" 2> "$run.err" || { cat "$run.err" >&2; die "the training of $key failed"; }
+    query "$run" "SELECT printf('%s,%d,%.6g,%.6g', given('key'), steps, held_out_before, held_out_after) || ',' ||
+        iif(accuracy_after IS NULL, '', printf('%.6g', accuracy_after)) || ',' ||
+        iif(f1_after IS NULL, '', printf('%.6g', f1_after)) || ',' ||
+        iif(pearson_after IS NULL, '', printf('%.6g', pearson_after)) FROM rows" --given key="$key"
+    rm "$run" "$run.err"
+}
+
 # judge FIGURE [SOURCE...] [--given NAME=VALUE...]: the claims.sql of its folder, with the CSV in $out and the sources
 # as tables.  If a claim fails, so does the figure in the end, behind its pictures.
 judged=0

@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states axonn fusion meft kvpr marlin endor qmoe"
-all="$all vtensor sim-vs-host memory tune fig3 convergence fig6a fig6b fig4 fig5 table3 adam-basis"
+all="$all vtensor sim-vs-host memory tune fig3 convergence fig6a fig6b fig4 fig5 table3 table4 adam-basis"
 figures= fresh=
 while [ $# -gt 0 ]; do
     case $1 in

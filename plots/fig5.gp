@@ -1,9 +1,13 @@
 # Lines with shaded spread over seeds: held-out perplexity against measured and against simulated time.
-width = 960; height = 440
+width = 960; height = 520
 load plots."/style.gp"
-names = "full lsp lsp-random lsp-eigen lora galore lomo badam zenflow"
-# `full` is full fine-tuning by zero; the other methods have the names of their policies.
-policy_of(k) = word(names, k) eq "full" ? "zero" : word(names, k)
+# Each method's name, the policy whose colour and mark it has, and its line: dashed where another line has the colour.
+names = "full lsp lsp-random lsp-eigen lsp-eigen-learned lora lora-eigen galore galore-eigen soap rest lomo badam zenflow"
+policies = "zero lsp lsp-random lsp-eigen lsp-eigen lora lora galore galore native stream lomo badam zenflow"
+dashes = "1 1 1 1 2 1 2 1 2 1 1 1 1 1"
+count = words(names)
+policy_of(k) = word(policies, k)
+dash_of(k) = word(dashes, k) + 0
 title_of(k) = word(names, k) eq "full" ? "full fine-tuning (zero)" : word(names, k)
 set ylabel "held-out perplexity per byte"
 set logscale y
@@ -18,16 +22,16 @@ set title "measured on the host, equal time"
 set xlabel "time (s)"
 set key top right vertical Left reverse
 file = data."/spread.csv"
-plot for [k=1:9] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"low":"high" with filledcurves linecolor rgb colour_of(policy_of(k)) notitle, \
-    for [k=1:9] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"perplexity" \
-    with linespoints pointtype mark_of(policy_of(k)) pointsize 0.7 linewidth 1.6 linecolor rgb colour_of(policy_of(k)) \
+plot for [k=1:count] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"low":"high" with filledcurves linecolor rgb colour_of(policy_of(k)) notitle, \
+    for [k=1:count] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"perplexity" \
+    with linespoints pointtype mark_of(policy_of(k)) pointsize 0.7 linewidth 1.6 dashtype dash_of(k) linecolor rgb colour_of(policy_of(k)) \
     title title_of(k)
 set title "the same losses, steps simulated: ".joined_note
 set xlabel "time (minutes)"
 unset ylabel
 unset key
 file = data."/joined_spread.csv"
-plot for [k=1:9] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"low":"high" with filledcurves linecolor rgb colour_of(policy_of(k)) notitle, \
-    for [k=1:9] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"perplexity" \
-    with linespoints pointtype mark_of(policy_of(k)) pointsize 0.7 linewidth 1.6 linecolor rgb colour_of(policy_of(k))
+plot for [k=1:count] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"low":"high" with filledcurves linecolor rgb colour_of(policy_of(k)) notitle, \
+    for [k=1:count] file using (strcol("method") eq word(names, k) ? column("time_s")/60 : NaN):"perplexity" \
+    with linespoints pointtype mark_of(policy_of(k)) pointsize 0.7 linewidth 1.6 dashtype dash_of(k) linecolor rgb colour_of(policy_of(k))
 unset multiplot

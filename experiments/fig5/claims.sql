@@ -32,6 +32,25 @@ SELECT printf('  %-10s reaches zero''s final perplexity after %s of its measured
     'paper-laptop', method, here, laptop) FROM shares ORDER BY place;
 SELECT '  (-: not within its steps; the paper: 37.5 to 44 % for lsp on the laptop; 33.1 % less on the workstation)';
 
+-- How each method ended: here, in the recorded full run after equal predicted time (mean and extremes of its seeds),
+-- and after as many steps as the others in the recorded run of ../adam-basis, at 300 steps on the base of 2,000.
+WRITE finals AS SELECT method, seed, steps, predicted_step_s, held_out_before, held_out_after, peak_gpu_bytes FROM runs;
+CREATE VIEW timed AS SELECT method, count(*) AS seeds, avg(steps) AS steps, avg(held_out_after) AS loss,
+    min(held_out_after) AS low, max(held_out_after) AS high, min(rowid) AS place FROM of_record GROUP BY method;
+CREATE TABLE names AS SELECT 'full-steps' AS method, 'full' AS theirs UNION ALL SELECT 'lsp', 'lsp-learned-plain'
+    UNION ALL SELECT 'lsp-random', 'lsp-plain' UNION ALL SELECT 'lsp-eigen', 'lsp'
+    UNION ALL SELECT 'lsp-eigen-learned', 'lsp-learned' UNION ALL SELECT 'lora', 'lora-plain'
+    UNION ALL SELECT 'lora-eigen', 'lora' UNION ALL SELECT 'galore', 'galore-plain'
+    UNION ALL SELECT 'galore-eigen', 'galore' UNION ALL SELECT 'soap', 'soap' UNION ALL SELECT 'rest', 'rest';
+CREATE VIEW stepped AS SELECT names.method AS method, avg(held_out_after) AS loss FROM equal_steps JOIN names
+    ON equal_steps.method = names.theirs WHERE base = 'tiny-2000' AND steps = 300 GROUP BY names.method;
+SELECT '  held-out loss      here   recorded: steps in equal time, mean (of the seeds), after 300 steps';
+SELECT printf('  %-17s %6.3f %8d   %s   %s', ended.method, ended.loss, timed.steps,
+    iif(timed.loss IS NULL, '-', printf('%.3f (%.3f-%.3f)', timed.loss, timed.low, timed.high)),
+    iif(stepped.loss IS NULL, '-', printf('%.3f', stepped.loss)))
+    FROM (SELECT method, avg(held_out_after) AS loss, min(rowid) AS place FROM runs GROUP BY method) AS ended
+    LEFT JOIN timed USING (method) LEFT JOIN stepped USING (method) ORDER BY ended.place;
+
 CREATE VIEW means AS SELECT method, avg(held_out_after) AS after, avg(step_s) AS step_s, max(peak_gpu_bytes) AS bytes
     FROM runs GROUP BY method;
 CREATE VIEW q AS SELECT pick(after, method = 'lsp') AS lsp, pick(after, method = 'full') AS "full",
@@ -69,3 +88,16 @@ OBSERVE SELECT eigen < lora, printf('lsp in the eigenbasis, random, ends below l
 OBSERVE SELECT eigen < galore, printf('lsp in the eigenbasis, random, ends below galore at equal memory and time ' ||
     '(loss %.3f against %.3f, %+.1f %%)', eigen, galore, 100 * (eigen / galore - 1)), low, high FROM q, over
     WHERE ours = 'lsp-eigen' AND theirs = 'galore';
+CREATE VIEW r AS SELECT pick(loss, method = 'lsp-eigen') AS eigen, pick(loss, method = 'lsp-random') AS random,
+    pick(loss, method = 'rest') AS rest, pick(loss, method = 'soap') AS soap, pick(loss, method = 'full') AS "full"
+    FROM timed;
+REQUIRE SELECT eigen < random AND eigen < "full", printf('recorded: lsp ends lower in the eigenbasis than with ' ||
+    'plain Adam (%.3f, %.3f) and than zero (%.3f)', eigen, random, "full") FROM r;
+OBSERVE SELECT eigen < soap, printf('recorded: lsp in the eigenbasis ends below full SOAP after the same time, ' ||
+    'which takes 2.4 times its GPU memory (%.3f against %.3f)', eigen, soap) FROM r;
+OBSERVE SELECT eigen < rest, printf('recorded: lsp in the eigenbasis ends below training only embeddings, norms and ' ||
+    'biases (%.3f against %.3f)', eigen, rest) FROM r;
+OBSERVE SELECT max(theirs.loss) > r.eigen AND min(theirs.loss) > r.eigen, 'recorded: it ends below lora and galore ' ||
+    'with either optimizer after the same time' || coalesce(', but not' || group_concat(iif(theirs.loss > r.eigen, NULL,
+    printf(' %s (%.3f)', theirs.method, theirs.loss)), ''), '') FROM timed AS theirs, r
+    WHERE theirs.method IN ('lora', 'lora-eigen', 'galore', 'galore-eigen');

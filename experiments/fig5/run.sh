@@ -7,8 +7,8 @@ here=$experiments_dir/fig5
 profile_measure
 pretrain_model
 
-seeds="1 2" budget_s=3 eval_batches=6
-[ "$EXPERIMENTS" = full ] && seeds="1 2 3" budget_s=30 eval_batches=16
+seeds=1 budget_s=2.2 eval_batches=6
+[ "$EXPERIMENTS" = full ] && seeds="1 2 3" budget_s=6 eval_batches=8
 workload=(--batch 4 --sequence 128)
 
 # simulated POLICY FIELD [FLAGS...]: on this machine's profile, at the rates of this figure.
@@ -33,34 +33,39 @@ with_rank() {
     simulated "$1" peak_gpu_bytes ${2/RANK/$3}
 }
 
-# fine_tune METHOD POLICY RATE FLAGS...
-fine_tune() {
-    local method=$1 policy=$2 rate=$3 own step_s steps
+# plan_method METHOD POLICY RATE FLAGS...: how many steps fit into the time.
+plan_method() {
+    local method=$1 policy=$2 rate=$3 step_s steps
     shift 3
-    mapfile -t own < <(own_flags "$policy" --nnz 4 --subspace 512 --rank 16)
     step_s=$(simulated "$policy" iteration_s "$@")
     steps=$(awk -v budget=$budget_s -v step="$step_s" 'BEGIN { n = int(budget / step); print (n > 8 ? n : 8) }')
     case $method in
     lsp) lsp_steps=$steps ;;
     full-steps) steps=$lsp_steps ;;
     esac
-    for seed in $seeds; do
-        "$LSPO" train --model "$pretrained" --data "$corpus" --policy "$policy" "${workload[@]}" "${rates[@]}" \
-            --steps "$steps" --warmup-steps $((steps / 10)) --learning-rate "$rate" --eval-every $(((steps + 7) / 8)) \
-            --seed "$seed" --eval-batches $eval_batches \
-            --iterations $(((steps + 7) / 8)) --metrics "$out/metrics.csv" --format csv "$@" > "$out/run.csv" \
-            2> "$out/err" ||
-            { cat "$out/err" >&2; die "training by $method failed"; }
-        [ -s "$out/runs.csv" ] || sed -n '1s/^/method,/p' "$out/run.csv" > "$out/runs.csv"
-        sed -n "2s/^/$method,/p" "$out/run.csv" >> "$out/runs.csv"
-        append "$out/curves.csv" "$out/metrics.csv" "$method" "$seed"
-        # A step of the same schedule on the paper's laptop, where d is 512.
-        "$LSPO" join --metrics "$out/metrics.csv" --model gpt2-774m --machine paper-laptop --policy "$policy" \
-            --batch 4 \
-            --sequence 512 --evaluated --format csv "${own[@]}" > "$out/join.csv" 2> "$out/err" ||
-            { cat "$out/err" >&2; die "join failed"; } # that its steps are larger than those trained is meant
-        append "$out/joined.csv" "$out/join.csv" "$method" "$seed"
-    done
+    echo "$method $policy $rate $steps $*" >> "$out/plan"
+}
+
+# fine_tune SEED METHOD POLICY RATE STEPS FLAGS...
+fine_tune() {
+    local seed=$1 method=$2 policy=$3 rate=$4 steps=$5 own
+    shift 5
+    mapfile -t own < <(own_flags "$policy" --nnz 4 --subspace 512 --rank 16)
+    case "$*" in *"--adam-basis eigen"*) own+=(--adam-basis eigen) ;; esac
+    "$LSPO" train --model "$pretrained" --data "$corpus" --machine "$PROFILE" --policy "$policy" "${workload[@]}" \
+        "${rates[@]}" --steps "$steps" --warmup-steps $((steps / 10)) --learning-rate "$rate" \
+        --eval-every $(((steps + 7) / 8)) --seed "$seed" --eval-batches $eval_batches \
+        --iterations $(((steps + 7) / 8)) --metrics "$out/metrics.csv" --format csv "$@" > "$out/run.csv" \
+        2> "$out/err" ||
+        { cat "$out/err" >&2; die "training by $method failed"; }
+    [ -s "$out/runs.csv" ] || sed -n '1s/^/method,/p' "$out/run.csv" > "$out/runs.csv"
+    sed -n "2s/^/$method,/p" "$out/run.csv" >> "$out/runs.csv"
+    append "$out/curves.csv" "$out/metrics.csv" "$method" "$seed"
+    # A step of the same schedule on the paper's laptop, where d is 512.
+    "$LSPO" join --metrics "$out/metrics.csv" --model gpt2-774m --machine paper-laptop --policy "$policy" \
+        --batch 4 --sequence 512 --evaluated --format csv "${own[@]}" > "$out/join.csv" 2> "$out/err" ||
+        { cat "$out/err" >&2; die "join failed"; } # that its steps are larger than those trained is meant
+    append "$out/joined.csv" "$out/join.csv" "$method" "$seed"
 }
 
 # append ALL ONE METHOD SEED: append the rows of one CSV to another.
@@ -75,11 +80,17 @@ lsp_bytes=$(simulated lsp peak_gpu_bytes $lsp_flags)
 while read -r method policy rate flags; do
     case $flags in *RANK*) flags=${flags/RANK/$(largest_rank "$lsp_bytes" with_rank "$policy" "$flags")} ;; esac
     # shellcheck disable=SC2086 # flags
-    fine_tune "$method" "$policy" "$rate" $flags
+    plan_method "$method" "$policy" "$rate" $flags
 done < <(grid_rows "$here/methods")
-rm -f "$out/metrics.csv" "$out/metrics.csv.training" "$out/run.csv" "$out/join.csv" "$out/err"
+for seed in $seeds; do
+    while read -r method policy rate steps flags; do
+        # shellcheck disable=SC2086 # flags
+        fine_tune "$seed" "$method" "$policy" "$rate" "$steps" $flags
+    done < "$out/plan"
+done
+rm -f "$out/plan" "$out/metrics.csv" "$out/metrics.csv.training" "$out/run.csv" "$out/join.csv" "$out/err"
 
-judge fig5
+judge fig5 of_record="$here/recorded.csv" equal_steps="$experiments_dir/adam-basis/recorded.csv"
 bands=
 [ "${seeds% *}" = "$seeds" ] || bands=", bands over $(wc -w <<< "$seeds") seeds"
 plot fig5 "$out/fig5" joined_note="gpt2-774m on paper-laptop" \

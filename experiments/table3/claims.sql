@@ -19,3 +19,22 @@ OBSERVE SELECT max(train_s) < 1.25 * min(train_s), printf('times are equal: %.1f
 OBSERVE SELECT method = 'lsp',
     'lsp is the best method (the paper''s Table 3: 85.53 against 83.63 full, 84.38 GaLore); ' || 'here it is ' ||
     method FROM (SELECT method FROM table3 LIMIT 1);
+
+-- The tasks in GLUE's form: accuracy, F1 and Pearson's correlation, in percent, as means over the seeds.
+WRITE small AS SELECT method, count(*) AS trainings, 100 * avg(iif(task = 'sst2', accuracy, NULL)) AS sst2,
+    100 * avg(iif(task = 'mrpc', f1, NULL)) AS mrpc, 100 * avg(iif(task = 'stsb', pearson, NULL)) AS stsb,
+    avg(steps) AS steps FROM glue GROUP BY method ORDER BY min(rowid);
+SELECT printf('  %-10s %5s %8s %8s %8s %8s   %s', 'at this scale', 'steps', 'SST-2', 'MRPC', 'STS-B', 'average',
+    'the paper, of these three');
+SELECT printf('  %-13s %5d %8.1f %8.1f %8.1f %8.1f   %s', small.method, steps, small.sst2, small.mrpc, small.stsb,
+    (small.sst2 + small.mrpc + small.stsb) / 3, iif(paper.sst2 IS NULL, '-', printf('%.1f, %.1f, %.1f: %.1f',
+    paper.sst2, paper.mrpc, paper.stsb, (paper.sst2 + paper.mrpc + paper.stsb) / 3)))
+    FROM small LEFT JOIN paper USING (method);
+REQUIRE SELECT count(DISTINCT task) = 3 AND count(DISTINCT method) = 5, 'every method was trained on every task'
+    FROM glue;
+REQUIRE SELECT every(held_out_after < held_out_before), 'every loss falls on these tasks' FROM glue;
+REQUIRE SELECT every(sst2 > 60), printf('every method finds the rule of the task in SST-2''s form (%.0f %% at least)',
+    min(sst2)) FROM small;
+OBSERVE SELECT pick(average, method = 'lsp') >= max(average), 'lsp has the best average, as in the paper; here it ' ||
+    'is ' || (SELECT method FROM small ORDER BY sst2 + mrpc + stsb DESC LIMIT 1) || ', at this scale' FROM
+    (SELECT method, sst2 + mrpc + stsb AS average FROM small);
