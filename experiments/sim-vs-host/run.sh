@@ -30,7 +30,7 @@ validate() {
 
 # Cells that depend on each part of the model.  They are its hardest, so their overall error is not judged.  And cells
 # of generation and of pipelines, which have gates of their own.
-parts= generation= pipelines=
+parts= generation= pipelines= chains=
 if [ "$EXPERIMENTS" = full ]; then
     parts=$out/parts/cells.csv
     validate "$here/grid-parts" 3min "$out/parts"
@@ -41,6 +41,9 @@ if [ "$EXPERIMENTS" = full ]; then
     pipelines=$out/pipelines
     validate "$here/grid-pipelines" 2min "$pipelines"
     plot validate-errors "$pipelines/errors"
+    chains=$out/chains
+    (cd "$here" && validate grid-chains 1min "$chains") || exit # its peers are in a file beside it
+    plot validate-errors "$chains/errors"
 fi
 validate "$grid" $budget "$out"
 judge sim-vs-host --given verdict=$verdict --given full="$([ "$EXPERIMENTS" = full ] && echo 1 || echo 0)"
@@ -52,5 +55,7 @@ plot validate-errors "$out/errors"
 [ -z "$generation" ] || "$LSPO" sql "$here/gates.sql" "$generation" --given what=generation --given least=30 \
     --given limit=0.04 --given tau_least=0.9 --given memory=0.02 || judged=1
 # Two devices compute at once on the memory of one machine, of which the model knows nothing.
+[ -z "$chains" ] || "$LSPO" sql "$here/gates.sql" "$chains" --given what=chains --given least=5 \
+    --given limit=0.06 --given tau_least=0 --given memory=0 || judged=1
 [ -z "$pipelines" ] || "$LSPO" sql "$here/gates.sql" "$pipelines" --given what=pipelines --given least=11 \
     --given limit=0.06 --given tau_least=0 --given memory=0 || judged=1
