@@ -177,9 +177,8 @@ trap 'status=$?; beside_end; [ $status != 0 ] || exit $judged' EXIT
 
 # train_equally FILE TASK STEPS METHODS MODEL FLAGS...: one row of FILE per method and seed of $seeds: how MODEL ends
 # that is trained with FLAGS.  METHODS has method, policy, learning rate, its flags, and after a | those of the model
-# and machine in ${large[@]}: there each method takes the same simulated time as STEPS of the policy zero.  Losses
-# do not
-# depend on times measured here.
+# and machine in ${large[@]}: there each method takes the same simulated time as STEPS of the policy zero.  Losses do
+# not depend on times measured here.
 train_equally() {
     local file=$1 task=$2 steps=$3 methods=$4 zero_s method policy rate flags own theirs count seed
     shift 4
