@@ -430,11 +430,16 @@ sed -i 's/^lora,1,8,0.5,4,7,54,100,5,4/lora,1,8,0.5,4,7,54,100,2,4/' "$folder/ru
 table3() { claims table3 "$folder/runs.csv" "$folder/glue.csv" "$source_dir/experiments/table3/paper.csv"; }
 table3 > "$folder/out" || true
 check "best method first" "lsp full" "$(sed -n '2,3s/,.*//p' "$folder/written/table3.csv" | xargs)"
-check "means in percent" "lora,3,70,60,50,9" "$(grep ^lora, "$folder/written/small.csv")"
+check "means in percent" "lora,3,70,60,50,9,0" "$(grep ^lora, "$folder/written/small.csv")"
 no() { table3 | grep -c '^ *FAILS'; }
 check "small tasks that are learnt: too few methods of Figure 5 remain" 1 "$(no || true)"
 sed -i 's/^sst2,lsp,1,9,0.7,0.5,0.7/sst2,lsp,1,9,0.7,0.5,0.5/' "$folder/glue.csv"
 check "a rule that is not found fails" 2 "$(no || true)"
+echo "stsb,lora,2,9,9,3,,," >> "$folder/glue.csv"
+table3 > "$folder/out" || true
+check "constant predictions count as 0" "lora,4,70,60,25,9,1" "$(grep ^lora, "$folder/written/small.csv")"
+check "constant predictions are counted" "lora: trainings whose predictions of STS-B are constant and count as 0: 1" \
+    "$(grep -o 'lora: trainings.*' "$folder/out")"
 
 # Losses that fall by a half pass, by a fifth do not.
 table4() {

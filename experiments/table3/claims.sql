@@ -20,16 +20,20 @@ OBSERVE SELECT method = 'lsp',
     'lsp is the best method (the paper''s Table 3: 85.53 against 83.63 full, 84.38 GaLore); ' || 'here it is ' ||
     method FROM (SELECT method FROM table3 LIMIT 1);
 
--- The tasks in GLUE's form: accuracy, F1 and Pearson's correlation, in percent, as means over the seeds.
+-- The tasks in GLUE's form: accuracy, F1 and Pearson's correlation, in percent, as means over the seeds.  Predictions
+-- that are all the same have no correlation: they count as 0.
 WRITE small AS SELECT method, count(*) AS trainings, 100 * avg(iif(task = 'sst2', accuracy, NULL)) AS sst2,
-    100 * avg(iif(task = 'mrpc', f1, NULL)) AS mrpc, 100 * avg(iif(task = 'stsb', pearson, NULL)) AS stsb,
-    avg(steps) AS steps FROM glue GROUP BY method ORDER BY min(rowid);
+    100 * avg(iif(task = 'mrpc', f1, NULL)) AS mrpc, 100 * avg(iif(task = 'stsb', coalesce(pearson, 0), NULL)) AS stsb,
+    avg(steps) AS steps, sum(task = 'stsb' AND pearson IS NULL) AS constant FROM glue GROUP BY method
+    ORDER BY min(rowid);
 SELECT printf('  %-10s %5s %8s %8s %8s %8s   %s', 'at this scale', 'steps', 'SST-2', 'MRPC', 'STS-B', 'average',
     'the paper, of these three');
 SELECT printf('  %-13s %5d %8.1f %8.1f %8.1f %8.1f   %s', small.method, steps, small.sst2, small.mrpc, small.stsb,
     (small.sst2 + small.mrpc + small.stsb) / 3, iif(paper.sst2 IS NULL, '-', printf('%.1f, %.1f, %.1f: %.1f',
     paper.sst2, paper.mrpc, paper.stsb, (paper.sst2 + paper.mrpc + paper.stsb) / 3)))
     FROM small LEFT JOIN paper USING (method);
+SELECT printf('  %s: trainings whose predictions of STS-B are constant and count as 0: %d', method, constant) FROM small
+    WHERE constant > 0;
 REQUIRE SELECT count(DISTINCT task) = 3 AND count(DISTINCT method) = 5, 'every method was trained on every task'
     FROM glue;
 REQUIRE SELECT every(held_out_after < held_out_before), 'every loss falls on these tasks' FROM glue;
