@@ -9,6 +9,7 @@
 #include "base/json_file.h"
 #include "lib/allocator.h"
 #include "lib/handles.h"
+#include "lib/settings.h"
 #include "plan/machine.h"
 #include "plan/model.h"
 #include "plan/policies.h"
@@ -23,13 +24,44 @@ const char *lspo_release(void)
     return lspo_version;
 }
 
+/* Of a quoted text, with its quotes; 0: none begins here, as in "the policy's". */
+static size_t quoted_length(const char *text, const char *from)
+{
+    const char quote = *from, *end = from;
+    if ((quote != '\'' && quote != '"') || (from > text && isalnum((unsigned char)from[-1])))
+        return 0;
+    do
+        end = strchr(end + 1, quote);
+    while (end != NULL && isalnum((unsigned char)end[1]));
+    return end != NULL ? (size_t)(end + 1 - from) : 0;
+}
+
+/* Is there an option that is a key here?  Part of a path is none. */
+static bool names_key(const char *text, const char *from)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    lspo_arg_t arg;
+    if (strncmp(from, "--", 2) != 0 || (from > text && strchr(" (", from[-1]) == NULL))
+        return false;
+    const size_t length = strspn(from + 2, letters);
+    const char *end = from + 2 + length;
+    const bool in_path =
+        *end == '/' || *end == '_' || isalnum((unsigned char)*end) || (*end == '.' && isalnum((unsigned char)end[1]));
+    return !in_path && lspo_args_find(lspo_library_options, from + 2, length, &arg);
+}
+
 void lspo_speak_of_keys(char *text)
 {
     char *to = text;
-    for (const char *from = text; *from != '\0'; *to++ = *from++)
-        if ((from == text || !isalnum((unsigned char)from[-1])) && strncmp(from, "--", 2) == 0 &&
-            islower((unsigned char)from[2]))
+    for (const char *from = text; *from != '\0';) {
+        const size_t quoted = quoted_length(text, from);
+        if (quoted == 0 && names_key(text, from))
             from += 2;
+        const size_t length = quoted > 0 ? quoted : 1;
+        memmove(to, from, length);
+        to += length;
+        from += length;
+    }
     *to = '\0';
 }
 

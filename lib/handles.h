@@ -56,8 +56,8 @@ lspo_call_t lspo_call_begin(lspo_context *context);
 /* The code of lspo.h for `status`. */
 int lspo_call_end(const lspo_call_t *call, lspo_status_t status);
 
-/* The parts that predict call options as the command does, "--batch"; here "batch" is a key.  Takes the dashes out;
- * lspo_call_end() does so, too. */
+/* The parts that predict call options as the command does, "--batch"; here "batch" is a key.  Takes the dashes of keys
+ * out, and leaves quoted texts and paths as they are: those are the caller's.  lspo_call_end() does so, too. */
 void lspo_speak_of_keys(char *text);
 
 /* lspo_query_set() and lspo_query_predict() within a call. */

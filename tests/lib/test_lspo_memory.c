@@ -295,3 +295,24 @@ Test(memory, messages_speak_of_keys)
     cr_assert_not_null(strstr(answer, "peers"), "%s", answer);
     lspo_free(answer);
 }
+
+/* What the caller wrote is not changed, nor what looks like a key in it. */
+Test(memory, messages_leave_the_callers_texts)
+{
+    static const struct {
+        const char *request, *says;
+    } cases[] = {
+        {"{\"model\": \"dir/--x.ini\"}", "dir/--x.ini"},
+        {"{\"model\": \"dir/--batch.ini\"}", "dir/--batch.ini"},
+        {"{\"--batch\": 4}", "unknown key '--batch'; did you mean 'batch'?"},
+        {"{\"model\": \"--batch\"}", "'--batch'"},
+        {"{\"precision\": \"a --batch\"}", "'a --batch'"},
+        {"{\"batch\": \"--many\"}", "batch: '--many'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *answer;
+        cr_assert_eq(lspo_predict_json(cases[i].request, &answer), LSPO_REFUSED);
+        cr_expect_not_null(strstr(answer, cases[i].says), "%s: %s", cases[i].request, answer);
+        lspo_free(answer);
+    }
+}
