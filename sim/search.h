@@ -86,6 +86,9 @@ typedef struct {
     uint32_t candidates, unfit, simulated; /* unfit: known from static memory alone, or simulated */
 } lspo_search_t;
 
+/* Is it the policy that is asked for, or one of all that are compared, whatever `admits` says? */
+bool lspo_search_wants(const lspo_search_options_t *options, const lspo_policy_t *policy);
+
 /* LSPO_ERR_INPUT if batch and accumulation are held and their product is not `sequences`, or more than that for the
  * throughput. */
 lspo_status_t lspo_search(const lspo_search_options_t *options, lspo_search_t *search_out);

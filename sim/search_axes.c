@@ -215,14 +215,19 @@ static bool is_compared(const lspo_search_options_t *options, const lspo_policy_
            (policy->task == LSPO_TASK_TRAIN || lspo_policy_takes(policy, options->model));
 }
 
+bool lspo_search_wants(const lspo_search_options_t *options, const lspo_policy_t *policy)
+{
+    return (options->policy == NULL ? is_compared(options, policy) : options->policy == policy) &&
+           (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT);
+}
+
 lspo_status_t lspo_search_candidates(const lspo_search_options_t *options, lspo_candidates_t *candidates_out)
 {
     lspo_candidates_t candidates = {0};
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; i < lspo_any_policy_count() && status == LSPO_OK; i++) {
         const lspo_policy_t *policy = lspo_any_policy_at(i);
-        if ((options->policy == NULL ? is_compared(options, policy) : options->policy == policy) &&
-            (!options->exact_only || policy->semantics == LSPO_SEMANTICS_EXACT) &&
+        if (lspo_search_wants(options, policy) &&
             (options->admits == NULL || options->admits(options->context, policy)))
             status = vary_policy(options, policy, &candidates);
     }
