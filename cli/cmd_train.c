@@ -32,7 +32,8 @@ typedef struct {
     lspo_request_t base; /* first: its options are parsed into it, see ask/request.h */
     const char *data_path, *eval_path, *output, *export_path, *metrics_path;
     double held_out, epochs, min_learning_rate;
-    uint32_t steps, warmup_steps, eval_every, eval_batches, patience, checkpoint_every, keep;
+    uint32_t steps, warmup_steps, eval_every, patience, checkpoint_every, keep;
+    uint32_t eval_batches; /* 0: not given, see count_eval_batches() */
     bool resume;
     const char *sample_text;
     uint32_t sample_tokens;
@@ -40,6 +41,8 @@ typedef struct {
     int loss;           /* index of loss_names */
     int export_weights; /* index of export_names; -1: as --eval-every says */
 } train_request_t;
+
+enum { EVAL_BATCHES = 16 };
 
 enum { EXPORT_BEST, EXPORT_LAST };
 static const char *const export_names[] = {"best", "last", NULL};
@@ -134,7 +137,10 @@ static const lspo_arg_t train_args[] = {
      .value = "N",
      .help = "steps between evaluations (0: only before and after the training)",
      COUNT(eval_every, 0)},
-    {.name = "eval-batches", .value = "N", .help = "most batches per evaluation (16)", COUNT(eval_batches, 1)},
+    {.name = "eval-batches",
+     .value = "N",
+     .help = "most batches per evaluation (16; for classifiers all)",
+     COUNT(eval_batches, 1)},
     {.name = "patience",
      .value = "N",
      .help = "stop after N evaluations without a new lowest loss (0: never)",
@@ -328,6 +334,24 @@ static lspo_status_t count_steps(const train_request_t *request, const lspo_data
     return LSPO_OK;
 }
 
+/* The measures of a classifier are those of all held-out rows. */
+static uint32_t count_eval_batches(const train_request_t *request, const lspo_dataset_t *data)
+{
+    if (request->eval_batches > 0)
+        return request->eval_batches;
+    const uint64_t all = lspo_dataset_held_out_batches(data, request->base.workload.batch);
+    if (lspo_dataset_kind(data) != LSPO_DATASET_LABELS || all < EVAL_BATCHES)
+        return EVAL_BATCHES;
+    return all < INT32_MAX ? (uint32_t)all : INT32_MAX;
+}
+
+static uint64_t count_evaluated(const lspo_train_options_t *options)
+{
+    const uint64_t rows = lspo_dataset_held_out_rows(options->data);
+    const uint64_t most = (uint64_t)options->eval_batches * options->workload.batch;
+    return rows == 0 ? LSPO_MISSING : most < rows ? most : rows;
+}
+
 static lspo_status_t fill_options(const train_request_t *request, trainee_t *trainee, double predicted_step_s,
                                   lspo_train_options_t *options)
 {
@@ -341,7 +365,7 @@ static lspo_status_t fill_options(const train_request_t *request, trainee_t *tra
                                       .warmup_steps = request->warmup_steps,
                                       .min_learning_rate = request->min_learning_rate,
                                       .eval_every = request->eval_every,
-                                      .eval_batches = request->eval_batches,
+                                      .eval_batches = count_eval_batches(request, trainee->data),
                                       .patience = request->patience,
                                       .keep_best = request->export_weights == EXPORT_BEST,
                                       .output = request->output,
@@ -391,6 +415,7 @@ static lspo_status_t write_result(const train_request_t *request, const trainee_
         .tokens_per_s = trained->tokens_per_s,
         .loss_first = state->loss_first,
         .loss_last = state->loss_last,
+        .evaluated_rows = count_evaluated(options),
         .held_out_before = state->held_out_before,
         .held_out_after = state->held_out_last,
         .perplexity_before = language ? exp(state->held_out_before) : (double)NAN,
@@ -482,7 +507,6 @@ static lspo_status_t train(int argc, char **argv)
                                         .training = true,
                                         .format = LSPO_FORMAT_AUTO},
                                .held_out = 0.05,
-                               .eval_batches = 16,
                                .checkpoint_every = 100,
                                .keep = 2,
                                .sample_tokens = 32,

@@ -42,6 +42,7 @@ static const lspo_field_t result_fields[] = {
     REAL(tokens_per_s, LSPO_UNIT_NONE),
     REAL(loss_first, LSPO_UNIT_NONE),
     REAL(loss_last, LSPO_UNIT_NONE),
+    INTEGER(evaluated_rows, LSPO_UNIT_NONE),
     REAL(held_out_before, LSPO_UNIT_NONE),
     REAL(held_out_after, LSPO_UNIT_NONE),
     REAL(perplexity_before, LSPO_UNIT_NONE),

@@ -14,6 +14,7 @@ typedef struct {
     const char *sample;
     uint64_t steps, steps_run, resumed_from, seed, best_step, refits, cut_rows, dropped_rows, peak_gpu_bytes,
         checkpoint_copy_bytes;
+    uint64_t evaluated_rows; /* of the held-out ones, in each evaluation */
     double epochs, load_s, train_s, step_s, predicted_step_s, fit_s, checkpoint_s, tokens_per_s, loss_first, loss_last,
         held_out_before, held_out_after, perplexity_before, perplexity_after, best_loss;
     lspo_scores_t before, after, best; /* of a classifier */

@@ -245,4 +245,20 @@ done
 chats --output chats --resume --chat-template plain --loss answers >/dev/null 2>messages ||
     fail "chats with the same settings: $(cat messages)"
 
+# A classifier is measured on all held-out rows, unless --eval-batches says fewer; its checkpoints know which.
+sed 's/gpt/bert/; s/tied_head = yes/classes = 2/' model.ini >classifier.ini
+for i in $(seq 1 400); do printf '{"text": "line %d", "label": %d}\n' "$i" $((i % 2)); done >labels.jsonl
+classify() {
+    "$program" train --model classifier.ini --policy native --data labels.jsonl --held-out 0.25 --steps 2 --batch 2 \
+        --sequence 16 --checkpoint-every 1 --keep 4 --format json "$@" 2>messages
+}
+classify --output all >result || fail "a classifier: $(cat messages)"
+grep -q '"evaluated_rows": 100,' result || fail "a classifier is not measured on all 100 rows: $(cat result)"
+rm -r all/step-0000000002
+classify --output all --resume >result || fail "a classifier resumed: $(cat messages)"
+! classify --output all --resume --eval-batches 3 >result || fail "--eval-batches 3 continues a measure of 50 batches"
+grep -q eval-batches messages || fail "no word of eval-batches: $(cat messages)"
+classify --eval-batches 3 >result || fail "a classifier and --eval-batches 3: $(cat messages)"
+grep -q '"evaluated_rows": 6,' result || fail "--eval-batches 3 of batch 2 is not 6 rows: $(cat result)"
+
 echo "all held: $(wc -l <flags) changes of $(cut -d' ' -f1 flags | sort -u | wc -l) flags"

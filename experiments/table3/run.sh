@@ -17,7 +17,8 @@ workload=(--batch 16 --sequence 96)
 write_tasks "$corpus" "$out"
 # A RoBERTa whose blocks know this kind of text; lspo does not train its language head.
 "$LSPO" train --model "$here/roberta.ini" --policy native --data "$out/halves.tsv" "${workload[@]}" --steps 100 \
-    --learning-rate 1e-3 --export "$out/roberta" --format csv > "$out/pretraining.csv" || die "pretraining failed"
+    --learning-rate 1e-3 --eval-batches 16 --export "$out/roberta" --format csv > "$out/pretraining.csv" ||
+    die "pretraining failed"
 for task in sst2 mrpc stsb; do
     classes=2
     [ $task != stsb ] || classes=1
