@@ -79,7 +79,8 @@ static const lspo_arg_t generate_args[] = {
      GENERATE(prompt.system)},
     {.name = "chat-template",
      .value = "NAME",
-     .help = "how chats are written (as the model's folder says, else plain): " LSPO_CHAT_TEMPLATES,
+     .help = "how chats are written (as the model's folder says, else plain): " LSPO_CHAT_OF_FOLDER
+             " (as its folder says), " LSPO_CHAT_TEMPLATES,
      .store = lspo_arg_text,
      GENERATE(prompt.chat_template)},
     {.name = "tokens",

@@ -143,7 +143,10 @@ static lspo_status_t check_classes(const char *what, const lspo_model_t *model)
         }
     }
     if (!lspo_family_of(model)->classifies || model->tied_head)
-        return lspo_error(LSPO_ERR_INPUT, "%s: classes need family %s and tied_head false", what, names);
+        return lspo_error(LSPO_ERR_INPUT,
+                          "%s: --classes, and classes in a file of shapes, need family %s and tied_head false; its "
+                          "family is %s, its tied_head %s",
+                          what, names, lspo_family_names[model->family], model->tied_head ? "true" : "false");
     return LSPO_OK;
 }
 

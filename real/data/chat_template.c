@@ -84,7 +84,8 @@ lspo_status_t lspo_chat_template_named(const char *name, lspo_chat_template_t *t
         *template_out = known[i];
         return LSPO_OK;
     }
-    return lspo_error(LSPO_ERR_INPUT, "--chat-template '%s' is none of " LSPO_CHAT_TEMPLATES, name);
+    return lspo_error(LSPO_ERR_INPUT, "--chat-template '%s' is none of " LSPO_CHAT_OF_FOLDER ", " LSPO_CHAT_TEMPLATES,
+                      name);
 }
 
 void lspo_chat_template_release(lspo_chat_template_t *chat_template)

@@ -132,6 +132,14 @@ static lspo_status_t check_options(const lspo_dataset_options_t *options)
         return lspo_error(LSPO_ERR_INPUT, "a row needs at least one token");
     if (!(options->held_out >= 0 && options->held_out < 1))
         return lspo_error(LSPO_ERR_INPUT, "--held-out is %g; it must be from 0 to below 1", options->held_out);
+    if (options->class_count > 0 && (options->prompt_field || options->answer_field))
+        return lspo_error(LSPO_ERR_INPUT,
+                          "--prompt-field and --answer-field name the fields of prompts and answers; a classifier's "
+                          "records are %s",
+                          lspo_form_name(LSPO_FORM_LABEL));
+    if (options->class_count > 0 && options->loss_all)
+        return lspo_error(LSPO_ERR_INPUT, "--loss all is for prompts and answers; the loss of a classifier is that of "
+                                          "its labels");
     return LSPO_OK;
 }
 
@@ -140,9 +148,10 @@ static lspo_status_t check_use(const lspo_dataset_t *dataset, const lspo_dataset
 {
     if (!options->chat.name || dataset->chat)
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_INPUT,
-                      "--chat-template %s is for chats and instructions, and %s has none ({\"messages\": [...]})",
-                      options->chat.name, options->path ? options->path : "the machine's own text");
+    return lspo_error(
+        LSPO_ERR_INPUT, "--chat-template %s is for chats and instructions, and %s has none (%s, %s or %s)",
+        options->chat.name, options->path ? options->path : "the machine's own text", lspo_form_name(LSPO_FORM_CHAT),
+        lspo_form_name(LSPO_FORM_PROMPT), lspo_form_name(LSPO_FORM_ALPACA));
 }
 
 static lspo_status_t open_parts(lspo_dataset_t *dataset, const lspo_dataset_options_t *options)

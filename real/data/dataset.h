@@ -12,7 +12,7 @@
  * With the name of a chat template, examples are chats of one question and its answer.
  *     labels      {"text","label"}, with or without a second text, "text_pair", or a .tsv file of GLUE
  * (dataset_glue.c), for classifiers: one record per row; its target is the label, the bits of a float if the model has
- * one class.  Of two texts that are too long the longer one is cut first
+ * one class.  Of two texts that are too long the longer one is cut first.  A row without any text is left out
  *
  * A file is text, plain or compressed with gzip (data_file.h). null counts as absent; fields that would change a prompt
  * are refused, and a warning names other unused fields.

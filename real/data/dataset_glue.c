@@ -13,13 +13,13 @@
 #include "real/data/data_file.h"
 #include "real/data/dataset_state.h"
 
-enum { COLUMNS_MAX = 64, COLA_COLUMNS = 4, CLASSES_MAX = 3, NUMBER_BYTES = 32 };
+enum { COLUMNS_MAX = 64, COLA_COLUMNS = 4, CLASSES_MAX = 3, NUMBER_BYTES = 32, SCORE_MAX = 5 };
 
 struct lspo_glue_task {
     const char *name;
     const char *texts[2]; /* columns; the second may be NULL */
     const char *label;
-    uint32_t class_count;             /* 1: a number */
+    uint32_t class_count;             /* 1: a score from 0 to SCORE_MAX */
     const char *classes[CLASSES_MAX]; /* their words; they may be numbers, too */
 };
 
@@ -134,9 +134,18 @@ static lspo_status_t take_header(table_t *table, const lspo_text_span_t *fields,
 
 /* ---- rows ---- */
 
+/* Digits, and perhaps a point and more digits. */
+static bool is_decimal(const char *text)
+{
+    static const char digits[] = "0123456789";
+    const size_t whole = strspn(text, digits), part = text[whole] == '.' ? strspn(text + whole + 1, digits) : 0;
+    return whole > 0 && text[whole + (part > 0 ? part + 1 : 0)] == '\0';
+}
+
+/* A word of the task, the number of a class as one digit, or a score. */
 static bool read_label(const table_t *table, lspo_text_span_t field, uint32_t *target_out)
 {
-    char text[NUMBER_BYTES], *end;
+    char text[NUMBER_BYTES];
     for (uint32_t i = 0; i < CLASSES_MAX && table->task->classes[i]; i++)
         if (is_word(field, table->task->classes[i])) {
             *target_out = i;
@@ -146,8 +155,11 @@ static bool read_label(const table_t *table, lspo_text_span_t field, uint32_t *t
         return false;
     memcpy(text, field.data, field.bytes);
     text[field.bytes] = '\0';
-    const double number = strtod(text, &end);
-    return *end == '\0' && end != text && lspo_label_target(table->dataset, number, target_out);
+    const bool is_score = table->task->class_count == 1;
+    if (strlen(text) != field.bytes || !(is_score ? is_decimal(text) : field.bytes == 1 && is_decimal(text)))
+        return false;
+    const double number = strtod(text, NULL);
+    return !(is_score && number > SCORE_MAX) && lspo_label_target(table->dataset, number, target_out);
 }
 
 static lspo_status_t add_row(const table_t *table, lspo_text_span_t line, const lspo_text_span_t *fields, size_t count)
@@ -182,6 +194,8 @@ static lspo_status_t add_line(table_t *table, lspo_text_span_t line)
         line.bytes--;
     if (line.bytes == 0)
         return LSPO_OK;
+    if (!table->task && memchr(line.data, '\r', line.bytes))
+        return lspo_error(LSPO_ERR_INPUT, "%s:%zu: " LSPO_RETURNS_ONLY, table->path, table->line);
     const size_t count = split(line, fields);
     lspo_status_t status = table->task ? LSPO_OK : take_header(table, fields, count, &is_row);
     return status == LSPO_OK && is_row ? add_row(table, line, fields, count) : status;

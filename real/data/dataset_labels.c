@@ -72,12 +72,15 @@ static lspo_status_t add_texts(const lspo_dataset_t *dataset, lspo_part_t *part,
         status = lspo_encoder_encode(encoder, texts[0].data, texts[0].bytes, &part->tokens);
     if (status == LSPO_OK && second)
         status = lspo_encoder_encode(encoder, texts[1].data, texts[1].bytes, second);
+    if (status == LSPO_OK && part->tokens.count == begin && (!second || second->count == 0)) {
+        part->tokens.count = first;
+        lspo_dataset_skip(part, labelled->where, "it has no text");
+        return LSPO_OK;
+    }
     if (status == LSPO_OK)
         status = fit_texts(dataset, part, dataset->sequence - specials, begin, second);
     if (status != LSPO_OK)
         return status;
-    if (part->tokens.count == first)
-        return lspo_error(LSPO_ERR_INPUT, "%s: the text is empty", labelled->where);
     lspo_row_t row = {.first = first, .count = (uint32_t)(part->tokens.count - first), .label = labelled->target};
     return lspo_dataset_add_row(part, &row);
 }

@@ -116,8 +116,7 @@ static lspo_status_t refuse_line(const reader_t *reader, size_t line, size_t at,
         return status;
     }
     if (carriage && !blank(carriage, length - (size_t)(carriage - text)))
-        return lspo_error(LSPO_ERR_INPUT, "%s:%zu: lines end with carriage returns only; convert them: tr '\\r' '\\n'",
-                          reader->path, line);
+        return lspo_error(LSPO_ERR_INPUT, "%s:%zu: " LSPO_RETURNS_ONLY, reader->path, line);
     if (reader->part->form < 0 && text[first] != '{' && text[first] != '[')
         return lspo_error(LSPO_ERR_INPUT, "%s:%zu: not JSON: %s; if it is plain text, rename it to .txt", reader->path,
                           line, error->text);
@@ -264,8 +263,9 @@ static lspo_status_t add_text(const reader_t *reader)
 {
     lspo_dataset_t *dataset = reader->dataset;
     if (dataset->class_count > 0)
-        return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs JSONL of %s, or a .tsv file of GLUE", reader->path,
-                          lspo_form_name(LSPO_FORM_LABEL));
+        return lspo_error(LSPO_ERR_INPUT, "%s: a classifier needs JSONL of %s, or a .tsv file of GLUE%s", reader->path,
+                          lspo_form_name(LSPO_FORM_LABEL),
+                          memchr(reader->text, '\t', reader->bytes) ? "; if this is one, rename it to .tsv" : "");
     if (dataset->mapped)
         return lspo_error(LSPO_ERR_INPUT, "%s is plain text, which has no fields for --prompt-field and --answer-field",
                           reader->path);

@@ -84,6 +84,7 @@ void lspo_dataset_skip(lspo_part_t *part, const char *where, const char *why);
 /* Append begin or end, unless the encoder has none. */
 lspo_status_t lspo_dataset_append_special(uint32_t id, lspo_tokens_t *tokens);
 #define LSPO_NO_ANSWER "it has no answer"
+#define LSPO_RETURNS_ONLY "lines end with carriage returns only; convert them: tr '\\r' '\\n'"
 
 /* dataset_labels.c: a row of a classifier. */
 typedef struct {

@@ -321,7 +321,7 @@ Test(dataset_chat, templates_that_are_not_known_or_not_used_are_refused)
 {
     lspo_dataset_options_t options = options_for(two_turns, SEQUENCE_MAX);
     options.chat.name = "alpaca";
-    expect_refused(&options, "alpaca", "--chat-template 'alpaca' is none of chatml, deepseek-coder, gemma");
+    expect_refused(&options, "alpaca", "--chat-template 'alpaca' is none of folder, chatml, deepseek-coder");
     options.chat = (lspo_chat_source_t){.folder = folder};
     lspo_dataset_t *dataset = open_with(&options);
     expect_said("no template", "has no chat template");
@@ -338,4 +338,5 @@ Test(dataset_chat, templates_that_are_not_known_or_not_used_are_refused)
     options.path = own_file("plain.txt", "some plain text that is long enough for a row");
     options.sequence = 8;
     expect_refused(&options, "no chats", "--chat-template plain is for chats and instructions, and ");
+    expect_said("no chats", "({\"messages\"}, {\"prompt\",\"completion\"} or {\"instruction\",\"input\",\"output\"})");
 }

@@ -5,6 +5,7 @@
 
 #include "real/data/dataset.h"
 #include "tests/own_folder.h"
+#include "tests/said.h"
 
 enum { ROWS_MAX = 8, SEQUENCE = 16 };
 
@@ -127,10 +128,48 @@ Test(dataset_labels, broken_rows_are_left_out)
     expect_row(&rows, 1, "f|", 1);
     lspo_dataset_close(dataset);
     rows = (rows_t){0};
-    dataset = open_rows("dev.tsv", "sentence1\tsentence2\tscore\na\tb\tnan\na\tb\t1e99\na\tb\t-0.5\n", 1, &rows);
-    cr_expect_eq(lspo_dataset_held_out_rows(dataset), 1);
-    expect_row(&rows, 0, "a||b|", bits(-0.5F));
+    dataset = open_rows("dev.tsv",
+                        "sentence1\tsentence2\tscore\na\tb\tnan\na\tb\t1e99\na\tb\t-0.5\na\tb\t99\na\tb\t5.01\n"
+                        "a\tb\t 1\na\tb\t0x1\na\tb\t1e0\na\tb\t1.\na\tb\t.5\na\tb\t5.000\n\tb\t0\n",
+                        1, &rows);
+    cr_expect_eq(lspo_dataset_held_out_rows(dataset), 2);
+    expect_row(&rows, 0, "a||b|", bits(5.0F));
+    expect_row(&rows, 1, "||b|", bits(0.0F));
     lspo_dataset_close(dataset);
+}
+
+/* What strtod() takes for 1 is no class. */
+Test(dataset_labels, a_class_is_one_digit)
+{
+    rows_t rows = {0};
+    lspo_dataset_t *dataset = open_rows("dev.tsv",
+                                        "sentence\tlabel\na\t 1\nb\t0x1\nc\t1e0\nd\t1.0\ne\t01\nf\t+1\n"
+                                        "g\t1 \nh\t-0\ni\t1\n",
+                                        2, &rows);
+    cr_expect_eq(lspo_dataset_held_out_rows(dataset), 1);
+    expect_row(&rows, 0, "i|", 1);
+    lspo_dataset_close(dataset);
+}
+
+Test(dataset_labels, rows_without_text_are_left_out_and_named)
+{
+    static const char *const files[][3] = {
+        {"dev.tsv", "sentence\tlabel\na\t0\n\t1\n\t0\n", "dev.tsv:3: it has no text"},
+        {"dev.jsonl",
+         "{\"text\":\"a\",\"label\":0}\n{\"text\":\"\",\"label\":1}\n"
+         "{\"text\":\"\",\"text_pair\":\"\",\"label\":1}\n",
+         "dev.jsonl:2: it has no text"}};
+    for (size_t i = 0; i < 2; i++) {
+        rows_t rows = {0};
+        listen_begin();
+        lspo_dataset_t *dataset = open_rows(files[i][0], files[i][1], 2, &rows);
+        listen_end();
+        cr_expect_eq(lspo_dataset_held_out_rows(dataset), 1);
+        expect_row(&rows, 0, "a|", 0);
+        expect_said(files[i][0], "records left out: 2; the first is ");
+        expect_said(files[i][0], files[i][2]);
+        lspo_dataset_close(dataset);
+    }
 }
 
 /* By hand, of 12 tokens three are between and behind the texts, and nine remain: of 8 and 3 the longer one loses two,
@@ -191,6 +230,33 @@ Test(dataset_labels, what_is_not_a_task_is_refused)
     options = options_for("train.tsv", two, 2);
     options.sequence = 1;
     cr_expect_eq(lspo_dataset_open(&options, &dataset), LSPO_ERR_INPUT, "no room");
+}
+
+static void expect_reason(const lspo_dataset_options_t *options, const char *reason)
+{
+    lspo_dataset_t *dataset = NULL;
+    listen_begin();
+    cr_expect_eq(lspo_dataset_open(options, &dataset), LSPO_ERR_INPUT, "%s", reason);
+    listen_end();
+    expect_said(options->path, reason);
+}
+
+Test(dataset_labels, refusals_name_the_cause)
+{
+    static const char two[] = "sentence\tlabel\na\t0\nb\t1\n";
+    lspo_dataset_options_t options = options_for("sst.txt", two, 2);
+    expect_reason(&options, "or a .tsv file of GLUE; if this is one, rename it to .tsv");
+    options = options_for("cr.tsv", "sentence\tlabel\ra\t0\rb\t1\r", 2);
+    expect_reason(&options, "cr.tsv:1: lines end with carriage returns only; convert them: tr");
+    options = options_for("dev.tsv", two, 2);
+    options.loss_all = true;
+    expect_reason(&options, "--loss all is for prompts and answers");
+    options = options_for("dev.tsv", two, 2);
+    options.prompt_field = "sentence";
+    expect_reason(&options, "--prompt-field and --answer-field name the fields of prompts and answers");
+    options = options_for("dev.jsonl", "{\"text\":\"a\",\"label\":0}\n", 2);
+    options.answer_field = "label";
+    expect_reason(&options, "a classifier's records are {\"text\",\"label\"}");
 }
 
 /* Without classes a .tsv file is a text, as ever. */
