@@ -96,7 +96,8 @@ const lspo_command_t lspo_command_sql = {
              "  OBSERVE SELECT verdict, sentence ...;  claims that are only printed\n"
              "  WRITE name AS SELECT ...;              the rows as a table and as name.csv\n\n"
              "A claim is printed behind \"holds\" or \"FAILS\", one of OBSERVE behind \"yes\" or \"no\". Two more "
-             "columns of a claim are the ends of its interval. The rows of other SELECTs are printed, their cells "
+             "columns of a claim are the ends of its interval, and a fifth the number of its runs. The rows of other "
+             "SELECTs are printed, their cells "
              "separated by a blank. The checks of experiments/ are such files.",
     .examples = "lspo sql claims.sql results.csv\n"
                 "lspo sql claims.sql results -o . --given limit=0.2\n"

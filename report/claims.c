@@ -14,10 +14,10 @@ const char *lspo_claim_word(lspo_claim_verdict_t verdict)
     return words[verdict];
 }
 
-/* Take the interval, "[95 %: ..." or "[one run]", from the end of the claim's text. */
+/* Take the interval, "[95 %: ...", "[one run]" or "[no run]", from the end of the claim's text. */
 static void split_interval(lspo_claim_t *claim)
 {
-    static const char *const begins[] = {" [95 %: ", " [one run]"};
+    static const char *const begins[] = {" [95 %: ", " [one run]", " [no run]"};
     size_t at = claim->bytes > 0 ? claim->bytes - 1 : 0;
     if (claim->text[at] != ']')
         return;

@@ -2,7 +2,8 @@
  *
  * `lspo sql` prints one line per claim: two blanks, a word in five columns, a blank, the claim.
  * "holds" and "FAILS" are verdicts of claims that must hold; "yes" and "no" are those of claims of others that are only
- * printed.  A claim may end in its interval, as " [95 %: 1.2 to 1.4]" or " [one run]".  All other lines are numbers.
+ * printed.  A claim may end in its interval, as " [95 %: 1.2 to 1.4]", " [one run]" or " [no run]".  All other lines
+ * are numbers.
  */
 #ifndef LSPO_REPORT_CLAIMS_H
 #define LSPO_REPORT_CLAIMS_H

@@ -35,11 +35,10 @@ void lspo_section_write_verdict(FILE *page, const lspo_figure_t *figure)
 void lspo_section_write_claim(FILE *page, const lspo_claim_t *claim)
 {
     lspo_html_text(page, claim->text, claim->bytes);
+    if (claim->interval == NULL)
+        return;
     fputs(" <small>[", page);
-    if (claim->interval != NULL)
-        lspo_html_text(page, claim->interval, claim->interval_bytes);
-    else
-        lspo_html_print(page, "one run");
+    lspo_html_text(page, claim->interval, claim->interval_bytes);
     fputs("]</small>", page);
 }
 

@@ -2,6 +2,7 @@
 #include "sql/script.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "sql/statement.h"
 #include "sql/tables.h"
 
-enum { STEPS = 1000, CELL_BYTES = 32, CLAIM_COLUMNS = 2, CLAIM_COLUMNS_MOST = 4 };
+enum { STEPS = 1000, CELL_BYTES = 32, CLAIM_COLUMNS = 2, WITH_INTERVAL = 4, WITH_RUNS = 5 };
 #define LENGTH_MAX 1000000 /* of a cell; SQLite's own limit is 1e9 */
 #define HEAP_BYTES_MAX (INT64_C(1) << 30)
 
@@ -80,28 +81,60 @@ static void print_row(const run_t *run, sqlite3_stmt *statement)
     fputc('\n', run->script->output);
 }
 
-static void print_end(const run_t *run, sqlite3_stmt *statement, int column)
+/* The end in column 2 or 3; a number to two digits of half the width, so that both ends are told apart. */
+static void print_end(const run_t *run, sqlite3_stmt *statement, int column, double width)
 {
     const lspo_sqlite_t *lib = run->sql.lib;
-    if (lib->column_type(statement, column) == SQLITE_TEXT)
+    if (lib->column_type(statement, column) == SQLITE_TEXT) {
         fputs((const char *)lib->column_text(statement, column), run->script->output);
-    else
-        fprintf(run->script->output, "%.3g", lib->column_double(statement, column));
-}
-
-/* The columns behind verdict and sentence: the ends of an interval. */
-static void print_interval(const run_t *run, sqlite3_stmt *statement)
-{
-    if (run->sql.lib->column_type(statement, 2) == SQLITE_NULL ||
-        run->sql.lib->column_type(statement, 3) == SQLITE_NULL) {
-        fputs(" [one run]", run->script->output);
         return;
     }
+    double end = lib->column_double(statement, column);
+    double unit = width > 0 ? pow(10, floor(log10(width / 2)) - 1) : 0;
+    if (unit > 0)
+        end = round(end / unit) * unit + 0.0; /* not -0 */
+    fprintf(run->script->output, "%.12g", end);
+}
+
+/* The columns behind verdict and sentence: the ends of an interval, and over how many runs it is. */
+static void print_interval(const run_t *run, sqlite3_stmt *statement)
+{
+    const lspo_sqlite_t *lib = run->sql.lib;
+    if (lib->column_type(statement, 2) == SQLITE_NULL) {
+        if (lib->column_count(statement) == WITH_RUNS)
+            fputs(lib->column_double(statement, 4) == 1 ? " [one run]" : " [no run]", run->script->output);
+        return;
+    }
+    double width = lib->column_double(statement, 3) - lib->column_double(statement, 2);
     fputs(" [95 %: ", run->script->output);
-    print_end(run, statement, 2);
+    print_end(run, statement, 2, width);
     fputs(" to ", run->script->output);
-    print_end(run, statement, 3);
+    print_end(run, statement, 3, width);
     fputs("]", run->script->output);
+}
+
+/* What is wrong with the columns behind verdict and sentence?  NULL: nothing. */
+static const char *wrong_interval(const run_t *run, sqlite3_stmt *statement)
+{
+    const lspo_sqlite_t *lib = run->sql.lib;
+    int types[2];
+    for (int i = 0; i < 2; i++) {
+        types[i] = lib->column_type(statement, 2 + i);
+        const char *text = types[i] == SQLITE_TEXT ? (const char *)lib->column_text(statement, 2 + i) : "0";
+        if (*text == '\0' || strpbrk(text, "\n[]") != NULL || types[i] == SQLITE_BLOB)
+            return "has an end that is neither a number nor a line of text without brackets";
+    }
+    if ((types[0] == SQLITE_NULL) != (types[1] == SQLITE_NULL))
+        return "has only one end";
+    double low = lib->column_double(statement, 2), high = lib->column_double(statement, 3);
+    if (!isfinite(high - low))
+        return "is not finite";
+    if (low > high)
+        return "has a low end above its high end";
+    double runs = lib->column_count(statement) == WITH_RUNS ? lib->column_double(statement, 4) : 0;
+    if (types[0] == SQLITE_NULL && runs > 1)
+        return "of more than one run has no ends";
+    return NULL;
 }
 
 static void print_claim(const run_t *run, lspo_sql_verb_t verb, bool holds, const char *sentence,
@@ -109,7 +142,7 @@ static void print_claim(const run_t *run, lspo_sql_verb_t verb, bool holds, cons
 {
     const char *word = verb == LSPO_SQL_OBSERVE ? (holds ? "yes" : "no") : holds ? "holds" : "FAILS";
     fprintf(run->script->output, "  %-5s %s", word, sentence);
-    if (run->sql.lib->column_count(statement) == CLAIM_COLUMNS_MOST)
+    if (run->sql.lib->column_count(statement) >= WITH_INTERVAL)
         print_interval(run, statement);
     fputc('\n', run->script->output);
 }
@@ -123,6 +156,10 @@ static lspo_status_t judge(run_t *run, lspo_sql_verb_t verb, sqlite3_stmt *state
     if (*sentence == '\0' || *sentence == ' ' || strchr(sentence, '\n') != NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a claim's sentence is '%s', not a line of text",
                           run->script->path, lspo_sql_line(run->script->text, run->at), sentence);
+    const char *wrong = run->sql.lib->column_count(statement) >= WITH_INTERVAL ? wrong_interval(run, statement) : NULL;
+    if (wrong != NULL)
+        return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": the interval of '%s' %s", run->script->path,
+                          lspo_sql_line(run->script->text, run->at), sentence, wrong);
     print_claim(run, verb, holds, sentence, statement);
     run->claim_count += verb == LSPO_SQL_REQUIRE;
     run->failed_count += verb == LSPO_SQL_REQUIRE && !holds;
@@ -134,10 +171,10 @@ static lspo_status_t step_through(run_t *run, const lspo_sql_statement_t *read, 
     bool claims = read->verb == LSPO_SQL_REQUIRE || read->verb == LSPO_SQL_OBSERVE;
     uint64_t line = lspo_sql_line(run->script->text, run->at), rows = 0;
     int code, columns = run->sql.lib->column_count(statement);
-    if (claims && columns != CLAIM_COLUMNS && columns != CLAIM_COLUMNS_MOST)
+    if (claims && columns != CLAIM_COLUMNS && columns != WITH_INTERVAL && columns != WITH_RUNS)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s:%" PRIu64 ": a claim has 2 columns, verdict and sentence, or 4 with the ends of its "
-                          "interval, not %d",
+                          "interval, or 5 with its number of runs, not %d",
                           run->script->path, line, columns);
     for (; (code = run->sql.lib->step(statement)) == SQLITE_ROW; rows++) {
         lspo_status_t status = LSPO_OK;

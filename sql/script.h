@@ -5,8 +5,11 @@
  *     REQUIRE SELECT verdict, sentence ...;     of each row a claim: "  holds SENTENCE", or "  FAILS SENTENCE"
  *     OBSERVE SELECT verdict, sentence ...;     the same with "yes" and "no"; not required
  *
- * A claim about a mean of repeated runs has two more columns, the ends of its 95 % interval: numbers, of which three
- * digits are printed, or texts.  It ends in " [95 %: LOW to HIGH]"; without ends, in " [one run]".
+ * A claim about a mean of repeated runs has two more columns, the ends of its 95 % interval: numbers, which are printed
+ * to two digits of half the width of the interval, or texts that begin with numbers of one unit.  It ends in
+ * " [95 %: LOW to HIGH]".  A fifth column is the number of runs: without ends, the claim ends in " [one run]" or
+ * " [no run]".  One end without the other, a low above a high one, one that is not finite or would break the line,
+ * and no ends with several runs are mistakes.
  *
  * These are the lines that report/claims.h reads.  A verdict of NULL, where a value is missing, is as one of 0.  A
  * claim without rows fails.  Other statements (CREATE VIEW) are run.  Functions: sql/functions.h; tables:

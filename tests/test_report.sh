@@ -49,6 +49,7 @@ MARKDOWN
 printf '%s\n' '  numbers <b>1.50</b> & 2' '  holds a < b for every "model"' '  FAILSafe is no claim' \
     '  holdsx nor this' 'holds nor this' '  yes   not required, and so' \
     '  no    not required, and not so' '  yes   a mean of [two] [95 %: 1 to <2>]' '  yes   alone [one run]' \
+    '  yes   no one [no run]' \
     '  yes   [in brackets]' > "$results/good/output.txt"
 svg good/good.svg
 printf '%s\n' 'name,value' '"a, ""<script>alert(2)</script>""",1.5' '</table>,2' > "$results/good/good.csv"
@@ -130,7 +131,8 @@ has "one that was not run" '<code>experiments/run.sh absent</code> makes them.'
 has "what was printed" '  numbers &lt;b&gt;1.50&lt;/b&gt; &amp; 2'
 has "the interval of a claim" 'a mean of [two] <small>[95 %: 1 to &lt;2&gt;]</small>'
 has "a claim without repetition" 'alone <small>[one run]</small>'
-has "brackets that are none" '[in brackets] <small>[one run]</small>'
+has "a claim of nothing" 'no one <small>[no run]</small>'
+has "brackets that are none" '[in brackets]</li>'
 has "the rows" 'further.csv: 25 rows, the first 10 here'
 has "what can be trained" '<tr><td>llama</td><td>lsp</td></tr>'
 has "other files" '<a href="good/notes.txt">notes.txt</a>, 5 bytes'

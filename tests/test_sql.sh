@@ -84,11 +84,24 @@ check "what they print" "  c      4.0
 check "errors behind them, where both go to one file" "lspo: error: claims.sql: 3 of 7 claims do not hold" \
     "$(sql claims.sql rows.csv 2>&1 | tail -n 1)"
 check "how many" "lspo: error: claims.sql: 3 of 7 claims do not hold" "$(cat messages)"
-check "claims with intervals" "  holds the mean [95 %: -1.18 to 8.68]
+check "claims with intervals" "  holds the mean [95 %: -1.2 to 8.7]
   yes   of one [one run]
-  FAILS as texts [95 %: -1 % to 2 %]" "$(sql -e "require select 1, 'the mean', low95(value), high95(value) from rows;
-    observe select 1, 'of one', low95(value), high95(value) from rows where value = 1;
+  yes   of none [no run]
+  yes   of nobody knows how many
+  FAILS as texts [95 %: -1 % to 2 %]" "$(sql -e "require select 1, 'the mean', low95(value), high95(value), count(*)
+        from rows;
+    observe select 1, 'of one', low95(value), high95(value), count(*) from rows where value = 1;
+    observe select 1, 'of none', low95(value), high95(value), count(value) from rows where value is null;
+    observe select 1, 'of nobody knows how many', low95(value), high95(value) from rows where value = 1;
     require select 0, 'as texts', '-1 %', '2 %'" rows.csv 2> messages)"
+# 100.1 100.2 100.3: 100.2 -+ 4.30265 * 0.1 / sqrt(3) = 100.2 -+ 0.24841
+printf 'x\n100.1\n100.2\n100.3\n' > close.csv
+interval() { sql -e "observe select 1, 'x', $1 from close limit 1" close.csv | sed 's/.*95 %: \(.*\)]/\1/'; }
+check "digits follow the width" "99.95 to 100.45" "$(interval "low95(x), high95(x)")"
+check "of large numbers" "1230000 to 1570000" "$(interval "1234567, 1567890")"
+check "of small ones" "1.2e-09 to 3.5e-09" "$(interval "1.23e-9, 3.46e-9")"
+check "of hardly 0" "0 to 1" "$(interval "-1e-17, 1")"
+check "of no width" "2.5 to 2.5" "$(interval "2.5, 2.5")"
 check "a table" "name,the value d,12 c,6" "$(xargs < large.csv)"
 check "claims that hold" 0 "$(status_of sql -e "require select 1, 'so it is'" rows.csv)"
 mkdir elsewhere
@@ -115,9 +128,23 @@ refused "no rows" "empty.csv: there are no rows below the header" "select 1;" em
 refused "two tables of a name" \
     "./rows.csv as table 'rows': table \"rows\" already exists" "select 1;" rows.csv ./rows.csv
 refused "a claim without a sentence" "script.sql:1: a claim has 2 columns, verdict and sentence, or 4 with the ends of \
-its interval, not 1" "require select 1;" rows.csv
+its interval, or 5 with its number of runs, not 1" "require select 1;" rows.csv
 refused "a claim that is NULL" "script.sql:1: a claim's sentence is '', not a line of text" "require select 1, NULL;" \
     rows.csv
+refused "half an interval" "script.sql:2: the interval of 'x' has only one end" \
+    $'select 1;\nrequire select 1, \'x\', NULL, 2;' rows.csv
+for ends in "3, 1" "'3 %', '1 %'"; do
+    refused "a swapped interval" "script.sql:1: the interval of 'x' has a low end above its high end" \
+        "require select 1, 'x', $ends;" rows.csv
+done
+for end in "''" "char(10)" "'a' || char(10) || 'b'" "'[1'" "x'00'"; do
+    refused "an end that breaks the line" "script.sql:1: the interval of 'x' has an end that is neither a number nor a \
+line of text without brackets" "require select 1, 'x', $end, 2;" rows.csv
+done
+refused "an endless interval" "script.sql:1: the interval of 'x' is not finite" "require select 1, 'x', 1, 9e999;" \
+    rows.csv
+refused "several runs without an interval" "script.sql:1: the interval of 'x' of more than one run has no ends" \
+    "require select 1, 'x', NULL, NULL, 3;" rows.csv
 refused "a claim that is no query" "script.sql:1: only a SELECT is written or judged" \
     "require create table t (x);" rows.csv
 refused "a table without a name" "script.sql:1: WRITE needs the name of a table: a letter or _, then up to 62 \

@@ -35,7 +35,7 @@ CREATE VIEW chosen AS SELECT * FROM trainings JOIN best USING (run, base, method
 CREATE VIEW over AS SELECT run, base, steps, ours.method AS a, theirs.method AS b,
     avg(ours.held_out_after / theirs.held_out_after - 1) AS mean,
     round(100 * low95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS low,
-    round(100 * high95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high
+    round(100 * high95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high, count(*) AS pairs
     FROM chosen AS ours JOIN chosen AS theirs USING (run, base, steps, seed)
     GROUP BY run, base, steps, ours.method, theirs.method;
 -- For every cell that has both: how far it is off where it is.
@@ -50,20 +50,21 @@ CREATE VIEW claims AS
 -- The interval is that of the cell where it is off most.
 OBSERVE SELECT max(off - most) <= 0, claim || coalesce(': not at' || substr(group_concat(iif(off > most,
     printf(', %s,%d %+.1f %%', base, steps, 100 * off), NULL), ''), 2), '') ||
-    printf('; at most %+.1f %%', 100 * off), low, high FROM
-    (SELECT n, claim, most, base, steps, ours.loss / theirs.loss - 1 AS off, ours.rowid AS place, seeds.low, seeds.high
+    printf('; at most %+.1f %%', 100 * off), low, high, pairs FROM
+    (SELECT n, claim, most, base, steps, ours.loss / theirs.loss - 1 AS off, ours.rowid AS place, seeds.low, seeds.high,
+        pairs
         FROM claims JOIN recorded AS ours ON ours.method = a JOIN recorded AS theirs USING (base, steps)
         JOIN (SELECT * FROM over WHERE run = 'recorded') AS seeds USING (base, steps, a, b)
         WHERE theirs.method = b ORDER BY place) GROUP BY n;
 CREATE VIEW ends AS SELECT * FROM over WHERE run = 'here'
     AND (base, steps) = (SELECT base, steps FROM cells LIMIT 1);
-REQUIRE SELECT mean < 0, printf('here, too, lsp ends lower in the eigenbasis (%+.1f %%)', 100 * mean), low, high
-    FROM ends WHERE a = 'lsp' AND b = 'lsp-plain';
+REQUIRE SELECT mean < 0, printf('here, too, lsp ends lower in the eigenbasis (%+.1f %%)', 100 * mean), low, high,
+    pairs FROM ends WHERE a = 'lsp' AND b = 'lsp-plain';
 REQUIRE SELECT mean < 0, printf('here, too, learned projectors end lower in the eigenbasis (%+.1f %%)', 100 * mean),
-    low, high FROM ends WHERE a = 'lsp-learned' AND b = 'lsp-learned-plain';
+    low, high, pairs FROM ends WHERE a = 'lsp-learned' AND b = 'lsp-learned-plain';
 REQUIRE SELECT mean < 0, printf('here, too, lsp ends below full fine-tuning with Adam (%+.1f %%)', 100 * mean), low,
-    high FROM ends WHERE a = 'lsp' AND b = 'full';
-REQUIRE SELECT mean < 0, printf('here, too, SOAP ends below Adam (%+.1f %%)', 100 * mean), low, high FROM ends
-    WHERE a = 'soap' AND b = 'full';
-REQUIRE SELECT mean < 0, printf('here, too, lsp ends below training only the rest (%+.1f %%)', 100 * mean), low, high
-    FROM ends WHERE a = 'lsp' AND b = 'rest';
+    high, pairs FROM ends WHERE a = 'lsp' AND b = 'full';
+REQUIRE SELECT mean < 0, printf('here, too, SOAP ends below Adam (%+.1f %%)', 100 * mean), low, high,
+    pairs FROM ends WHERE a = 'soap' AND b = 'full';
+REQUIRE SELECT mean < 0, printf('here, too, lsp ends below training only the rest (%+.1f %%)', 100 * mean), low, high,
+    pairs FROM ends WHERE a = 'lsp' AND b = 'rest';

@@ -62,42 +62,47 @@ CREATE VIEW q AS SELECT pick(after, method = 'lsp') AS lsp, pick(after, method =
 -- How far a method ends above another, in percent of its loss, over the seeds that both have.
 CREATE VIEW over AS SELECT ours.method AS ours, theirs.method AS theirs,
     round(100 * low95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS low,
-    round(100 * high95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high
+    round(100 * high95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high, count(*) AS seeds
     FROM runs AS ours JOIN runs AS theirs USING (seed) GROUP BY ours.method, theirs.method;
 REQUIRE SELECT every(held_out_after < held_out_before),
     'every method''s held-out loss falls below that of the pretrained model' ||
     coalesce(', but not' || group_concat(iif(held_out_after < held_out_before, NULL, ' ' || method), ''), '') FROM runs;
-REQUIRE SELECT lsp_s < full_s, 'a step of lsp takes less time than one of zero' FROM q;
+REQUIRE SELECT lsp_s < full_s, printf('a step of lsp takes less time than one of zero (%+.1f %%)',
+    100 * (lsp_s / full_s - 1)), round(low95(100 * (lsp.step_s / zero.step_s - 1)), 1) || ' %',
+    round(high95(100 * (lsp.step_s / zero.step_s - 1)), 1) || ' %', count(*) FROM q,
+    runs AS lsp JOIN runs AS zero USING (seed) WHERE lsp.method = 'lsp' AND zero.method = 'full';
 REQUIRE SELECT lora_bytes <= 1.01 * lsp_bytes AND galore_bytes <= 1.01 * lsp_bytes,
     'lora and galore stay within lsp''s GPU memory' FROM q;
 REQUIRE SELECT lsp < "full", printf('lsp ends below zero after the same time (%+.1f %%)', 100 * (lsp / "full" - 1)),
-    low, high FROM q, over WHERE ours = 'lsp' AND theirs = 'full';
+    low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'full';
 -- The paper's claims at this scale: printed, but not required.
 OBSERVE SELECT lsp / full_steps - 1 < 0.02,
     printf('lsp stays within 2 %% of the loss of full fine-tuning after as many steps (%+.1f %%)',
-    100 * (lsp / full_steps - 1)), low, high FROM q, over WHERE ours = 'lsp' AND theirs = 'full-steps';
+    100 * (lsp / full_steps - 1)), low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'full-steps';
 OBSERVE SELECT lsp < random, printf('learned projectors end below random ones (loss %.3f against %.3f, %+.1f %%)', lsp,
-    random, 100 * (lsp / random - 1)), low, high FROM q, over WHERE ours = 'lsp' AND theirs = 'lsp-random';
+    random, 100 * (lsp / random - 1)), low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'lsp-random';
 OBSERVE SELECT lsp < lora, printf('lsp ends below lora at equal memory and time (loss %.3f against %.3f, %+.1f %%)',
-    lsp, lora, 100 * (lsp / lora - 1)), low, high FROM q, over WHERE ours = 'lsp' AND theirs = 'lora';
+    lsp, lora, 100 * (lsp / lora - 1)), low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'lora';
 OBSERVE SELECT lsp < galore, printf('lsp ends below galore at equal memory and time (loss %.3f against %.3f, %+.1f %%)',
-    lsp, galore, 100 * (lsp / galore - 1)), low, high FROM q, over WHERE ours = 'lsp' AND theirs = 'galore';
+    lsp, galore, 100 * (lsp / galore - 1)), low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'galore';
 OBSERVE SELECT eigen < lora, printf('lsp in the eigenbasis, random, ends below lora at equal memory and time ' ||
-    '(loss %.3f against %.3f, %+.1f %%)', eigen, lora, 100 * (eigen / lora - 1)), low, high FROM q, over
+    '(loss %.3f against %.3f, %+.1f %%)', eigen, lora, 100 * (eigen / lora - 1)), low, high, seeds FROM q, over
     WHERE ours = 'lsp-eigen' AND theirs = 'lora';
 OBSERVE SELECT eigen < galore, printf('lsp in the eigenbasis, random, ends below galore at equal memory and time ' ||
-    '(loss %.3f against %.3f, %+.1f %%)', eigen, galore, 100 * (eigen / galore - 1)), low, high FROM q, over
+    '(loss %.3f against %.3f, %+.1f %%)', eigen, galore, 100 * (eigen / galore - 1)), low, high, seeds FROM q, over
     WHERE ours = 'lsp-eigen' AND theirs = 'galore';
-CREATE VIEW r AS SELECT pick(loss, method = 'lsp-eigen') AS eigen, pick(loss, method = 'lsp-random') AS random,
-    pick(loss, method = 'rest') AS rest, pick(loss, method = 'soap') AS soap, pick(loss, method = 'full') AS "full"
-    FROM timed;
-REQUIRE SELECT eigen < random AND eigen < "full", printf('recorded: lsp ends lower in the eigenbasis than with ' ||
-    'plain Adam (%.3f, %.3f) and than zero (%.3f)', eigen, random, "full") FROM r;
-OBSERVE SELECT eigen < soap, printf('recorded: lsp in the eigenbasis ends below full SOAP after the same time, ' ||
-    'which takes 2.4 times its GPU memory (%.3f against %.3f)', eigen, soap) FROM r;
-OBSERVE SELECT eigen < rest, printf('recorded: lsp in the eigenbasis ends below training only embeddings, norms and ' ||
-    'biases (%.3f against %.3f)', eigen, rest) FROM r;
-OBSERVE SELECT max(theirs.loss) > r.eigen AND min(theirs.loss) > r.eigen, 'recorded: it ends below lora and galore ' ||
-    'with either optimizer after the same time' || coalesce(', but not' || group_concat(iif(theirs.loss > r.eigen, NULL,
-    printf(' %s (%.3f)', theirs.method, theirs.loss)), ''), '') FROM timed AS theirs, r
-    WHERE theirs.method IN ('lora', 'lora-eigen', 'galore', 'galore-eigen');
+-- The same of the recorded run, of lsp in the eigenbasis, random.
+CREATE VIEW record_over AS SELECT theirs.method AS theirs, avg(lsp.held_out_after) AS loss,
+    avg(theirs.held_out_after) AS their_loss, 1.0 * max(theirs.peak_gpu_bytes) / max(lsp.peak_gpu_bytes) AS memory,
+    round(100 * low95(lsp.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS low,
+    round(100 * high95(lsp.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high, count(*) AS seeds
+    FROM of_record AS lsp JOIN of_record AS theirs USING (seed) WHERE lsp.method = 'lsp-eigen' GROUP BY theirs.method;
+REQUIRE SELECT loss < their_loss, printf('recorded: lsp ends lower in the eigenbasis than %s (%.3f against %.3f)',
+    words, loss, their_loss), low, high, seeds FROM (SELECT 'lsp-random' AS theirs, 'with plain Adam' AS words
+    UNION ALL SELECT 'full', 'zero') LEFT JOIN record_over USING (theirs);
+OBSERVE SELECT loss < their_loss, printf('recorded: lsp in the eigenbasis ends below %s after the same time (%.3f ' ||
+    'against %.3f, with %.1f times its GPU memory)', words, loss, their_loss, memory), low, high, seeds
+    FROM (SELECT 'soap' AS theirs, 'full SOAP' AS words UNION ALL
+        SELECT 'rest', 'training only embeddings, norms and biases' UNION ALL SELECT 'lora', 'lora' UNION ALL
+        SELECT 'lora-eigen', 'lora in the eigenbasis' UNION ALL SELECT 'galore', 'galore' UNION ALL
+        SELECT 'galore-eigen', 'galore in the eigenbasis') LEFT JOIN record_over USING (theirs);
