@@ -1,5 +1,5 @@
 # Lines with shaded spread over seeds: held-out perplexity against measured and against simulated time.
-width = 960; height = 520
+width = 960; height = 600
 load plots."/style.gp"
 # Each method's name, the policy whose colour and mark it has, and its line: dashed where another line has the colour.
 names = "full lsp lsp-random lsp-eigen lsp-eigen-learned lora lora-eigen galore galore-eigen soap rest lomo badam zenflow"
@@ -8,7 +8,7 @@ dashes = "1 1 1 1 2 1 2 1 2 1 1 1 1 1"
 count = words(names)
 policy_of(k) = word(policies, k)
 dash_of(k) = word(dashes, k) + 0
-title_of(k) = word(names, k) eq "full" ? "full fine-tuning (zero)" : word(names, k)
+title_of(k) = word(names, k) eq "full" ? "full (zero)" : word(names, k)
 set ylabel "held-out perplexity per byte"
 set logscale y
 set ytics (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200)
@@ -20,7 +20,9 @@ set style fill transparent solid 0.2 noborder
 set multiplot layout 1,2 title note
 set title "measured on the host, equal time"
 set xlabel "time (s)"
-set key top right vertical Left reverse
+# One legend below both panels, where it hides no line.
+set bmargin at screen 0.25
+set key at screen 0.5, screen 0.02 center bottom vertical maxrows 3 Left reverse samplen 2
 file = data."/spread.csv"
 plot for [k=1:count] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"low":"high" with filledcurves linecolor rgb colour_of(policy_of(k)) notitle, \
     for [k=1:count] file using (strcol("method") eq word(names, k) ? column("time_s") : NaN):"perplexity" \
