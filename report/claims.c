@@ -9,9 +9,14 @@
 
 static const char *const words[LSPO_CLAIM_VERDICTS] = {"holds", "FAILS", "yes", "no"};
 
-const char *lspo_claim_word(lspo_claim_verdict_t verdict)
+const char *lspo_claim_words(const lspo_claim_t *claim)
 {
-    return words[verdict];
+    static const char scale[] = "at this scale";
+    static const char *const plain[LSPO_CLAIM_VERDICTS] = {"holds", "does not hold", "yes", "no"};
+    static const char *const scaled[LSPO_CLAIM_VERDICTS] = {"holds", "does not hold", "holds at this scale",
+                                                            "does not hold at this scale"};
+    bool says_so = memmem(claim->text, claim->bytes, scale, strlen(scale)) != NULL;
+    return (says_so ? scaled : plain)[claim->verdict];
 }
 
 /* Take the interval, "[95 %: ...", "[one run]" or "[no run]", from the end of the claim's text. */

@@ -38,7 +38,8 @@ typedef struct {
 lspo_status_t lspo_claims_find(const char *output, size_t bytes, lspo_claims_t *claims_out);
 void lspo_claims_release(lspo_claims_t *claims);
 
-/* The word as it is printed: "holds", "FAILS", "yes", "no". */
-const char *lspo_claim_word(lspo_claim_verdict_t verdict);
+/* The verdict in the report's words: "holds", "does not hold", "yes", "no".  A claim that is not required, and says "at
+ * this scale", is a paper's that small models cannot settle: "holds at this scale", "does not hold at this scale". */
+const char *lspo_claim_words(const lspo_claim_t *claim);
 
 #endif

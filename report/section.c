@@ -51,13 +51,15 @@ static void write_claims(FILE *page, const lspo_figure_t *figure)
     fputs("<h3>Claims</h3>\n<ul class=\"claims\">\n", page);
     for (size_t i = 0; i < claims->count; i++) {
         const lspo_claim_t *claim = &claims->list[i];
-        fprintf(page, "<li><span class=\"%s\">%s</span> ", classes[claim->verdict], lspo_claim_word(claim->verdict));
+        fprintf(page, "<li><span class=\"%s\">%s</span> ", classes[claim->verdict], lspo_claim_words(claim));
         lspo_section_write_claim(page, claim);
         fputs("</li>\n", page);
     }
     fputs("</ul>\n", page);
     if (claims->counts[LSPO_CLAIM_SEEN] + claims->counts[LSPO_CLAIM_UNSEEN] > 0)
-        fputs("<p class=\"small\"><em>yes</em> and <em>no</em>: printed, but not required to hold here.</p>\n", page);
+        fputs("<p class=\"small\"><em>Yes</em>, <em>no</em> and verdicts <em>at this scale</em>: not required to hold "
+              "here.</p>\n",
+              page);
 }
 
 /* ---- files ---- */

@@ -49,7 +49,7 @@ static void write_failures(FILE *page, const lspo_results_t *results)
             const lspo_claim_t *claim = &figure->claims.list[k];
             if (claim->verdict != LSPO_CLAIM_FAILS)
                 continue;
-            fputs("<li><span class=\"fails\">FAILS</span> <a href=\"#", page);
+            fputs("<li><span class=\"fails\">does not hold</span> <a href=\"#", page);
             lspo_html_print(page, figure->name);
             fputs("\">", page);
             lspo_html_print(page, figure->name);

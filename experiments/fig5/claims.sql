@@ -77,20 +77,23 @@ REQUIRE SELECT lsp < "full", printf('lsp ends below zero after the same time (%+
     low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'full';
 -- The paper's claims at this scale: printed, but not required.
 OBSERVE SELECT lsp / full_steps - 1 < 0.02,
-    printf('lsp stays within 2 %% of the loss of full fine-tuning after as many steps (%+.1f %%)',
+    printf('at this scale, lsp stays within 2 %% of the loss of full fine-tuning after as many steps (%+.1f %%)',
     100 * (lsp / full_steps - 1)), low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'full-steps';
-OBSERVE SELECT lsp < random, printf('learned projectors end below random ones (loss %.3f against %.3f, %+.1f %%)', lsp,
-    random, 100 * (lsp / random - 1)), low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'lsp-random';
-OBSERVE SELECT lsp < lora, printf('lsp ends below lora at equal memory and time (loss %.3f against %.3f, %+.1f %%)',
-    lsp, lora, 100 * (lsp / lora - 1)), low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'lora';
-OBSERVE SELECT lsp < galore, printf('lsp ends below galore at equal memory and time (loss %.3f against %.3f, %+.1f %%)',
-    lsp, galore, 100 * (lsp / galore - 1)), low, high, seeds FROM q, over WHERE ours = 'lsp' AND theirs = 'galore';
-OBSERVE SELECT eigen < lora, printf('lsp in the eigenbasis, random, ends below lora at equal memory and time ' ||
-    '(loss %.3f against %.3f, %+.1f %%)', eigen, lora, 100 * (eigen / lora - 1)), low, high, seeds FROM q, over
-    WHERE ours = 'lsp-eigen' AND theirs = 'lora';
-OBSERVE SELECT eigen < galore, printf('lsp in the eigenbasis, random, ends below galore at equal memory and time ' ||
-    '(loss %.3f against %.3f, %+.1f %%)', eigen, galore, 100 * (eigen / galore - 1)), low, high, seeds FROM q, over
-    WHERE ours = 'lsp-eigen' AND theirs = 'galore';
+OBSERVE SELECT lsp < random, printf('at this scale, learned projectors end below random ones (loss %.3f against ' ||
+    '%.3f, %+.1f %%)', lsp, random, 100 * (lsp / random - 1)), low, high, seeds FROM q, over
+    WHERE ours = 'lsp' AND theirs = 'lsp-random';
+OBSERVE SELECT lsp < lora, printf('at this scale, lsp ends below lora at equal memory and time (loss %.3f against ' ||
+    '%.3f, %+.1f %%)', lsp, lora, 100 * (lsp / lora - 1)), low, high, seeds FROM q, over
+    WHERE ours = 'lsp' AND theirs = 'lora';
+OBSERVE SELECT lsp < galore, printf('at this scale, lsp ends below galore at equal memory and time (loss %.3f ' ||
+    'against %.3f, %+.1f %%)', lsp, galore, 100 * (lsp / galore - 1)), low, high, seeds FROM q, over
+    WHERE ours = 'lsp' AND theirs = 'galore';
+OBSERVE SELECT eigen < lora, printf('at this scale, lsp in the eigenbasis, random, ends below lora at equal memory ' ||
+    'and time (loss %.3f against %.3f, %+.1f %%)', eigen, lora, 100 * (eigen / lora - 1)), low, high, seeds
+    FROM q, over WHERE ours = 'lsp-eigen' AND theirs = 'lora';
+OBSERVE SELECT eigen < galore, printf('at this scale, lsp in the eigenbasis, random, ends below galore at equal ' ||
+    'memory and time (loss %.3f against %.3f, %+.1f %%)', eigen, galore, 100 * (eigen / galore - 1)), low, high, seeds
+    FROM q, over WHERE ours = 'lsp-eigen' AND theirs = 'galore';
 -- The same of the recorded run, of lsp in the eigenbasis, random.
 CREATE VIEW record_over AS SELECT theirs.method AS theirs, avg(lsp.held_out_after) AS loss,
     avg(theirs.held_out_after) AS their_loss, 1.0 * max(theirs.peak_gpu_bytes) / max(lsp.peak_gpu_bytes) AS memory,

@@ -24,8 +24,8 @@ CREATE VIEW over AS SELECT round(100 * low95(lsp.held_out_after / theirs.held_ou
     FROM runs AS lsp JOIN runs AS theirs USING (seed), best_other
     WHERE lsp.method = 'lsp' AND theirs.method = best_other.method;
 OBSERVE SELECT lsp.held_out_after <= theirs.held_out_after, printf('lsp is the best method (the paper''s Table 3: ' ||
-    '85.53 against 83.63 full, 84.38 GaLore); here its loss is %+.1f %% from that of the best other, %s',
-    100 * (lsp.held_out_after / theirs.held_out_after - 1), theirs.method), low, high, over.seeds
+    '85.53 against 83.63 full, 84.38 GaLore); here, at this scale, its loss is %+.1f %% from that of the best ' ||
+    'other, %s', 100 * (lsp.held_out_after / theirs.held_out_after - 1), theirs.method), low, high, over.seeds
     FROM table3 AS lsp, best_other AS theirs, over WHERE lsp.method = 'lsp';
 
 -- The tasks in GLUE's form: accuracy, F1 and Pearson's correlation, in percent, as means over the seeds.  Predictions
