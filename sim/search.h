@@ -16,7 +16,7 @@
  *
  * What has been found is then refined:
  *     subspace, nnz, rank       doubled as long as the step takes at most 1 % longer: a better training for nothing
- *     order                     auto, where that is faster (sim/order.h)
+ *     order                     auto, where that is faster (sim/order.h); of generation in up to 8 micro-batches
  *     recompute-share           auto, where that is faster (sim/split.h)
  *     swap-activations          eighths of the blocks: without checkpointing, where that does not fit otherwise and is
  *                               faster; where memory is the objective with all settings that were found; not for the

@@ -40,9 +40,6 @@ static const axis_t axes[] = {
     {"chunks", AS_IS, 2, {0, 1}}, /* grow, start */
 };
 
-/* Where the number of texts is free, so many micro-batches share the weights that come for them. */
-enum { GENERATED_MICROS_MOST = 8 };
-
 static const char *const raised[] = {"subspace", "nnz", "rank"};
 
 static const lspo_parameter_t *parameter_named(const lspo_policy_t *policy, const char *key)
@@ -154,7 +151,7 @@ static lspo_status_t vary_checkpointing(const lspo_search_options_t *options, co
 
 static uint32_t micros_most(const lspo_search_options_t *options)
 {
-    return options->objective == LSPO_OBJECTIVE_THROUGHPUT && !options->holds_accumulation ? GENERATED_MICROS_MOST
+    return options->objective == LSPO_OBJECTIVE_THROUGHPUT && !options->holds_accumulation ? LSPO_SEARCH_MICROS_MOST
                                                                                            : LSPO_MICROS_MAX;
 }
 

@@ -18,6 +18,10 @@ typedef struct {
     size_t count, capacity;
 } lspo_candidates_t;
 
+/* Of generation: where the number of texts is free, at most so many micro-batches share the weights that come for them;
+ * of more, which are held, plans are so large that no order is looked for. */
+enum { LSPO_SEARCH_MICROS_MOST = 8 };
+
 /* All candidates of the options, in the order of policies. */
 lspo_status_t lspo_search_candidates(const lspo_search_options_t *options, lspo_candidates_t *candidates_out);
 void lspo_search_candidates_release(lspo_candidates_t *candidates);

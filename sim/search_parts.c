@@ -207,7 +207,9 @@ lspo_status_t lspo_search_try_native(const lspo_search_options_t *options, lspo_
 static lspo_status_t try_order(const lspo_search_options_t *options, lspo_found_t *found)
 {
     lspo_found_t ordered = *found;
-    if (options->holds_order || options->objective == LSPO_OBJECTIVE_MEMORY)
+    const bool too_large =
+        options->task == LSPO_TASK_GENERATE && found->workload.accumulation > LSPO_SEARCH_MICROS_MOST;
+    if (options->holds_order || options->objective == LSPO_OBJECTIVE_MEMORY || too_large)
         return LSPO_OK;
     ordered.workload.order = LSPO_ORDER_AUTO;
     lspo_status_t status = lspo_search_simulate(options, &ordered);

@@ -254,6 +254,44 @@ Test(search, of_generation_is_the_best_of_a_loop_over_all_settings)
     lspo_search_release(&search);
 }
 
+static bool holds_all(void *context, const lspo_parameter_t *parameter)
+{
+    (void)context;
+    return parameter != NULL;
+}
+
+/* lspo_search_options_t.prepare: what another order makes faster. */
+static lspo_status_t rebuild_half_in_turn(void *context, const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    lspo_status_t status = rebuild_half(context, policy, workload);
+    lspo_kvpr_values_edit(workload)->schedule = LSPO_SCHEDULE_THROUGHPUT;
+    lspo_kvpr_values_edit(workload)->cache_slots = 3;
+    return status;
+}
+
+/* The plans of many micro-batches are too large for a search of orders, which finds one of fewer. */
+Test(search, of_many_micro_batches_looks_for_no_order)
+{
+    static const uint32_t micros[] = {8, 9};
+    for (size_t i = 0; i < sizeof micros / sizeof micros[0]; i++) {
+        question_t question;
+        ask_of_texts("gpt2-124m", "rtx3060", "kvpr", 2 * micros[i], &question);
+        question.options.objective = LSPO_OBJECTIVE_THROUGHPUT;
+        question.options.most = 1;
+        question.options.prepare = rebuild_half_in_turn;
+        question.options.holds = holds_all;
+        question.options.workload.sequence = 512;
+        question.options.workload.batch = 2;
+        question.options.workload.accumulation = micros[i];
+        question.options.holds_batch = question.options.holds_accumulation = true;
+        lspo_search_t search = answer(&question);
+        cr_assert_eq(search.count, 1u);
+        cr_expect_eq(search.found[0].workload.accumulation, micros[i]);
+        cr_expect_eq(search.found[0].workload.order == LSPO_ORDER_AUTO, micros[i] <= 8, "%u", micros[i]);
+        lspo_search_release(&search);
+    }
+}
+
 /* What is held is kept; a product that is held above the limit is refused. */
 Test(search, of_texts_keeps_what_is_held)
 {
