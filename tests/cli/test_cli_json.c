@@ -362,7 +362,7 @@ Test(cli_json, choose_says_what_sim_says)
         bool exact_only;
     } cases[] = {
         {"--model gpt2-1.3b --machine paper-laptop --host-memory 16GiB", false},
-        {"--machine=rtx4090 --model=llama-7b --batch largest --sequence 256 --update-every 2 --exact-only", true},
+        {"--machine=rtx4090 --model=llama-7b --batch largest --sequence 256 --window 2 --exact-only", true},
         {"--model gpt-small --machine paper-workstation --batch 2 --accumulation 2 --clip 1 --check-every 4 "
          "--project-every 3 --set 'cpu.adam_pps=50 M/s' --gpu-memory 1GiB",
          false},
