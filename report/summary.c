@@ -32,9 +32,8 @@ static void write_counts(FILE *page, const lspo_results_t *results)
         fprintf(page, " Of %zu further ones, printed but not required, %zu are so here and %zu are not.", others,
                 claims[LSPO_CLAIM_SEEN], claims[LSPO_CLAIM_UNSEEN]);
     fputs("</p>\n<p class=\"small\">In brackets behind a claim is the 95 % interval of the mean that it judges, over "
-          "seeds or repeated measurements. <em>One run</em>: there was only one, so it has none. A claim without "
-          "brackets "
-          "comes without an interval.</p>\n",
+          "seeds or repeated measurements. <em>One run</em>: there was only one, so it has none. A claim "
+          "without brackets comes without an interval.</p>\n",
           page);
 }
 
