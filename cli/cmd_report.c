@@ -74,10 +74,12 @@ static lspo_status_t make_page(const lspo_results_t *results, const report_reque
     if (status == LSPO_OK)
         status = write_page(request->output_path != NULL ? request->output_path : own_path, text, bytes);
     if (status == LSPO_OK)
-        printf("%s: %zu figures and tables, of which %zu do not hold; %zu claims hold, %zu do not\n",
+        printf("%s: %zu figures and tables, of which %zu do not hold; %zu claims hold, %zu do not, "
+               "%zu undecided\n",
                request->output_path != NULL ? request->output_path : own_path, results->count,
                results->states[LSPO_FIGURE_FAILS] + results->states[LSPO_FIGURE_BROKEN],
-               results->claims[LSPO_CLAIM_HOLDS], results->claims[LSPO_CLAIM_FAILS]);
+               results->claims[LSPO_CLAIM_HOLDS], results->claims[LSPO_CLAIM_FAILS],
+               results->claims[LSPO_CLAIM_UNDECIDED]);
     free(text);
     free(beside);
     return status;

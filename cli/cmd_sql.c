@@ -89,16 +89,17 @@ const lspo_command_t lspo_command_sql = {
     .name = "sql",
     .summary = "tables and claims of CSV files, in SQL",
     .usage = "FILE CSV|FOLDER...",
-    .about = "Run the statements of FILE, in the SQL of SQLite, with CSV files as tables. A table has the name of its "
-             "file without \".csv\", or NAME if it is given as NAME=CSV; of a folder, those CSV are tables that FILE "
-             "mentions. Beside the statements of SQLite there are three:\n\n"
-             "  REQUIRE SELECT verdict, sentence ...;  claims that must hold, a row each\n"
-             "  OBSERVE SELECT verdict, sentence ...;  claims that are only printed\n"
-             "  WRITE name AS SELECT ...;              the rows as a table and as name.csv\n\n"
-             "A claim is printed behind \"holds\" or \"FAILS\", one of OBSERVE behind \"yes\" or \"no\". Two more "
-             "columns of a claim are the ends of its interval, and a fifth the number of its runs. The rows of other "
-             "SELECTs are printed, their cells "
-             "separated by a blank. The checks of experiments/ are such files.",
+    .about =
+        "Run the statements of FILE, in the SQL of SQLite, with CSV files as tables. A table has the name of its "
+        "file without \".csv\", or NAME if it is given as NAME=CSV; of a folder, those CSV are tables that FILE "
+        "mentions. Beside the statements of SQLite there are three:\n\n"
+        "  REQUIRE SELECT verdict, sentence ...;  claims that must hold, a row each\n"
+        "  OBSERVE SELECT verdict, sentence ...;  claims that are only printed\n"
+        "  WRITE name AS SELECT ...;              the rows as a table and as name.csv\n\n"
+        "A claim is printed behind \"holds\" or \"FAILS\", one of OBSERVE behind \"yes\" or \"no\". Two more "
+        "columns of a claim are the ends of its interval, a fifth is the number of its runs, and a sixth its limit: if "
+        "that is within the interval, the claim is \"undecided\". The rows of other SELECTs are printed, their "
+        "cells separated by a blank. The checks of experiments/ are such files.",
     .examples = "lspo sql claims.sql results.csv\n"
                 "lspo sql claims.sql results -o . --given limit=0.2\n"
                 "lspo list policies --format csv | lspo sql -e \"select name from input where task = 'train'\" "
@@ -113,8 +114,9 @@ const lspo_command_t lspo_command_sql = {
         "not leave out NULL), and "
         "given('NAME').\n\n"
         "A verdict is a condition; NULL, because a value is missing, does not hold. A REQUIRE without rows fails. The "
-        "exit status is 1 if a required claim fails, and 2 for a mistake in FILE, for a table or column that is not "
-        "there, and for a CSV without rows. FILE can read no files but these, and writes only by WRITE.",
+        "exit status is 1 if a required claim fails (an undecided one does not), and 2 for a mistake in FILE, for a "
+        "table or column that is not there, and for a CSV without rows. FILE can read no files but these, and writes "
+        "only by WRITE.",
     .groups = (const lspo_arg_group_t *const[]){&sql_group, NULL},
     .positional_least = 1,
     .positional_most = LSPO_POSITIONALS_MAX,

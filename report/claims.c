@@ -2,19 +2,20 @@
 #include "report/claims.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 
-static const char *const words[LSPO_CLAIM_VERDICTS] = {"holds", "FAILS", "yes", "no"};
+static const char *const words[LSPO_CLAIM_VERDICTS] = {"holds", "FAILS", "yes", "no", "undecided"};
 
 const char *lspo_claim_words(const lspo_claim_t *claim)
 {
     static const char scale[] = "at this scale";
-    static const char *const plain[LSPO_CLAIM_VERDICTS] = {"holds", "does not hold", "yes", "no"};
+    static const char *const plain[LSPO_CLAIM_VERDICTS] = {"holds", "does not hold", "yes", "no", "undecided"};
     static const char *const scaled[LSPO_CLAIM_VERDICTS] = {"holds", "does not hold", "holds at this scale",
-                                                            "does not hold at this scale"};
+                                                            "does not hold at this scale", "undecided"};
     bool says_so = memmem(claim->text, claim->bytes, scale, strlen(scale)) != NULL;
     return (says_so ? scaled : plain)[claim->verdict];
 }
@@ -38,17 +39,15 @@ static void split_interval(lspo_claim_t *claim)
         }
 }
 
-/* Is the line "  word  claim", with the claim in column 9? */
+/* Is the line "  word  claim", with the claim a blank behind the word, in column 9 at least? */
 static bool read_line(const char *line, size_t bytes, lspo_claim_t *claim_out)
 {
-    enum { WORD_AT = 2, WORD_WIDTH = 5, CLAIM_AT = WORD_AT + WORD_WIDTH + 1 };
-    if (bytes <= CLAIM_AT || memcmp(line, "  ", 2) != 0 || line[CLAIM_AT - 1] != ' ' || line[CLAIM_AT] == ' ')
-        return false;
+    enum { WORD_AT = 2, WORD_WIDTH = 5 };
     for (int verdict = 0; verdict < LSPO_CLAIM_VERDICTS; verdict++) {
-        char padded[WORD_WIDTH + 1] = "     ";
-        memcpy(padded, words[verdict], strlen(words[verdict]));
-        if (memcmp(line + WORD_AT, padded, WORD_WIDTH) == 0) {
-            *claim_out = (lspo_claim_t){(lspo_claim_verdict_t)verdict, line + CLAIM_AT, bytes - CLAIM_AT, NULL, 0};
+        char before[24];
+        size_t at = (size_t)snprintf(before, sizeof before, "%*s%-*s ", WORD_AT, "", WORD_WIDTH, words[verdict]);
+        if (bytes > at && memcmp(line, before, at) == 0 && line[at] != ' ') {
+            *claim_out = (lspo_claim_t){(lspo_claim_verdict_t)verdict, line + at, bytes - at, NULL, 0};
             split_interval(claim_out);
             return true;
         }

@@ -28,6 +28,8 @@ void lspo_section_write_verdict(FILE *page, const lspo_figure_t *figure)
     if (must > 0)
         fprintf(page, ": %zu of %zu claims%s", counts[LSPO_CLAIM_HOLDS], must,
                 figure->state == LSPO_FIGURE_INTERRUPTED || figure->state == LSPO_FIGURE_BROKEN ? " until then" : "");
+    if (counts[LSPO_CLAIM_UNDECIDED] > 0)
+        fprintf(page, "%s %zu undecided", must > 0 ? "," : ":", counts[LSPO_CLAIM_UNDECIDED]);
     if (figure->state == LSPO_FIGURE_BROKEN || (figure->state == LSPO_FIGURE_INTERRUPTED && figure->run.ended))
         fprintf(page, "; exit status %d", figure->run.status);
 }
@@ -44,7 +46,7 @@ void lspo_section_write_claim(FILE *page, const lspo_claim_t *claim)
 
 static void write_claims(FILE *page, const lspo_figure_t *figure)
 {
-    static const char *const classes[LSPO_CLAIM_VERDICTS] = {"holds", "fails", "seen", "seen"};
+    static const char *const classes[LSPO_CLAIM_VERDICTS] = {"holds", "fails", "seen", "seen", "open"};
     const lspo_claims_t *claims = &figure->claims;
     if (claims->count == 0)
         return;

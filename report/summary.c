@@ -31,6 +31,11 @@ static void write_counts(FILE *page, const lspo_results_t *results)
     if (others > 0)
         fprintf(page, " Of %zu further ones, printed but not required, %zu are so here and %zu are not.", others,
                 claims[LSPO_CLAIM_SEEN], claims[LSPO_CLAIM_UNSEEN]);
+    if (claims[LSPO_CLAIM_UNDECIDED] > 0)
+        fprintf(page,
+                " Beside these, <strong id=\"claims-undecided\">%zu</strong> %s undecided: the limit is within "
+                "the interval.",
+                claims[LSPO_CLAIM_UNDECIDED], claims[LSPO_CLAIM_UNDECIDED] == 1 ? "is" : "are");
     fputs("</p>\n<p class=\"small\">In brackets behind a claim is the 95 % interval of the mean that it judges, over "
           "seeds or repeated measurements. <em>One run</em>: there was only one, so it has none. A claim "
           "without brackets comes without an interval.</p>\n",

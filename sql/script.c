@@ -11,7 +11,7 @@
 #include "sql/statement.h"
 #include "sql/tables.h"
 
-enum { STEPS = 1000, CELL_BYTES = 32, CLAIM_COLUMNS = 2, WITH_INTERVAL = 4, WITH_RUNS = 5 };
+enum { STEPS = 1000, CELL_BYTES = 32, CLAIM_COLUMNS = 2, WITH_INTERVAL = 4, WITH_RUNS = 5, WITH_LIMIT = 6 };
 #define LENGTH_MAX 1000000 /* of a cell; SQLite's own limit is 1e9 */
 #define HEAP_BYTES_MAX (INT64_C(1) << 30)
 
@@ -101,7 +101,7 @@ static void print_interval(const run_t *run, sqlite3_stmt *statement)
 {
     const lspo_sqlite_t *lib = run->sql.lib;
     if (lib->column_type(statement, 2) == SQLITE_NULL) {
-        if (lib->column_count(statement) == WITH_RUNS)
+        if (lib->column_count(statement) >= WITH_RUNS && lib->column_type(statement, 4) != SQLITE_NULL)
             fputs(lib->column_double(statement, 4) == 1 ? " [one run]" : " [no run]", run->script->output);
         return;
     }
@@ -131,16 +131,31 @@ static const char *wrong_interval(const run_t *run, sqlite3_stmt *statement)
         return "is not finite";
     if (low > high)
         return "has a low end above its high end";
-    double runs = lib->column_count(statement) == WITH_RUNS ? lib->column_double(statement, 4) : 0;
+    double runs = lib->column_count(statement) >= WITH_RUNS ? lib->column_double(statement, 4) : 0;
     if (types[0] == SQLITE_NULL && runs > 1)
         return "of more than one run has no ends";
+    if (lib->column_count(statement) == WITH_LIMIT && !isfinite(lib->column_double(statement, 5)))
+        return "has a limit that is not finite";
     return NULL;
 }
 
-static void print_claim(const run_t *run, lspo_sql_verb_t verb, bool holds, const char *sentence,
-                        sqlite3_stmt *statement)
+/* Is the limit within the interval, as it is printed? */
+static bool is_undecided(const run_t *run, sqlite3_stmt *statement)
 {
-    const char *word = verb == LSPO_SQL_OBSERVE ? (holds ? "yes" : "no") : holds ? "holds" : "FAILS";
+    const lspo_sqlite_t *lib = run->sql.lib;
+    if (lib->column_count(statement) < WITH_LIMIT)
+        return false;
+    static const int needed[] = {0, 2, 3, 5}; /* all but the sentence and the number of runs */
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (lib->column_type(statement, needed[i]) == SQLITE_NULL)
+            return false;
+    double low = lib->column_double(statement, 2), high = lib->column_double(statement, 3);
+    double limit = lib->column_double(statement, 5);
+    return low < high && low <= limit && limit <= high;
+}
+
+static void print_claim(const run_t *run, const char *word, const char *sentence, sqlite3_stmt *statement)
+{
     fprintf(run->script->output, "  %-5s %s", word, sentence);
     if (run->sql.lib->column_count(statement) >= WITH_INTERVAL)
         print_interval(run, statement);
@@ -160,9 +175,11 @@ static lspo_status_t judge(run_t *run, lspo_sql_verb_t verb, sqlite3_stmt *state
     if (wrong != NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": the interval of '%s' %s", run->script->path,
                           lspo_sql_line(run->script->text, run->at), sentence, wrong);
-    print_claim(run, verb, holds, sentence, statement);
-    run->claim_count += verb == LSPO_SQL_REQUIRE;
-    run->failed_count += verb == LSPO_SQL_REQUIRE && !holds;
+    bool required = verb == LSPO_SQL_REQUIRE, undecided = is_undecided(run, statement);
+    const char *decided = required ? (holds ? "holds" : "FAILS") : holds ? "yes" : "no";
+    print_claim(run, undecided ? "undecided" : decided, sentence, statement);
+    run->claim_count += required;
+    run->failed_count += required && !undecided && !holds;
     return LSPO_OK;
 }
 
@@ -171,10 +188,10 @@ static lspo_status_t step_through(run_t *run, const lspo_sql_statement_t *read, 
     bool claims = read->verb == LSPO_SQL_REQUIRE || read->verb == LSPO_SQL_OBSERVE;
     uint64_t line = lspo_sql_line(run->script->text, run->at), rows = 0;
     int code, columns = run->sql.lib->column_count(statement);
-    if (claims && columns != CLAIM_COLUMNS && columns != WITH_INTERVAL && columns != WITH_RUNS)
+    if (claims && columns != CLAIM_COLUMNS && columns != WITH_INTERVAL && columns != WITH_RUNS && columns != WITH_LIMIT)
         return lspo_error(LSPO_ERR_INPUT,
                           "%s:%" PRIu64 ": a claim has 2 columns, verdict and sentence, or 4 with the ends of its "
-                          "interval, or 5 with its number of runs, not %d",
+                          "interval, or 5 with its number of runs, or 6 with its limit, not %d",
                           run->script->path, line, columns);
     for (; (code = run->sql.lib->step(statement)) == SQLITE_ROW; rows++) {
         lspo_status_t status = LSPO_OK;

@@ -8,8 +8,10 @@
  * A claim about a mean of repeated runs has two more columns, the ends of its 95 % interval: numbers, which are printed
  * to two digits of half the width of the interval, or texts that begin with numbers of one unit.  It ends in
  * " [95 %: LOW to HIGH]".  A fifth column is the number of runs: without ends, the claim ends in " [one run]" or
- * " [no run]".  One end without the other, a low above a high one, one that is not finite or would break the line,
- * and no ends with several runs are mistakes.
+ * " [no run]", or, if the number is NULL, in nothing.  One end without the other, a low above a high one, one that is
+ * not finite or would break the line, and no ends with several runs are mistakes.  A sixth column is the limit to which
+ * the mean is held, in the unit of the ends; NULL: it is not held to one.  If the limit is within the interval, ends
+ * included, the claim is printed behind "undecided" in place of the four words above, and is no failure.
  *
  * These are the lines that report/claims.h reads.  A verdict of NULL, where a value is missing, is as one of 0.  A
  * claim without rows fails.  Other statements (CREATE VIEW) are run.  Functions: sql/functions.h; tables:

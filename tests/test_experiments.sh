@@ -87,10 +87,10 @@ claims adam-basis of_record="$folder/losses.csv" losses="$folder/losses.csv" > "
 check "means and extremes against full fine-tuning" "b,90,lsp,0.005,2,4,3,5,-0.2,-0.4,0,70" \
     "$(grep ,lsp, "$folder/written/recorded.csv")"
 # By seed 3 / 4 - 1 = -25 % and 9 / 6 - 1 = 50 %: 12.5 -+ 12.7062 * 75 / 2.
-check "claims that are observed" "no    lsp with random projectors at or below full Adam: not at b,90 +20.0 %; \
+check "claims that are observed" "undecided lsp with random projectors at or below full Adam: not at b,90 +20.0 %; \
 at most +20.0 % [95 %: -464.0 % to 489.0 %]" \
     "$(sed -i 's/^b,90,lsp,2,5e-3,5,5/b,90,lsp,2,5e-3,5,9/' "$folder/losses.csv"
-    claims adam-basis of_record="$folder/losses.csv" losses="$folder/losses.csv" | grep -o 'no .*full Adam.*')"
+    claims adam-basis of_record="$folder/losses.csv" losses="$folder/losses.csv" | grep -o 'undecided .*full Adam.*')"
 
 # Every policy has a style of its own, and a picture of all of them as many styles as series.
 names=$("$program" list policies --format csv |
@@ -222,7 +222,8 @@ published_gate() { # NAME EXPECTED_STATUS X BIAS MEAN_OF_THE_FIT LEFT_OUT
 }
 published_gate "published steps 10 % off pass" 0 0.1 0 0.1 0.19
 published_gate "16 % off fail" 1 0.16 0 0.16 0.19
-published_gate "a bias of 6 % fails" 1 0.1 0.06 0.1003015 0.19
+published_gate "a bias of 8 % fails" 1 0.1 0.08 0.1004020 0.19
+published_gate "one of 6 % is undecided, which is no failure" 0 0.1 0.06 0.1003015 0.19
 published_gate "21 % for sources left out fail" 1 0.1 0 0.1 0.21
 published_gate "no figure for them fails" 1 0.1 0 0.1 ""
 published_gate "frameworks that the fit does not find fail" 1 0.1 0 0.09 0.19
@@ -319,9 +320,9 @@ check "an order with another loss fails" 1 \
 check "grids with another loss fail" 1 "$(status_of axonn losses loss_last "grid = '2-2'" 1.001)"
 
 # Contention: predicted 8 and 12 of 10 s, so 20 %; without it 7 and 12: 25 %.
-parts() { # parts WITHOUT_OF_THE_FIRST
+parts() { # parts WITHOUT_OF_THE_FIRST [OF_THE_SECOND]
     printf '%s\n' group_name,predicted_s,measured_s,disturbed,noise,no_contention,no_shapes,no_latency,no_cache \
-        "contention,8,10,false,0.01,$1,,," contention,12,10,false,0.03,12,,, contention,12,,,,12,,, \
+        "contention,8,10,false,0.01,$1,,," "contention,12,10,false,0.03,${2:-12},,," contention,12,,,,12,,, \
         > "$folder/cells.csv"
     "$program" sql "$here/sim-vs-host/parts.sql" "$folder/cells.csv"
 }
@@ -331,7 +332,9 @@ check "a part that makes predictions better" 0 "$(status_of parts 7)"
 # 20 % less 30 %, and 20 % less 20 %: -5 points -+ 12.7062 * 10 / 2
 check "by how much, with its interval" "(the error is -5.0 points) [95 %: -69 to 59]" \
     "$(grep -o '(the error is .*' "$folder/stdout")"
-check "a part that makes them worse fails" 1 "$(status_of parts 9)"
+check "a part of which two cells tell too little" "0 1" \
+    "$(status_of parts 9) $(grep -c '^  undecided contention' "$folder/stdout")"
+check "a part that makes them worse fails" 1 "$(status_of parts 9 11)"
 
 # Generation: 30 calm cells with a mean error of 4 % and a tau of 0.9 are just enough.
 generation() { # generation CELLS MEAN TAU [MEMORY]: the error of memory is 2 %

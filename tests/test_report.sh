@@ -51,6 +51,7 @@ printf '%s\n' '  numbers <b>1.50</b> & 2' '  holds a < b for every "model"' '  F
     '  no    not required, and not so' '  yes   a mean of [two] [95 %: 1 to <2>]' '  yes   alone [one run]' \
     '  yes   no one [no run]' \
     '  yes   smaller, at this scale' '  no    larger, at this scale' '  holds always, at this scale' \
+    '  undecided what [two] runs say [95 %: -1 to 1]' '  undecidedly so' \
     '  yes   [in brackets]' > "$results/good/output.txt"
 svg good/good.svg
 printf '%s\n' 'name,value' '"a, ""<script>alert(2)</script>""",1.5' '</table>,2' > "$results/good/good.csv"
@@ -69,7 +70,7 @@ printf 'model,fastest\nllama,lsp\n' > "$results/trains.csv"
 
 report() { "$program" report "$@"; }
 check "a report" 0 "$(status_of report "$results")"
-check "what it says of it" "$page: 6 figures and tables, of which 2 do not hold; 5 claims hold, 2 do not" \
+check "what it says of it" "$page: 6 figures and tables, of which 2 do not hold; 5 claims hold, 2 do not, 1 undecided" \
     "$(cat "$folder/stdout")"
 has() { # NAME TEXT
     grep -qF -- "$2" "$page" || check "$1" "$2" "not in the page"
@@ -122,7 +123,9 @@ has "and of those that do not hold" "<strong id=\"claims-fail\">$(counted FAILS)
 check "failures on the first screen" 2 \
     "$(sed -n '1,/<main>/p' "$page" | grep -c '<li><span class="fails">does not hold</span> <a href="#bad">bad</a>: ')"
 verdict() { sed -n "/<section id=\"$1\">/,/<\/section>/p" "$page" | sed -n 's|^<p>\(<span class.*\)</p>$|\1|p'; }
-check "a figure that holds" '<span class="holds">holds</span>: 2 of 2 claims' "$(verdict good)"
+check "claims that are undecided" 1 "$(shown open undecided)"
+has "and their number" '<strong id="claims-undecided">1</strong> is undecided'
+check "a figure that holds" '<span class="holds">holds</span>: 2 of 2 claims, 1 undecided' "$(verdict good)"
 check "one that does not" '<span class="fails">does not hold</span>: 1 of 3 claims' "$(verdict bad)"
 check "one that ended with an error" \
     '<span class="fails">ended with an error</span>: 1 of 1 claims until then; exit status 2' "$(verdict broken)"

@@ -84,6 +84,26 @@ check "what they print" "  c      4.0
 check "errors behind them, where both go to one file" "lspo: error: claims.sql: 3 of 7 claims do not hold" \
     "$(sql claims.sql rows.csv 2>&1 | tail -n 1)"
 check "how many" "lspo: error: claims.sql: 3 of 7 claims do not hold" "$(cat messages)"
+check "limits within the interval" "1
+  undecided as texts [95 %: -1 % to 2 %]
+  undecided at an end [95 %: 1 to 2]
+  yes   below it [95 %: 1 to 2]
+  no    above it [95 %: 1 to 2]
+  undecided of nobody knows how many [95 %: 1 to 2]
+  holds no width [95 %: 1 to 1]
+  holds alone [one run]
+  FAILS unknown [95 %: -1 to 2]
+  FAILS not held to it [95 %: -1 to 2]" "$(status_of sql -e "require select 0, 'as texts', '-1 %', '2 %', 3, 0;
+    observe select 1, 'at an end', 1, 2, 3, 2;
+    observe select 1, 'below it', 1, 2, NULL, 2.1;
+    observe select 0, 'above it', 1, 2, 3, 0.9;
+    observe select 0, 'of nobody knows how many', 1, 2, NULL, 1.5;
+    require select 1, 'no width', 1, 1, 3, 1;
+    require select 1, 'alone', NULL, NULL, 1, 0;
+    require select NULL, 'unknown', -1, 2, 3, 0;
+    require select 0, 'not held to it', -1, 2, 3, NULL" rows.csv)
+$(cat stdout)"
+check "an undecided claim is no failure" 0 "$(status_of sql -e "require select 0, 'so', -1, 2, 3, 0" rows.csv)"
 check "claims with intervals" "  holds the mean [95 %: -1.2 to 8.7]
   yes   of one [one run]
   yes   of none [no run]
@@ -128,7 +148,7 @@ refused "no rows" "empty.csv: there are no rows below the header" "select 1;" em
 refused "two tables of a name" \
     "./rows.csv as table 'rows': table \"rows\" already exists" "select 1;" rows.csv ./rows.csv
 refused "a claim without a sentence" "script.sql:1: a claim has 2 columns, verdict and sentence, or 4 with the ends of \
-its interval, or 5 with its number of runs, not 1" "require select 1;" rows.csv
+its interval, or 5 with its number of runs, or 6 with its limit, not 1" "require select 1;" rows.csv
 refused "a claim that is NULL" "script.sql:1: a claim's sentence is '', not a line of text" "require select 1, NULL;" \
     rows.csv
 refused "half an interval" "script.sql:2: the interval of 'x' has only one end" \

@@ -9,7 +9,7 @@ CREATE VIEW means AS SELECT round(100 * low95(abs(predicted_s / measured_s - 1))
     round(100 * high95(abs(predicted_s / measured_s - 1)), 1) || ' %' AS high FROM cells WHERE disturbed = 'false';
 CREATE VIEW ours AS SELECT * FROM summary WHERE cells = 'all' AND predictor = 'lspo' AND quantity = 'time';
 REQUIRE SELECT mean <= given('limit'), printf('the time of %s is predicted within %g %% on average (%.1f %%)',
-    given('what'), 100 * given('limit'), 100 * mean), low, high FROM ours, means;
+    given('what'), 100 * given('limit'), 100 * mean), low, high, NULL, 100 * given('limit') FROM ours, means;
 REQUIRE SELECT given('tau_least') = 0 OR tau >= given('tau_least'), iif(given('tau_least') = 0, 'no order is judged',
     printf('the order of policies is predicted, tau at least %g (%g)', given('tau_least'), tau)) FROM ours;
 REQUIRE SELECT given('memory') = 0 OR mean <= given('memory'), iif(given('memory') = 0, 'no memory is judged',

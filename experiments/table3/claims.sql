@@ -25,7 +25,7 @@ CREATE VIEW over AS SELECT round(100 * low95(lsp.held_out_after / theirs.held_ou
     WHERE lsp.method = 'lsp' AND theirs.method = best_other.method;
 OBSERVE SELECT lsp.held_out_after <= theirs.held_out_after, printf('lsp is the best method (the paper''s Table 3: ' ||
     '85.53 against 83.63 full, 84.38 GaLore); here, at this scale, its loss is %+.1f %% from that of the best ' ||
-    'other, %s', 100 * (lsp.held_out_after / theirs.held_out_after - 1), theirs.method), low, high, over.seeds
+    'other, %s', 100 * (lsp.held_out_after / theirs.held_out_after - 1), theirs.method), low, high, over.seeds, 0
     FROM table3 AS lsp, best_other AS theirs, over WHERE lsp.method = 'lsp';
 
 -- The tasks in GLUE's form: accuracy, F1 and Pearson's correlation, in percent, as means over the seeds.  Predictions
@@ -47,7 +47,7 @@ REQUIRE SELECT count(DISTINCT task) = 3 AND count(DISTINCT method) = 5, 'every m
 REQUIRE SELECT every(held_out_after < held_out_before), 'every loss falls on these tasks' FROM glue;
 REQUIRE SELECT (SELECT every(sst2 > 60) FROM small),
     printf('every method finds the rule of the task in SST-2''s form (%.0f %% at least, of %s)', avg(100 * accuracy),
-    method), round(low95(100 * accuracy), 1) || ' %', round(high95(100 * accuracy), 1) || ' %', count(accuracy)
+    method), round(low95(100 * accuracy), 1) || ' %', round(high95(100 * accuracy), 1) || ' %', count(accuracy), 60
     FROM glue WHERE task = 'sst2' GROUP BY method ORDER BY avg(accuracy) LIMIT 1;
 -- The average of the three tasks, per seed, and how far lsp's is above the best other method's.
 CREATE VIEW averages AS SELECT method, seed, avg(measure) AS average FROM (SELECT method, seed,
@@ -57,6 +57,6 @@ CREATE VIEW best_other_average AS SELECT method FROM averages WHERE method <> 'l
     ORDER BY avg(average) DESC LIMIT 1;
 OBSERVE SELECT avg(lsp.average - theirs.average) >= 0, printf('lsp has the best average, as in the paper; here, at ' ||
     'this scale, it is %+.1f points from that of the best other, %s', avg(lsp.average - theirs.average),
-    theirs.method), low95(lsp.average - theirs.average), high95(lsp.average - theirs.average), count(*)
+    theirs.method), low95(lsp.average - theirs.average), high95(lsp.average - theirs.average), count(*), 0
     FROM averages AS lsp JOIN averages AS theirs USING (seed), best_other_average
     WHERE lsp.method = 'lsp' AND theirs.method = best_other_average.method;
