@@ -50,16 +50,18 @@ static const char *format_duration(double seconds, char *buffer, size_t buffer_b
 void lspo_train_view_step(void *context, const lspo_train_progress_t *progress)
 {
     lspo_train_view_t *view = context;
-    char held_out[48] = "", accuracy[32] = "", measured[32], predicted[32], expected[48] = "";
+    char held_out[48] = "", score[32] = "", measured[32], predicted[32], expected[48] = "";
     view->phase = NULL;
     if (isfinite(progress->held_out_loss))
         snprintf(held_out, sizeof held_out, "  last held-out %.4f", progress->held_out_loss);
-    if (isfinite(progress->accuracy))
-        snprintf(accuracy, sizeof accuracy, " (%.1f %% right)", 100 * progress->accuracy);
+    if (isfinite(progress->scores.accuracy))
+        snprintf(score, sizeof score, " (%.1f %% right)", 100 * progress->scores.accuracy);
+    else if (isfinite(progress->scores.pearson))
+        snprintf(score, sizeof score, " (Pearson %.3f)", progress->scores.pearson);
     if (isfinite(progress->predicted_s))
         snprintf(expected, sizeof expected, " (predicted %s)",
                  format_duration(progress->predicted_s, predicted, sizeof predicted));
     lspo_progress_line(&view->line, "step %" PRIu32 "/%" PRIu32 "  loss %.4f%s%s  %.0f tokens/s  %s left%s",
-                       progress->step, progress->steps, progress->loss, held_out, accuracy, progress->tokens_per_s,
+                       progress->step, progress->steps, progress->loss, held_out, score, progress->tokens_per_s,
                        format_duration(progress->remaining_s, measured, sizeof measured), expected);
 }

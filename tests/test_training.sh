@@ -41,6 +41,13 @@ done
 less 0.9 "$(last opinions.csv 13)" || fail "the classifier's accuracy is $(last opinions.csv 13) in the end"
 less "$(last opinions.csv 8)" 0.5 || fail "the classifier's held-out loss is $(last opinions.csv 8) in the end"
 
+# What predicts numbers has its correlations in the metrics, for each evaluation.
+check_scores() {
+    awk -F, 'NR > 1 && $8 != "" { printf "%d:%s%d ", $1, $13 $14 $15, ($16 != "" && $17 >= -1 && $17 <= 1) }' \
+        scores.csv
+}
+[ "$(check_scores)" = "0:1 20:1 40:1 60:1 " ] || fail "scores.csv has $(check_scores)"
+
 # It says what it was trained on.
 grep -q '"sample": "The square of 12 is [0-9].*"' sample.json || fail "a sample says $(grep sample sample.json)"
 

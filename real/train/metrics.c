@@ -15,19 +15,21 @@
 #include "base/input_file.h"
 
 static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
-                             "bias,bias_fitted,refits,accuracy";
+                             "bias,bias_fitted,refits,accuracy,f1,matthews,pearson,spearman";
 
 /* The start of the header in all versions. */
 static const char own_beginning[] = "step,epoch,loss,";
 
 static const size_t columns[] = {
-    offsetof(lspo_metrics_row_t, epoch),         offsetof(lspo_metrics_row_t, loss),
-    offsetof(lspo_metrics_row_t, learning_rate), offsetof(lspo_metrics_row_t, gradient_norm),
-    offsetof(lspo_metrics_row_t, time_s),        offsetof(lspo_metrics_row_t, tokens_per_s),
-    offsetof(lspo_metrics_row_t, held_out_loss), offsetof(lspo_metrics_row_t, perplexity),
-    offsetof(lspo_metrics_row_t, bias),          offsetof(lspo_metrics_row_t, bias_fitted),
-    offsetof(lspo_metrics_row_t, refits),        offsetof(lspo_metrics_row_t, accuracy)};
-enum { COLUMN_COUNT = sizeof columns / sizeof columns[0], LINE_BYTES = 512 };
+    offsetof(lspo_metrics_row_t, epoch),          offsetof(lspo_metrics_row_t, loss),
+    offsetof(lspo_metrics_row_t, learning_rate),  offsetof(lspo_metrics_row_t, gradient_norm),
+    offsetof(lspo_metrics_row_t, time_s),         offsetof(lspo_metrics_row_t, tokens_per_s),
+    offsetof(lspo_metrics_row_t, held_out_loss),  offsetof(lspo_metrics_row_t, perplexity),
+    offsetof(lspo_metrics_row_t, bias),           offsetof(lspo_metrics_row_t, bias_fitted),
+    offsetof(lspo_metrics_row_t, refits),         offsetof(lspo_metrics_row_t, scores.accuracy),
+    offsetof(lspo_metrics_row_t, scores.f1),      offsetof(lspo_metrics_row_t, scores.matthews),
+    offsetof(lspo_metrics_row_t, scores.pearson), offsetof(lspo_metrics_row_t, scores.spearman)};
+enum { COLUMN_COUNT = sizeof columns / sizeof columns[0], CORRELATIONS = 3, LINE_BYTES = 512 };
 
 struct lspo_metrics {
     FILE *file;
@@ -77,7 +79,7 @@ static lspo_status_t refuse_field(const place_t *place, size_t index, const char
                       (int)strcspn(name, ","), name, text, wanted);
 }
 
-/* An empty field is NaN.  No quantity of a training is negative, and a cross-entropy is not either. */
+/* An empty field is NaN.  Of a training nothing but the last columns, correlations, is negative. */
 static lspo_status_t parse_field(const place_t *place, size_t index, const char *text, double *value_out)
 {
     char *end;
@@ -85,9 +87,10 @@ static lspo_status_t parse_field(const place_t *place, size_t index, const char 
     if (*text == '\0')
         return LSPO_OK;
     *value_out = strtod(text, &end);
-    if (*end != '\0' || !isfinite(*value_out) || *value_out < 0)
-        return refuse_field(place, index, text, "a finite number of at least 0");
-    return LSPO_OK;
+    bool read = *end == '\0' && isfinite(*value_out);
+    if (index > COLUMN_COUNT - CORRELATIONS)
+        return read && fabs(*value_out) <= 1 ? LSPO_OK : refuse_field(place, index, text, "a number from -1 to 1");
+    return read && *value_out >= 0 ? LSPO_OK : refuse_field(place, index, text, "a finite number of at least 0");
 }
 
 /* Cuts the line into its fields. */

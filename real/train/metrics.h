@@ -3,9 +3,9 @@
  * Columns: step (steps done), epoch, loss (of that step's batch, nats), learning_rate, gradient_norm (before clipping),
  * time_s (of training alone, without evaluations and checkpoints, since step 0), tokens_per_s, held_out_loss,
  * perplexity (e to the held-out loss), bias and bias_fitted (of lsp's projectors, before and after the step's check),
- * refits (how many times a weight's projectors were fitted again so far), accuracy (of a classifier, held out).
- * Unknown values are empty.  Row 0 has the held-out loss before training.  The file is written in place, so its mode
- * and links to it are preserved.
+ * refits (how many times a weight's projectors were fitted again so far), and the scores of a classifier on held-out
+ * rows (real/session/scores.h).  Unknown values are empty.  Row 0 has what is held out before training.  The file is
+ * written in place, so its mode and links to it are preserved.
  */
 #ifndef LSPO_REAL_TRAIN_METRICS_H
 #define LSPO_REAL_TRAIN_METRICS_H
@@ -15,12 +15,14 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "real/session/scores.h"
 
 /* NaN: not known. */
 typedef struct {
     uint32_t step;
     double epoch, loss, learning_rate, gradient_norm, time_s, tokens_per_s, held_out_loss, perplexity, bias,
-        bias_fitted, refits, accuracy;
+        bias_fitted, refits;
+    lspo_scores_t scores;
 } lspo_metrics_row_t;
 
 /* A row with this step and all other values unknown. */
@@ -47,7 +49,8 @@ const char *lspo_metrics_path(const lspo_metrics_t *metrics);
 void lspo_metrics_close(lspo_metrics_t *metrics);
 
 /* All rows, at least one, allocated.  LSPO_ERR_INPUT if it is not a metrics file: the message names file, line, column
- * and value.  Values are empty or finite numbers of at least 0, and steps ascend.  An incomplete last line is ignored;
+ * and value.  Values are empty or finite numbers of at least 0, but for matthews, pearson and spearman,
+ * which are from -1 to 1; and steps ascend.  An incomplete last line is ignored;
  * one that lacks only its newline counts.  A byte-order mark and "\r\n" are accepted. */
 lspo_status_t lspo_metrics_read(const char *path, lspo_metrics_row_t **rows_out, size_t *count_out);
 

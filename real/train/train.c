@@ -391,7 +391,7 @@ static void report(const trainer_t *trainer)
                                       .steps = options->steps,
                                       .loss = state->loss_last,
                                       .held_out_loss = state->held_out_last,
-                                      .accuracy = state->scores_last.accuracy,
+                                      .scores = state->scores_last,
                                       .tokens_per_s = trainer->tokens_per_s,
                                       .remaining_s = trainer->sitting_s / (state->step - trainer->first_step) * left,
                                       .predicted_s = options->predicted_step_s * left};

@@ -35,7 +35,7 @@ typedef struct {
     uint32_t step, steps; /* steps done; steps in all */
     double loss;          /* of the latest step                             */
     double held_out_loss; /* the latest; NaN: none */
-    double accuracy;      /* the latest, of a classifier; NaN: none */
+    lspo_scores_t scores; /* the latest, of a classifier */
     double tokens_per_s;  /* of the latest segment                          */
     double remaining_s;   /* at the speed of this run so far */
     double predicted_s;   /* remaining time by the simulation; NaN: not known */

@@ -46,7 +46,7 @@ lspo_status_t lspo_train_evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
         return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the held-out loss is %g", state->step, loss);
     row->held_out_loss = state->held_out_last = loss;
     state->scores_last = evaluation.scores;
-    row->accuracy = evaluation.scores.accuracy;
+    row->scores = evaluation.scores;
     if (lspo_dataset_kind(options->data) != LSPO_DATASET_LABELS)
         row->perplexity = exp(loss);
     if (state->step == 0) {

@@ -86,22 +86,24 @@ Test(metrics, what_is_no_metrics_is_refused)
     size_t count;
     const char *path = path_of("m.csv");
     static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,"
-                                 "perplexity,bias,bias_fitted,refits,accuracy\n";
+                                 "perplexity,bias,bias_fitted,refits,accuracy,f1,matthews,pearson,spearman\n";
     char text[512];
     cr_expect_eq(lspo_metrics_read("/nonexistent", &rows, &count), LSPO_ERR_INPUT);
     write_text(path, "");
     cr_expect_eq(lspo_metrics_read(path, &rows, &count), LSPO_ERR_INPUT);
-    static const char *const lines[] = {"x,,,,,,,,,,,,\n",
-                                        "1,,,\n",
-                                        "-1,,,,,,,,,,,,\n",
-                                        "1,,nan,,,,,,,,,,\n",
-                                        "1,,,,,,,,,,,,,\n",
-                                        "1,,-0.5,,,,,,,,,,\n",
-                                        "1,,,,,,,-2,,,,,\n",
-                                        "1.5,,5,,,,,,,,,,\n",
-                                        ",,5,,,,,,,,,,\n",
-                                        "1,,5,,,,,,,,,,\n1,,4,,,,,,,,,,\n",
-                                        "2,,5,,,,,,,,,,\n1,,4,,,,,,,,,,\n",
+    static const char *const lines[] = {"x,,,,,,,,,,,,,,,,\n",
+                                        "1,,,,,,,\n",
+                                        "-1,,,,,,,,,,,,,,,,\n",
+                                        "1,,nan,,,,,,,,,,,,,,\n",
+                                        "1,,,,,,,,,,,,,,,,,\n",
+                                        "1,,-0.5,,,,,,,,,,,,,,\n",
+                                        "1,,,,,,,-2,,,,,,,,,\n",
+                                        "1.5,,5,,,,,,,,,,,,,,\n",
+                                        ",,5,,,,,,,,,,,,,,\n",
+                                        "1,,5,,,,,,,,,,,,,,\n1,,4,,,,,,,,,,,,,,\n",
+                                        "2,,5,,,,,,,,,,,,,,\n1,,4,,,,,,,,,,,,,,\n",
+                                        "1,,,,,,,,,,,,,,,-1.1,\n",
+                                        "1,,,,,,,,,,,,,-0.1,,,\n",
                                         ""};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         snprintf(text, sizeof text, "%s%s", header, lines[i]);
@@ -121,11 +123,16 @@ Test(metrics, files_that_went_through_another_program_are_read)
     size_t count;
     const char *path = path_of("m.csv");
     write_text(path, "\xef\xbb\xbfstep,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,"
-                     "perplexity,bias,bias_fitted,refits,accuracy\r\n1,,5,,,,,,,,,,\r\n2,,4.5,,,,,,,,,,0.5");
+                     "perplexity,bias,bias_fitted,refits,accuracy,f1,matthews,pearson,spearman\r\n"
+                     "1,,5,,,,,,,,,,,,,,\r\n2,,4.5,,,,,,,,,,0.5,0.25,-0.75,,-1");
     cr_assert_eq(lspo_metrics_read(path, &rows, &count), LSPO_OK);
     cr_assert_eq(count, 2);
     cr_expect_float_eq(rows[0].loss, 5, 0);
-    cr_expect_float_eq(rows[1].accuracy, 0.5, 0);
+    cr_expect_float_eq(rows[1].scores.accuracy, 0.5, 0);
+    cr_expect_float_eq(rows[1].scores.f1, 0.25, 0);
+    cr_expect_float_eq(rows[1].scores.matthews, -0.75, 0);
+    cr_expect(isnan(rows[1].scores.pearson));
+    cr_expect_float_eq(rows[1].scores.spearman, -1, 0);
     free(rows);
     remove_folder();
 }

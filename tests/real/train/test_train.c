@@ -203,6 +203,14 @@ static lspo_dataset_t *open_labels(const char *name, unsigned first)
     return data;
 }
 
+/* The metrics have nine digits. */
+static void check_scores(const lspo_scores_t *scores, const lspo_scores_t *wanted)
+{
+    cr_expect_float_eq(scores->accuracy, wanted->accuracy, 1e-8);
+    cr_expect_float_eq(scores->f1, wanted->f1, 1e-8);
+    cr_expect_float_eq(scores->matthews, wanted->matthews, 1e-8);
+}
+
 /* Of two classes, what is right with labels is wrong with the others: both accuracies of one model add up to 1. */
 Test(train, classifiers_report_how_much_is_right)
 {
@@ -232,9 +240,10 @@ Test(train, classifiers_report_how_much_is_right)
     size_t count;
     cr_assert_eq(lspo_metrics_read(path_of("labels.csv"), &rows, &count), LSPO_OK);
     cr_assert_eq(count, 41);
-    cr_expect_float_eq(rows[0].accuracy, result.state.scores_before.accuracy, 1e-8);
-    cr_expect(isnan(rows[5].accuracy) && isnan(rows[10].perplexity));
-    cr_expect_float_eq(rows[40].accuracy, result.state.scores_last.accuracy, 1e-8);
+    check_scores(&rows[0].scores, &result.state.scores_before);
+    cr_expect(isnan(rows[5].scores.accuracy) && isnan(rows[5].scores.f1) && isnan(rows[10].perplexity));
+    cr_expect(isfinite(rows[10].scores.f1) && isfinite(rows[10].scores.matthews) && isnan(rows[10].scores.pearson));
+    check_scores(&rows[40].scores, &result.state.scores_last);
     free(rows);
     lspo_dataset_close(data);
     lspo_dataset_close(swapped);
