@@ -97,6 +97,8 @@ static lspo_generate_weights_t weights_of(const writer_t *writer)
                                      .checkpoint = writer->checkpoint,
                                      .number = writer->weights_number,
                                      .int4 = writer->int4,
+                                     .pruned = request->prune != LSPO_NOT_GIVEN,
+                                     .sparsity = request->sparsity,
                                      .calibration = request->calibration,
                                      .tokenizer = writer->tokenizer,
                                      .seed = request->seed,
@@ -122,10 +124,11 @@ static lspo_status_t open_weights(writer_t *writer)
         return status;
     if (are_packed(writer)) {
         if (request->weights < LSPO_WEIGHTS_OF_FILE || request->calibration != NULL ||
-            request->group != LSPO_NOT_GIVEN || request->quantizer != LSPO_NOT_GIVEN)
+            request->group != LSPO_NOT_GIVEN || request->quantizer != LSPO_NOT_GIVEN ||
+            request->prune != LSPO_NOT_GIVEN)
             return lspo_error(LSPO_ERR_INPUT,
                               "the weights of %s are in 4 bits, in groups of their own: leave out --weights, --group, "
-                              "--quantizer and --calibration",
+                              "--quantizer, --prune and --calibration",
                               request->model_name);
         writer->int4 = *lspo_hf_model_int4(writer->hf);
     } else
@@ -181,17 +184,18 @@ static lspo_generator_options_t generator_options(const writer_t *writer)
                                       .device = writer->device};
 }
 
-/* What needs less memory, as "; try A or B"; rest_is_text: not a block that is quantized. */
+/* What needs less memory, as "; try A or B"; rest_is_text: not a block that is quantized or pruned. */
 static void advise(const writer_t *writer, bool rest_is_text, size_t bytes, char *text)
 {
     const lspo_generate_request_t *request = writer->request;
-    const bool gptq = request->calibration != NULL;
+    const bool calibrates = request->calibration != NULL, prunes = request->prune != LSPO_NOT_GIVEN;
     const struct {
         bool helps;
         const char *what;
     } all[] = {{!writer->int4.on && writer->weights_number == LSPO_NUMBER_FP32, "16-bit --weights"},
-               {!writer->int4.on, "--weights int4"},
-               {!rest_is_text && gptq, "--quantizer rtn without --calibration"},
+               {!writer->int4.on && !prunes, "--weights int4"},
+               {!rest_is_text && calibrates && !prunes, "--quantizer rtn without --calibration"},
+               {!rest_is_text && calibrates && prunes, "--prune magnitude without --calibration"},
                {rest_is_text && request->cache == LSPO_FP32, "16-bit --cache"},
                {rest_is_text && request->perplexity == NULL, "fewer --tokens"}};
     size_t end = 0;
@@ -206,7 +210,8 @@ static lspo_status_t check_room(const writer_t *writer)
 {
     const lspo_generator_options_t options = generator_options(writer);
     const lspo_generate_weights_t from = weights_of(writer);
-    const uint64_t weights_bytes = lspo_generate_weights_bytes(&from), cap = writer->request->memory_bytes;
+    const lspo_generate_request_t *request = writer->request;
+    const uint64_t weights_bytes = lspo_generate_weights_bytes(&from), cap = request->memory_bytes;
     const uint64_t text_bytes = lspo_generator_bytes(&options), scratch_bytes = lspo_generate_weights_scratch(&from);
     const uint64_t rest_bytes = text_bytes > scratch_bytes ? text_bytes : scratch_bytes;
     const uint64_t there_bytes = lspo_host_memory_available("");
@@ -222,8 +227,10 @@ static lspo_status_t check_room(const writer_t *writer)
     return lspo_error(LSPO_ERR_FIT,
                       "%s does not fit: a text of %" PRIu32 " tokens needs %s (weights %s, %s %s), and %s %s%s",
                       writer->model->name, options.positions, needed, weights,
-                      text_bytes >= scratch_bytes ? "cache and activations" : "a block to quantize", rest, available,
-                      room == cap ? "are allowed" : "are available", advice);
+                      text_bytes >= scratch_bytes        ? "cache and activations"
+                      : request->prune != LSPO_NOT_GIVEN ? "a block to prune"
+                                                         : "a block to quantize",
+                      rest, available, room == cap ? "are allowed" : "are available", advice);
 }
 
 static lspo_status_t open_memory(writer_t *writer)
@@ -284,17 +291,19 @@ static const char *end_name(lspo_text_end_t end)
 static lspo_generate_result_t result_of(const writer_t *writer)
 {
     const lspo_generate_request_t *request = writer->request;
-    const bool gptq = request->calibration != NULL, rounds = writer->int4.on && !gptq && !are_packed(writer);
+    const bool calibrates = request->calibration != NULL, quantizes = writer->int4.on && !are_packed(writer);
     return (lspo_generate_result_t){
         .model = writer->model->name,
         .weights = writer->int4.on ? "int4" : lspo_precision_name((lspo_precision_t)writer->weights_number),
-        .quantizer = gptq     ? "gptq"
-                     : rounds ? "rtn"
-                              : NULL,
+        .quantizer = !quantizes   ? NULL
+                     : calibrates ? "gptq"
+                                  : "rtn",
         .group = lspo_generate_group_name(&writer->int4),
+        .pruning = lspo_generate_request_pruning(request),
+        .sparsity = request->sparsity,
         .cache = lspo_precision_name((lspo_precision_t)request->cache),
         .threads = lspo_workers_count(writer->workers),
-        .seed = gptq ? request->seed : LSPO_MISSING,
+        .seed = calibrates ? request->seed : LSPO_MISSING,
         .prompt_tokens = LSPO_MISSING,
         .time_to_first_token_s = (double)NAN,
         .token_s = (double)NAN,
@@ -445,7 +454,8 @@ const lspo_command_t lspo_command_generate = {
              "the time to the first token, the time per token and the memory follow on stderr.",
     .examples = "lspo generate --model ./gpt2 --prompt \"The meaning of life is\" --tokens 40\n"
                 "printf \"Once upon a time\" | lspo generate --model ./gpt2 --prompt - --temperature 0.8 --top-p 0.95\n"
-                "lspo generate --model ./gpt2 --chat --prompt \"Count to three.\" --format json",
+                "lspo generate --model ./gpt2 --chat --prompt \"Count to three.\" --format json\n"
+                "lspo generate --model ./gpt2 --prune wanda --calibration notes.txt --perplexity notes.txt",
     .common = "model prompt chat tokens temperature top-p weights format",
     .details =
         "The answer ends with --tokens, or before with a token that ends texts: those that eos_token_id in "

@@ -14,6 +14,10 @@ static const char *const cache_names[] = {"fp32", "bf16", "fp16", NULL};
 
 enum { QUANTIZER_RTN, QUANTIZER_GPTQ };
 static const char *const quantizer_names[] = {"rtn", "gptq", NULL};
+enum { PRUNE_WANDA = 1 };
+static const char *const prune_names[] = {"magnitude", "wanda", NULL};
+static const double sparsity_usual = 0.5;
+
 static const char *const group_names[] = {"32", "64", "128", "column", NULL};
 static const uint32_t groups[] = {32, 64, 128, 0};
 enum { GROUP_USUAL = 2 };
@@ -23,10 +27,12 @@ static const char *const format_names[] = {"text", "json", NULL};
 const lspo_generate_request_t lspo_generate_nothing = {.top_k = UINT32_MAX,
                                                        .temperature = (double)NAN,
                                                        .top_p = (double)NAN,
+                                                       .sparsity = (double)NAN,
                                                        .seed = LSPO_MISSING,
                                                        .weights = LSPO_WEIGHTS_OF_FILE,
                                                        .quantizer = LSPO_NOT_GIVEN,
-                                                       .group = LSPO_NOT_GIVEN};
+                                                       .group = LSPO_NOT_GIVEN,
+                                                       .prune = LSPO_NOT_GIVEN};
 
 static lspo_status_t store_temperature(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
@@ -126,9 +132,22 @@ static const lspo_arg_t generate_args[] = {
      .store = lspo_arg_choice,
      .names = group_names,
      GENERATE(group)},
+    {.name = "prune",
+     .value = "magnitude|wanda",
+     .help =
+         "set a --sparsity of each linear weight of a block to 0: those of least magnitude; or of each output those "
+         "of least magnitude times the norm of their input in a --calibration (none)",
+     .store = lspo_arg_choice,
+     .names = prune_names,
+     GENERATE(prune)},
+    {.name = "sparsity",
+     .value = "SHARE",
+     .help = "share that --prune sets to 0, above 0 and at most 1 (0.5)",
+     .store = store_share,
+     GENERATE(sparsity)},
     {.name = "calibration",
      .value = "FILE",
-     .help = "text for GPTQ: windows of 256 tokens from its first 95 %, at places that depend on --seed",
+     .help = "text for GPTQ and Wanda: windows of 256 tokens from its first 95 %, at places that depend on --seed",
      .store = lspo_arg_text,
      GENERATE(calibration)},
     {.name = "perplexity",
@@ -184,15 +203,32 @@ static const char *find_unscored(const lspo_generate_request_t *request)
     return NULL;
 }
 
+static lspo_status_t check_weights(const lspo_generate_request_t *request)
+{
+    const bool int4 = request->weights == LSPO_WEIGHTS_INT4, pruned = request->prune != LSPO_NOT_GIVEN;
+    const bool gptq = request->quantizer == QUANTIZER_GPTQ, wanda = request->prune == PRUNE_WANDA;
+    const bool calibrated = request->calibration != NULL;
+    if (pruned && int4)
+        return lspo_error(LSPO_ERR_INPUT, "--prune and --weights int4 do not go together");
+    if (!pruned && !isnan(request->sparsity))
+        return lspo_error(LSPO_ERR_INPUT, "--sparsity is of --prune");
+    if (!int4 && (request->quantizer != LSPO_NOT_GIVEN || request->group != LSPO_NOT_GIVEN))
+        return lspo_error(LSPO_ERR_INPUT, "--quantizer and --group are of --weights int4");
+    if (!int4 && !pruned && calibrated)
+        return lspo_error(LSPO_ERR_INPUT, "--calibration is of --weights int4 and of --prune wanda");
+    if (pruned && wanda != calibrated)
+        return lspo_error(LSPO_ERR_INPUT, "--prune wanda and --calibration FILE go together");
+    if (int4 && gptq != calibrated)
+        return lspo_error(LSPO_ERR_INPUT, "--quantizer gptq and --calibration FILE go together");
+    return LSPO_OK;
+}
+
 static lspo_status_t check_request(const lspo_generate_request_t *request)
 {
-    const bool int4 = request->weights == LSPO_WEIGHTS_INT4, gptq = request->quantizer == QUANTIZER_GPTQ;
     const char *unscored = find_unscored(request);
-    if (!int4 &&
-        (request->quantizer != LSPO_NOT_GIVEN || request->group != LSPO_NOT_GIVEN || request->calibration != NULL))
-        return lspo_error(LSPO_ERR_INPUT, "--quantizer, --group and --calibration are of --weights int4");
-    if (gptq != (request->calibration != NULL))
-        return lspo_error(LSPO_ERR_INPUT, "--quantizer gptq and --calibration FILE go together");
+    lspo_status_t status = check_weights(request);
+    if (status != LSPO_OK)
+        return status;
     if (request->perplexity != NULL && unscored != NULL)
         return lspo_error(LSPO_ERR_INPUT, "--perplexity reads a text and writes none: leave out --%s", unscored);
     return LSPO_OK;
@@ -205,7 +241,14 @@ lspo_status_t lspo_generate_request_settle(lspo_generate_request_t *request)
     request->temperature = isnan(request->temperature) ? 0 : request->temperature;
     request->top_p = isnan(request->top_p) ? 1 : request->top_p;
     request->seed = request->seed != LSPO_MISSING ? request->seed : 1;
+    if (request->prune != LSPO_NOT_GIVEN && isnan(request->sparsity))
+        request->sparsity = sparsity_usual;
     return status;
+}
+
+const char *lspo_generate_request_pruning(const lspo_generate_request_t *request)
+{
+    return request->prune != LSPO_NOT_GIVEN ? prune_names[request->prune] : NULL;
 }
 
 lspo_int4_form_t lspo_generate_request_int4(const lspo_generate_request_t *request)

@@ -20,9 +20,11 @@ typedef struct {
     uint32_t tokens;             /* 0: not given */
     uint32_t top_k, threads;     /* top_k: UINT32_MAX: not given */
     double temperature, top_p;   /* NaN: not given */
+    double sparsity;             /* NaN: not given */
     uint64_t seed, memory_bytes; /* LSPO_MISSING: seed is not given */
     int weights, cache, format;
     int quantizer, group; /* LSPO_NOT_GIVEN */
+    int prune;            /* LSPO_NOT_GIVEN */
 } lspo_generate_request_t;
 
 /* Before an option is parsed. */
@@ -30,8 +32,11 @@ extern const lspo_generate_request_t lspo_generate_nothing;
 extern const lspo_arg_group_t lspo_generate_group;
 
 /* LSPO_ERR_INPUT for options that do not go together; else those that were not given become the usual ones, but for
- * quantizer and group. */
+ * quantizer, group and prune. */
 lspo_status_t lspo_generate_request_settle(lspo_generate_request_t *request);
+
+/* How weights are pruned; NULL: they are not. */
+const char *lspo_generate_request_pruning(const lspo_generate_request_t *request);
 
 /* The form of weights that are to be in 4 bits here, and the name of a form's group; NULL: it is off. */
 lspo_int4_form_t lspo_generate_request_int4(const lspo_generate_request_t *request);

@@ -25,6 +25,8 @@ static const lspo_field_t result_fields[] = {
     TEXT(weights),
     TEXT(quantizer),
     TEXT(group),
+    TEXT(pruning),
+    REAL(sparsity, LSPO_UNIT_NONE),
     TEXT(cache),
     INTEGER(threads, LSPO_UNIT_NONE),
     INTEGER(seed, LSPO_UNIT_NONE),

@@ -8,9 +8,9 @@
 #include "base/status.h"
 
 typedef struct {
-    const char *model, *weights, *quantizer, *group, *cache, *ended, *text, *version;
+    const char *model, *weights, *quantizer, *group, *pruning, *cache, *ended, *text, *version;
     uint64_t threads, seed, prompt_tokens, tokens, peak_bytes;
-    double load_s, time_to_first_token_s, token_s, tokens_per_s, perplexity;
+    double sparsity, load_s, time_to_first_token_s, token_s, tokens_per_s, perplexity;
 } lspo_generate_result_t;
 
 /* As one JSON object on stdout, or as a table on stderr. */

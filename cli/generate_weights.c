@@ -50,6 +50,7 @@ static lspo_quantizer_options_t quantizer_of(const lspo_generate_weights_t *weig
     const uint32_t most = lspo_generation_positions(weights->model), length = most < LENGTH ? most : LENGTH;
     const uint32_t needed = (most_inputs(weights->model) + length - 1) / length;
     return (lspo_quantizer_options_t){.from = source_of(weights),
+                                      .sparsity = weights->sparsity,
                                       .workers = weights->workers,
                                       .device = device,
                                       .tokens = weights->calibration != NULL ? &some : NULL,
@@ -63,13 +64,18 @@ uint64_t lspo_generate_weights_bytes(const lspo_generate_weights_t *weights)
     return lspo_generation_weights_bytes(&source);
 }
 
+static bool are_changed(const lspo_generate_weights_t *weights)
+{
+    return weights->pruned || (weights->int4.on && !lspo_generate_weights_are_packed(weights));
+}
+
 uint64_t lspo_generate_weights_scratch(const lspo_generate_weights_t *weights)
 {
     const lspo_quantizer_options_t options = quantizer_of(weights, NULL);
-    return weights->int4.on && !lspo_generate_weights_are_packed(weights) ? lspo_quantizer_bytes(&options) : 0;
+    return are_changed(weights) ? lspo_quantizer_bytes(&options) : 0;
 }
 
-static lspo_status_t load_quantized(const lspo_quantizer_options_t *options, lspo_generation_weights_t *loaded_out)
+static lspo_status_t load_changed(const lspo_quantizer_options_t *options, lspo_generation_weights_t *loaded_out)
 {
     lspo_quantizer_t *quantizer = NULL;
     lspo_status_t status = lspo_quantizer_create(options, &quantizer);
@@ -95,7 +101,7 @@ static lspo_status_t load_calibrated(const lspo_generate_weights_t *weights, lsp
         lspo_windows_draw(&windows, weights->seed, options->sequences, most_inputs(weights->model), &options->length);
     options->tokens = windows.tokens;
     if (status == LSPO_OK)
-        status = load_quantized(options, loaded_out);
+        status = load_changed(options, loaded_out);
     lspo_windows_close(&windows);
     return status;
 }
@@ -105,8 +111,8 @@ lspo_status_t lspo_generate_weights_load(const lspo_generate_weights_t *weights,
 {
     const lspo_weights_source_t source = source_of(weights);
     lspo_quantizer_options_t options = quantizer_of(weights, device);
-    if (!weights->int4.on || lspo_generate_weights_are_packed(weights))
+    if (!are_changed(weights))
         return lspo_generation_weights_load(&source, device, loaded_out);
     return weights->calibration != NULL ? load_calibrated(weights, &options, loaded_out)
-                                        : load_quantized(&options, loaded_out);
+                                        : load_changed(&options, loaded_out);
 }

@@ -1,4 +1,5 @@
-/* generate_weights.h - the weights of `lspo generate`: from a folder or a checkpoint, as they are or in 4 bits. */
+/* generate_weights.h - the weights of `lspo generate`: from a folder or a checkpoint, as they are, in 4
+ * bits or pruned. */
 #ifndef LSPO_CLI_GENERATE_WEIGHTS_H
 #define LSPO_CLI_GENERATE_WEIGHTS_H
 
@@ -15,7 +16,9 @@ typedef struct {
     const lspo_checkpoint_weights_t *checkpoint; /* NULL: the weights are the folder's */
     lspo_number_t number;
     lspo_int4_form_t int4;
-    const char *calibration;     /* the path of a text: GPTQ; NULL: round to nearest */
+    bool pruned; /* linear weights of blocks, a share `sparsity` of each matrix */
+    double sparsity;
+    const char *calibration;     /* the path of a text: GPTQ, Wanda; NULL: round to nearest, prune by magnitude */
     lspo_tokenizer_t *tokenizer; /* NULL: bytes */
     uint64_t seed;               /* of the calibration's places in its text */
     lspo_workers_t *workers;

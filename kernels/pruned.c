@@ -40,24 +40,65 @@ static float select_place(float *x, size_t count, size_t place)
     return x[place];
 }
 
-void lspo_prune_magnitude(size_t count, double sparsity, float *w, float *scratch)
+/* Numbers of which some are pruned: each `stride` behind the one before, and what it counts. */
+typedef struct {
+    size_t count, stride;
+    float *w;
+    const float *norms; /* NULL: all 1 */
+} pruned_t;
+
+static float score(const pruned_t *of, size_t i)
 {
-    const size_t zeros = (size_t)llround(sparsity * (double)count);
+    const float magnitude = fabsf(of->w[i * of->stride]);
+    return of->norms != NULL ? magnitude * of->norms[i] : magnitude;
+}
+
+/* Zero the `zeros` of least score.  scratch: count floats. */
+static void zero_least(const pruned_t *of, size_t zeros, float *scratch)
+{
     size_t below = 0;
     if (zeros == 0)
         return;
-    for (size_t i = 0; i < count; i++)
-        scratch[i] = fabsf(w[i]);
-    const float limit = select_place(scratch, count, zeros - 1);
-    for (size_t i = 0; i < count; i++)
-        below += fabsf(w[i]) < limit;
-    for (size_t i = 0, equal = zeros - below; i < count; i++)
-        if (fabsf(w[i]) < limit) {
-            w[i] = 0;
-        } else if (fabsf(w[i]) <= limit && equal > 0) {
-            w[i] = 0;
+    for (size_t i = 0; i < of->count; i++)
+        scratch[i] = score(of, i);
+    const float limit = select_place(scratch, of->count, zeros - 1);
+    for (size_t i = 0; i < of->count; i++)
+        below += score(of, i) < limit;
+    for (size_t i = 0, equal = zeros - below; i < of->count; i++)
+        if (score(of, i) < limit) {
+            of->w[i * of->stride] = 0;
+        } else if (score(of, i) <= limit && equal > 0) {
+            of->w[i * of->stride] = 0;
             equal--;
         }
+}
+
+static size_t zeros_of(double sparsity, size_t count)
+{
+    return (size_t)llround(sparsity * (double)count);
+}
+
+void lspo_prune_magnitude(size_t count, double sparsity, float *w, float *scratch)
+{
+    zero_least(&(pruned_t){.count = count, .stride = 1, .w = w}, zeros_of(sparsity, count), scratch);
+}
+
+void lspo_prune_wanda(size_t m, size_t n, double sparsity, const float *squares, float *w, float *scratch)
+{
+    const size_t zeros = zeros_of(sparsity, m * n), each = zeros / n, more = zeros % n;
+    float *norms = scratch + m;
+    for (size_t i = 0; i < m; i++)
+        norms[i] = sqrtf(squares[i]);
+    for (size_t j = 0; j < n; j++)
+        zero_least(&(pruned_t){.count = m, .stride = n, .w = w + j, .norms = norms}, each + (j < more ? 1 : 0),
+                   scratch);
+}
+
+void lspo_wanda_add_inputs(size_t m, size_t tokens, const float *x, float *squares)
+{
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t i = 0; i < m; i++)
+            squares[i] += x[t * m + i] * x[t * m + i];
 }
 
 /* ---- numbers by their bits ---- */

@@ -29,6 +29,15 @@ enum { LSPO_CSR_COLS_MAX = 65536, LSPO_BITMAP_BLOCK = 16384 };
 /* Zero the round(z count) numbers of least magnitude; of equal ones the first.  scratch: count floats. */
 void lspo_prune_magnitude(size_t count, double sparsity, float *w, float *scratch);
 
+/* Wanda [Sun, Liu, Bair, Kolter, arXiv 2306.11695]: a weight counts as much as what it adds to an output.  Zero of each
+ * column of W (m x n: input i, output j) those with the least
+ *     |w_ij| ||x_i||
+ * where x_i are the numbers that input i had in a calibration; of equal ones the first.  These are round(z m n) in all,
+ * and of no column more than one more than of another.  squares: ||x_i||^2, m; scratch: 2 m floats. */
+void lspo_prune_wanda(size_t m, size_t n, double sparsity, const float *squares, float *w, float *scratch);
+/* squares += those of inputs x, tokens x m. */
+void lspo_wanda_add_inputs(size_t m, size_t tokens, const float *x, float *squares);
+
 typedef struct {
     size_t count, kept;
     lspo_number_t number;

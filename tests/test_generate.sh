@@ -52,11 +52,36 @@ check "what is recorded with GPTQ" '  "weights": "int4",   "quantizer": "gptq", 
     "$(grep -E '"(weights|quantizer|group|seed)"' gptq.json | paste -sd ' ')"
 check "what is recorded without" '  "quantizer": null,   "group": null,   "seed": null,' \
     "$(grep -E '"(quantizer|group|seed)"' fp16.json | paste -sd ' ')"
+# Pruned: the same answer with most weights gone; a share of 1e-9 is none.
+check "the answer of pruned weights" "defg abcdefg abc" "$(cat wanda.txt)"
+check "what is recorded of magnitude" '  "pruning": "magnitude",   "sparsity": 0.5,   "seed": null,' \
+    "$(grep -E '"(pruning|sparsity|seed)"' magnitude.json | paste -sd ' ')"
+check "what is recorded without pruning" '  "pruning": null,   "sparsity": null,' \
+    "$(grep -E '"(pruning|sparsity)"' fp16.json | paste -sd ' ')"
+pruned() { # pruned FLAGS...
+    lspo generate --model letters --perplexity letters.txt --format json "$@" >pruned.json
+    number perplexity pruned.json
+}
+wanda=(--prune wanda --calibration letters.txt)
+check "nothing is pruned" "$(pruned)" "$(pruned --prune magnitude --sparsity 1e-9)"
+check "nothing is pruned by Wanda" "$(pruned)" "$(pruned "${wanda[@]}" --sparsity 1e-9)"
+check "all is pruned" "$(pruned --prune magnitude --sparsity 1)" "$(pruned "${wanda[@]}" --sparsity 1)"
+check "pruned with other threads" "$(pruned "${wanda[@]}" --seed 3)" "$(pruned "${wanda[@]}" --seed 3 --threads 3)"
+check "what is recorded of Wanda" '  "pruning": "wanda",   "sparsity": 0.5,   "seed": 3,' \
+    "$(grep -E '"(pruning|sparsity|seed)"' pruned.json | paste -sd ' ')"
+awk -v dense="$(pruned)" -v magnitude="$(number perplexity magnitude.json)" -v wanda="$(pruned "${wanda[@]}")" \
+    'BEGIN { exit !(dense > 1 && magnitude < 1.1 * dense && wanda < 1.1 * dense) }' ||
+    fail "half of the weights cost more than a tenth of perplexity"
 printf 'ab' > two.txt
 for case in "--weights fp32 --group 64/of --weights int4" "--weights int4 --quantizer gptq/go together" \
     "--weights fp16 --group 128/of --weights int4" "--weights fp16 --quantizer rtn/of --weights int4" \
     "--weights int4 --quantizer gptq --calibration two.txt/two.txt has 2 tokens .* has 512 inputs" \
-    "--weights int4 --calibration letters.txt/go together" \
+    "--weights int4 --calibration letters.txt/go together" "--calibration letters.txt/of --prune wanda" \
+    "--prune wanda/--prune wanda and --calibration FILE go together" "--sparsity 0.5/is of --prune" \
+    "--prune magnitude --calibration letters.txt/--prune wanda and --calibration FILE go together" \
+    "--prune magnitude --weights int4/do not go together" "--prune magnitude --sparsity 0/is not above 0" \
+    "--prune random/is not one of magnitude, wanda" "--prune wanda --calibration none/none" \
+    "--prune wanda --calibration two.txt/two.txt has 2 tokens .* has 512 inputs" \
     "--weights int4 --group 96/is not one of 32, 64, 128, column" \
     "--perplexity letters.txt/leave out --prompt" "--weights int4 --quantizer gptq --calibration none/none"; do
     # shellcheck disable=SC2086 # several words
@@ -98,7 +123,7 @@ END
 lspo generate --model packed --perplexity letters.txt --format json >packed.json
 check "a folder in 4 bits" '  "quantizer": null,   "group": "32",   "perplexity": 256.0,' \
     "$(grep -E '"(quantizer|group|perplexity)"' packed.json | paste -sd ' ')"
-for flags in "--weights fp16" "--weights int4 --group 128" "--weights int4 --group 32" \
+for flags in "--weights fp16" "--prune magnitude" "--weights int4 --group 128" "--weights int4 --group 32" \
     "--weights int4 --quantizer rtn"; do
     # shellcheck disable=SC2086 # several words
     code=$(status_of lspo generate --model packed --prompt abc $flags)
@@ -113,7 +138,8 @@ done
 # What does not fit is said with what would help.
 for case in "/16-bit --weights or --weights int4 or 16-bit --cache or fewer --tokens" \
     "--weights bf16 --cache bf16/--weights int4 or fewer --tokens" \
-    "--weights int4 --quantizer gptq --calibration letters.txt/--quantizer rtn without --calibration"; do
+    "--weights int4 --quantizer gptq --calibration letters.txt/--quantizer rtn without --calibration" \
+    "--weights bf16 --prune wanda --calibration letters.txt/--prune magnitude without --calibration"; do
     # shellcheck disable=SC2086 # several words
     code=$(status_of lspo generate --model letters --prompt abc --memory 100KiB ${case%%/*})
     check "${case%%/*} in 100 KiB" "4 1" "$code $(grep -c -e "are allowed; try ${case#*/}$" messages)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Endor: a pass of OPT-66B with pruned weights from host and SSD, dense, CSR and bitmap, beside the authors'; passes
-# against the link; and a measured run on this machine.
+# against the link; a measured run on this machine; and what pruning costs in perplexity.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open endor
 here=$experiments_dir/endor
@@ -31,6 +31,27 @@ host=(--policy endor --model gpt-small --batch 1 --sequence 64 --iterations 6 --
 for format in dense csr bitmap; do
     lspo_row "$out/host.csv" kind predicted sim "${host[@]}" --weight-format $format --machine "$PROFILE"
     lspo_row "$out/host.csv" kind measured run "${host[@]}" --weight-format $format
+done
+
+# What pruning costs, of a small model that has learned a text: the calibration and the scored windows are of that text.
+pretrain_model
+steps=200
+[ "$EXPERIMENTS" != full ] || steps=2000
+"$LSPO" train --model "$pretrained" --data "$corpus" --policy native --batch 4 --sequence 128 --steps $steps \
+    --warmup-steps 20 --learning-rate 3e-3 --export "$out/model" > /dev/null 2>&1 || die "a training failed"
+perplexity() { # perplexity PRUNING SPARSITY SEED FLAGS...: a row of perplexity.csv
+    local answer
+    answer=$("$LSPO" generate --model "$out/model" --perplexity "$corpus" "${@:4}" --format json) || die "no perplexity"
+    answer=$(sed -n 's/.*"perplexity": \([0-9.e+]*\),.*/\1/p' <<< "$answer")
+    echo "$1,$2,$3,$answer" >> "$out/perplexity.csv"
+}
+echo pruning,sparsity,seed,perplexity > "$out/perplexity.csv"
+perplexity none 0 ''
+for sparsity in 0.3 0.5 0.8; do
+    perplexity magnitude $sparsity '' --prune magnitude --sparsity $sparsity
+    for seed in 1 2; do
+        perplexity wanda $sparsity $seed --prune wanda --sparsity $sparsity --calibration "$corpus" --seed $seed
+    done
 done
 
 judge endor "$here/paper.csv"

@@ -1,11 +1,14 @@
 /* quantizer.c - see quantizer.h. */
 #include "real/generate/quantizer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/int4_quantize.h"
 #include "kernels/pack.h"
+#include "kernels/pruned.h"
+#include "real/generate/packed.h"
 #include "real/transformer/generation.h"
 
 enum { STORED, WIDE, FORMS };
@@ -14,19 +17,24 @@ struct lspo_quantizer {
     lspo_quantizer_options_t options;
     lspo_stage_t block;
     float *wide; /* a block's weights in fp32 */
-    /* Only for GPTQ. */
+    /* Only for GPTQ and Wanda. */
     lspo_compute_t *compute;
     lspo_transformer_t *transformers[FORMS]; /* with the stored weights, and with those in fp32 */
     void *workspaces[FORMS], *cache;
-    float *x, *y;                     /* activations of all sequences; of one */
-    float *hessians[LSPO_LINEAR_MAX]; /* NULL: that of the tensor before, which has the same input */
-    const float *seen;                /* the input of the tensor before */
-    lspo_status_t status;             /* of the observer */
+    float *x, *y;                 /* activations of all sequences; of one */
+    float *sums[LSPO_LINEAR_MAX]; /* of inputs: X^T X, for Wanda its diagonal; NULL: those of the tensor before */
+    const float *seen;            /* the input of the tensor before */
+    lspo_status_t status;         /* of the observer */
 };
 
 static bool calibrates(const lspo_quantizer_options_t *options)
 {
     return options->tokens != NULL;
+}
+
+static bool prunes(const lspo_quantizer_options_t *options)
+{
+    return !options->from.int4.on;
 }
 
 static lspo_generation_shape_t shape_of(const lspo_quantizer_options_t *options, int form)
@@ -43,9 +51,10 @@ static size_t activation_bytes(const lspo_quantizer_options_t *options)
     return (size_t)options->length * options->from.model->width * sizeof(float);
 }
 
-static size_t hessian_bytes(const lspo_stage_t *block, uint32_t tensor)
+static size_t sums_bytes(const lspo_quantizer_options_t *options, const lspo_stage_t *block, uint32_t tensor)
 {
-    return (size_t)block->tensors[tensor].rows * block->tensors[tensor].rows * sizeof(float);
+    const size_t inputs = block->tensors[tensor].rows;
+    return (prunes(options) ? inputs : inputs * inputs) * sizeof(float);
 }
 
 static size_t workspace_bytes(const lspo_quantizer_options_t *options, int form)
@@ -68,7 +77,7 @@ uint64_t lspo_quantizer_bytes(const lspo_quantizer_options_t *options)
     if (!calibrates(options))
         return bytes;
     for (uint32_t i = 0; i < block.linear_count; i++)
-        bytes += hessian_bytes(&block, i);
+        bytes += sums_bytes(options, &block, i);
     return bytes + workspace_bytes(options, STORED) + workspace_bytes(options, WIDE) + cache_bytes(options) +
            (options->sequences + 1) * activation_bytes(options);
 }
@@ -100,6 +109,12 @@ static lspo_status_t open_calibration(lspo_quantizer_t *q)
 
 lspo_status_t lspo_quantizer_create(const lspo_quantizer_options_t *options, lspo_quantizer_t **quantizer_out)
 {
+    if (calibrates(options) && options->from.model->expert_count > 0)
+        return lspo_error(
+            LSPO_ERR_INPUT,
+            "model %s has experts, each of which sees only some tokens: a calibration does not tell their "
+            "inputs apart",
+            options->from.model->name);
     lspo_quantizer_t *q = calloc(1, sizeof *q);
     if (q == NULL)
         return lspo_no_memory("a quantizer");
@@ -131,7 +146,7 @@ void lspo_quantizer_destroy(lspo_quantizer_t *quantizer)
         give_back(quantizer, quantizer->workspaces[form]);
     }
     for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++)
-        give_back(quantizer, quantizer->hessians[i]);
+        give_back(quantizer, quantizer->sums[i]);
     give_back(quantizer, quantizer->wide);
     give_back(quantizer, quantizer->cache);
     give_back(quantizer, quantizer->x);
@@ -142,21 +157,25 @@ void lspo_quantizer_destroy(lspo_quantizer_t *quantizer)
 
 /* ---- calibration ---- */
 
-/* Adds the inputs of a tensor to its hessian, which is made when the first block is seen. */
+/* Adds the inputs of a tensor to its sums, which are made when the first block is seen. */
 static void observe(void *context, uint32_t tensor, size_t tokens, const float *x)
 {
     lspo_quantizer_t *q = context;
     const bool is_new = tensor == 0 || x != q->seen;
+    const size_t bytes = sums_bytes(&q->options, &q->block, tensor), inputs = q->block.tensors[tensor].rows;
     q->seen = x;
     if (q->status != LSPO_OK || !is_new)
         return;
-    if (q->hessians[tensor] == NULL) {
-        q->status = take(q, hessian_bytes(&q->block, tensor), &q->hessians[tensor]);
+    if (q->sums[tensor] == NULL) {
+        q->status = take(q, bytes, &q->sums[tensor]);
         if (q->status != LSPO_OK)
             return;
-        memset(q->hessians[tensor], 0, hessian_bytes(&q->block, tensor));
+        memset(q->sums[tensor], 0, bytes);
     }
-    lspo_gptq_add_inputs(q->options.workers, q->block.tensors[tensor].rows, tokens, x, q->hessians[tensor]);
+    if (prunes(&q->options))
+        lspo_wanda_add_inputs(inputs, tokens, x, q->sums[tensor]);
+    else
+        lspo_gptq_add_inputs(q->options.workers, inputs, tokens, x, q->sums[tensor]);
 }
 
 /* All sequences through a block; only with `keeps` they become what comes out. */
@@ -173,16 +192,16 @@ static void pass(lspo_quantizer_t *q, int form, const void *weights, bool keeps)
     }
 }
 
-static lspo_status_t measure(lspo_quantizer_t *q)
+/* The inputs of each linear tensor; by_tensor_out: linear_count, of which some are the same. */
+static lspo_status_t measure(lspo_quantizer_t *q, float **by_tensor_out)
 {
     for (uint32_t i = 0; i < q->block.linear_count; i++)
-        if (q->hessians[i] != NULL)
-            memset(q->hessians[i], 0, hessian_bytes(&q->block, i));
+        if (q->sums[i] != NULL)
+            memset(q->sums[i], 0, sums_bytes(&q->options, &q->block, i));
     lspo_generation_observe(q->transformers[WIDE], observe, q);
     pass(q, WIDE, q->wide, false);
-    for (uint32_t i = 0; q->status == LSPO_OK && i < q->block.linear_count; i++)
-        if (q->hessians[i] != NULL)
-            q->status = lspo_gptq_factor(q->block.tensors[i].rows, q->hessians[i]);
+    for (uint32_t i = 0; i < q->block.linear_count; i++)
+        by_tensor_out[i] = q->sums[i] != NULL || i == 0 ? q->sums[i] : by_tensor_out[i - 1];
     return q->status;
 }
 
@@ -199,13 +218,14 @@ static void embed(lspo_quantizer_t *q, const void *weights)
 
 /* ---- stages ---- */
 
-static lspo_status_t refuse(const lspo_model_t *model, uint32_t stage, const lspo_tensor_t *tensor)
+static lspo_status_t refuse(const lspo_model_t *model, uint32_t stage, const lspo_tensor_t *tensor, const char *what)
 {
     char name[16];
-    return lspo_error(LSPO_ERR_INPUT,
-                      "weight %s of stage %s has numbers that are not finite or above 491,280; int4 cannot hold them",
-                      tensor->name, lspo_model_stage_name(model, stage, name));
+    return lspo_error(LSPO_ERR_INPUT, "weight %s of stage %s has %s", tensor->name,
+                      lspo_model_stage_name(model, stage, name), what);
 }
+
+static const char beyond_int4[] = "numbers that are not finite or above 491,280; int4 cannot hold them";
 
 /* What is behind the linear tensors. */
 static void convert_rest(const lspo_weights_source_t *to, const lspo_stage_t *block, const float *wide, char *out)
@@ -226,10 +246,10 @@ lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, const lspo_q
     char *packed = (char *)out + lspo_generation_weight_offset(&block, to->number, &to->int4, of->tensor);
     return lspo_int4_round(workers, &shape, columns, packed + lspo_int4_bytes(&before))
                ? LSPO_OK
-               : refuse(to->model, of->stage, tensor);
+               : refuse(to->model, of->stage, tensor, beyond_int4);
 }
 
-static lspo_status_t round_block(const lspo_quantizer_t *q, uint32_t stage, void *weights)
+static lspo_status_t round_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
 {
     const lspo_weights_source_t *to = &q->options.from;
     lspo_status_t status = LSPO_OK;
@@ -241,33 +261,66 @@ static lspo_status_t round_block(const lspo_quantizer_t *q, uint32_t stage, void
     return status;
 }
 
-static lspo_status_t calibrate(lspo_quantizer_t *q, uint32_t stage, char *weights)
+static lspo_status_t quantize_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
 {
     const lspo_weights_source_t *to = &q->options.from;
-    const float *upper = NULL;
-    lspo_status_t status = measure(q);
-    if (status != LSPO_OK)
-        return status;
-    for (uint32_t i = 0; i < q->block.linear_count; i++) {
+    float *uppers[LSPO_LINEAR_MAX];
+    lspo_status_t status = measure(q, uppers);
+    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++)
+        if (q->sums[i] != NULL)
+            status = lspo_gptq_factor(q->block.tensors[i].rows, q->sums[i]);
+    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++) {
         const lspo_tensor_t *tensor = &q->block.tensors[i];
         const lspo_int4_shape_t shape = lspo_int4_shape(&to->int4, tensor->rows, tensor->cols);
-        upper = q->hessians[i] != NULL ? q->hessians[i] : upper;
-        if (!lspo_gptq_quantize(q->options.workers, &shape, q->wide + tensor->offset_elements, upper,
+        if (!lspo_gptq_quantize(q->options.workers, &shape, q->wide + tensor->offset_elements, uppers[i],
                                 weights + lspo_generation_weight_offset(&q->block, to->number, &to->int4, i)))
-            return refuse(to->model, stage, tensor);
+            return refuse(to->model, stage, tensor, beyond_int4);
     }
-    convert_rest(to, &q->block, q->wide, weights);
-    pass(q, STORED, weights, true);
-    return LSPO_OK;
+    if (status == LSPO_OK)
+        convert_rest(to, &q->block, q->wide, weights);
+    return status;
+}
+
+static bool are_finite(size_t count, const float *x)
+{
+    bool all = true;
+    for (size_t i = 0; i < count; i++)
+        all &= isfinite(x[i]) != 0;
+    return all;
+}
+
+static lspo_status_t prune_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
+{
+    const lspo_weights_source_t *to = &q->options.from;
+    const bool wanda = calibrates(&q->options);
+    float *squares[LSPO_LINEAR_MAX];
+    lspo_status_t status = wanda ? measure(q, squares) : LSPO_OK;
+    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++) {
+        const lspo_tensor_t *tensor = &q->block.tensors[i];
+        if (!are_finite((size_t)tensor->rows * tensor->cols, q->wide + tensor->offset_elements))
+            return refuse(to->model, stage, tensor, "numbers that are not finite");
+        if (wanda && !are_finite(tensor->rows, squares[i]))
+            return refuse(to->model, stage, tensor, "inputs in the calibration whose squares are not finite");
+    }
+    if (status == LSPO_OK)
+        status =
+            lspo_packed_prune(&q->block, q->options.sparsity, wanda ? (const float *const *)squares : NULL, q->wide);
+    if (status == LSPO_OK)
+        lspo_convert(q->block.element_count, LSPO_NUMBER_FP32, q->wide, to->number, weights);
+    return status;
 }
 
 static lspo_status_t load_block(lspo_quantizer_t *q, uint32_t stage, void *weights)
 {
     const lspo_weights_source_t *from = &q->options.from;
     lspo_status_t status = from->load(from->context, stage, LSPO_NUMBER_FP32, q->wide);
-    if (status != LSPO_OK)
-        return status;
-    return calibrates(&q->options) ? calibrate(q, stage, weights) : round_block(q, stage, weights);
+    if (status == LSPO_OK)
+        status = (prunes(&q->options)       ? prune_block
+                  : calibrates(&q->options) ? quantize_block
+                                            : round_block)(q, stage, weights);
+    if (status == LSPO_OK && calibrates(&q->options))
+        pass(q, STORED, weights, true);
+    return status;
 }
 
 lspo_status_t lspo_quantizer_load(void *quantizer, uint32_t stage, lspo_number_t number, void *weights)

@@ -1,9 +1,9 @@
-/* quantizer.h - the linear weights of a model's blocks in 4 bits, as they are loaded, by rounding or by GPTQ
- * (kernels/int4_quantize.h).
+/* quantizer.h - the linear weights of a model's blocks as they are loaded: in 4 bits, by rounding or by GPTQ
+ * (kernels/int4_quantize.h), or pruned, by magnitude or by Wanda (kernels/pruned.h).
  *
- * For GPTQ the calibration's tokens pass through the model while it is loaded: a block first computes in fp32, and the
- * inputs of its linear layers are summed up as X^T X; then it computes again with its weights in 4 bits, and what comes
- * out is the input of the next block.
+ * For GPTQ and Wanda the calibration's tokens pass through the model while it is loaded: a block first computes in
+ * fp32, and the inputs of its linear layers are summed up as X^T X, of which Wanda needs the diagonal; then it computes
+ * again with its weights in 4 bits or pruned, and what comes out is the input of the next block.
  */
 #ifndef LSPO_REAL_GENERATE_QUANTIZER_H
 #define LSPO_REAL_GENERATE_QUANTIZER_H
@@ -31,22 +31,24 @@ lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, const lspo_q
 typedef struct lspo_quantizer lspo_quantizer_t;
 
 typedef struct {
-    lspo_weights_source_t from; /* the weights, in any format; `int4` is what they become */
+    lspo_weights_source_t from; /* the weights, in any format; `int4` is what they become; off: they are pruned */
+    double sparsity;            /* share of each matrix that is pruned */
     lspo_workers_t *workers;    /* NULL: the calling thread */
     lspo_device_t *device;      /* "host" */
-    const uint32_t *tokens;     /* GPTQ: sequences x length; NULL: round to nearest */
+    const uint32_t *tokens;     /* GPTQ, Wanda: sequences x length; NULL: round to nearest, prune by magnitude */
     uint32_t sequences, length;
 } lspo_quantizer_options_t;
 
 /* What it takes of the device at most, while weights are loaded. */
 uint64_t lspo_quantizer_bytes(const lspo_quantizer_options_t *options);
 
-/* What `options` points to must outlive the object.  LSPO_ERR_FIT if the device has not so much memory. */
+/* What `options` points to must outlive the object.  LSPO_ERR_FIT if the device has not so much memory; LSPO_ERR_INPUT
+ * for a calibration of a model with experts. */
 lspo_status_t lspo_quantizer_create(const lspo_quantizer_options_t *options, lspo_quantizer_t **quantizer_out);
 void lspo_quantizer_destroy(lspo_quantizer_t *quantizer);
 
 /* An lspo_stage_load_t, whose context is the quantizer; once for each stage, in order.  LSPO_ERR_INPUT for weights that
- * 4 bits cannot hold. */
+ * 4 bits cannot hold, and if what is to be pruned, or its input, is not finite. */
 lspo_status_t lspo_quantizer_load(void *quantizer, uint32_t stage, lspo_number_t number, void *weights);
 
 #endif

@@ -1,4 +1,5 @@
-/* Pruned matrices: every bit comes back, sizes are the formulas', and what is largest stays, against sorting. */
+/* Pruned matrices: every bit comes back, sizes are the formulas', and what counts most stays, against sorting.
+ */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -175,4 +176,72 @@ Test(pruned, prunes_what_is_least)
             cr_expect_eq(found, zeros);
             free(w), free(before), free(sorted);
         }
+}
+
+/* ---- Wanda ---- */
+
+typedef struct {
+    double score;
+    size_t input;
+} scored_t;
+
+static int by_score(const void *a, const void *b)
+{
+    const scored_t *x = a, *y = b;
+    return x->score != y->score ? (x->score > y->score) - (x->score < y->score)
+                                : (x->input > y->input) - (x->input < y->input);
+}
+
+/* By sorting each column in double.  Norms are powers of two, so that scores are exact and many are equal. */
+static void check_wanda(size_t m, size_t n, double z)
+{
+    const size_t zeros = m * n - kept_of(m * n, z);
+    float *w = room(m * n * sizeof *w), *before = room(m * n * sizeof *w), *squares = room(m * sizeof *squares);
+    float *scratch = room(2 * m * sizeof *scratch);
+    scored_t *column = room(m * sizeof *column);
+    size_t found = 0;
+    for (size_t i = 0; i < m * n; i++)
+        before[i] = w[i] = (float)lspo_random_below(2, 1, i, 40) - 19.5F;
+    for (size_t i = 0; i < m; i++)
+        squares[i] = exp2f(2 * ((float)lspo_random_below(2, 2, i, 7) - 3));
+    lspo_prune_wanda(m, n, z, squares, w, scratch);
+    for (size_t j = 0; j < n; j++) {
+        size_t gone = 0;
+        for (size_t i = 0; i < m; i++) {
+            column[i] = (scored_t){fabs((double)before[i * n + j]) * sqrt((double)squares[i]), i};
+            gone += w[i * n + j] == 0;
+        }
+        qsort(column, m, sizeof *column, by_score);
+        cr_assert(gone == zeros / n || gone == (zeros + n - 1) / n, "%zu x %zu, %g: column %zu has %zu of %zu", m, n, z,
+                  j, gone, zeros);
+        for (size_t k = 0; k < m; k++)
+            cr_assert_eq(w[column[k].input * n + j], k < gone ? 0 : before[column[k].input * n + j]);
+        found += gone;
+    }
+    cr_expect_eq(found, zeros, "%zu x %zu, %g: %zu zeros, not %zu", m, n, z, found, zeros);
+    free(w), free(before), free(squares), free(scratch), free(column);
+}
+
+Test(pruned, wanda_prunes_of_each_output_what_adds_least)
+{
+    static const size_t shapes[][2] = {{1, 1}, {1, 9}, {9, 1}, {37, 20}, {64, 5}, {130, 33}};
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+        for (size_t s = 0; s < SPARSITIES; s++)
+            check_wanda(shapes[k][0], shapes[k][1], sparsities[s]);
+}
+
+Test(pruned, wanda_adds_squares_of_inputs)
+{
+    enum { INPUTS = 5, TOKENS = 7 };
+    float x[TOKENS * INPUTS], squares[INPUTS];
+    lspo_random_normal_fill(4, 1, 1, TOKENS * INPUTS, x);
+    for (size_t i = 0; i < INPUTS; i++)
+        squares[i] = (float)i;
+    lspo_wanda_add_inputs(INPUTS, TOKENS, x, squares);
+    for (size_t i = 0; i < INPUTS; i++) {
+        double sum = (double)i;
+        for (size_t t = 0; t < TOKENS; t++)
+            sum += pow((double)x[t * INPUTS + i], 2);
+        cr_expect_float_eq((double)squares[i], sum, 1e-5 * sum);
+    }
 }

@@ -1,5 +1,5 @@
 /* Models with blocks in 4 bits: the same logits as of the numbers that their codes stand for, GPTQ against rounding,
- * cross-entropy against logits, and what cannot be held. */
+ * cross-entropy against logits, and what cannot be held; pruned models against inputs and scores in double. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -44,6 +44,7 @@ typedef struct {
     lspo_model_t model;
     uint32_t stage; /* of that place; 0: there is none */
     float bad;
+    bool uneven; /* some channels of norms are larger, as in large models, and inputs have no mean */
 } origin_t;
 
 static void fill(const origin_t *origin, uint32_t stage, float *wide)
@@ -52,7 +53,10 @@ static void fill(const origin_t *origin, uint32_t stage, float *wide)
     lspo_model_stage(&origin->model, stage, &shape);
     lspo_transformer_init(&origin->model, stage, 5, wide);
     for (size_t i = 0; i < shape.element_count; i++)
-        wide[i] = 4 * wide[i] + 0.01F * (float)(i % 7);
+        wide[i] = 4 * wide[i] + (origin->uneven ? 0 : 0.01F * (float)(i % 7));
+    for (uint32_t i = 0; origin->uneven && i < shape.tensor_count; i++)
+        for (size_t k = 0; strstr(shape.tensors[i].name, "norm") != NULL && k < WIDTH; k += 6)
+            wide[shape.tensors[i].offset_elements + k] *= 8;
     if (stage > 0 && stage == origin->stage)
         wide[77] = origin->bad;
 }
@@ -200,16 +204,15 @@ Test(quantizer, logits_are_those_of_the_numbers_that_codes_stand_for)
 
 /* How far the output of the model's blocks on the calibration's tokens is from that of the weights in fp32, as the
  * difference of logits. */
-static double distance(const lspo_model_t *model, const loaded_t *l, const lspo_int4_form_t *int4,
-                       const uint32_t *tokens)
+static double distance(const origin_t *origin, const loaded_t *l, const lspo_int4_form_t *int4, const uint32_t *tokens)
 {
-    origin_t origin = {.model = *model};
+    const lspo_model_t *model = &origin->model;
     float *wide[STAGES];
     double sum = 0;
     for (uint32_t s = 0; s < STAGES; s++) {
         wide[s] = malloc(elements(model, s) * sizeof(float));
         cr_assert_not_null(wide[s]);
-        fill(&origin, s, wide[s]);
+        fill(origin, s, wide[s]);
     }
     lspo_generator_t *g = generator(model, (const void *const *)l->weights.stages, LSPO_NUMBER_BF16, int4, l->device);
     lspo_generator_t *exact =
@@ -242,12 +245,175 @@ Test(quantizer, gptq_is_nearer_to_the_model_than_rounding)
         loaded_t rounded, calibrated;
         cr_assert_eq(quantize(options_of(&origin, 32, NULL), &rounded), LSPO_OK);
         cr_assert_eq(quantize(options_of(&origin, 32, tokens), &calibrated), LSPO_OK);
-        const double before = distance(&models[k], &rounded, &int4, tokens);
-        const double after = distance(&models[k], &calibrated, &int4, tokens);
+        const double before = distance(&origin, &rounded, &int4, tokens);
+        const double after = distance(&origin, &calibrated, &int4, tokens);
         cr_expect_lt(after, 0.8 * before, "%s: %g, rounding %g", models[k].name, after, before);
         release(&rounded);
         release(&calibrated);
     }
+}
+
+/* ---- pruning ---- */
+
+static lspo_quantizer_options_t pruned_of(origin_t *origin, double sparsity, const uint32_t *tokens)
+{
+    lspo_quantizer_options_t options = options_of(origin, 0, tokens);
+    options.from.int4.on = false;
+    options.sparsity = sparsity;
+    return options;
+}
+
+/* A number as it is stored. */
+static double in_bf16(float x)
+{
+    uint16_t narrow;
+    lspo_convert(1, LSPO_NUMBER_FP32, &x, LSPO_NUMBER_BF16, &narrow);
+    lspo_convert(1, LSPO_NUMBER_BF16, &narrow, LSPO_NUMBER_FP32, &x);
+    return (double)x;
+}
+
+static const float *tensor_of(const lspo_stage_t *block, const float *weights, const char *name)
+{
+    for (uint32_t i = 0; i < block->tensor_count; i++)
+        if (strcmp(block->tensors[i].name, name) == 0)
+            return weights + block->tensors[i].offset_elements;
+    return NULL;
+}
+
+/* Sums of squares of what the first weights of the first block read: the norm of an embedding. */
+static void squares_of_norms(const origin_t *origin, const uint32_t *tokens, const float *weights, double *squares_out)
+{
+    const bool is_gpt = origin->model.family == LSPO_FAMILY_GPT;
+    float *embedding = malloc(elements(&origin->model, 0) * sizeof *embedding);
+    lspo_stage_t block;
+    cr_assert_not_null(embedding);
+    fill(origin, 0, embedding);
+    lspo_model_stage(&origin->model, 1, &block);
+    const float *gain = tensor_of(&block, weights, "norm1_gain"), *bias = tensor_of(&block, weights, "norm1_bias");
+    cr_assert(gain != NULL && (bias != NULL) == is_gpt);
+    memset(squares_out, 0, WIDTH * sizeof *squares_out);
+    for (size_t t = 0; t < SEQUENCES * LENGTH; t++) {
+        double x[WIDTH], mean = 0, variance = 0;
+        for (size_t i = 0; i < WIDTH; i++) {
+            x[i] = in_bf16(embedding[tokens[t] * WIDTH + i]);
+            x[i] += is_gpt ? in_bf16(embedding[(VOCABULARY + t % LENGTH) * WIDTH + i]) : 0;
+            mean += is_gpt ? x[i] / WIDTH : 0;
+        }
+        for (size_t i = 0; i < WIDTH; i++)
+            variance += (x[i] - mean) * (x[i] - mean) / WIDTH;
+        for (size_t i = 0; i < WIDTH; i++)
+            squares_out[i] += pow((x[i] - mean) / sqrt(variance + (is_gpt ? 1e-5 : 1e-6)) * (double)gain[i] +
+                                      (is_gpt ? (double)bias[i] : 0),
+                                  2);
+    }
+    free(embedding);
+}
+
+/* A column of WIDTH inputs: half is pruned, and nothing that clearly counts more than what stays.  Is it other than the
+ * half of least magnitude? */
+static bool check_column(const float *dense, const float *pruned, size_t stride, const double *squares)
+{
+    double most_pruned = 0, least_kept = INFINITY, largest_pruned = 0, smallest_kept = INFINITY;
+    size_t zeros = 0;
+    for (size_t i = 0; i < WIDTH; i++) {
+        const double magnitude = fabs((double)dense[i * stride]), score = magnitude * sqrt(squares[i]);
+        if (pruned[i * stride] == 0) {
+            zeros++;
+            most_pruned = fmax(most_pruned, score);
+            largest_pruned = fmax(largest_pruned, magnitude);
+        } else {
+            least_kept = fmin(least_kept, score);
+            smallest_kept = fmin(smallest_kept, magnitude);
+            cr_assert_float_eq((double)pruned[i * stride], (double)dense[i * stride], 0.005 * magnitude);
+        }
+    }
+    cr_assert_eq(zeros, WIDTH / 2, "%zu zeros", zeros);
+    cr_assert_leq(most_pruned, least_kept * (1 + 1e-4), "%g is pruned, %g kept", most_pruned, least_kept);
+    return largest_pruned > smallest_kept;
+}
+
+static void check_wanda(lspo_model_t model, uint32_t weights)
+{
+    origin_t origin = {.model = model, .uneven = true};
+    uint32_t tokens[SEQUENCES * LENGTH];
+    double squares[WIDTH];
+    lspo_stage_t block;
+    loaded_t l;
+    fill_tokens(SEQUENCES * LENGTH, tokens);
+    lspo_model_stage(&origin.model, 1, &block);
+    float *dense = malloc(block.element_count * sizeof *dense), *pruned = malloc(block.element_count * sizeof *pruned);
+    cr_assert(dense != NULL && pruned != NULL);
+    fill(&origin, 1, dense);
+    squares_of_norms(&origin, tokens, dense, squares);
+    cr_assert_eq(quantize(pruned_of(&origin, 0.5, tokens), &l), LSPO_OK);
+    lspo_convert(block.element_count, LSPO_NUMBER_BF16, l.weights.stages[1], LSPO_NUMBER_FP32, pruned);
+    for (uint32_t k = 0; k < weights; k++) {
+        const lspo_tensor_t *w = &block.tensors[k];
+        size_t other = 0;
+        for (size_t j = 0; j < w->cols; j++)
+            other +=
+                check_column(dense + w->offset_elements + j, pruned + w->offset_elements + j, w->cols, squares) ? 1 : 0;
+        cr_expect_gt(other, w->cols / 2, "%s: the inputs decide in %zu of %u columns", w->name, other, w->cols);
+    }
+    release(&l);
+    free(dense), free(pruned);
+}
+
+Test(quantizer, wanda_prunes_by_the_inputs_of_the_calibration)
+{
+    check_wanda(gpt(), 1);   /* qkv     */
+    check_wanda(llama(), 3); /* q, k, v */
+}
+
+Test(quantizer, wanda_is_nearer_to_the_model_than_magnitude)
+{
+    const lspo_model_t models[] = {gpt(), llama()};
+    uint32_t tokens[SEQUENCES * LENGTH];
+    fill_tokens(SEQUENCES * LENGTH, tokens);
+    for (size_t k = 0; k < 2; k++) {
+        origin_t origin = {.model = models[k], .uneven = true};
+        const lspo_int4_form_t none = {0};
+        loaded_t magnitude, wanda;
+        cr_assert_eq(quantize(pruned_of(&origin, 0.5, NULL), &magnitude), LSPO_OK);
+        cr_assert_eq(quantize(pruned_of(&origin, 0.5, tokens), &wanda), LSPO_OK);
+        const double before = distance(&origin, &magnitude, &none, tokens);
+        const double after = distance(&origin, &wanda, &none, tokens);
+        cr_expect_lt(after, 0.95 * before, "%s: %g, magnitude %g", models[k].name, after, before);
+        release(&magnitude);
+        release(&wanda);
+    }
+}
+
+Test(quantizer, what_is_not_finite_is_not_pruned)
+{
+    uint32_t tokens[SEQUENCES * LENGTH];
+    fill_tokens(SEQUENCES * LENGTH, tokens);
+    for (int calibrated = 0; calibrated < 2; calibrated++) {
+        origin_t origin = {.model = llama(), .stage = 2, .bad = NAN};
+        loaded_t l = {0};
+        cr_expect_eq(quantize(pruned_of(&origin, 0.5, calibrated ? tokens : NULL), &l), LSPO_ERR_INPUT);
+        lspo_device_close(l.device);
+    }
+    /* Inputs of the second block, by weights of the first. */
+    origin_t origin = {.model = llama(), .stage = 1, .bad = 3e38F};
+    loaded_t l = {0};
+    cr_expect_eq(quantize(pruned_of(&origin, 0, tokens), &l), LSPO_ERR_INPUT);
+    lspo_device_close(l.device);
+}
+
+Test(quantizer, experts_are_not_calibrated)
+{
+    origin_t origin = {.model = llama()};
+    uint32_t tokens[SEQUENCES * LENGTH];
+    loaded_t l = {0};
+    lspo_quantizer_t *quantizer = NULL;
+    origin.model.expert_count = 4;
+    origin.model.experts_per_token = 2;
+    fill_tokens(SEQUENCES * LENGTH, tokens);
+    const lspo_quantizer_options_t options = pruned_of(&origin, 0.5, tokens);
+    cr_expect_eq(lspo_quantizer_create(&options, &quantizer), LSPO_ERR_INPUT);
+    cr_assert_eq(quantize(pruned_of(&origin, 0.5, NULL), &l), LSPO_OK);
+    release(&l);
 }
 
 Test(quantizer, takes_no_more_memory_than_it_says)
@@ -255,8 +421,10 @@ Test(quantizer, takes_no_more_memory_than_it_says)
     uint32_t tokens[SEQUENCES * LENGTH];
     fill_tokens(SEQUENCES * LENGTH, tokens);
     origin_t origin = {.model = llama()};
-    for (int calibrated = 0; calibrated < 2; calibrated++) {
-        const lspo_quantizer_options_t options = options_of(&origin, 128, calibrated ? tokens : NULL);
+    for (int kind = 0; kind < 4; kind++) {
+        const uint32_t *some = kind % 2 == 1 ? tokens : NULL;
+        const lspo_quantizer_options_t options =
+            kind < 2 ? options_of(&origin, 128, some) : pruned_of(&origin, 0.5, some);
         loaded_t l;
         cr_assert_eq(quantize(options, &l), LSPO_OK);
         const uint64_t weights = lspo_generation_weights_bytes(&options.from);
