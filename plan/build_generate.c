@@ -31,6 +31,11 @@ uint32_t lspo_generate_count(const lspo_workload_t *workload, uint32_t iteration
     return iteration == 0 ? workload->sequence : 1;
 }
 
+uint32_t lspo_generate_room(const lspo_workload_t *workload, uint32_t iteration)
+{
+    return iteration == 0 ? workload->sequence : lspo_generate_positions(workload);
+}
+
 uint64_t lspo_generate_cache_bytes(const lspo_model_t *model, const lspo_workload_t *workload)
 {
     return (uint64_t)2 * workload->batch * lspo_model_kv_width(model) * lspo_precision_bytes(workload->precision);

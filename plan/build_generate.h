@@ -27,6 +27,9 @@ enum { LSPO_GENERATE_FEW_ROWS = 16, LSPO_GENERATE_FEW_QUERIES = 4 };
 uint32_t lspo_generate_positions(const lspo_workload_t *workload);
 uint32_t lspo_generate_first(const lspo_workload_t *workload, uint32_t iteration);
 uint32_t lspo_generate_count(const lspo_workload_t *workload, uint32_t iteration);
+/* Positions for which a cache that comes and goes has room on the GPU: those of the prompt, then at once all that will
+ * be, so that what one gives back is large enough for the next. */
+uint32_t lspo_generate_room(const lspo_workload_t *workload, uint32_t iteration);
 
 /* Bytes of a block's cache for one position, of a micro-batch. */
 uint64_t lspo_generate_cache_bytes(const lspo_model_t *model, const lspo_workload_t *workload);

@@ -65,8 +65,8 @@ static void bring(schedule_t *schedule, const lspo_op_t *of, lspo_op_id_t weight
     lspo_builder_t *b = schedule->b;
     const lspo_workload_t *w = b->workload;
     const uint32_t first = lspo_generate_first(w, of->iteration), l = lspo_generate_rebuilt(b->plan, of->iteration);
-    const uint64_t cache = lspo_generate_cache_bytes(b->model, w) * (first + lspo_generate_count(w, of->iteration));
-    const uint64_t inputs_bytes = lspo_generate_input_bytes(b->model, w) * l;
+    const uint64_t cache = lspo_generate_cache_bytes(b->model, w) * lspo_generate_room(w, of->iteration);
+    const uint64_t inputs_bytes = lspo_generate_input_bytes(b->model, w) * lspo_generate_rebuilt_most(b->plan);
     const lspo_op_id_t before = schedule->streams_weights ? LSPO_NO_OP : b->last_compute;
     const lspo_op_id_t stored = schedule->stored[(size_t)of->micro * b->stage_count + of->layer];
     lspo_op_id_t inputs = LSPO_NO_OP;
@@ -95,7 +95,6 @@ static void store(schedule_t *schedule, const lspo_op_t *of, lspo_op_id_t forwar
 {
     lspo_builder_t *b = schedule->b;
     const lspo_workload_t *w = b->workload;
-    const uint32_t tokens = lspo_generate_first(w, of->iteration) + lspo_generate_count(w, of->iteration);
     const uint64_t kept = lspo_generate_kept(b->plan, of->iteration);
     lspo_op_id_t inputs = LSPO_NO_OP;
     if (kept > 0) {
@@ -106,7 +105,7 @@ static void store(schedule_t *schedule, const lspo_op_t *of, lspo_op_id_t forwar
     const lspo_op_id_t out = emit(b, LSPO_OP_SWAP_OUT, LSPO_VARIANT_CACHE, of);
     lspo_build_depend(b, forward);
     lspo_build_depend(b, inputs);
-    lspo_build_gpu_memory(b, 0, lspo_generate_cache_bytes(b->model, w) * tokens);
+    lspo_build_gpu_memory(b, 0, lspo_generate_cache_bytes(b->model, w) * lspo_generate_room(w, of->iteration));
     schedule->stored[(size_t)of->micro * b->stage_count + of->layer] = out;
     schedule->left[schedule->caches++ % schedule->slots] = out;
 }

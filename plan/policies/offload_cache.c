@@ -36,8 +36,7 @@ static void block(schedule_t *schedule, uint32_t iteration, uint32_t micro, uint
 {
     lspo_builder_t *b = schedule->b;
     const lspo_workload_t *w = b->workload;
-    const uint64_t bytes = lspo_generate_cache_bytes(b->model, w) *
-                           (lspo_generate_first(w, iteration) + lspo_generate_count(w, iteration));
+    const uint64_t bytes = lspo_generate_cache_bytes(b->model, w) * lspo_generate_room(w, iteration);
     lspo_op_id_t loaded = LSPO_NO_OP;
     if (iteration > 0) {
         loaded = lspo_build_op(b, LSPO_OP_SWAP_IN, LSPO_VARIANT_CACHE, stage, iteration);

@@ -403,13 +403,19 @@ static lspo_status_t compute_experts(lspo_generation_session_t *s, const lspo_op
     return LSPO_OK;
 }
 
+static lspo_status_t take_cache(lspo_generation_session_t *s, const lspo_op_t *op)
+{
+    return lspo_device_alloc(s->device, s->cache_bytes * lspo_generate_room(workload_of(s), op->iteration),
+                             &s->micros[op->micro].caches[op->layer]);
+}
+
 static lspo_status_t block(lspo_generation_session_t *s, const lspo_op_t *op, micro_t *micro)
 {
     void **cache = &micro->caches[op->layer], **leaving = &micro->leaving[op->layer];
     const size_t kept = lspo_generate_kept(s->plan, op->iteration);
     lspo_status_t status = LSPO_OK;
     if (*cache == NULL && s->mapped == NULL)
-        status = lspo_device_alloc(s->device, s->cache_bytes * workload_of(s)->sequence, cache); /* of the prompt */
+        status = take_cache(s, op);
     if (status == LSPO_OK && kept > 0)
         status = lspo_device_alloc(s->device, s->input_bytes * kept, leaving);
     if (status != LSPO_OK)
@@ -496,14 +502,6 @@ static lspo_status_t expand_weights(lspo_generation_session_t *s, const lspo_op_
     return LSPO_OK;
 }
 
-/* A place for the whole cache with the new tokens. */
-static lspo_status_t take_cache(lspo_generation_session_t *s, const lspo_op_t *op)
-{
-    const size_t tokens =
-        (size_t)lspo_generate_first(workload_of(s), op->iteration) + lspo_generate_count(workload_of(s), op->iteration);
-    return lspo_device_alloc(s->device, s->cache_bytes * tokens, &s->micros[op->micro].caches[op->layer]);
-}
-
 /* Of the tokens before, those that are not rebuilt arrive. */
 static lspo_status_t bring_cache(lspo_generation_session_t *s, const lspo_op_t *op)
 {
@@ -526,7 +524,8 @@ static lspo_status_t bring_inputs(lspo_generation_session_t *s, const lspo_op_t 
     const size_t bytes = s->input_bytes * lspo_generate_rebuilt(s->plan, op->iteration);
     lspo_status_t status = take_cache(s, op);
     if (status == LSPO_OK)
-        status = lspo_device_alloc(s->device, bytes, &micro->arriving[op->layer]);
+        status = lspo_device_alloc(s->device, s->input_bytes * lspo_generate_rebuilt_most(s->plan),
+                                   &micro->arriving[op->layer]);
     if (status != LSPO_OK)
         return status;
     lspo_device_copy(s->device, LSPO_COPY_H2D, micro->arriving[op->layer], micro->inputs_at_home[op->layer], bytes);
