@@ -42,18 +42,19 @@ static void write_counts(FILE *page, const lspo_results_t *results)
           page);
 }
 
-static void write_failures(FILE *page, const lspo_results_t *results)
+static void write_claims(FILE *page, const lspo_results_t *results, lspo_claim_verdict_t verdict, const char *class,
+                         const char *title)
 {
-    if (results->claims[LSPO_CLAIM_FAILS] == 0)
+    if (results->claims[verdict] == 0)
         return;
-    fputs("<h3>Claims that do not hold</h3>\n<ul class=\"claims\">\n", page);
+    fprintf(page, "<h3>%s</h3>\n<ul class=\"claims\">\n", title);
     for (size_t i = 0; i < results->count; i++) {
         const lspo_figure_t *figure = &results->figures[i];
         for (size_t k = 0; k < figure->claims.count; k++) {
             const lspo_claim_t *claim = &figure->claims.list[k];
-            if (claim->verdict != LSPO_CLAIM_FAILS)
+            if (claim->verdict != verdict)
                 continue;
-            fputs("<li><span class=\"fails\">does not hold</span> <a href=\"#", page);
+            fprintf(page, "<li><span class=\"%s\">%s</span> <a href=\"#", class, lspo_claim_words(claim));
             lspo_html_print(page, figure->name);
             fputs("\">", page);
             lspo_html_print(page, figure->name);
@@ -158,7 +159,8 @@ lspo_status_t lspo_summary_write(FILE *page, const lspo_results_t *results)
           "<h2>What holds, and what does not</h2>\n",
           page);
     write_counts(page, results);
-    write_failures(page, results);
+    write_claims(page, results, LSPO_CLAIM_FAILS, "fails", "Claims that do not hold");
+    write_claims(page, results, LSPO_CLAIM_UNDECIDED, "open", "Undecided claims");
     write_contents(page, results);
     lspo_status_t status = write_trains(page, results);
     write_origin(page, results);

@@ -439,7 +439,11 @@ mv "$folder/one.csv" "$folder/runs.csv"
     done
 } > "$folder/glue.csv"
 sed -i 's/^lora,1,8,0.5,4,7,54,100,5,4/lora,1,8,0.5,4,7,54,100,2,4/' "$folder/runs.csv"
-table3() { claims table3 "$folder/runs.csv" "$folder/glue.csv" "$source_dir/experiments/table3/paper.csv"; }
+cp "$folder/glue.csv" "$folder/of_record.csv"
+table3() {
+    claims table3 "$folder/runs.csv" "$folder/glue.csv" "$folder/of_record.csv" \
+        "$source_dir/experiments/table3/paper.csv"
+}
 table3 > "$folder/out" || true
 check "best method first" "lsp full" "$(sed -n '2,3s/,.*//p' "$folder/written/table3.csv" | xargs)"
 check "means in percent" "lora,3,70,60,50,9,0" "$(grep ^lora, "$folder/written/small.csv")"

@@ -124,6 +124,7 @@ check "failures on the first screen" 2 \
     "$(sed -n '1,/<main>/p' "$page" | grep -c '<li><span class="fails">does not hold</span> <a href="#bad">bad</a>: ')"
 verdict() { sed -n "/<section id=\"$1\">/,/<\/section>/p" "$page" | sed -n 's|^<p>\(<span class.*\)</p>$|\1|p'; }
 check "claims that are undecided" 1 "$(shown open undecided)"
+has "on the first screen, too" '<h3>Undecided claims</h3>'
 has "and their number" '<strong id="claims-undecided">1</strong> is undecided'
 check "a figure that holds" '<span class="holds">holds</span>: 2 of 2 claims, 1 undecided' "$(verdict good)"
 check "one that does not" '<span class="fails">does not hold</span>: 1 of 3 claims' "$(verdict bad)"

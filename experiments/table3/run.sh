@@ -27,4 +27,4 @@ for task in sst2 mrpc stsb; do
 done
 beside_all
 rm -r "$out"/*.tsv "$out/lines" "$out/directives" "$out/statements" "$out/roberta" "$out/pretraining.csv"
-judge table3 "$runs" "$here/paper.csv"
+judge table3 "$runs" "$here/paper.csv" of_record="$here/recorded.csv"

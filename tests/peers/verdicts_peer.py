@@ -68,7 +68,7 @@ def fig5(text):
 
 
 def table3(text):
-    glue = rows(results / "table3/glue.csv")
+    glue = rows(experiments / "table3/recorded.csv" if text.startswith("recorded") else results / "table3/glue.csv")
     if "its loss is" in text:
         runs = [row for row in rows(results / "fig5/runs.csv") if row["method"] != "full-steps"]
         means = mean_by(runs, "method", lambda row: row["held_out_after"])
