@@ -46,26 +46,40 @@ folders='base kernels plan plan/policies plan/families traces traces/import sim 
 real/transformer real/generate real/tokenizer real/formats real/data real/session real/methods real/train
 real/calibrate ask lib sweep validate report sql cli'
 
+# Each folder and what its files may include, on a line of its own.
+rules=$(for folder in $folders; do echo "$folder $(allowed "$folder")"; done)
+
 # Print one line an offence of the tree at $1.
 offences() {
-    for folder in $folders; do
-        find "$1/$folder" -maxdepth 1 '(' -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' ')' | sort |
-        while read -r file; do
-            sed -n 's/^[ \t]*#[ \t]*include[ \t]*"\([^"]*\)".*/\1/p' "$file" | while read -r include; do
-                target=$(dirname "$include")
-                case " $folder $(allowed $folder) " in
-                *" $target "*) ;;
-                *) echo "$file includes \"$include\"" ;;
-                esac
-            done
-            case $file in
-            *.cu | *.cuh | *_cuda.[ch]) ;;
-            *)
-                sed -n 's/^[ \t]*#[ \t]*include[ \t]*[<"]\(cu[bd][^>"]*\|cuda[^>"]*\|nv[^>"]*\)[>"].*/\1/p' "$file" |
-                while read -r include; do echo "$file includes <$include>, but is no CUDA source"; done ;;
-            esac
-        done
-    done
+    (cd "$1" && find $folders -maxdepth 1 '(' -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' ')' | sort) |
+    RULES=$rules awk -v root="$1" '
+        BEGIN {
+            count = split(ENVIRON["RULES"], line, "\n")
+            for (i = 1; i <= count; i++) {
+                fields = split(line[i], field, " ")
+                for (k = 1; k <= fields; k++)
+                    may[field[1], field[k]] = 1
+            }
+        }
+        function folder_of(path) { return sub("/[^/]*$", "", path) ? path : "." }
+        {
+            file = root "/" $0
+            folder = folder_of($0)
+            is_cuda = $0 ~ /\.cuh?$|_cuda\.[ch]$/
+            while ((getline text < file) > 0) {
+                if (text !~ /^[ \t]*#[ \t]*include[ \t]*[<"]/)
+                    continue
+                sub(/^[ \t]*#[ \t]*include[ \t]*/, "", text)
+                opened = substr(text, 1, 1)
+                name = substr(text, 2)
+                sub(/[>"].*/, "", name)
+                if (opened == "\"" && !((folder, folder_of(name)) in may))
+                    print file " includes \"" name "\""
+                if (!is_cuda && name ~ /^(cu[bd]|cuda|nv)/)
+                    print file " includes <" name ">, but is no CUDA source"
+            }
+            close(file)
+        }'
 }
 
 scratch=$(mktemp -d)
