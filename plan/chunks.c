@@ -54,7 +54,7 @@ uint32_t lspo_chunk_count(const lspo_plan_t *plan, uint64_t elements)
 uint64_t lspo_chunk_elements(const lspo_plan_t *plan, uint64_t elements, uint32_t part, uint64_t *first_out)
 {
     const uint64_t chunk = chunk_of(plan, elements);
-    if (lspo_chunk_count(plan, elements) == 1) {
+    if (chunk == 0 || elements <= chunk) {
         *first_out = 0;
         return elements;
     }

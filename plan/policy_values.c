@@ -19,9 +19,11 @@ const lspo_parameter_use_t *lspo_policy_named_use(const lspo_policy_t *policy, c
 const lspo_parameter_use_t *lspo_policy_use(const lspo_policy_t *policy, const lspo_parameter_t *parameter)
 {
     const lspo_parameters_t *own = policy->parameters;
-    for (size_t i = 0; own != NULL && i < own->count; i++)
-        if (own->uses[i].parameter == parameter || strcmp(own->uses[i].parameter->key, parameter->key) == 0)
+    for (size_t i = 0; own != NULL && i < own->count; i++) {
+        const lspo_parameter_t *its = own->uses[i].parameter;
+        if (its == parameter || (its->key[0] == parameter->key[0] && strcmp(its->key, parameter->key) == 0))
             return &own->uses[i];
+    }
     return NULL;
 }
 

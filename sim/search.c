@@ -154,12 +154,12 @@ static lspo_status_t search_rated(searcher_t *searcher)
     for (uint32_t i = 0; i < searcher->rated_count; i++) {
         const rated_t *rated = &searcher->rated[i];
         const lspo_candidate_t *candidate = &searcher->candidates.list[rated->candidate];
-        lspo_found_t found = {.policy = candidate->policy, .workload = candidate->workload, .steps = rated->steps};
+        lspo_found_t found;
         if (!options->exhaustive && !may_enter(searcher, candidate->policy, rated->bound))
             continue;
         if (options->progress != NULL)
             options->progress(options->progress_context, candidate->policy->name, i, searcher->rated_count);
-        lspo_status_t status = lspo_search_simulate(options, &found);
+        lspo_status_t status = lspo_search_simulate(options, candidate, rated->steps, &found);
         if (status != LSPO_OK)
             return status;
         searcher->result.simulated++;

@@ -192,7 +192,7 @@ static lspo_status_t vary_sequences(const lspo_search_options_t *options, const 
 static lspo_status_t vary_policy(const lspo_search_options_t *options, const lspo_policy_t *policy,
                                  lspo_candidates_t *candidates)
 {
-    lspo_candidate_t candidate = {policy, options->workload};
+    lspo_candidate_t candidate = {.policy = policy, .workload = options->workload};
     lspo_status_t status = LSPO_OK;
     if (options->prepare != NULL)
         status = options->prepare(options->context, policy, &candidate.workload);

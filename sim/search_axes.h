@@ -11,6 +11,7 @@
 typedef struct {
     const lspo_policy_t *policy;
     lspo_workload_t workload;
+    lspo_workload_t tuned; /* the same with products, lane and stride, once it is rated */
 } lspo_candidate_t;
 
 typedef struct {

@@ -101,12 +101,12 @@ static lspo_status_t simulate_all(searcher_t *searcher)
     for (uint32_t i = 0; i < searcher->rated_count; i++) {
         const rated_t *rated = &searcher->rated[i];
         const lspo_candidate_t *candidate = &searcher->candidates.list[rated->candidate];
-        lspo_found_t found = {.policy = candidate->policy, .workload = candidate->workload, .steps = rated->steps};
+        lspo_found_t found;
         if (is_excluded(searcher, rated))
             continue;
         if (options->progress != NULL)
             options->progress(options->progress_context, "time against memory", i, searcher->rated_count);
-        lspo_status_t status = lspo_search_simulate(options, &found);
+        lspo_status_t status = lspo_search_simulate(options, candidate, rated->steps, &found);
         searcher->front.simulated++;
         searcher->front.unfit += !found.fit.fits;
         if (status == LSPO_OK && found.fit.fits)

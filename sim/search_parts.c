@@ -42,27 +42,28 @@ static lspo_status_t build(const lspo_search_options_t *options, const lspo_poli
 
 /* The plan has the products of projectors, the lane and the stride that lspo_fit_try() takes: other ones may be busy
  * for longer. */
-lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_candidate_t *candidate, bool times,
+lspo_status_t lspo_search_rate(const lspo_search_options_t *options, lspo_candidate_t *candidate, bool times,
                                lspo_rating_t *rating_out)
 {
-    lspo_workload_t workload = candidate->workload;
+    lspo_workload_t *workload = &candidate->tuned;
     lspo_rating_t rating = {.steps = 1};
     lspo_plan_t *plan = NULL;
+    *workload = candidate->workload;
     if (options->objective == LSPO_OBJECTIVE_TIME_TO_LOSS)
         rating.steps = options->steps(options->context, candidate->policy, &candidate->workload);
     if (options->objective == LSPO_OBJECTIVE_THROUGHPUT)
-        rating.steps = 1.0 / ((double)workload.batch * workload.accumulation);
+        rating.steps = 1.0 / ((double)workload->batch * workload->accumulation);
     rating.unknown = isnan(rating.steps);
     if (rating.unknown) {
         *rating_out = rating;
         return LSPO_OK;
     }
-    lspo_tune_products(candidate->policy, options->machine, &workload);
-    lspo_status_t status = lspo_tune_lane(options->model, candidate->policy, options->machine, &workload);
+    lspo_tune_products(candidate->policy, options->machine, workload);
+    lspo_status_t status = lspo_tune_lane(options->model, candidate->policy, options->machine, workload);
     if (status == LSPO_OK)
-        status = lspo_tune_stride(options->model, candidate->policy, options->machine, &workload);
+        status = lspo_tune_stride(options->model, candidate->policy, options->machine, workload);
     if (status == LSPO_OK)
-        status = build(options, candidate->policy, &workload, &plan);
+        status = build(options, candidate->policy, workload, &plan);
     rating.unknown = status == LSPO_OK && plan == NULL;
     if (rating.unknown)
         *rating_out = rating;
@@ -85,13 +86,26 @@ static double objective_of(const lspo_search_options_t *options, const lspo_foun
     return found->steps * found->fit.iteration_s;
 }
 
-lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, lspo_found_t *found)
+/* Predicts found->policy with this workload: sets found->fit and found->objective. */
+static lspo_status_t predict(const lspo_search_options_t *options, const lspo_workload_t *workload, lspo_found_t *found)
 {
-    const lspo_fit_question_t question = {options->model, found->workload, found->policy, options->machine};
+    const lspo_fit_question_t question = {options->model, *workload, found->policy, options->machine};
     lspo_status_t status = lspo_fit_try(&question, &found->fit);
     if (status == LSPO_OK)
         found->objective = objective_of(options, found);
     return status;
+}
+
+static lspo_status_t simulate(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    return predict(options, &found->workload, found);
+}
+
+lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
+                                   double steps, lspo_found_t *found_out)
+{
+    *found_out = (lspo_found_t){.policy = candidate->policy, .workload = candidate->workload, .steps = steps};
+    return predict(options, &candidate->tuned, found_out);
 }
 
 /* Refinement */
@@ -108,13 +122,13 @@ static lspo_status_t raise_parameter(const lspo_search_options_t *options, const
     lspo_status_t status = LSPO_OK;
     while (status == LSPO_OK) {
         lspo_found_t higher = *found;
-        const lspo_candidate_t candidate = {found->policy, found->workload};
+        const lspo_candidate_t candidate = {.policy = found->policy, .workload = found->workload};
         void *slot = lspo_policy_slot(found->policy, &higher.workload, parameter);
         double value = 2 * lspo_parameter_number(parameter, slot);
         if (!lspo_search_allows(options, &candidate, parameter, value))
             break;
         lspo_parameter_store(parameter, value, slot);
-        status = lspo_search_simulate(options, &higher);
+        status = simulate(options, &higher);
         if (status != LSPO_OK || !higher.fit.fits || higher.objective > objective_most)
             break;
         *found = higher;
@@ -149,7 +163,7 @@ static lspo_status_t try_shares(const lspo_search_options_t *options, const lspo
     for (uint32_t share = 1, fits = 0; share < SHARES && (memory || !fits) && status == LSPO_OK; share++) {
         lspo_found_t swapping = *without;
         swapping.workload.swap_activations = share_of_blocks(options, share);
-        status = lspo_search_simulate(options, &swapping);
+        status = simulate(options, &swapping);
         fits = swapping.fit.fits;
         if (status == LSPO_OK && fits && swapping.objective < faster_least * found->objective)
             *found = swapping;
@@ -168,7 +182,7 @@ lspo_status_t lspo_search_try_swapping(const lspo_search_options_t *options, lsp
     if (options->holds_checkpointing || !found->workload.checkpointing)
         return LSPO_OK;
     without.workload.checkpointing = false;
-    lspo_status_t status = lspo_search_simulate(options, &without);
+    lspo_status_t status = simulate(options, &without);
     return status == LSPO_OK && !without.fit.fits ? try_shares(options, &without, found) : status;
 }
 
@@ -197,7 +211,7 @@ lspo_status_t lspo_search_try_native(const lspo_search_options_t *options, lspo_
         give_last_layers_to_cpu(options, &native);
         uint32_t *layers = lspo_policy_slot(found->policy, &native.workload, parameter);
         *layers = share_of_blocks(options, share);
-        status = lspo_search_simulate(options, &native);
+        status = simulate(options, &native);
         if (status == LSPO_OK && native.fit.fits && native.objective < faster_least * found->objective)
             *found = native;
     }
@@ -212,7 +226,7 @@ static lspo_status_t try_order(const lspo_search_options_t *options, lspo_found_
     if (options->holds_order || options->objective == LSPO_OBJECTIVE_MEMORY || too_large)
         return LSPO_OK;
     ordered.workload.order = LSPO_ORDER_AUTO;
-    lspo_status_t status = lspo_search_simulate(options, &ordered);
+    lspo_status_t status = simulate(options, &ordered);
     if (status == LSPO_OK && ordered.fit.fits && ordered.objective < faster_least * found->objective)
         *found = ordered;
     return status;
@@ -227,7 +241,7 @@ static lspo_status_t try_share(const lspo_search_options_t *options, lspo_found_
     if (slot == NULL || holds(options, parameter) || options->objective == LSPO_OBJECTIVE_MEMORY)
         return LSPO_OK;
     lspo_parameter_store(parameter, parameter->preset, slot);
-    lspo_status_t status = lspo_search_simulate(options, &open);
+    lspo_status_t status = simulate(options, &open);
     if (status == LSPO_OK && open.fit.fits && open.objective < faster_least * found->objective)
         *found = open;
     return status;

@@ -18,11 +18,13 @@ typedef struct {
     uint64_t gpu_static_bytes; /* no peak is lower */
 } lspo_rating_t;
 
-lspo_status_t lspo_search_rate(const lspo_search_options_t *options, const lspo_candidate_t *candidate, bool times,
+/* Fills candidate->tuned. */
+lspo_status_t lspo_search_rate(const lspo_search_options_t *options, lspo_candidate_t *candidate, bool times,
                                lspo_rating_t *rating_out);
 
-/* Predicts found->policy with found->workload: sets found->fit and found->objective. */
-lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, lspo_found_t *found);
+/* Predicts a candidate that was rated, with these steps. */
+lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
+                                   double steps, lspo_found_t *found_out);
 
 /* Activations on the host, as search.h says: less memory, or less time in the same. */
 lspo_status_t lspo_search_try_swapping(const lspo_search_options_t *options, lspo_found_t *found);
