@@ -18,7 +18,7 @@ count = 2
 speed = 0.8
 PEERS
 job=(broker --peers peers.ini --chain a:3/b:4 --model gpt-tiny --batch 1 --sequence 32 --accumulation 2 --clip 0.5
-    --text text --steps 40 --save-every 5 --format csv)
+    --text text --steps 24 --save-every 5 --format csv)
 
 # What is refused before anything starts.
 check "no peers" "2 1" "$(status_of "$program" broker --run none --model gpt-tiny) $(grep -c \
@@ -47,15 +47,14 @@ strike() {
         if ls "$1/part-1" 2> /dev/null | grep -q '^step'; then break; fi
         sleep 0.1
     done
-    for process in /proc/[0-9]*; do
+    for process in $(grep -slzxF "$1" /proc/[0-9]*/cmdline); do
+        process=${process%/cmdline}
         if [ "$2" = launcher ]; then
             name=$(tr '\0' '\n' < "$process/cmdline" | head -n 1)
-            if [ "${name##*/}" = mpirun ] && tr '\0' '\n' < "$process/cmdline" | grep -qx "$1"; then
+            if [ "${name##*/}" = mpirun ]; then
                 kill -"$3" "${process#/proc/}"
             fi
-        elif [ "$(readlink "$process/exe")" = "$(realpath "$program")" ] &&
-            tr '\0' '\n' < "$process/cmdline" | grep -qx "$1" &&
-            tr '\0' '\n' < "$process/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then
+        elif [ "$process/exe" -ef "$program" ] && grep -sqzx "OMPI_COMM_WORLD_RANK=$2" "$process/environ"; then
             kill -"$3" "${process#/proc/}"
         fi
     done 2> /dev/null
@@ -112,7 +111,7 @@ check "the same weights without the launcher" "$weights" "$(field weights)"
 
 strike alone 1 KILL &
 check "no backup" 2 "$(status_of timeout 120 "$program" "${job[@]}" --run alone --backups 0)"
-check "what is saved" 1 "$(grep -cE 'no backup is left for it: step [1-9][0-9]* of 40 is saved in alone' messages)"
+check "what is saved" 1 "$(grep -cE 'no backup is left for it: step [1-9][0-9]* of 24 is saved in alone' messages)"
 check "the same command goes on" "0 $weights" "$(status_of timeout 120 "$program" "${job[@]}" --run alone \
     --backups 0) $(field weights)"
 

@@ -116,7 +116,7 @@ while read -r example; do
     code=0
     cp traces/* . # examples write some of them
     rm -rf run1 tuned
-    { timeout -s KILL 1 bash -c "$example" >"$scratch/output" 2>&1 </dev/null || code=$?; } 2>/dev/null
+    { timeout -s KILL 0.5 bash -c "$example" >"$scratch/output" 2>&1 </dev/null || code=$?; } 2>/dev/null
     # 0; killed while at work; no GPU here; a viewer that is not installed.
     case $code in 0 | 137 | 3 | 127) ;; *) complain "exit $code: $example: $(tail -3 "$scratch/output")" ;; esac
 done < <(

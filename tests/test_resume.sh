@@ -64,7 +64,7 @@ numbers() {
     cut -d, -f1-5,8- "$1"
 }
 
-steps=60
+steps=40
 for policy in zero zero-delayed lsp lsp-eigen lsp-turned-eigen lora lora-nf4 native native-eigen backward-update \
     deep-optimizer-states axonn meft; do
     start=$(date +%s%N)
@@ -155,10 +155,14 @@ done
 ignoring() { # ignoring SIGNAL OTHER COMMAND...: SIGNAL is sent until OTHER, which is not ignored, ends it
     env --default-signal="$2" --ignore-signal="$1" "$program" "${@:3}" >/dev/null 2>ignoring.err &
     pid=$!
-    sleep 1
+    for _ in $(seq 300); do # until a training is about to begin
+        [ "$3" = train ] && [ ! -d "ignoring-$1" ] || break
+        sleep 0.1
+    done
+    sleep 0.3
     for _ in $(seq 10); do
         kill "-$1" $pid || fail "$1 ended lspo $3, which began with it ignored: $(cat ignoring.err)"
-        sleep 0.1
+        sleep 0.05
     done
     kill "-$2" $pid
     for _ in $(seq 600); do
@@ -208,7 +212,7 @@ wait $pid || code=$?
 [ $code = 143 ] || [ $code = 130 ] || fail "two signals: exit $code"
 
 # What a checkpoint was not written with is refused, naming it.
-steps=60
+steps=40
 refuse() {
     code=0
     "${@:2}" >/dev/null 2>refused.err || code=$?
@@ -231,7 +235,7 @@ train lsp damaged-lsp --resume >/dev/null 2>damaged.err || fail "damaged: $(cat 
 grep -q "$last is damaged and was renamed to damaged-$last; using the previous checkpoint" damaged.err ||
     fail "damaged: $(cat damaged.err)"
 cmp whole-lsp/$last/state.safetensors damaged-lsp/$last/state.safetensors || fail "damaged: states differ"
-harm damaged-lsp/step-0000000050
+harm damaged-lsp/step-0000000030
 harm damaged-lsp/$last
 refuse 'none of the 2 checkpoints can be resumed' train lsp damaged-lsp --resume
 
