@@ -36,12 +36,19 @@ static __device__ void lspo_keep_column_sum(const lspo_column_sums_t<K, T> &to, 
     lspo_round(to.accumulate ? lspo_to_float(*sink) + sum : sum, sink);
 }
 
+/* One array for every kernel whose blocks keep K sums of N columns. */
+template <unsigned N, unsigned K> static __device__ auto lspo_column_parts()
+{
+    __shared__ float parts[LSPO_COLUMN_WARPS][K][N][LSPO_WARP_THREADS];
+    return &parts[0];
+}
+
 /* add(i, j, sums) for each row i, where column j is the lane's first of N, does sums[k][c] += its part of column j + c.
  */
 template <unsigned N, unsigned K, typename T, typename Add>
 static __device__ void lspo_sum_columns(const lspo_column_sums_t<K, T> &to, Add add)
 {
-    __shared__ float parts[LSPO_COLUMN_WARPS][K][N][LSPO_WARP_THREADS];
+    auto *const parts = lspo_column_parts<N, K>();
     constexpr size_t STEP = LSPO_COLUMN_WARPS, TOGETHER = LSPO_COLUMN_TOGETHER * STEP;
     const unsigned lane = threadIdx.x % LSPO_WARP_THREADS, warp = threadIdx.x / LSPO_WARP_THREADS;
     const size_t column = ((size_t)blockIdx.x * LSPO_WARP_THREADS + lane) * N;

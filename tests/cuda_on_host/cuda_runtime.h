@@ -112,8 +112,13 @@ template <typename T> T cuda_on_host_shuffle(unsigned mask, T value, unsigned so
 
 /* The launch fails. */
 void cuda_on_host_trap(const char *what, const char *file, int line);
+void cuda_on_host_fail_unaligned(const void *at, size_t bytes, const char *file, int line);
 /* A launch fails that accesses something else. */
-void cuda_on_host_need_aligned(const void *at, size_t bytes, const char *file, int line);
+inline void cuda_on_host_need_aligned(const void *at, size_t bytes, const char *file, int line)
+{
+    if ((uintptr_t)at % bytes != 0)
+        cuda_on_host_fail_unaligned(at, bytes, file, line);
+}
 
 /* ---- arithmetic ---- */
 

@@ -83,8 +83,8 @@ struct multiprocessor_t { /* runs the kernels of a stream, whose thread's it is,
     warp_t warps[BLOCK_THREADS_MAX / LANES];
     uint8_t waits[BLOCK_THREADS_MAX];   /* a wait_t */
     uint16_t ranked[BLOCK_THREADS_MAX]; /* threads, the one that goes first first */
-    uint16_t rank_of[BLOCK_THREADS_MAX];
-    unsigned first_ready; /* ranks before it wait or have left */
+    uint16_t rank_of[BLOCK_THREADS_MAX], first_rank[BLOCK_THREADS_MAX / LANES]; /* of a thread, of a warp */
+    unsigned first_ready;                                                       /* ranks before it wait or have left */
     unsigned current, thread_count, at_barrier;
     unsigned seed, told; /* the last call of cuda_on_host_order() that it has heard of */
     uint64_t random_state;
@@ -132,6 +132,7 @@ void rank_threads()
     draw_order(warp_count, warps);
     for (unsigned w = 0; w < warp_count; w++) {
         draw_order(LANES, lanes);
+        sm->first_rank[warps[w]] = (uint16_t)at;
         for (unsigned i = 0; i < LANES; i++)
             if (warps[w] * LANES + lanes[i] < sm->thread_count)
                 sm->ranked[at++] = warps[w] * LANES + lanes[i];
@@ -146,6 +147,19 @@ void make_ready(unsigned thread)
     sm->waits[thread] = RUNS;
     if (sm->rank_of[thread] < sm->first_ready)
         sm->first_ready = sm->rank_of[thread];
+}
+
+/* The lanes of the mask. */
+void make_lanes_ready(unsigned warp, unsigned mask)
+{
+    if (mask != all_lanes) {
+        for (unsigned rest = mask; rest != 0; rest &= rest - 1)
+            make_ready(warp * LANES + (unsigned)__builtin_ctz(rest));
+        return;
+    }
+    memset(sm->waits + warp * LANES, RUNS, LANES);
+    if (sm->first_rank[warp] < sm->first_ready)
+        sm->first_ready = sm->first_rank[warp];
 }
 
 void switch_to(fiber_t *from, fiber_t *to)
@@ -228,7 +242,6 @@ void prepare_fiber(unsigned thread, char *stack)
     ASAN_UNPOISON_MEMORY_REGION(stack + PAGE_BYTES, size);
     context_prepare(&f->context, stack + PAGE_BYTES, size, fiber_main);
     f->stack = {stack + PAGE_BYTES, size, nullptr};
-    f->index = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
     f->left = false;
     f->file = "its end";
     f->line = 0;
@@ -308,8 +321,13 @@ void run_block(const cudaLaunchConfig_t &config, unsigned index)
     blockIdx.x = index % gridDim.x;
     blockIdx.y = index / gridDim.x % gridDim.y;
     blockIdx.z = index / gridDim.x / gridDim.y;
-    for (unsigned thread = 0; thread < sm->thread_count; thread++)
-        prepare_fiber(thread, sm->stacks + (size_t)thread * STACK_BYTES);
+    unsigned thread = 0;
+    for (unsigned z = 0; z < blockDim.z; z++)
+        for (unsigned y = 0; y < blockDim.y; y++)
+            for (unsigned x = 0; x < blockDim.x; x++, thread++) {
+                prepare_fiber(thread, sm->stacks + (size_t)thread * STACK_BYTES);
+                sm->fibers[thread].index = {x, y, z};
+            }
     for (unsigned warp = 0; warp * LANES < sm->thread_count; warp++) {
         sm->warps[warp].open = 0;
         for (exchange_t &exchange : sm->warps[warp].exchanges)
@@ -320,7 +338,7 @@ void run_block(const cudaLaunchConfig_t &config, unsigned index)
     place_thread(sm->ranked[0]);
     switch_to(&sm->launcher, &sm->fibers[sm->current]);
     ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
-    for (unsigned thread = 0; thread < sm->thread_count && !sm->failed; thread++)
+    for (thread = 0; thread < sm->thread_count && !sm->failed; thread++)
         if (sm->waits[thread] != LEFT)
             fail_apart();
 }
@@ -359,13 +377,16 @@ void open_barrier()
         if (sm->fibers[thread].line != sm->fibers[0].line || sm->fibers[thread].file != sm->fibers[0].file)
             return; /* and never opens: fail_apart() */
     sm->at_barrier = 0;
-    for (unsigned thread = 0; thread < sm->thread_count; thread++)
-        make_ready(thread);
+    memset(sm->waits, RUNS, sm->thread_count);
+    sm->first_ready = 0;
 }
 
-/* The one of the warp that lanes of the mask wait at there; a free one if none does. */
-exchange_t *exchange_at(warp_t *warp, unsigned mask, const char *file, int line)
+/* The one of the warp that lanes of the mask wait at there; a free one if none does.  Mostly it is the first. */
+inline exchange_t *exchange_at(warp_t *warp, unsigned mask, const char *file, int line)
 {
+    exchange_t *const first = warp->exchanges;
+    if (first->arrived != 0 && first->mask == mask && first->line == line && first->file == file)
+        return first;
     exchange_t *unused = nullptr;
     for (exchange_t *e = warp->exchanges; e < warp->exchanges + LANES; e++) {
         if (e->arrived == 0)
@@ -386,7 +407,7 @@ template <typename Complete> void meet(unsigned mask, const char *file, int line
 {
     fiber_t *const self = &sm->fibers[sm->current];
     warp_t *const warp = &sm->warps[sm->current / LANES];
-    const unsigned lane = sm->current % LANES, first = sm->current - lane;
+    const unsigned lane = sm->current % LANES;
     sm->waits[sm->current] = AT_EXCHANGE;
     self->file = file;
     self->line = line;
@@ -401,8 +422,7 @@ template <typename Complete> void meet(unsigned mask, const char *file, int line
         exchange->arrived = 0;
         warp->open--;
         complete();
-        for (unsigned rest = mask; rest != 0; rest &= rest - 1)
-            make_ready(first + (unsigned)__builtin_ctz(rest));
+        make_lanes_ready(sm->current / LANES, mask);
     }
     run_next();
 }
@@ -549,11 +569,9 @@ struct wrong_access_t { /* as the compiler lays it out */
     unsigned char log_alignment, kind;
 };
 
-void cuda_on_host_need_aligned(const void *at, size_t bytes, const char *file, int line)
+void cuda_on_host_fail_unaligned(const void *at, size_t bytes, const char *file, int line)
 {
     char what[96];
-    if ((uintptr_t)at % bytes == 0)
-        return;
     snprintf(what, sizeof what, "accesses %zu bytes at %p, which is no multiple of them", bytes, at);
     cuda_on_host_trap(what, file, line);
 }

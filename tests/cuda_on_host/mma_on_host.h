@@ -24,34 +24,62 @@ struct cuda_on_host_fragment_t {
     uint32_t b[2];
 };
 
-/* A row of a product, which the compiler keeps in vector registers. */
-typedef float cuda_on_host_row_t __attribute__((vector_size(8 * sizeof(float))));
+/* Half a row of a product, which the compiler keeps in a vector register. */
+typedef float cuda_on_host_four_t __attribute__((vector_size(4 * sizeof(float))));
+
+/* Whether one side is zero and the other finite: then C, which is never -0, stays what it is.  Most products are such,
+ * since narrow heads and few rows are padded with zeros. */
+template <typename T> bool cuda_on_host_adds_nothing(void *const *of_lanes)
+{
+    const uint32_t exponent = std::is_same<T, __nv_bfloat16>::value ? 0x7f80 : 0x7c00;
+    uint32_t a = 0, b = 0;
+    bool finite = true;
+    for (unsigned lane = 0; lane < 32; lane++) {
+        const cuda_on_host_fragment_t &own = *(const cuda_on_host_fragment_t *)of_lanes[lane];
+        a |= own.a[0] | own.a[1] | own.a[2] | own.a[3];
+        b |= own.b[0] | own.b[1];
+        for (const uint32_t word : {own.a[0], own.a[1], own.a[2], own.a[3], own.b[0], own.b[1]})
+            finite = finite && (word & exponent) != exponent && (word >> 16 & exponent) != exponent;
+        if (!finite || ((a & 0x7fff7fff) != 0 && (b & 0x7fff7fff) != 0))
+            return false;
+    }
+    return true;
+}
 
 /* All of a product of the warp: A, B and C from the words of all lanes, then the sums, which grow in the order of the
  * products, back to the lanes. */
 template <typename T> void cuda_on_host_multiply(void *const *of_lanes)
 {
+    if (cuda_on_host_adds_nothing<T>(of_lanes))
+        return;
     float a[16][16];
-    cuda_on_host_row_t b[16], c[16];
+    cuda_on_host_four_t b[16][2], c[16][2];
     for (unsigned lane = 0; lane < 32; lane++) {
         const cuda_on_host_fragment_t &own = *(const cuda_on_host_fragment_t *)of_lanes[lane];
         const unsigned g = lane / 4, t = lane % 4;
         for (unsigned i = 0; i < 2; i++) {
             for (unsigned word = 0; word < 4; word++)
                 a[g + word % 2 * 8][word / 2 * 8 + 2 * t + i] = cuda_on_host_half<T>(own.a[word], i);
-            b[2 * t + i][g] = cuda_on_host_half<T>(own.b[0], i);
-            b[8 + 2 * t + i][g] = cuda_on_host_half<T>(own.b[1], i);
-            c[g][2 * t + i] = own.c[i];
-            c[g + 8][2 * t + i] = own.c[2 + i];
+            b[2 * t + i][g / 4][g % 4] = cuda_on_host_half<T>(own.b[0], i);
+            b[8 + 2 * t + i][g / 4][g % 4] = cuda_on_host_half<T>(own.b[1], i);
+            c[g][t / 2][2 * t % 4 + i] = own.c[i];
+            c[g + 8][t / 2][2 * t % 4 + i] = own.c[2 + i];
         }
     }
-    for (unsigned row = 0; row < 16; row++)
-        for (unsigned k = 0; k < 16; k++)
-            c[row] += a[row][k] * b[k];
+    for (unsigned row = 0; row < 16; row += 2) { /* two at once: a sum waits for the one before */
+        cuda_on_host_four_t sums[] = {c[row][0], c[row][1], c[row + 1][0], c[row + 1][1]};
+        for (unsigned k = 0; k < 16; k++) {
+            sums[0] += a[row][k] * b[k][0];
+            sums[1] += a[row][k] * b[k][1];
+            sums[2] += a[row + 1][k] * b[k][0];
+            sums[3] += a[row + 1][k] * b[k][1];
+        }
+        memcpy(c[row], sums, sizeof sums);
+    }
     for (unsigned lane = 0; lane < 32; lane++) {
         float(&own)[4] = ((const cuda_on_host_fragment_t *)of_lanes[lane])->c;
         for (unsigned i = 0; i < 4; i++)
-            own[i] = c[lane / 4 + i / 2 * 8][2 * (lane % 4) + i % 2];
+            own[i] = c[lane / 4 + i / 2 * 8][lane % 4 / 2][2 * lane % 4 + i % 2];
     }
 }
 
