@@ -3,9 +3,11 @@
 
 #include <math.h>
 
-enum { PHILOX_ROUNDS = 10 };
+#include "kernels/simd.h"
 
-void lspo_random_block(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t words_out[4])
+enum { PHILOX_ROUNDS = 10, BLOCKS_AT_ONCE = 64 };
+
+LSPO_INLINE void philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t words_out[4])
 {
     uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
     uint32_t a = (uint32_t)counter, b = (uint32_t)(counter >> 32);
@@ -26,13 +28,18 @@ void lspo_random_block(uint64_t seed, uint64_t stream, uint64_t counter, uint32_
     words_out[3] = d;
 }
 
-static uint64_t join(uint32_t high, uint32_t low)
+void lspo_random_block(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t words_out[4])
+{
+    philox(seed, stream, counter, words_out);
+}
+
+LSPO_INLINE uint64_t join(uint32_t high, uint32_t low)
 {
     return (uint64_t)high << 32 | low;
 }
 
 /* [0, 1) from the upper 53 bits. */
-static double unit_interval(uint64_t bits)
+LSPO_INLINE double unit_interval(uint64_t bits)
 {
     return (double)(bits >> 11) * 0x1p-53;
 }
@@ -54,12 +61,25 @@ uint32_t lspo_random_below(uint64_t seed, uint64_t stream, uint64_t index, uint3
     return (uint32_t)(high_product >> 32);
 }
 
-static void normal_pair(uint64_t seed, uint64_t stream, uint64_t block, double *even_out, double *odd_out)
+LSPO_INLINE void uniform_pair(uint64_t seed, uint64_t stream, uint64_t block, double *u1_out, double *u2_out)
 {
     uint32_t words[4];
-    lspo_random_block(seed, stream, block, words);
-    double u1 = 1.0 - unit_interval(join(words[0], words[1]));
-    double u2 = unit_interval(join(words[2], words[3]));
+    philox(seed, stream, block, words);
+    *u1_out = 1.0 - unit_interval(join(words[0], words[1]));
+    *u2_out = unit_interval(join(words[2], words[3]));
+}
+
+/* Of several blocks, in vectors. */
+LSPO_SIMD static void uniform_pairs(uint64_t seed, uint64_t stream, uint64_t block, size_t count, double *u1,
+                                    double *u2)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        uniform_pair(seed, stream, block + i, &u1[i], &u2[i]);
+}
+
+static void normal_pair(double u1, double u2, double *even_out, double *odd_out)
+{
     double radius = sqrt(-2.0 * log(u1));
     double angle = 6.283185307179586477 * u2;
     *even_out = radius * cos(angle);
@@ -68,8 +88,9 @@ static void normal_pair(uint64_t seed, uint64_t stream, uint64_t block, double *
 
 double lspo_random_normal(uint64_t seed, uint64_t stream, uint64_t index)
 {
-    double even, odd;
-    normal_pair(seed, stream, index / 2, &even, &odd);
+    double u1, u2, even, odd;
+    uniform_pair(seed, stream, index / 2, &u1, &u2);
+    normal_pair(u1, u2, &even, &odd);
     return index % 2 == 0 ? even : odd;
 }
 
@@ -80,9 +101,13 @@ void lspo_random_normal_fill(uint64_t seed, uint64_t stream, double scale, size_
 
 void lspo_random_normal_fill_from(uint64_t seed, uint64_t stream, double scale, size_t first, size_t n, float *out)
 {
+    double u1[BLOCKS_AT_ONCE], u2[BLOCKS_AT_ONCE];
     for (size_t i = 0; i < n; i += 2) {
+        const size_t at = i / 2 % BLOCKS_AT_ONCE, left = (n - i + 1) / 2;
         double even, odd;
-        normal_pair(seed, stream, (first + i) / 2, &even, &odd);
+        if (at == 0)
+            uniform_pairs(seed, stream, (first + i) / 2, left < BLOCKS_AT_ONCE ? left : BLOCKS_AT_ONCE, u1, u2);
+        normal_pair(u1[at], u2[at], &even, &odd);
         out[i] = (float)(scale * even);
         if (i + 1 < n)
             out[i + 1] = (float)(scale * odd);
