@@ -159,8 +159,11 @@ END
 
 sed -i "s/THREADS/$(($(nproc) > 2 ? 2 : 1))/" flags # as many as this machine has cores for
 
+# The names of a policy's parameters, asked for once.
+mkdir own
 own() {
-    "$program" show policy "$1" --format csv | tail -n +2 | cut -d, -f1
+    [ -s "own/$1" ] || "$program" show policy "$1" --format csv | tail -n +2 | cut -d, -f1 >"own/$1"
+    cat "own/$1"
 }
 {
     "$program" train --help | grep -oE '^  (-., )?--[a-z-]+' | sed 's/.*--//'
@@ -186,10 +189,9 @@ END
 
 # Flags given twice: the last counts.
 train() {
-    local flags="" name value
-    while read -r name value; do
-        ! own "$1" | grep -qx "$name" || flags+=" --$name $value"
-    done <own.values
+    local flags
+    flags=$(awk -v file="own/$1" 'BEGIN { while ((getline name < file) > 0) is_own[name] = 1 }
+        $1 in is_own { printf " --%s %s", $1, $2 }' own.values)
     # shellcheck disable=SC2086
     "$program" train --model model.ini --policy "$1" --data text.txt --steps 8 --batch 2 --sequence 32 --iterations 4 \
         $flags --learning-rate 3e-3 --checkpoint-every 4 --keep 4 --format csv "${@:2}"
