@@ -6,6 +6,9 @@
 
 #include "base/printable.h"
 
+/* Of one of these: the rest is written as it is. */
+static const char *const special = "&<>\"'";
+
 static const char *reference(char character)
 {
     switch (character) {
@@ -17,10 +20,8 @@ static const char *reference(char character)
         return "&gt;";
     case '"':
         return "&quot;";
-    case '\'':
-        return "&#39;";
     default:
-        return NULL;
+        return "&#39;";
     }
 }
 
@@ -39,11 +40,12 @@ static void write_piece(FILE *page, const char *text, size_t bytes)
     piece[bytes] = '\0';
     lspo_printable(piece, shown, sizeof shown);
     for (const char *at = shown; *at != '\0'; at++) {
-        const char *escaped = reference(*at);
-        if (escaped != NULL)
-            fputs(escaped, page);
-        else
-            fputc(*at, page);
+        const size_t plain = strcspn(at, special);
+        fwrite(at, 1, plain, page);
+        at += plain;
+        if (*at == '\0')
+            return;
+        fputs(reference(*at), page);
     }
 }
 
@@ -88,11 +90,14 @@ void lspo_html_url_data(FILE *page, const char *data, size_t bytes)
     bool is_plain[256] = {false};
     for (const char *at = plain; *at != '\0'; at++)
         is_plain[(unsigned char)*at] = true;
-    for (size_t i = 0; i < bytes; i++)
-        if (is_plain[(unsigned char)data[i]])
-            fputc(data[i], page);
-        else
+    for (size_t i = 0, begin = 0; i <= bytes; i++) {
+        if (i < bytes && is_plain[(unsigned char)data[i]])
+            continue;
+        fwrite(data + begin, 1, i - begin, page);
+        if (i < bytes)
             fprintf(page, "%%%02X", (unsigned char)data[i]);
+        begin = i + 1;
+    }
 }
 
 lspo_status_t lspo_html_close(FILE *page, char *const *text)

@@ -68,10 +68,9 @@ static void write_base64(FILE *page, const unsigned char *data, size_t bytes)
         size_t left = bytes - i;
         unsigned second = left > 1 ? data[i + 1] : 0, third = left > 2 ? data[i + 2] : 0;
         unsigned group = (unsigned)data[i] << 16U | second << 8U | third;
-        fputc(digits[group >> 18U], page);
-        fputc(digits[group >> 12U & 63U], page);
-        fputc(left > 1 ? digits[group >> 6U & 63U] : '=', page);
-        fputc(left > 2 ? digits[group & 63U] : '=', page);
+        const char four[] = {digits[group >> 18U], digits[group >> 12U & 63U],
+                             left > 1 ? digits[group >> 6U & 63U] : '=', left > 2 ? digits[group & 63U] : '='};
+        fwrite(four, 1, sizeof four, page);
     }
 }
 
