@@ -95,11 +95,11 @@ static void reference_linear(linear_t layer, size_t rows, const double *x, doubl
 {
     const size_t m = layer.m, n = layer.n;
     for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < n; j++) {
+        for (size_t j = 0; j < n; j++)
             out[i * n + j] = layer.bias != NULL ? layer.bias[j] : 0.0;
-            for (size_t l = 0; l < m; l++)
+        for (size_t l = 0; l < m; l++)
+            for (size_t j = 0; j < n; j++)
                 out[i * n + j] += x[i * m + l] * layer.weight[l * n + j];
-        }
     }
 }
 
