@@ -24,7 +24,7 @@
 #include "tests/own_values.h"
 #include "tests/uneven_rows.h"
 
-/* For what is compared with itself, where a second head would take time only. */
+/* For what has no part in attention: there a second head would take time only. */
 static lspo_model_t of_one_head(lspo_model_t model)
 {
     model.head_count = model.kv_head_count = 1;
@@ -214,7 +214,7 @@ static void compare_cuts(const lspo_model_t *model, const char *policy, lspo_pre
 Test(session_cuda, accumulation_is_the_larger_batch)
 {
     static const char *const policies[] = {"native", "zero-layerwise", "lsp", "galore", "zenflow"};
-    lspo_model_t models[] = {gpt(), llama()};
+    lspo_model_t models[] = {of_one_head(gpt()), of_one_head(llama())};
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         compare_cuts(&models[i & 1], policies[i], LSPO_FP32, fp32_tolerance);
         if (cuda_has_bf16())
@@ -344,7 +344,7 @@ static bool set_state(const lspo_policy_t *policy, lspo_workload_t *workload, ui
  * format, beside bf16 ones with the other.  (galore: see check_peak().) */
 Test(session_cuda, every_format_of_the_state)
 {
-    lspo_model_t model = gpt();
+    lspo_model_t model = of_one_head(gpt());
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
         lspo_workload_t workload = small_workload();
