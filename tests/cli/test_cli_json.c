@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "plan/policy.h"
+#include "tests/short_text.h"
 
 /* Standard output of `lspo ARGUMENTS`, to be freed; its exit code. */
 static char *output_of(const char *arguments, int *code_out)
@@ -236,14 +237,13 @@ Test(cli_json, run_measures_native_and_bounds_when_asked)
 Test(cli_json, run_in_another_order_computes_the_same)
 {
     static const char *const policies[] = {"stream", "zero-layerwise", "zero-delayed", "lsp", "swap"};
-    const char *source = getenv("LSPO_SOURCE"); /* a text that is short */
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
-        char arguments[512];
+        char arguments[2048];
         double loss[2][2];
         for (int order = 0; order < 2; order++) {
             snprintf(arguments, sizeof arguments,
-                     "run " SMALL_RUN "--text '%s/README.md' --policy %s --link 100MB/s --cpu 20M/s --order %s",
-                     source != NULL ? source : ".", policies[i], order == 0 ? "policy" : "auto");
+                     "run " SMALL_RUN "--text '%s' --policy %s --link 100MB/s --cpu 20M/s --order %s", short_text(),
+                     policies[i], order == 0 ? "policy" : "auto");
             json_t *result = json_of(arguments);
             loss[order][0] = number(result, "loss_first");
             loss[order][1] = number(result, "loss_last");

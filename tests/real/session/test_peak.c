@@ -17,6 +17,7 @@
 #include "sim/memory_bound.h"
 #include "sim/sim.h"
 #include "tests/own_values.h"
+#include "tests/short_text.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 static const bool kernel_counts_others = true; /* the sanitizer's own memory */
@@ -61,15 +62,6 @@ typedef struct {
     lspo_machine_t machine;
 } capped_t;
 
-/* A short one, which is read in no time. */
-static const char *text_path(void)
-{
-    static char path[1024];
-    const char *source = getenv("LSPO_SOURCE");
-    snprintf(path, sizeof path, "%s/README.md", source != NULL ? source : ".");
-    return path;
-}
-
 static void run_plan(const void *argument, outcome_t *outcome)
 {
     const capped_t *capped = argument;
@@ -79,7 +71,7 @@ static void run_plan(const void *argument, outcome_t *outcome)
     lspo_run_default(&options);
     options.timing_only = true;
     options.warmup = 1;
-    options.text_path = text_path();
+    options.text_path = short_text();
     options.caps.memory_bytes = capped->cap_bytes;
     outcome->status = lspo_run(capped->plan, &options, &result, &trace);
     if (outcome->status != LSPO_OK)

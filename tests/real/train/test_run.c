@@ -9,6 +9,7 @@
 
 #include "plan/policy.h"
 #include "real/machine/topology.h"
+#include "tests/short_text.h"
 
 static lspo_model_t small_model(void)
 {
@@ -54,6 +55,12 @@ static void count_progress(void *context, const char *label, uint32_t done, uint
     cr_assert_not_null(label);
     cr_assert_leq(done, of);
     ++*(uint32_t *)context;
+}
+
+static void set_default(lspo_run_options_t *options)
+{
+    cr_assert_eq(lspo_run_default(options), LSPO_OK);
+    options->text_path = short_text();
 }
 
 /* 8 iterations, 2 of them warm-up, leave at least 5 samples a play. */
@@ -122,7 +129,7 @@ Test(run, caps_slow_the_run)
     workload.iterations = 4;
     lspo_plan_t *plan = make_plan("zero", &workload);
     lspo_run_options_t options;
-    lspo_run_default(&options);
+    set_default(&options);
     options.caps.h2d_Bps = options.caps.d2h_Bps = 20e6;
     lspo_run_result_t result;
     lspo_trace_t *trace = NULL;
@@ -189,31 +196,31 @@ Test(run, every_failure_has_its_status)
     lspo_run_result_t result = {.loss_count = 77};
     lspo_trace_t *trace = NULL;
 
-    lspo_run_default(&options);
+    set_default(&options);
     options.device = "cuda";
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_DEVICE);
     options.device = "abacus";
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_INPUT);
-    lspo_run_default(&options);
+    set_default(&options);
     options.repeat = 0;
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_INPUT);
-    lspo_run_default(&options);
+    set_default(&options);
     options.warmup = 7; /* of 8 iterations */
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_INPUT);
     options.warmup = UINT32_MAX;
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_INPUT);
-    lspo_run_default(&options);
+    set_default(&options);
     options.text_path = "/nonexistent/text";
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_INPUT);
-    lspo_run_default(&options);
+    set_default(&options);
     options.caps.memory_bytes = plan->gpu_static_bytes + 1000;
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_FIT);
-    lspo_run_default(&options);
+    set_default(&options);
     atomic_int stop = 1;
     options.stop = &stop;
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_INTERRUPTED);
     plan->workload.learning_rate = 1e30;
-    lspo_run_default(&options);
+    set_default(&options);
     cr_assert_eq(lspo_run(plan, &options, &result, &trace), LSPO_ERR_NUMERIC);
 
     cr_assert_eq(result.loss_count, 77u, "set on success only");
