@@ -17,6 +17,9 @@
 static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,perplexity,"
                              "bias,bias_fitted,refits,accuracy,f1,matthews,pearson,spearman";
 
+/* Before the scores that follow accuracy, a file had the columns up to here. */
+static const char first_new[] = ",f1,";
+
 /* The start of the header in all versions. */
 static const char own_beginning[] = "step,epoch,loss,";
 
@@ -29,7 +32,13 @@ static const size_t columns[] = {
     offsetof(lspo_metrics_row_t, refits),         offsetof(lspo_metrics_row_t, scores.accuracy),
     offsetof(lspo_metrics_row_t, scores.f1),      offsetof(lspo_metrics_row_t, scores.matthews),
     offsetof(lspo_metrics_row_t, scores.pearson), offsetof(lspo_metrics_row_t, scores.spearman)};
-enum { COLUMN_COUNT = sizeof columns / sizeof columns[0], CORRELATIONS = 3, LINE_BYTES = 512 };
+enum {
+    COLUMN_COUNT = sizeof columns / sizeof columns[0],
+    FIELDS = COLUMN_COUNT + 1, /* with the step */
+    NEW_FIELDS = 4,            /* those from `first_new` on */
+    CORRELATIONS = 3,
+    LINE_BYTES = 512
+};
 
 struct lspo_metrics {
     FILE *file;
@@ -66,7 +75,7 @@ static void write_row(FILE *file, const lspo_metrics_row_t *row)
 /* The row being read. */
 typedef struct {
     const char *path;
-    size_t line;
+    size_t line, fields; /* how many the header has */
 } place_t;
 
 /* Names file, line, column and value. */
@@ -93,24 +102,26 @@ static lspo_status_t parse_field(const place_t *place, size_t index, const char 
     return read && *value_out >= 0 ? LSPO_OK : refuse_field(place, index, text, "a finite number of at least 0");
 }
 
-/* Cuts the line into its fields. */
-static lspo_status_t split_row(const place_t *place, char *line, char *fields[COLUMN_COUNT + 1])
+/* Cuts the line into its fields; those that the header has not are empty. */
+static lspo_status_t split_row(const place_t *place, char *line, const char *fields[FIELDS])
 {
     size_t count = 0;
+    for (size_t i = 0; i < FIELDS; i++)
+        fields[i] = "";
     for (char *rest = line, *field; (field = strsep(&rest, ",")) != NULL; count++)
-        if (count <= COLUMN_COUNT)
+        if (count < place->fields)
             fields[count] = field;
-    if (count == COLUMN_COUNT + 1)
+    if (count == place->fields)
         return LSPO_OK;
-    return lspo_error(LSPO_ERR_INPUT, "%s:%zu: %zu columns, not the %d of the header", place->path, place->line, count,
-                      COLUMN_COUNT + 1);
+    return lspo_error(LSPO_ERR_INPUT, "%s:%zu: %zu columns, not the %zu of the header", place->path, place->line, count,
+                      place->fields);
 }
 
 static lspo_status_t parse_row(const place_t *place, char *line, lspo_metrics_row_t *row_out)
 {
     double step;
     lspo_metrics_row_t row;
-    char *fields[COLUMN_COUNT + 1] = {0};
+    const char *fields[FIELDS];
     lspo_status_t status = split_row(place, line, fields);
     if (status != LSPO_OK)
         return status;
@@ -159,20 +170,24 @@ static bool cut_end(char *line)
     return ends;
 }
 
-static bool is_header(const char *line)
+/* How many fields the header has; 0: it is none. */
+static size_t count_header(const char *line)
 {
     static const char mark[] = "\xef\xbb\xbf"; /* as spreadsheets write */
-    bool marked = strncmp(line, mark, sizeof mark - 1) == 0;
-    return strcmp(line + (marked ? sizeof mark - 1 : 0), header) == 0;
+    const char *names = line + (strncmp(line, mark, sizeof mark - 1) == 0 ? sizeof mark - 1 : 0);
+    size_t old = (size_t)(strstr(header, first_new) - header);
+    if (strcmp(names, header) == 0)
+        return FIELDS;
+    return strlen(names) == old && strncmp(names, header, old) == 0 ? FIELDS - NEW_FIELDS : 0;
 }
 
 /* An incomplete last row of a killed training: too few columns and no newline. */
-static bool is_cut_off(const char *line, bool ends)
+static bool is_cut_off(const char *line, bool ends, size_t fields)
 {
     size_t commas = 0;
     for (; *line != '\0'; line++)
         commas += *line == ',';
-    return !ends && commas < COLUMN_COUNT;
+    return !ends && commas + 1 < fields;
 }
 
 static lspo_status_t read_row(const place_t *place, char *line, lspo_metrics_row_t **rows, size_t *count)
@@ -196,12 +211,14 @@ static lspo_status_t read_rows(FILE *file, const char *path, uint32_t step, lspo
     if (!fgets(line, sizeof line, file))
         return ferror(file) ? lspo_error(lspo_status_of_errno(errno), "%s: cannot read: %s", path, strerror(errno))
                             : lspo_input_refuse_empty(path);
-    if ((!cut_end(line) && end_out) || !is_header(line))
+    bool whole = cut_end(line);
+    size_t fields = count_header(line);
+    if ((!whole && end_out) || fields == 0)
         return lspo_error(LSPO_ERR_INPUT, "%s:1: not metrics: the first line must be %s", path, header);
     long end = ftell(file);
-    for (place_t place = {path, 2}; fgets(line, sizeof line, file); place.line++) {
+    for (place_t place = {path, 2, fields}; fgets(line, sizeof line, file); place.line++) {
         bool ends = cut_end(line);
-        if ((!ends && end_out) || is_cut_off(line, ends))
+        if ((!ends && end_out) || is_cut_off(line, ends, fields))
             break;
         lspo_status_t status = read_row(&place, line, rows, count);
         if (status != LSPO_OK)
@@ -364,11 +381,88 @@ cleanup:
     return status;
 }
 
+/* Over the old text, which is shorter, in one write; the space for it is taken before. */
+static lspo_status_t overwrite(lspo_metrics_t *metrics, const char *text, size_t bytes)
+{
+    int descriptor = fileno(metrics->file);
+    struct stat info;
+    if (fstat(descriptor, &info) != 0)
+        return cannot_write(metrics->path);
+    errno = posix_fallocate(descriptor, 0, (off_t)bytes);
+    if (errno != 0) {
+        lspo_status_t status = cannot_write(metrics->path);
+        return ftruncate(descriptor, info.st_size) == 0 ? status : cannot_write(metrics->path);
+    }
+    for (size_t done = 0; done < bytes;) {
+        ssize_t count = pwrite(descriptor, text + done, bytes - done, (off_t)done);
+        if (count < 0 && errno != EINTR)
+            return cannot_write(metrics->path);
+        done += count < 0 ? 0 : (size_t)count;
+    }
+    return ftruncate(descriptor, (off_t)bytes) == 0 ? LSPO_OK : cannot_write(metrics->path);
+}
+
+static lspo_status_t write_again(lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    if (!file)
+        return lspo_no_memory("%zu rows of metrics", count);
+    fprintf(file, "%s\n", header);
+    for (size_t i = 0; i < count; i++)
+        write_row(file, &rows[i]);
+    bool failed = ferror(file) != 0;
+    failed = fclose(file) != 0 || failed;
+    lspo_status_t status = failed ? lspo_no_memory("%zu rows of metrics", count) : overwrite(metrics, text, bytes);
+    free(text);
+    return status;
+}
+
+/* The stream may have the old text in its buffer; another one of the same open file keeps the lock. */
+static lspo_status_t forget_buffer(lspo_metrics_t *metrics)
+{
+    int descriptor = fcntl(fileno(metrics->file), F_DUPFD_CLOEXEC, 0);
+    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "r+");
+    if (!file) {
+        lspo_status_t status = cannot_write(metrics->path);
+        if (descriptor >= 0)
+            close(descriptor);
+        return status;
+    }
+    fclose(metrics->file);
+    metrics->file = file;
+    return LSPO_OK;
+}
+
+/* A file of before the last columns gets them, empty. */
+static lspo_status_t renew(lspo_metrics_t *metrics)
+{
+    char line[LINE_BYTES];
+    lspo_metrics_row_t *rows;
+    size_t count;
+    long end;
+    rewind(metrics->file);
+    if (fgets(line, sizeof line, metrics->file))
+        cut_end(line);
+    else
+        line[0] = '\0';
+    if (count_header(line) != FIELDS - NEW_FIELDS)
+        return LSPO_OK;
+    lspo_status_t status = read_written(metrics, UINT32_MAX, &rows, &count, &end);
+    if (status == LSPO_OK)
+        status = write_again(metrics, rows, count);
+    free(rows);
+    return status == LSPO_OK ? forget_buffer(metrics) : status;
+}
+
 lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t step)
 {
     long end = 0;
     if (metrics->regular && resume) {
-        lspo_status_t status = find_end(metrics, step, &end);
+        lspo_status_t status = renew(metrics);
+        if (status == LSPO_OK)
+            status = find_end(metrics, step, &end);
         if (status != LSPO_OK)
             return status;
     }

@@ -5,7 +5,8 @@
  * perplexity (e to the held-out loss), bias and bias_fitted (of lsp's projectors, before and after the step's check),
  * refits (how many times a weight's projectors were fitted again so far), and the scores of a classifier on held-out
  * rows (real/session/scores.h).  Unknown values are empty.  Row 0 has what is held out before training.  The file is
- * written in place, so its mode and links to it are preserved.
+ * written in place, so its mode and links to it are preserved.  Files of before f1, which end with accuracy, are read,
+ * too.
  */
 #ifndef LSPO_REAL_TRAIN_METRICS_H
 #define LSPO_REAL_TRAIN_METRICS_H
@@ -35,7 +36,7 @@ typedef struct lspo_metrics lspo_metrics_t;
  * or if it contains anything other than metrics, which would be lost.  Pipes and terminals are not checked. */
 lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out);
 /* Empty it, or with `resume` continue it: removes rows after `step`, which the interrupted run wrote after its
- * checkpoint, and an incomplete last row. */
+ * checkpoint, and an incomplete last row; an older file gets the columns that it lacks. */
 lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t step);
 /* Call before begin: reads the row of `step` that an earlier run wrote; *row_out is unchanged if there is none. */
 lspo_status_t lspo_metrics_find(lspo_metrics_t *metrics, uint32_t step, lspo_metrics_row_t *row_out);

@@ -58,6 +58,58 @@ Test(metrics, metrics_are_read_as_written)
     remove_folder();
 }
 
+/* Files of before the scores that follow accuracy: read, and continued with all columns. */
+Test(metrics, files_without_the_last_columns_are_read_and_resumed)
+{
+    make_folder();
+    lspo_metrics_t *metrics;
+    lspo_metrics_row_t row = lspo_metrics_row(3), *rows;
+    size_t count;
+    const char *path = path_of("m.csv"), *link = path_of("link.csv");
+    static const char header[] = "step,epoch,loss,learning_rate,gradient_norm,time_s,tokens_per_s,held_out_loss,"
+                                 "perplexity,bias,bias_fitted,refits,accuracy";
+    char text[512];
+    /* What was cut off is longer than the columns that are added. */
+    snprintf(text, sizeof text, "%s\n1,0.5,5,,,,,,,,,,0.25\n2,,0.1,,,,,,,,,,\n3,%0120d", header, 0);
+    write_text(path, text);
+    cr_assert_eq(symlink(path, link), 0);
+    cr_assert_eq(chmod(path, 0604), 0);
+    cr_assert_eq(lspo_metrics_read(path, &rows, &count), LSPO_OK);
+    cr_assert_eq(count, 2);
+    cr_expect_eq(rows[0].scores.accuracy, 0.25);
+    cr_expect(isnan(rows[0].scores.f1) && isnan(rows[0].scores.spearman));
+    free(rows);
+    cr_assert_eq(lspo_metrics_open(link, &metrics), LSPO_OK);
+    lspo_metrics_row_t found = row;
+    cr_expect_eq(lspo_metrics_find(metrics, 1, &found), LSPO_OK);
+    cr_expect_eq(found.loss, 5);
+    cr_assert_eq(lspo_metrics_begin(metrics, true, 2), LSPO_OK);
+    row.scores.f1 = 0.75;
+    cr_assert_eq(lspo_metrics_add(metrics, &row, 1), LSPO_OK);
+    lspo_metrics_close(metrics);
+    char written[512] = "";
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    cr_assert_gt(fread(written, 1, sizeof written - 1, file), 0);
+    fclose(file);
+    snprintf(text, sizeof text,
+             "%s,f1,matthews,pearson,spearman\n1,0.5,5,,,,,,,,,,0.25,,,,\n2,,0.1,,,,,,,,,,,,,,\n"
+             "3,,,,,,,,,,,,,0.75,,,\n",
+             header);
+    cr_expect_str_eq(written, text);
+    struct stat info;
+    cr_expect(stat(path, &info) == 0 && (info.st_mode & 0777) == 0604 && lstat(link, &info) == 0 &&
+              S_ISLNK(info.st_mode));
+    /* Rows of either header only below that one. */
+    static const char *const lines[] = {"1,,5,,,,,,,,,,,,,,\n", "1,,5,,,,,,,,,\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        snprintf(text, sizeof text, "%s\n%s", header, lines[i]);
+        write_text(path, text);
+        cr_expect_eq(lspo_metrics_read(path, &rows, &count), LSPO_ERR_INPUT, "%s", lines[i]);
+    }
+    remove_folder();
+}
+
 Test(metrics, metrics_overwrite_nothing_else)
 {
     make_folder();
