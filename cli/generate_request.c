@@ -134,9 +134,9 @@ static const lspo_arg_t generate_args[] = {
      GENERATE(group)},
     {.name = "prune",
      .value = "magnitude|wanda",
-     .help =
-         "set a --sparsity of each linear weight of a block to 0: those of least magnitude; or of each output those "
-         "of least magnitude times the norm of their input in a --calibration (none)",
+     .help = "set a --sparsity of each linear weight of a block, and of each expert, to 0, but not of routers: those "
+             "of least magnitude; or of each output those of least magnitude times the norm of their input in a "
+             "--calibration (none)",
      .store = lspo_arg_choice,
      .names = prune_names,
      GENERATE(prune)},
@@ -147,7 +147,8 @@ static const lspo_arg_t generate_args[] = {
      GENERATE(sparsity)},
     {.name = "calibration",
      .value = "FILE",
-     .help = "text for GPTQ and Wanda: windows of 256 tokens from its first 95 %, at places that depend on --seed",
+     .help = "text for GPTQ and Wanda, of models without experts: windows of 256 tokens from its first 95 %, at places "
+             "that depend on --seed",
      .store = lspo_arg_text,
      GENERATE(calibration)},
     {.name = "perplexity",

@@ -7,7 +7,7 @@
 /* Sequences of a calibration at least, and their tokens. */
 enum { SEQUENCES = 64, LENGTH = 256 };
 
-/* Of the linear weight of a block that has most. */
+/* Of the linear weight of a block that has most: X^T X of GPTQ has full rank only from as many tokens. */
 static uint32_t most_inputs(const lspo_model_t *model)
 {
     lspo_stage_t block;
@@ -48,7 +48,7 @@ static lspo_quantizer_options_t quantizer_of(const lspo_generate_weights_t *weig
 {
     static const uint32_t some; /* tokens, of which only the number counts at first */
     const uint32_t most = lspo_generation_positions(weights->model), length = most < LENGTH ? most : LENGTH;
-    const uint32_t needed = (most_inputs(weights->model) + length - 1) / length;
+    const uint32_t needed = weights->pruned ? SEQUENCES : (most_inputs(weights->model) + length - 1) / length;
     return (lspo_quantizer_options_t){.from = source_of(weights),
                                       .sparsity = weights->sparsity,
                                       .workers = weights->workers,
@@ -92,13 +92,14 @@ static lspo_status_t load_changed(const lspo_quantizer_options_t *options, lspo_
 static lspo_status_t load_calibrated(const lspo_generate_weights_t *weights, lspo_quantizer_options_t *options,
                                      lspo_generation_weights_t *loaded_out)
 {
+    const uint32_t least = weights->pruned ? options->length + 1 : most_inputs(weights->model);
+    const char *why = weights->pruned ? "a window and the token after it" : "as many as a weight has inputs";
     lspo_windows_t windows;
     lspo_status_t status =
         lspo_windows_open(weights->calibration, weights->tokenizer, weights->model->vocabulary, &windows);
     if (status != LSPO_OK)
         return status;
-    status =
-        lspo_windows_draw(&windows, weights->seed, options->sequences, most_inputs(weights->model), &options->length);
+    status = lspo_windows_draw(&windows, weights->seed, options->sequences, least, why, &options->length);
     options->tokens = windows.tokens;
     if (status == LSPO_OK)
         status = load_changed(options, loaded_out);

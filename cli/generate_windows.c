@@ -44,17 +44,15 @@ static lspo_status_t refuse_short(const lspo_windows_t *windows)
                       windows->path, lspo_text_count(windows->text));
 }
 
-lspo_status_t lspo_windows_draw(lspo_windows_t *windows, uint64_t seed, uint32_t count, uint32_t least,
+lspo_status_t lspo_windows_draw(lspo_windows_t *windows, uint64_t seed, uint32_t count, uint32_t least, const char *why,
                                 uint32_t *length)
 {
     const size_t there = lspo_text_count(windows->text) - lspo_text_held_out_count(windows->text);
     if (there < 2)
         return refuse_short(windows);
     if (there < least)
-        return lspo_error(LSPO_ERR_INPUT,
-                          "%s has %zu tokens beside the last 5 %%, and a weight has %u inputs; a calibration needs at "
-                          "least as many tokens",
-                          windows->path, there, least);
+        return lspo_error(LSPO_ERR_INPUT, "%s has %zu tokens beside the last 5 %%; a calibration needs at least %u, %s",
+                          windows->path, there, least, why);
     const uint32_t some = there - 1 < *length ? (uint32_t)(there - 1) : *length;
     lspo_status_t status = make_room(windows, count, some);
     uint32_t *targets = status == LSPO_OK ? malloc((size_t)count * some * sizeof *targets) : NULL;

@@ -21,8 +21,8 @@ lspo_status_t lspo_windows_open(const char *path, lspo_tokenizer_t *tokenizer, u
 void lspo_windows_close(lspo_windows_t *windows);
 
 /* `count` windows of *length tokens, drawn from the first part; *length becomes less if it has not so many.
- * LSPO_ERR_INPUT if it has fewer than 2 tokens, or fewer than `least`, a weight's inputs. */
-lspo_status_t lspo_windows_draw(lspo_windows_t *windows, uint64_t seed, uint32_t count, uint32_t least,
+ * LSPO_ERR_INPUT if it has fewer than 2 tokens, or than `least`; why: what these are, for the message. */
+lspo_status_t lspo_windows_draw(lspo_windows_t *windows, uint64_t seed, uint32_t count, uint32_t least, const char *why,
                                 uint32_t *length);
 /* Up to `most` windows of *length + 1 tokens, evenly spread over the last part and not more than it holds side by side;
  * *length becomes less if it has not so many.  LSPO_ERR_INPUT if it has less than 2 tokens. */

@@ -40,37 +40,32 @@ static float select_place(float *x, size_t count, size_t place)
     return x[place];
 }
 
-/* Numbers of which some are pruned: each `stride` behind the one before, and what it counts. */
+/* Scores below `limit` fall, and of those equal to it the first `equal`. */
 typedef struct {
-    size_t count, stride;
-    float *w;
-    const float *norms; /* NULL: all 1 */
-} pruned_t;
+    float limit;
+    size_t equal;
+} limit_t;
 
-static float score(const pruned_t *of, size_t i)
+/* With which `zeros` of the scores fall, which are >= 0; reorders them. */
+static limit_t limit_of(float *scores, size_t count, size_t zeros)
 {
-    const float magnitude = fabsf(of->w[i * of->stride]);
-    return of->norms != NULL ? magnitude * of->norms[i] : magnitude;
+    limit_t limit = {.limit = -1, .equal = zeros};
+    if (zeros == 0)
+        return limit;
+    limit.limit = select_place(scores, count, zeros - 1);
+    for (size_t i = 0; i < count; i++)
+        limit.equal -= scores[i] < limit.limit;
+    return limit;
 }
 
-/* Zero the `zeros` of least score.  scratch: count floats. */
-static void zero_least(const pruned_t *of, size_t zeros, float *scratch)
+static bool falls(limit_t *limit, float score)
 {
-    size_t below = 0;
-    if (zeros == 0)
-        return;
-    for (size_t i = 0; i < of->count; i++)
-        scratch[i] = score(of, i);
-    const float limit = select_place(scratch, of->count, zeros - 1);
-    for (size_t i = 0; i < of->count; i++)
-        below += score(of, i) < limit;
-    for (size_t i = 0, equal = zeros - below; i < of->count; i++)
-        if (score(of, i) < limit) {
-            of->w[i * of->stride] = 0;
-        } else if (score(of, i) <= limit && equal > 0) {
-            of->w[i * of->stride] = 0;
-            equal--;
-        }
+    if (score < limit->limit)
+        return true;
+    if (score > limit->limit || limit->equal == 0)
+        return false;
+    limit->equal--;
+    return true;
 }
 
 static size_t zeros_of(double sparsity, size_t count)
@@ -80,18 +75,58 @@ static size_t zeros_of(double sparsity, size_t count)
 
 void lspo_prune_magnitude(size_t count, double sparsity, float *w, float *scratch)
 {
-    zero_least(&(pruned_t){.count = count, .stride = 1, .w = w}, zeros_of(sparsity, count), scratch);
+    for (size_t i = 0; i < count; i++)
+        scratch[i] = fabsf(w[i]);
+    limit_t limit = limit_of(scratch, count, zeros_of(sparsity, count));
+    for (size_t i = 0; i < count; i++)
+        if (falls(&limit, fabsf(w[i])))
+            w[i] = 0;
 }
 
-void lspo_prune_wanda(size_t m, size_t n, double sparsity, const float *squares, float *w, float *scratch)
+/* Columns of a tile, a cache line of each row; a column of its scores is PAD longer than m, so that those of an m that
+ * is a power of two are not all in the same places of a cache. */
+enum { TILE = 16, PAD = 16 };
+
+typedef struct {
+    const lspo_wanda_t *of;
+    size_t zeros;
+    float *w, *scratch;
+} job_t;
+
+static float wanda_score(const job_t *job, size_t i, size_t j)
 {
-    const size_t zeros = zeros_of(sparsity, m * n), each = zeros / n, more = zeros % n;
-    float *norms = scratch + m;
-    for (size_t i = 0; i < m; i++)
-        norms[i] = sqrtf(squares[i]);
-    for (size_t j = 0; j < n; j++)
-        zero_least(&(pruned_t){.count = m, .stride = n, .w = w + j, .norms = norms}, each + (j < more ? 1 : 0),
-                   scratch);
+    return fabsf(job->w[i * job->of->n + j]) * sqrtf(job->of->squares[i]);
+}
+
+/* One tile, an item of workers. */
+static void prune_tile(void *context, uint32_t worker, size_t tile)
+{
+    const job_t *job = context;
+    const lspo_wanda_t *of = job->of;
+    const size_t stride = of->m + PAD, first = tile * TILE, each = job->zeros / of->n, more = job->zeros % of->n;
+    const size_t count = of->n - first < TILE ? of->n - first : TILE;
+    float *scores = job->scratch + worker * TILE * stride;
+    limit_t limits[TILE];
+    for (size_t i = 0; i < of->m; i++)
+        for (size_t k = 0; k < count; k++)
+            scores[k * stride + i] = wanda_score(job, i, first + k);
+    for (size_t k = 0; k < count; k++)
+        limits[k] = limit_of(scores + k * stride, of->m, each + (first + k < more ? 1 : 0));
+    for (size_t i = 0; i < of->m; i++)
+        for (size_t k = 0; k < count; k++)
+            if (falls(&limits[k], wanda_score(job, i, first + k)))
+                job->w[i * of->n + first + k] = 0;
+}
+
+size_t lspo_prune_wanda_scratch(const lspo_workers_t *workers, size_t m)
+{
+    return lspo_workers_count(workers) * TILE * (m + PAD);
+}
+
+void lspo_prune_wanda(lspo_workers_t *workers, const lspo_wanda_t *of, float *w, float *scratch)
+{
+    job_t job = {of, zeros_of(of->sparsity, of->m * of->n), w, scratch};
+    lspo_workers_run(workers, (of->n + TILE - 1) / TILE, prune_tile, &job);
 }
 
 void lspo_wanda_add_inputs(size_t m, size_t tokens, const float *x, float *squares)

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/workers.h"
 #include "kernels/number.h"
 
 #ifdef __cplusplus
@@ -32,9 +33,16 @@ void lspo_prune_magnitude(size_t count, double sparsity, float *w, float *scratc
 /* Wanda [Sun, Liu, Bair, Kolter, arXiv 2306.11695]: a weight counts as much as what it adds to an output.  Zero of each
  * column of W (m x n: input i, output j) those with the least
  *     |w_ij| ||x_i||
- * where x_i are the numbers that input i had in a calibration; of equal ones the first.  These are round(z m n) in all,
- * and of no column more than one more than of another.  squares: ||x_i||^2, m; scratch: 2 m floats. */
-void lspo_prune_wanda(size_t m, size_t n, double sparsity, const float *squares, float *w, float *scratch);
+ * where x_i are the numbers that input i had in a calibration; of equal ones the first.  round(z m n) are zeroed in
+ * all; the counts of two columns differ by at most 1.  The result is the same for any number of workers.
+ * scratch: lspo_prune_wanda_scratch() floats. */
+typedef struct {
+    size_t m, n;
+    double sparsity;
+    const float *squares; /* ||x_i||^2, m, finite */
+} lspo_wanda_t;
+void lspo_prune_wanda(lspo_workers_t *workers, const lspo_wanda_t *of, float *w, float *scratch);
+size_t lspo_prune_wanda_scratch(const lspo_workers_t *workers, size_t m);
 /* squares += those of inputs x, tokens x m. */
 void lspo_wanda_add_inputs(size_t m, size_t tokens, const float *x, float *squares);
 

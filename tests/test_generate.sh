@@ -75,13 +75,13 @@ awk -v dense="$(pruned)" -v magnitude="$(number perplexity magnitude.json)" -v w
 printf 'ab' > two.txt
 for case in "--weights fp32 --group 64/of --weights int4" "--weights int4 --quantizer gptq/go together" \
     "--weights fp16 --group 128/of --weights int4" "--weights fp16 --quantizer rtn/of --weights int4" \
-    "--weights int4 --quantizer gptq --calibration two.txt/two.txt has 2 tokens .* has 512 inputs" \
+    "--weights int4 --quantizer gptq --calibration two.txt/has 2 tokens .* 512, as many as a weight has inputs" \
     "--weights int4 --calibration letters.txt/go together" "--calibration letters.txt/of --prune wanda" \
     "--prune wanda/--prune wanda and --calibration FILE go together" "--sparsity 0.5/is of --prune" \
     "--prune magnitude --calibration letters.txt/--prune wanda and --calibration FILE go together" \
     "--prune magnitude --weights int4/do not go together" "--prune magnitude --sparsity 0/is not above 0" \
     "--prune random/is not one of magnitude, wanda" "--prune wanda --calibration none/none" \
-    "--prune wanda --calibration two.txt/two.txt has 2 tokens .* has 512 inputs" \
+    "--prune wanda --calibration two.txt/has 2 tokens .* 257, a window and the token" \
     "--weights int4 --group 96/is not one of 32, 64, 128, column" \
     "--perplexity letters.txt/leave out --prompt" "--weights int4 --quantizer gptq --calibration none/none"; do
     # shellcheck disable=SC2086 # several words

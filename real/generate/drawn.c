@@ -85,7 +85,7 @@ static lspo_status_t draw_wide(const lspo_drawn_t *drawn, uint32_t stage, const 
         return lspo_no_memory("the weights of a stage");
     lspo_transformer_init(&drawn->plan->model, stage, drawn->plan->workload.seed, wide);
     if (drawn->endor != NULL)
-        status = lspo_packed_prune(shape, drawn->endor->sparsity, NULL, wide);
+        status = lspo_packed_prune(shape, drawn->endor->sparsity, wide);
     if (in_place)
         return status;
     if (apart)

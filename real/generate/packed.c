@@ -11,18 +11,14 @@ static size_t count_of(const lspo_tensor_t *t)
     return (size_t)t->rows * t->cols;
 }
 
-lspo_status_t lspo_packed_prune(const lspo_stage_t *stage, double sparsity, const float *const *squares, float *w)
+lspo_status_t lspo_packed_prune(const lspo_stage_t *stage, double sparsity, float *w)
 {
     for (uint32_t i = 0; i < stage->linear_count; i++) {
         const lspo_tensor_t *t = &stage->tensors[i];
-        const size_t scores = squares != NULL ? 2 * (size_t)t->rows : count_of(t);
-        float *scratch = malloc(scores * sizeof *scratch);
+        float *scratch = malloc(count_of(t) * sizeof *scratch);
         if (scratch == NULL)
-            return lspo_no_memory("the scores of %zu weights", scores);
-        if (squares != NULL)
-            lspo_prune_wanda(t->rows, t->cols, sparsity, squares[i], w + t->offset_elements, scratch);
-        else
-            lspo_prune_magnitude(count_of(t), sparsity, w + t->offset_elements, scratch);
+            return lspo_no_memory("the scores of %zu weights", count_of(t));
+        lspo_prune_magnitude(count_of(t), sparsity, w + t->offset_elements, scratch);
         free(scratch);
     }
     return LSPO_OK;

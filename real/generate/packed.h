@@ -14,9 +14,8 @@ typedef struct {
     lspo_number_t number;
 } lspo_packed_t;
 
-/* Zero a share of each matrix: what is least in magnitude, or with `squares`, of each matrix those of its inputs, by
- * Wanda (kernels/pruned.h); w: the whole array of the stage. */
-lspo_status_t lspo_packed_prune(const lspo_stage_t *stage, double sparsity, const float *const *squares, float *w);
+/* Zero the share of each matrix that is least in magnitude; w: the whole array of the stage. */
+lspo_status_t lspo_packed_prune(const lspo_stage_t *stage, double sparsity, float *w);
 /* dense: the whole array, pruned, in the format; out: lspo_endor_stored_bytes(). */
 void lspo_packed_store(const lspo_packed_t *packed, const void *dense, void *out);
 /* The whole array again, bit for bit. */

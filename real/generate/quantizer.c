@@ -8,7 +8,6 @@
 #include "kernels/int4_quantize.h"
 #include "kernels/pack.h"
 #include "kernels/pruned.h"
-#include "real/generate/packed.h"
 #include "real/transformer/generation.h"
 
 enum { STORED, WIDE, FORMS };
@@ -16,7 +15,8 @@ enum { STORED, WIDE, FORMS };
 struct lspo_quantizer {
     lspo_quantizer_options_t options;
     lspo_stage_t block;
-    float *wide; /* a block's weights in fp32 */
+    float *wide;   /* a block's weights in fp32 */
+    float *scores; /* only for pruning: scratch of a matrix */
     /* Only for GPTQ and Wanda. */
     lspo_compute_t *compute;
     lspo_transformer_t *transformers[FORMS]; /* with the stored weights, and with those in fp32 */
@@ -57,6 +57,30 @@ static size_t sums_bytes(const lspo_quantizer_options_t *options, const lspo_sta
     return (prunes(options) ? inputs : inputs * inputs) * sizeof(float);
 }
 
+/* Matrices of a linear tensor that are pruned one by one: the experts'. */
+static uint32_t matrices_of(const lspo_quantizer_options_t *options, const lspo_stage_t *block, uint32_t tensor)
+{
+    return tensor >= block->expert_first ? options->from.model->expert_count : 1;
+}
+
+/* The router stays as it is. */
+static bool is_pruned(const lspo_stage_t *block, uint32_t tensor)
+{
+    return block->expert_first == block->linear_count || tensor + 1 != block->expert_first;
+}
+
+static size_t scores_bytes(const lspo_quantizer_options_t *options, const lspo_stage_t *block)
+{
+    size_t most = 0;
+    for (uint32_t i = 0; prunes(options) && i < block->linear_count; i++) {
+        const lspo_tensor_t *t = &block->tensors[i];
+        const size_t some = calibrates(options) ? lspo_prune_wanda_scratch(options->workers, t->rows)
+                                                : (size_t)t->rows * t->cols / matrices_of(options, block, i);
+        most = is_pruned(block, i) && some > most ? some : most;
+    }
+    return most * sizeof(float);
+}
+
 static size_t workspace_bytes(const lspo_quantizer_options_t *options, int form)
 {
     const lspo_generation_shape_t shape = shape_of(options, form);
@@ -73,7 +97,7 @@ uint64_t lspo_quantizer_bytes(const lspo_quantizer_options_t *options)
 {
     lspo_stage_t block;
     lspo_model_stage(options->from.model, 1, &block);
-    uint64_t bytes = block.element_count * sizeof(float);
+    uint64_t bytes = block.element_count * sizeof(float) + scores_bytes(options, &block);
     if (!calibrates(options))
         return bytes;
     for (uint32_t i = 0; i < block.linear_count; i++)
@@ -121,6 +145,8 @@ lspo_status_t lspo_quantizer_create(const lspo_quantizer_options_t *options, lsp
     q->options = *options;
     lspo_model_stage(options->from.model, 1, &q->block);
     lspo_status_t status = take(q, q->block.element_count * sizeof(float), &q->wide);
+    if (status == LSPO_OK && prunes(options))
+        status = take(q, scores_bytes(options, &q->block), &q->scores);
     if (status == LSPO_OK && calibrates(options))
         status = open_calibration(q);
     if (status != LSPO_OK) {
@@ -148,6 +174,7 @@ void lspo_quantizer_destroy(lspo_quantizer_t *quantizer)
     for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++)
         give_back(quantizer, quantizer->sums[i]);
     give_back(quantizer, quantizer->wide);
+    give_back(quantizer, quantizer->scores);
     give_back(quantizer, quantizer->cache);
     give_back(quantizer, quantizer->x);
     give_back(quantizer, quantizer->y);
@@ -289,6 +316,21 @@ static bool are_finite(size_t count, const float *x)
     return all;
 }
 
+/* squares: NULL: by magnitude. */
+static void prune_tensor(lspo_quantizer_t *q, uint32_t tensor, const float *squares)
+{
+    const lspo_tensor_t *t = &q->block.tensors[tensor];
+    const uint32_t matrices = matrices_of(&q->options, &q->block, tensor);
+    const size_t count = (size_t)t->rows * t->cols / matrices;
+    const double sparsity = q->options.sparsity;
+    float *w = q->wide + t->offset_elements;
+    if (squares != NULL)
+        lspo_prune_wanda(q->options.workers, &(lspo_wanda_t){t->rows, t->cols, sparsity, squares}, w, q->scores);
+    else
+        for (uint32_t e = 0; e < matrices; e++)
+            lspo_prune_magnitude(count, sparsity, w + e * count, q->scores);
+}
+
 static lspo_status_t prune_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
 {
     const lspo_weights_source_t *to = &q->options.from;
@@ -302,9 +344,9 @@ static lspo_status_t prune_block(lspo_quantizer_t *q, uint32_t stage, char *weig
         if (wanda && !are_finite(tensor->rows, squares[i]))
             return refuse(to->model, stage, tensor, "inputs in the calibration whose squares are not finite");
     }
-    if (status == LSPO_OK)
-        status =
-            lspo_packed_prune(&q->block, q->options.sparsity, wanda ? (const float *const *)squares : NULL, q->wide);
+    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++)
+        if (is_pruned(&q->block, i))
+            prune_tensor(q, i, wanda ? squares[i] : NULL);
     if (status == LSPO_OK)
         lspo_convert(q->block.element_count, LSPO_NUMBER_FP32, q->wide, to->number, weights);
     return status;

@@ -32,7 +32,7 @@ typedef struct lspo_quantizer lspo_quantizer_t;
 
 typedef struct {
     lspo_weights_source_t from; /* the weights, in any format; `int4` is what they become; off: they are pruned */
-    double sparsity;            /* share of each matrix that is pruned */
+    double sparsity;            /* share of each matrix that is pruned, each expert's for itself; routers are not */
     lspo_workers_t *workers;    /* NULL: the calling thread */
     lspo_device_t *device;      /* "host" */
     const uint32_t *tokens;     /* GPTQ, Wanda: sequences x length; NULL: round to nearest, prune by magnitude */

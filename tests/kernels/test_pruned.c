@@ -193,18 +193,20 @@ static int by_score(const void *a, const void *b)
 }
 
 /* By sorting each column in double.  Norms are powers of two, so that scores are exact and many are equal. */
-static void check_wanda(size_t m, size_t n, double z)
+static void check_wanda(lspo_workers_t *workers, size_t m, size_t n, double z)
 {
     const size_t zeros = m * n - kept_of(m * n, z);
     float *w = room(m * n * sizeof *w), *before = room(m * n * sizeof *w), *squares = room(m * sizeof *squares);
-    float *scratch = room(2 * m * sizeof *scratch);
+    const size_t scratch_bytes = lspo_prune_wanda_scratch(workers, m) * sizeof(float);
+    char *scratch = room(scratch_bytes);
     scored_t *column = room(m * sizeof *column);
     size_t found = 0;
     for (size_t i = 0; i < m * n; i++)
         before[i] = w[i] = (float)lspo_random_below(2, 1, i, 40) - 19.5F;
     for (size_t i = 0; i < m; i++)
         squares[i] = exp2f(2 * ((float)lspo_random_below(2, 2, i, 7) - 3));
-    lspo_prune_wanda(m, n, z, squares, w, scratch);
+    lspo_prune_wanda(workers, &(lspo_wanda_t){m, n, z, squares}, w, (float *)(void *)scratch);
+    cr_assert_eq(scratch[scratch_bytes], (char)0xa5);
     for (size_t j = 0; j < n; j++) {
         size_t gone = 0;
         for (size_t i = 0; i < m; i++) {
@@ -227,7 +229,20 @@ Test(pruned, wanda_prunes_of_each_output_what_adds_least)
     static const size_t shapes[][2] = {{1, 1}, {1, 9}, {9, 1}, {37, 20}, {64, 5}, {130, 33}};
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
         for (size_t s = 0; s < SPARSITIES; s++)
-            check_wanda(shapes[k][0], shapes[k][1], sparsities[s]);
+            check_wanda(NULL, shapes[k][0], shapes[k][1], sparsities[s]);
+}
+
+/* More tiles of columns than workers, whole ones and not: the result is the one that sorting gives, for any number. */
+Test(pruned, wanda_is_the_same_for_any_number_of_workers)
+{
+    for (uint32_t count = 2; count <= 5; count++) {
+        lspo_workers_t *workers;
+        cr_assert_eq(lspo_workers_create(count, NULL, &workers), LSPO_OK);
+        check_wanda(workers, 40, 96, 0.5);
+        check_wanda(workers, 33, 131, 0.7);
+        check_wanda(workers, 5, 3, 0.4);
+        lspo_workers_destroy(workers);
+    }
 }
 
 Test(pruned, wanda_adds_squares_of_inputs)

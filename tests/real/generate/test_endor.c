@@ -108,7 +108,7 @@ Test(endor, packed_weights_write_the_texts_of_dense_ones)
 }
 
 /* The array of a block: what is stored has the bytes of the plan, and comes back bit for bit; of each matrix the share
- * is zero, by magnitude or by Wanda, of other tensors nothing. */
+ * is zero, of other tensors nothing. */
 Test(endor, a_block_comes_back_bit_for_bit)
 {
     const lspo_model_t model = {.name = "uneven",
@@ -122,14 +122,10 @@ Test(endor, a_block_comes_back_bit_for_bit)
                                 .max_sequence = 32};
     lspo_stage_t stage;
     lspo_compute_t *compute = lspo_compute_host();
-    float norms[37]; /* as many as the widest matrix has inputs */
     lspo_model_stage(&model, 1, &stage);
-    for (size_t i = 0; i < 37; i++)
-        norms[i] = (float)(i % 5) + 0.5F;
     for (double z = 0; z <= 1; z += 0.25)
         for (lspo_weight_format_t format = LSPO_WEIGHTS_CSR; format <= LSPO_WEIGHTS_BITMAP; format++)
             for (lspo_precision_t precision = LSPO_FP32; precision <= LSPO_FP16; precision++) {
-                const bool wanda = precision != LSPO_BF16;
                 const lspo_endor_values_t v = {.sparsity = z, .weight_format = format};
                 const lspo_packed_t packed = {&v, &stage, lspo_compute_number_of(precision)};
                 const size_t bytes = stage.element_count * lspo_precision_bytes(precision);
@@ -139,11 +135,8 @@ Test(endor, a_block_comes_back_bit_for_bit)
                 cr_assert(wide != NULL && dense != NULL && back != NULL && stored != NULL);
                 memset(stored, 0x5a, stored_bytes + 8);
                 memset(back, 0x5a, bytes);
-                const float *squares[LSPO_LINEAR_MAX];
-                for (uint32_t i = 0; i < stage.linear_count; i++)
-                    squares[i] = norms;
                 lspo_transformer_init(&model, 1, 1, wide);
-                cr_assert_eq(lspo_packed_prune(&stage, z, wanda ? squares : NULL, wide), LSPO_OK);
+                cr_assert_eq(lspo_packed_prune(&stage, z, wide), LSPO_OK);
                 size_t zeros = 0, wanted = 0;
                 for (uint32_t i = 0; i < stage.linear_count; i++)
                     wanted += (size_t)llround(z * stage.tensors[i].rows * stage.tensors[i].cols);

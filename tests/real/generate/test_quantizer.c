@@ -44,8 +44,14 @@ typedef struct {
     lspo_model_t model;
     uint32_t stage; /* of that place; 0: there is none */
     float bad;
-    bool uneven; /* some channels of norms are larger, as in large models, and inputs have no mean */
+    bool uneven; /* some channels of norms and experts are larger, as in large models, and inputs have no mean */
 } origin_t;
+
+/* Of one of an expert's matrices. */
+static size_t expert_elements(const lspo_model_t *model)
+{
+    return (size_t)model->width * model->mlp_width;
+}
 
 static void fill(const origin_t *origin, uint32_t stage, float *wide)
 {
@@ -57,6 +63,9 @@ static void fill(const origin_t *origin, uint32_t stage, float *wide)
     for (uint32_t i = 0; origin->uneven && i < shape.tensor_count; i++)
         for (size_t k = 0; strstr(shape.tensors[i].name, "norm") != NULL && k < WIDTH; k += 6)
             wide[shape.tensors[i].offset_elements + k] *= 8;
+    for (uint32_t i = shape.expert_first; origin->uneven && i < shape.linear_count; i++)
+        for (size_t k = 0, one = expert_elements(&origin->model); k < one * origin->model.expert_count; k++)
+            wide[shape.tensors[i].offset_elements + k] *= (float)(1 + k / one);
     if (stage > 0 && stage == origin->stage)
         wide[77] = origin->bad;
 }
@@ -401,19 +410,75 @@ Test(quantizer, what_is_not_finite_is_not_pruned)
     lspo_device_close(l.device);
 }
 
+static lspo_model_t with_experts(void)
+{
+    lspo_model_t model = llama();
+    model.expert_count = 4;
+    model.experts_per_token = 2;
+    return model;
+}
+
 Test(quantizer, experts_are_not_calibrated)
 {
-    origin_t origin = {.model = llama()};
+    origin_t origin = {.model = with_experts()};
     uint32_t tokens[SEQUENCES * LENGTH];
-    loaded_t l = {0};
     lspo_quantizer_t *quantizer = NULL;
-    origin.model.expert_count = 4;
-    origin.model.experts_per_token = 2;
     fill_tokens(SEQUENCES * LENGTH, tokens);
-    const lspo_quantizer_options_t options = pruned_of(&origin, 0.5, tokens);
-    cr_expect_eq(lspo_quantizer_create(&options, &quantizer), LSPO_ERR_INPUT);
-    cr_assert_eq(quantize(pruned_of(&origin, 0.5, NULL), &l), LSPO_OK);
+    for (int prunes = 0; prunes < 2; prunes++) {
+        const lspo_quantizer_options_t options =
+            prunes ? pruned_of(&origin, 0.5, tokens) : options_of(&origin, 128, tokens);
+        cr_expect_eq(lspo_quantizer_create(&options, &quantizer), LSPO_ERR_INPUT);
+    }
+}
+
+static size_t zeros_among(size_t count, const float *w)
+{
+    size_t zeros = 0;
+    for (size_t i = 0; i < count; i++)
+        zeros += w[i] == 0;
+    return zeros;
+}
+
+/* Whose weights are up to four times as large as those of another. */
+Test(quantizer, each_expert_loses_the_share_and_the_router_nothing)
+{
+    origin_t origin = {.model = with_experts(), .uneven = true};
+    const size_t one = expert_elements(&origin.model);
+    lspo_stage_t block;
+    loaded_t l;
+    lspo_model_stage(&origin.model, 1, &block);
+    float *w = malloc(block.element_count * sizeof *w);
+    cr_assert_not_null(w);
+    cr_assert_eq(quantize(pruned_of(&origin, 0.25, NULL), &l), LSPO_OK);
+    lspo_convert(block.element_count, LSPO_NUMBER_BF16, l.weights.stages[1], LSPO_NUMBER_FP32, w);
+    cr_assert_str_eq(block.tensors[block.expert_first - 1].name, "router");
+    for (uint32_t i = 0; i < block.expert_first; i++) {
+        const size_t count = (size_t)block.tensors[i].rows * block.tensors[i].cols;
+        cr_expect_eq(zeros_among(count, w + block.tensors[i].offset_elements),
+                     i + 1 < block.expert_first ? count / 4 : 0, "%s", block.tensors[i].name);
+    }
+    for (uint32_t i = block.expert_first; i < block.linear_count; i++)
+        for (size_t e = 0; e < origin.model.expert_count; e++)
+            cr_expect_eq(zeros_among(one, w + block.tensors[i].offset_elements + e * one), one / 4, "%s of expert %zu",
+                         block.tensors[i].name, e);
     release(&l);
+    free(w);
+}
+
+/* By magnitude all is known beforehand: beside the weights a block in fp32 and the scores of its largest matrix. */
+Test(quantizer, memory_of_pruning_is_what_it_says)
+{
+    const lspo_model_t models[] = {gpt(), llama(), with_experts()};
+    for (size_t k = 0; k < 3; k++) {
+        origin_t origin = {.model = models[k]};
+        const lspo_quantizer_options_t options = pruned_of(&origin, 0.5, NULL);
+        const uint64_t bytes = (elements(&models[k], 1) + expert_elements(&models[k])) * sizeof(float);
+        loaded_t l;
+        cr_expect_eq(lspo_quantizer_bytes(&options), bytes);
+        cr_assert_eq(quantize(options, &l), LSPO_OK);
+        cr_expect_eq(l.peak_bytes, lspo_generation_weights_bytes(&options.from) + bytes);
+        release(&l);
+    }
 }
 
 Test(quantizer, takes_no_more_memory_than_it_says)
