@@ -15,8 +15,8 @@
 
 const char *lspo_figure_state_words(lspo_figure_state_t state)
 {
-    static const char *const words[LSPO_FIGURE_STATES] = {"holds", "does not hold", "ended with an error",
-                                                          "interrupted", "not run here"};
+    static const char *const words[LSPO_FIGURE_STATES] = {
+        "holds", "undecided", "does not hold", "ended with an error", "interrupted", "not run here"};
     return words[state];
 }
 
@@ -149,9 +149,13 @@ static lspo_figure_state_t state_of(const lspo_figure_t *figure)
     enum { SIGNALLED = 128 };
     if (!figure->run.ended || figure->run.status > SIGNALLED)
         return LSPO_FIGURE_INTERRUPTED;
-    if (figure->claims.counts[LSPO_CLAIM_FAILS] > 0)
+    const size_t *counts = figure->claims.counts;
+    if (counts[LSPO_CLAIM_FAILS] > 0)
         return LSPO_FIGURE_FAILS;
-    return figure->run.status == 0 ? LSPO_FIGURE_HOLDS : LSPO_FIGURE_BROKEN;
+    if (figure->run.status != 0)
+        return LSPO_FIGURE_BROKEN;
+    return counts[LSPO_CLAIM_HOLDS] == 0 && counts[LSPO_CLAIM_UNDECIDED] > 0 ? LSPO_FIGURE_UNDECIDED
+                                                                             : LSPO_FIGURE_HOLDS;
 }
 
 static lspo_status_t read_parts(lspo_figure_t *figure)

@@ -29,6 +29,7 @@ typedef struct {
 
 typedef enum {
     LSPO_FIGURE_HOLDS,       /* every claim that must hold does */
+    LSPO_FIGURE_UNDECIDED,   /* no claim that must hold is decided, and some are undecided */
     LSPO_FIGURE_FAILS,       /* a claim does not */
     LSPO_FIGURE_BROKEN,      /* ended with an error before its verdict, or without a claim that failed */
     LSPO_FIGURE_INTERRUPTED, /* did not end, or by a signal */
@@ -57,7 +58,7 @@ typedef struct {
 lspo_status_t lspo_figure_read(const char *results, const char *name, lspo_figure_t *figure_out);
 void lspo_figure_release(lspo_figure_t *figure);
 
-/* "holds", "does not hold", "ended with an error", "interrupted", "not run here". */
+/* "holds", "undecided", "does not hold", "ended with an error", "interrupted", "not run here". */
 const char *lspo_figure_state_words(lspo_figure_state_t state);
 
 /* Does the name end so, after at least one character? */

@@ -21,14 +21,16 @@ void lspo_section_write_title(FILE *page, const lspo_figure_t *figure)
 
 void lspo_section_write_verdict(FILE *page, const lspo_figure_t *figure)
 {
-    static const char *const classes[LSPO_FIGURE_STATES] = {"holds", "fails", "fails", "open", "open"};
+    static const char *const classes[LSPO_FIGURE_STATES] = {"holds", "open", "fails", "fails", "open", "open"};
     const size_t *counts = figure->claims.counts;
     size_t must = counts[LSPO_CLAIM_HOLDS] + counts[LSPO_CLAIM_FAILS];
     fprintf(page, "<span class=\"%s\">%s</span>", classes[figure->state], lspo_figure_state_words(figure->state));
     if (must > 0)
         fprintf(page, ": %zu of %zu claims%s", counts[LSPO_CLAIM_HOLDS], must,
                 figure->state == LSPO_FIGURE_INTERRUPTED || figure->state == LSPO_FIGURE_BROKEN ? " until then" : "");
-    if (counts[LSPO_CLAIM_UNDECIDED] > 0)
+    if (figure->state == LSPO_FIGURE_UNDECIDED)
+        fprintf(page, ": %zu claim%s", counts[LSPO_CLAIM_UNDECIDED], counts[LSPO_CLAIM_UNDECIDED] == 1 ? "" : "s");
+    else if (counts[LSPO_CLAIM_UNDECIDED] > 0)
         fprintf(page, "%s %zu undecided", must > 0 ? "," : ":", counts[LSPO_CLAIM_UNDECIDED]);
     if (figure->state == LSPO_FIGURE_BROKEN || (figure->state == LSPO_FIGURE_INTERRUPTED && figure->run.ended))
         fprintf(page, "; exit status %d", figure->run.status);

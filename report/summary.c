@@ -12,8 +12,8 @@
 
 static void write_counts(FILE *page, const lspo_results_t *results)
 {
-    static const char *const words[LSPO_FIGURE_STATES] = {"hold", "do not hold", "ended with an error",
-                                                          "were interrupted", "were not run here"};
+    static const char *const words[LSPO_FIGURE_STATES] = {
+        "hold", "are undecided", "do not hold", "ended with an error", "were interrupted", "were not run here"};
     const size_t *claims = results->claims;
     size_t others = claims[LSPO_CLAIM_SEEN] + claims[LSPO_CLAIM_UNSEEN];
     const char *before = "";

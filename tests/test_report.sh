@@ -23,7 +23,7 @@ svg() { # NAME [BYTES of padding]
 }
 mkdir "$results"
 touch "$results/.lspo-experiments"
-printf '%s\n' good bad broken cut old absent > "$results/figures"
+printf '%s\n' good bad broken cut old open absent > "$results/figures"
 
 record good 2026-02-02T00:00:00Z 0
 cat > "$results/good/README.md" << 'MARKDOWN'
@@ -66,11 +66,14 @@ record cut 2026-02-02T00:00:00Z
 printf '%s\n' '  holds first' > "$results/cut/output.txt"
 printf '%s\n' a,b 1,2 3 > "$results/cut/half.csv"
 record old 2026-01-01T00:00:00Z 0
+record open 2026-02-02T00:00:00Z 0
+printf '%s\n' '  undecided this [95 %: -1 to 1]' '  undecided that [95 %: -1 to 2]' '  no    the other' \
+    > "$results/open/output.txt"
 printf 'model,fastest\nllama,lsp\n' > "$results/trains.csv"
 
 report() { "$program" report "$@"; }
 check "a report" 0 "$(status_of report "$results")"
-check "what it says of it" "$page: 6 figures and tables, of which 2 do not hold; 5 claims hold, 2 do not, 1 undecided" \
+check "what it says of it" "$page: 7 figures and tables, of which 2 do not hold; 5 claims hold, 2 do not, 3 undecided" \
     "$(cat "$folder/stdout")"
 has() { # NAME TEXT
     grep -qF -- "$2" "$page" || check "$1" "$2" "not in the page"
@@ -123,10 +126,13 @@ has "and of those that do not hold" "<strong id=\"claims-fail\">$(counted FAILS)
 check "failures on the first screen" 2 \
     "$(sed -n '1,/<main>/p' "$page" | grep -c '<li><span class="fails">does not hold</span> <a href="#bad">bad</a>: ')"
 verdict() { sed -n "/<section id=\"$1\">/,/<\/section>/p" "$page" | sed -n 's|^<p>\(<span class.*\)</p>$|\1|p'; }
-check "claims that are undecided" 1 "$(shown open undecided)"
+check "claims that are undecided" 3 "$(shown open undecided)"
 has "on the first screen, too" '<h3>Undecided claims</h3>'
-has "and their number" '<strong id="claims-undecided">1</strong> is undecided'
+has "and their number" '<strong id="claims-undecided">3</strong> are undecided'
+has "figures of which none is decided do not hold" \
+    'Of 7 figures and tables <strong>2</strong> hold, <strong>1</strong> are undecided, <strong>1</strong> do not hold,'
 check "a figure that holds" '<span class="holds">holds</span>: 2 of 2 claims, 1 undecided' "$(verdict good)"
+check "one that is undecided" '<span class="open">undecided</span>: 2 claims' "$(verdict open)"
 check "one that does not" '<span class="fails">does not hold</span>: 1 of 3 claims' "$(verdict bad)"
 check "one that ended with an error" \
     '<span class="fails">ended with an error</span>: 1 of 1 claims until then; exit status 2' "$(verdict broken)"
@@ -206,7 +212,7 @@ printf '%s\n' '[run]' 'colour = red' > "$results/cut/run.ini"
 refused "an unknown key" "run.ini:2: unknown key 'colour'"
 rm "$results/cut/run.ini"
 echo ../../etc >> "$results/figures"
-refused "a name that is none" "figures:7: '../../etc': not the name of a figure"
+refused "a name that is none" "figures:8: '../../etc': not the name of a figure"
 printf '%s\n' good bad good > "$results/figures"
 refused "a name twice" "figures:3: 'good' is there twice"
 rm "$results/figures"
