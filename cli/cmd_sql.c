@@ -97,8 +97,9 @@ const lspo_command_t lspo_command_sql = {
         "  OBSERVE SELECT verdict, sentence ...;  claims that are only printed\n"
         "  WRITE name AS SELECT ...;              the rows as a table and as name.csv\n\n"
         "A claim is printed behind \"holds\" or \"FAILS\", one of OBSERVE behind \"yes\" or \"no\". Two more "
-        "columns of a claim are the ends of its interval, a fifth is the number of its runs, and a sixth its limit: if "
-        "that is within the interval, the claim is \"undecided\". The rows of other SELECTs are printed, their "
+        "columns of a claim are the ends of its interval, a fifth is the number of its runs, a sixth its limit, and a "
+        "seventh the unit of the ends: if the limit is within the interval, and there are at least three runs, the "
+        "claim is \"undecided\". The rows of other SELECTs are printed, their "
         "cells separated by a blank. The checks of experiments/ are such files.",
     .examples = "lspo sql claims.sql results.csv\n"
                 "lspo sql claims.sql results -o . --given limit=0.2\n"

@@ -11,7 +11,7 @@
 #include "sql/statement.h"
 #include "sql/tables.h"
 
-enum { STEPS = 1000, CELL_BYTES = 32, CLAIM_COLUMNS = 2, WITH_INTERVAL = 4, WITH_RUNS = 5, WITH_LIMIT = 6 };
+enum { STEPS = 1000, CELL_BYTES = 32, CLAIM_COLUMNS = 2, WITH_INTERVAL = 4, WITH_LIMIT = 6, WITH_UNIT = 7 };
 #define LENGTH_MAX 1000000 /* of a cell; SQLite's own limit is 1e9 */
 #define HEAP_BYTES_MAX (INT64_C(1) << 30)
 
@@ -81,103 +81,111 @@ static void print_row(const run_t *run, sqlite3_stmt *statement)
     fputc('\n', run->script->output);
 }
 
-/* The end in column 2 or 3; a number to two digits of half the width, so that both ends are told apart. */
-static void print_end(const run_t *run, sqlite3_stmt *statement, int column, double width)
+/* The columns behind verdict and sentence; NaN: NULL, or no such column. */
+typedef struct {
+    double low, high; /* ends of the interval */
+    double runs, limit;
+    const char *unit; /* "": none */
+} mean_t;
+
+/* A number to two digits of half the width, so that both ends are told apart, and its unit. */
+static void print_end(const run_t *run, const mean_t *mean, double end)
 {
-    const lspo_sqlite_t *lib = run->sql.lib;
-    if (lib->column_type(statement, column) == SQLITE_TEXT) {
-        fputs((const char *)lib->column_text(statement, column), run->script->output);
-        return;
-    }
-    double end = lib->column_double(statement, column);
-    double unit = width > 0 ? pow(10, floor(log10(width / 2)) - 1) : 0;
-    if (unit > 0)
-        end = round(end / unit) * unit + 0.0; /* not -0 */
-    fprintf(run->script->output, "%.12g", end);
+    double width = mean->high - mean->low, digit = width > 0 ? pow(10, floor(log10(width / 2)) - 1) : 0;
+    if (digit > 0)
+        end = round(end / digit) * digit + 0.0; /* not -0 */
+    fprintf(run->script->output, "%.12g%s%s", end, *mean->unit != '\0' ? " " : "", mean->unit);
 }
 
-/* The columns behind verdict and sentence: the ends of an interval, and over how many runs it is. */
-static void print_interval(const run_t *run, sqlite3_stmt *statement)
+static void print_interval(const run_t *run, const mean_t *mean)
 {
-    const lspo_sqlite_t *lib = run->sql.lib;
-    if (lib->column_type(statement, 2) == SQLITE_NULL) {
-        if (lib->column_count(statement) >= WITH_RUNS && lib->column_type(statement, 4) != SQLITE_NULL)
-            fputs(lib->column_double(statement, 4) == 1 ? " [one run]" : " [no run]", run->script->output);
+    if (isnan(mean->low)) {
+        if (!isnan(mean->runs))
+            fputs(mean->runs == 1 ? " [one run]" : " [no run]", run->script->output);
         return;
     }
-    double width = lib->column_double(statement, 3) - lib->column_double(statement, 2);
     fputs(" [95 %: ", run->script->output);
-    print_end(run, statement, 2, width);
+    print_end(run, mean, mean->low);
     fputs(" to ", run->script->output);
-    print_end(run, statement, 3, width);
+    print_end(run, mean, mean->high);
     fputs("]", run->script->output);
 }
 
-/* What is wrong with the columns behind verdict and sentence?  NULL: nothing. */
-static const char *wrong_interval(const run_t *run, sqlite3_stmt *statement)
+/* A number, or a text that is one, as given() returns; NaN: NULL. */
+static bool read_number(const run_t *run, sqlite3_stmt *statement, int column, double *value_out)
 {
     const lspo_sqlite_t *lib = run->sql.lib;
-    int types[2];
-    for (int i = 0; i < 2; i++) {
-        types[i] = lib->column_type(statement, 2 + i);
-        const char *text = types[i] == SQLITE_TEXT ? (const char *)lib->column_text(statement, 2 + i) : "0";
-        if (*text == '\0' || strpbrk(text, "\n[]") != NULL || types[i] == SQLITE_BLOB)
-            return "has an end that is neither a number nor a line of text without brackets";
-    }
-    if ((types[0] == SQLITE_NULL) != (types[1] == SQLITE_NULL))
-        return "has only one end";
-    double low = lib->column_double(statement, 2), high = lib->column_double(statement, 3);
-    if (!isfinite(high - low))
-        return "is not finite";
-    if (low > high)
-        return "has a low end above its high end";
-    double runs = lib->column_count(statement) >= WITH_RUNS ? lib->column_double(statement, 4) : 0;
-    if (types[0] == SQLITE_NULL && runs > 1)
-        return "of more than one run has no ends";
-    if (lib->column_count(statement) == WITH_LIMIT && !isfinite(lib->column_double(statement, 5)))
-        return "has a limit that is not finite";
-    return NULL;
-}
-
-/* Is the limit within the interval, as it is printed? */
-static bool is_undecided(const run_t *run, sqlite3_stmt *statement)
-{
-    const lspo_sqlite_t *lib = run->sql.lib;
-    if (lib->column_count(statement) < WITH_LIMIT)
+    int type = lib->column_type(statement, column);
+    char *end;
+    *value_out = NAN;
+    if (type == SQLITE_BLOB)
         return false;
-    static const int needed[] = {0, 2, 3, 5}; /* all but the sentence and the number of runs */
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
-        if (lib->column_type(statement, needed[i]) == SQLITE_NULL)
-            return false;
-    double low = lib->column_double(statement, 2), high = lib->column_double(statement, 3);
-    double limit = lib->column_double(statement, 5);
-    return low < high && low <= limit && limit <= high;
+    if (type == SQLITE_TEXT) {
+        const char *text = (const char *)lib->column_text(statement, column);
+        *value_out = strtod(text, &end);
+        return end > text && *end == '\0' && !isnan(*value_out);
+    }
+    if (type != SQLITE_NULL)
+        *value_out = lib->column_double(statement, column);
+    return true;
 }
 
-static void print_claim(const run_t *run, const char *word, const char *sentence, sqlite3_stmt *statement)
+/* What is wrong with these columns?  NULL: nothing. */
+static const char *read_mean(const run_t *run, sqlite3_stmt *statement, mean_t *mean_out)
 {
-    fprintf(run->script->output, "  %-5s %s", word, sentence);
-    if (run->sql.lib->column_count(statement) >= WITH_INTERVAL)
-        print_interval(run, statement);
-    fputc('\n', run->script->output);
+    static const char *const wrong[] = {"has a low end that is not a number", "has a high end that is not a number",
+                                        "has a number of runs that is none", "has a limit that is not a number"};
+    double *const numbers[] = {&mean_out->low, &mean_out->high, &mean_out->runs, &mean_out->limit};
+    int columns = run->sql.lib->column_count(statement);
+    *mean_out = (mean_t){NAN, NAN, NAN, NAN, ""};
+    for (int i = 0; i < WITH_LIMIT - CLAIM_COLUMNS && CLAIM_COLUMNS + i < columns; i++)
+        if (!read_number(run, statement, CLAIM_COLUMNS + i, numbers[i]))
+            return wrong[i];
+    int type = columns == WITH_UNIT ? run->sql.lib->column_type(statement, WITH_UNIT - 1) : SQLITE_NULL;
+    if (type == SQLITE_TEXT)
+        mean_out->unit = (const char *)run->sql.lib->column_text(statement, WITH_UNIT - 1);
+    if ((type != SQLITE_TEXT && type != SQLITE_NULL) || strpbrk(mean_out->unit, "\n[]") != NULL)
+        return "has a unit that is not a line of text without brackets";
+    if (isnan(mean_out->low) != isnan(mean_out->high))
+        return "has only one end";
+    if (!isnan(mean_out->low) && !isfinite(mean_out->high - mean_out->low))
+        return "is not finite";
+    if (mean_out->low > mean_out->high)
+        return "has a low end above its high end";
+    if (isnan(mean_out->low) && mean_out->runs > 1)
+        return "of more than one run has no ends";
+    return isinf(mean_out->limit) ? "has a limit that is not finite" : NULL;
+}
+
+/* Do the runs leave open on which side of the limit the mean is?  Of fewer than three the interval is so wide that it
+ * would leave everything open: their mean is judged. */
+static bool is_undecided(const mean_t *mean)
+{
+    enum { RUNS_LEAST = 3 };
+    return mean->low < mean->high && mean->low <= mean->limit && mean->limit <= mean->high &&
+           !(mean->runs < RUNS_LEAST);
 }
 
 /* One row of REQUIRE or OBSERVE. */
 static lspo_status_t judge(run_t *run, lspo_sql_verb_t verb, sqlite3_stmt *statement)
 {
     char buffer[CELL_BYTES];
+    mean_t mean;
+    bool known = run->sql.lib->column_type(statement, 0) != SQLITE_NULL;
     bool holds = run->sql.lib->column_double(statement, 0) != 0;
     const char *sentence = lspo_sql_cell(&run->sql, statement, 1, buffer);
     if (*sentence == '\0' || *sentence == ' ' || strchr(sentence, '\n') != NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": a claim's sentence is '%s', not a line of text",
                           run->script->path, lspo_sql_line(run->script->text, run->at), sentence);
-    const char *wrong = run->sql.lib->column_count(statement) >= WITH_INTERVAL ? wrong_interval(run, statement) : NULL;
+    const char *wrong = read_mean(run, statement, &mean);
     if (wrong != NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": the interval of '%s' %s", run->script->path,
                           lspo_sql_line(run->script->text, run->at), sentence, wrong);
-    bool required = verb == LSPO_SQL_REQUIRE, undecided = is_undecided(run, statement);
+    bool required = verb == LSPO_SQL_REQUIRE, undecided = known && is_undecided(&mean);
     const char *decided = required ? (holds ? "holds" : "FAILS") : holds ? "yes" : "no";
-    print_claim(run, undecided ? "undecided" : decided, sentence, statement);
+    fprintf(run->script->output, "  %-5s %s", undecided ? "undecided" : decided, sentence);
+    print_interval(run, &mean);
+    fputc('\n', run->script->output);
     run->claim_count += required;
     run->failed_count += required && !undecided && !holds;
     return LSPO_OK;
@@ -188,10 +196,10 @@ static lspo_status_t step_through(run_t *run, const lspo_sql_statement_t *read, 
     bool claims = read->verb == LSPO_SQL_REQUIRE || read->verb == LSPO_SQL_OBSERVE;
     uint64_t line = lspo_sql_line(run->script->text, run->at), rows = 0;
     int code, columns = run->sql.lib->column_count(statement);
-    if (claims && columns != CLAIM_COLUMNS && columns != WITH_INTERVAL && columns != WITH_RUNS && columns != WITH_LIMIT)
+    if (claims && columns != CLAIM_COLUMNS && (columns < WITH_INTERVAL || columns > WITH_UNIT))
         return lspo_error(LSPO_ERR_INPUT,
                           "%s:%" PRIu64 ": a claim has 2 columns, verdict and sentence, or 4 with the ends of its "
-                          "interval, or 5 with its number of runs, or 6 with its limit, not %d",
+                          "interval, or 5 with its number of runs, or 6 with its limit, or 7 with its unit, not %d",
                           run->script->path, line, columns);
     for (; (code = run->sql.lib->step(statement)) == SQLITE_ROW; rows++) {
         lspo_status_t status = LSPO_OK;

@@ -5,13 +5,14 @@
  *     REQUIRE SELECT verdict, sentence ...;     of each row a claim: "  holds SENTENCE", or "  FAILS SENTENCE"
  *     OBSERVE SELECT verdict, sentence ...;     the same with "yes" and "no"; not required
  *
- * A claim about a mean of repeated runs has two more columns, the ends of its 95 % interval: numbers, which are printed
- * to two digits of half the width of the interval, or texts that begin with numbers of one unit.  It ends in
- * " [95 %: LOW to HIGH]".  A fifth column is the number of runs: without ends, the claim ends in " [one run]" or
- * " [no run]", or, if the number is NULL, in nothing.  One end without the other, a low above a high one, one that is
- * not finite or would break the line, and no ends with several runs are mistakes.  A sixth column is the limit to which
- * the mean is held, in the unit of the ends; NULL: it is not held to one.  If the limit is within the interval, ends
- * included, the claim is printed behind "undecided" in place of the four words above, and is no failure.
+ * A claim about a mean of repeated runs has more columns, of which the last may be missing; each is a number, a text
+ * that is one, or NULL.  Columns 3 and 4 are the ends of its 95 % interval, printed to two digits of half the width of
+ * the interval: the claim ends in " [95 %: LOW to HIGH]".  The fifth is the number of runs: without ends, the claim
+ * ends in " [one run]" or " [no run]", or, if the number is NULL, in nothing.  The sixth is the limit to which the mean
+ * is held; NULL: it is not held to one.  If the limit is within the interval, ends included and not rounded, the claim
+ * is printed behind "undecided" in place of the four words above, and is no failure; not so of fewer than three runs,
+ * whose mean is judged.  The seventh is a text, the unit that is printed behind both ends.  Mistakes: one end without
+ * the other, a low above a high one, what is not finite, no ends with several runs, a unit that would break the line.
  *
  * These are the lines that report/claims.h reads.  A verdict of NULL, where a value is missing, is as one of 0.  A
  * claim without rows fails.  Other statements (CREATE VIEW) are run.  Functions: sql/functions.h; tables:

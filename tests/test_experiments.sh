@@ -87,10 +87,10 @@ claims adam-basis of_record="$folder/losses.csv" losses="$folder/losses.csv" > "
 check "means and extremes against full fine-tuning" "b,90,lsp,0.005,2,4,3,5,-0.2,-0.4,0,70" \
     "$(grep ,lsp, "$folder/written/recorded.csv")"
 # By seed 3 / 4 - 1 = -25 % and 9 / 6 - 1 = 50 %: 12.5 -+ 12.7062 * 75 / 2.
-check "claims that are observed" "undecided lsp with random projectors at or below full Adam: not at b,90 +20.0 %; \
-at most +20.0 % [95 %: -464.0 % to 489.0 %]" \
+check "claims that are observed" "no    lsp with random projectors at or below full Adam: not at b,90 +20.0 %; \
+at most +20.0 % [95 %: -460 % to 490 %]" \
     "$(sed -i 's/^b,90,lsp,2,5e-3,5,5/b,90,lsp,2,5e-3,5,9/' "$folder/losses.csv"
-    claims adam-basis of_record="$folder/losses.csv" losses="$folder/losses.csv" | grep -o 'undecided .*full Adam.*')"
+    claims adam-basis of_record="$folder/losses.csv" losses="$folder/losses.csv" | grep -o 'no .*full Adam.*')"
 
 # Every policy has a style of its own, and a picture of all of them as many styles as series.
 names=$("$program" list policies --format csv |
@@ -186,7 +186,7 @@ gate() { # gate NAME EXPECTED_STATUS VERDICT NAIVE_ERROR DISTURBED [FULL]
 }
 gate "good predictions pass" 0 0 0.5 0
 # 2 % -+ 2.0301 * 1.0142 / 6
-check "the interval of the mean error" "[95 %: 1.7 % to 2.3 %]" \
+check "the interval of the mean error" "[95 %: 1.66 % to 2.34 %]" \
     "$(sed -n 's/.*thresholds.*; a second.*1.0 %) \(\[.*\)/\1/p' "$folder/stdout")"
 gate "predictions outside the thresholds fail" 1 5 0.5 0
 gate "a naive predictor that passes is a grid too easy" 1 0 0.03 0
@@ -222,8 +222,7 @@ published_gate() { # NAME EXPECTED_STATUS X BIAS MEAN_OF_THE_FIT LEFT_OUT
 }
 published_gate "published steps 10 % off pass" 0 0.1 0 0.1 0.19
 published_gate "16 % off fail" 1 0.16 0 0.16 0.19
-published_gate "a bias of 8 % fails" 1 0.1 0.08 0.1004020 0.19
-published_gate "one of 6 % is undecided, which is no failure" 0 0.1 0.06 0.1003015 0.19
+published_gate "a bias of 6 % fails" 1 0.1 0.06 0.1003015 0.19
 published_gate "21 % for sources left out fail" 1 0.1 0 0.1 0.21
 published_gate "no figure for them fails" 1 0.1 0 0.1 ""
 published_gate "frameworks that the fit does not find fail" 1 0.1 0 0.09 0.19
@@ -320,9 +319,9 @@ check "an order with another loss fails" 1 \
 check "grids with another loss fail" 1 "$(status_of axonn losses loss_last "grid = '2-2'" 1.001)"
 
 # Contention: predicted 8 and 12 of 10 s, so 20 %; without it 7 and 12: 25 %.
-parts() { # parts WITHOUT_OF_THE_FIRST [OF_THE_SECOND]
+parts() { # parts WITHOUT_OF_THE_FIRST
     printf '%s\n' group_name,predicted_s,measured_s,disturbed,noise,no_contention,no_shapes,no_latency,no_cache \
-        "contention,8,10,false,0.01,$1,,," "contention,12,10,false,0.03,${2:-12},,," contention,12,,,,12,,, \
+        "contention,8,10,false,0.01,$1,,," contention,12,10,false,0.03,12,,, contention,12,,,,12,,, \
         > "$folder/cells.csv"
     "$program" sql "$here/sim-vs-host/parts.sql" "$folder/cells.csv"
 }
@@ -332,9 +331,7 @@ check "a part that makes predictions better" 0 "$(status_of parts 7)"
 # 20 % less 30 %, and 20 % less 20 %: -5 points -+ 12.7062 * 10 / 2
 check "by how much, with its interval" "(the error is -5.0 points) [95 %: -69 to 59]" \
     "$(grep -o '(the error is .*' "$folder/stdout")"
-check "a part of which two cells tell too little" "0 1" \
-    "$(status_of parts 9) $(grep -c '^  undecided contention' "$folder/stdout")"
-check "a part that makes them worse fails" 1 "$(status_of parts 9 11)"
+check "a part that makes them worse fails" 1 "$(status_of parts 9)"
 
 # Generation: 30 calm cells with a mean error of 4 % and a tau of 0.9 are just enough.
 generation() { # generation CELLS MEAN TAU [MEMORY]: the error of memory is 2 %
@@ -345,7 +342,7 @@ generation() { # generation CELLS MEAN TAU [MEMORY]: the error of memory is 2 %
         --given least=30 --given limit=0.04 --given tau_least=0.9 --given memory="${4:-0}"
 }
 check "cells of generation within the limits" 0 "$(status_of generation 30 0.04 0.9)"
-check "the interval of equal errors" "[95 %: 4.0 % to 4.0 %]" \
+check "the interval of equal errors" "[95 %: 4 % to 4 %]" \
     "$(sed -n 's/.* on average (4.0 %) //p' "$folder/stdout")"
 check "too few cells of generation fail" 1 "$(status_of generation 29 0.04 0.9)"
 check "errors of memory within the limit" "0 1" \
@@ -426,7 +423,7 @@ check "without repetition there is no interval" "[one run] [one run]" \
 # A second seed: steps of -80 and -60 % of zero's time, mean -70 -+ 12.7062 * 10; losses of -50 and -25 %.
 cp "$folder/runs.csv" "$folder/one.csv"
 printf '%s\n' full,2,4,2,10,7,54,100,2,4,1 lsp,2,8,0.8,4,2,54,100,1.5,4,1 >> "$folder/runs.csv"
-check "intervals over the seeds" "[95 %: -197.1 % to 57.1 %] [95 %: -196.3 % to 121.3 %]" \
+check "intervals over the seeds" "[95 %: -200 % to 60 %] [95 %: -200 % to 120 %]" \
     "$(fig5 | said "takes less time") $(fig5 | said "ends below zero")"
 mv "$folder/one.csv" "$folder/runs.csv"
 
@@ -461,11 +458,11 @@ sed -i '$d' "$folder/glue.csv"
 # full 60: -5 -+ 12.7062 * 1.6667.
 sed 's/,1,9,/,2,9,/; s/^sst2,lsp,2,9,0.7,0.5,0.5/sst2,lsp,2,9,0.7,0.5,0.6/; 1d' "$folder/glue.csv" > "$folder/more"
 cat "$folder/more" >> "$folder/glue.csv"
-check "intervals over the seeds of small tasks" "[95 %: -8.5 % to 118.5 %] [95 %: -26 to 16]" \
+check "intervals over the seeds of small tasks" "[95 %: -9 % to 119 %] [95 %: -26 to 16]" \
     "$(table3 | said "(55 % at least, of lsp)") $(table3 | said "-5.0 points from")"
 # Losses 1 against 2 and 1.4 against 1 of full: -50 and 40 %, mean -5 -+ 12.7062 * 45; of their means -20 %.
 printf '%s\n' lsp,2,8,0.5,4,2,54,100,1.4,4,1 full,2,4,2.5,10,7,54,100,1,4,1 >> "$folder/runs.csv"
-check "the best method's interval" "[95 %: -576.8 % to 566.8 %]" \
+check "the best method's interval" "[95 %: -580 % to 570 %]" \
     "$(table3 | said "-20.0 % from that of the best other, full")"
 
 # Losses that fall by a half pass, by a fifth do not.
@@ -479,6 +476,62 @@ check "instructions that are learnt" 0 "$(status_of table4 1.9)"
 check "a loss that hardly falls fails" 1 "$(status_of table4 3.2)"
 check "each method is compared" "yes yes yes" \
     "$(table4 1.9 | sed -n 's/^  \(yes\) *lsp ends .*below.*\[one run\]$/\1/p' | xargs)"
+# Falls of 10, 30 and 47 %, mean 29 -+ 46, leave open whether galore falls by 30 %.  Where lora, by 29.1 -+ 0.2 %, does
+# not for certain, nothing is open.  Of two seeds the mean is judged.
+open_falls() { # open_falls LORA LORA LORA [SEEDS]
+    { echo task,method,seed,steps,held_out_before,held_out_after,accuracy,f1,pearson
+      printf '%s\n' "10 $1" "30 $2" "47 $3" | head -n "${4:-3}" | while read -r galore lora; do
+          seed=$((${seed:-0} + 1))
+          for fall in galore,$galore lora,$lora full,50 lsp,50; do
+              awk -v seed="$seed" -v row="$fall" \
+                  'BEGIN { split(row, x, ","); printf "code,%s,%d,9,100,%s,,,\n", x[1], seed,
+                      x[2] == "" ? "" : 100 - x[2] }'
+          done
+      done; } > "$folder/code.csv"
+    claims table4 "$folder/code.csv" "$source_dir/experiments/table4/paper.csv"
+}
+check "a fall that three seeds leave open" "0 1" \
+    "$(status_of open_falls 50 50 50) $(grep -c '^  undecided every method learns.*29 % at least, of galore' \
+    "$folder/stdout")"
+check "another method's sure failure is not hidden" "1 1" \
+    "$(status_of open_falls 29 29.1 29.2) $(grep -c '^  FAILS every method learns.*29 % at least, of galore' \
+    "$folder/stdout")"
+check "nor one of which two seeds are missing" 1 "$(status_of open_falls 29.1 "" "")"
+check "two seeds are judged by their mean" 1 "$(status_of open_falls 50 50 50 2)"
+
+# The same of accuracies: 20, 50 and 95 %, mean 55 -+ 94, are open; 56 -+ 2.5 % are below 60.
+accuracies() { # accuracies GALORE GALORE GALORE: of the task, the words behind which the claim stands
+    { echo task,method,seed,steps,held_out_before,held_out_after,accuracy,f1,pearson
+      printf '%s\n' "1 0.2 $1" "2 0.5 $2" "3 0.95 $3" | while read -r seed lsp galore; do
+          for row in lsp,$lsp galore,$galore full,0.7 lora,0.7 lsp-eigen,0.7; do
+              printf '%s\n' "sst2,${row%,*},$seed,9,0.7,0.5,${row#*,},0.7," "mrpc,${row%,*},$seed,9,0.7,0.5,0.8,0.6," \
+                  "stsb,${row%,*},$seed,9,9,3,,,0.5"
+          done
+      done; } > "$folder/glue.csv"
+    table3 | sed -n 's/^  \([a-zA-Z]*\) *every method finds.*of \([a-z]*\)).*/\1 \2/p'
+}
+check "accuracies that are open" "undecided lsp" "$(accuracies 0.7 0.7 0.7)"
+check "and not beside one that is too low" "FAILS lsp" "$(accuracies 0.55 0.56 0.57)"
+
+# Speedups of nine cells in three rounds, 1.5 but for two.  By round 0.9, 1.2 and 1.5, mean 1.2 -+ 0.75, are open; 0.94
+# to 0.942 are below 0.95.
+tune() { # tune ZERO_S_OF_CELL_2 [ROUNDS]: tuned takes 1 s
+    { echo cell,changes,kind,round,predicted_s,model,policy,link_Bps,cpu_pps,iteration_s
+      printf '%s\n' "1 0.9 $1" "2 1.2 ${1}1" "3 1.5 ${1}2" | head -n "${2:-3}" | while read -r round first second; do
+          for cell in 1 2 3 4 5 6 7 8 9; do
+              case $cell in 1) zero=$first ;; 2) zero=$second ;; *) zero=1.5 ;; esac
+              printf '%s\n' "$cell,,zero,$round,1.5,m,zero,${cell}e6,1e6,$zero" \
+                  "$cell,,tuned,$round,1,m,lsp,${cell}e6,1e6,1"
+          done
+      done; } > "$folder/tune.csv"
+    claims tune "$folder/tune.csv"
+}
+check "a speedup that three rounds leave open" "0 1" \
+    "$(status_of tune 1.50) $(grep -c '^  undecided measured never slower.* least speedup is 0.900' "$folder/stdout")"
+check "another cell's sure loss is not hidden" "1 1" \
+    "$(status_of tune 0.94) $(grep -c '^  FAILS measured never slower.* 7 of 9; the least speedup is 0.900' \
+    "$folder/stdout")"
+check "two rounds are judged as they are" 1 "$(status_of tune 1.50 2)"
 
 # Learned 0.6, random 0.9: holds; 0.88: does not; below the floor: does not.
 # Of three subspaces, alike but for the fit, the lower bias has the higher loss.

@@ -86,6 +86,10 @@ check "errors behind them, where both go to one file" "lspo: error: claims.sql: 
 check "how many" "lspo: error: claims.sql: 3 of 7 claims do not hold" "$(cat messages)"
 check "limits within the interval" "1
   undecided as texts [95 %: -1 % to 2 %]
+  undecided of three runs [95 %: -1 to 2]
+  FAILS of two runs [95 %: -1 to 2]
+  yes   of two runs [95 %: -1 to 2]
+  FAILS below as it is, not as it is printed [95 %: -3 % to 0 %]
   undecided at an end [95 %: 1 to 2]
   yes   below it [95 %: 1 to 2]
   no    above it [95 %: 1 to 2]
@@ -93,7 +97,11 @@ check "limits within the interval" "1
   holds no width [95 %: 1 to 1]
   holds alone [one run]
   FAILS unknown [95 %: -1 to 2]
-  FAILS not held to it [95 %: -1 to 2]" "$(status_of sql -e "require select 0, 'as texts', '-1 %', '2 %', 3, 0;
+  FAILS not held to it [95 %: -1 to 2]" "$(status_of sql -e "require select 0, 'as texts', '-1', '2', '3', '0', '%';
+    require select 0, 'of three runs', -1, 2, 3, 0;
+    require select 0, 'of two runs', -1, 2, 2, 0;
+    observe select 1, 'of two runs', -1, 2, 2, 0;
+    require select 0, 'below as it is, not as it is printed', -3, -0.01, 3, 0, '%';
     observe select 1, 'at an end', 1, 2, 3, 2;
     observe select 1, 'below it', 1, 2, NULL, 2.1;
     observe select 0, 'above it', 1, 2, 3, 0.9;
@@ -108,12 +116,12 @@ check "claims with intervals" "  holds the mean [95 %: -1.2 to 8.7]
   yes   of one [one run]
   yes   of none [no run]
   yes   of nobody knows how many
-  FAILS as texts [95 %: -1 % to 2 %]" "$(sql -e "require select 1, 'the mean', low95(value), high95(value), count(*)
+  FAILS with a unit [95 %: -1 % to 2 %]" "$(sql -e "require select 1, 'the mean', low95(value), high95(value), count(*)
         from rows;
     observe select 1, 'of one', low95(value), high95(value), count(*) from rows where value = 1;
     observe select 1, 'of none', low95(value), high95(value), count(value) from rows where value is null;
     observe select 1, 'of nobody knows how many', low95(value), high95(value) from rows where value = 1;
-    require select 0, 'as texts', '-1 %', '2 %'" rows.csv 2> messages)"
+    require select 0, 'with a unit', -1, 2, NULL, NULL, '%'" rows.csv 2> messages)"
 # 100.1 100.2 100.3: 100.2 -+ 4.30265 * 0.1 / sqrt(3) = 100.2 -+ 0.24841
 printf 'x\n100.1\n100.2\n100.3\n' > close.csv
 interval() { sql -e "observe select 1, 'x', $1 from close limit 1" close.csv | sed 's/.*95 %: \(.*\)]/\1/'; }
@@ -148,19 +156,33 @@ refused "no rows" "empty.csv: there are no rows below the header" "select 1;" em
 refused "two tables of a name" \
     "./rows.csv as table 'rows': table \"rows\" already exists" "select 1;" rows.csv ./rows.csv
 refused "a claim without a sentence" "script.sql:1: a claim has 2 columns, verdict and sentence, or 4 with the ends of \
-its interval, or 5 with its number of runs, or 6 with its limit, not 1" "require select 1;" rows.csv
+its interval, or 5 with its number of runs, or 6 with its limit, or 7 with its unit, not 1" "require select 1;" rows.csv
 refused "a claim that is NULL" "script.sql:1: a claim's sentence is '', not a line of text" "require select 1, NULL;" \
     rows.csv
 refused "half an interval" "script.sql:2: the interval of 'x' has only one end" \
     $'select 1;\nrequire select 1, \'x\', NULL, 2;' rows.csv
-for ends in "3, 1" "'3 %', '1 %'"; do
+for ends in "3, 1" "'3', '1'"; do
     refused "a swapped interval" "script.sql:1: the interval of 'x' has a low end above its high end" \
         "require select 1, 'x', $ends;" rows.csv
 done
-for end in "''" "char(10)" "'a' || char(10) || 'b'" "'[1'" "x'00'"; do
-    refused "an end that breaks the line" "script.sql:1: the interval of 'x' has an end that is neither a number nor a \
-line of text without brackets" "require select 1, 'x', $end, 2;" rows.csv
+for value in "''" "'zero'" "'5%x'" "'1 %'" "'nan'" "x'31'"; do
+    refused "an end of $value" "script.sql:1: the interval of 'x' has a low end that is not a number" \
+        "require select 1, 'x', $value, 2;" rows.csv
+    refused "another one" "script.sql:1: the interval of 'x' has a high end that is not a number" \
+        "require select 1, 'x', 1, $value;" rows.csv
+    refused "so many runs" "script.sql:1: the interval of 'x' has a number of runs that is none" \
+        "require select 1, 'x', 1, 2, $value;" rows.csv
+    refused "such a limit" "script.sql:1: the interval of 'x' has a limit that is not a number" \
+        "require select 0, 'x', -1, 2, 3, $value;" rows.csv
 done
+refused "an endless limit" "script.sql:1: the interval of 'x' has a limit that is not finite" \
+    "require select 0, 'x', -1, 2, 3, '1e999';" rows.csv
+for unit in "char(10)" "'[%'" "5" "x'25'"; do
+    refused "a unit that breaks the line" "script.sql:1: the interval of 'x' has a unit that is not a line of text \
+without brackets" "require select 1, 'x', 1, 2, 3, 0, $unit;" rows.csv
+done
+check "an empty cell is no limit, and hides no failure" 1 "$(printf 'low,high,most\n-1,2,\n' |
+    status_of sql -e "require select 0, 'x', low, high, 3, most from i" i=/dev/stdin)"
 refused "an endless interval" "script.sql:1: the interval of 'x' is not finite" "require select 1, 'x', 1, 9e999;" \
     rows.csv
 refused "several runs without an interval" "script.sql:1: the interval of 'x' of more than one run has no ends" \

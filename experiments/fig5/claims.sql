@@ -61,51 +61,53 @@ CREATE VIEW q AS SELECT pick(after, method = 'lsp') AS lsp, pick(after, method =
     pick(bytes, method = 'galore') AS galore_bytes FROM means;
 -- How far a method ends above another, in percent of its loss, over the seeds that both have.
 CREATE VIEW over AS SELECT ours.method AS ours, theirs.method AS theirs,
-    round(100 * low95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS low,
-    round(100 * high95(ours.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high, count(*) AS seeds
+    100 * low95(ours.held_out_after / theirs.held_out_after - 1) AS low,
+    100 * high95(ours.held_out_after / theirs.held_out_after - 1) AS high,
+    count(ours.held_out_after / theirs.held_out_after) AS seeds
     FROM runs AS ours JOIN runs AS theirs USING (seed) GROUP BY ours.method, theirs.method;
 REQUIRE SELECT every(held_out_after < held_out_before),
     'every method''s held-out loss falls below that of the pretrained model' ||
     coalesce(', but not' || group_concat(iif(held_out_after < held_out_before, NULL, ' ' || method), ''), '') FROM runs;
 REQUIRE SELECT lsp_s < full_s, printf('a step of lsp takes less time than one of zero (%+.1f %%)',
-    100 * (lsp_s / full_s - 1)), round(low95(100 * (lsp.step_s / zero.step_s - 1)), 1) || ' %',
-    round(high95(100 * (lsp.step_s / zero.step_s - 1)), 1) || ' %', count(*), 0 FROM q,
+    100 * (lsp_s / full_s - 1)), low95(100 * (lsp.step_s / zero.step_s - 1)),
+    high95(100 * (lsp.step_s / zero.step_s - 1)), count(*), 0, '%' FROM q,
     runs AS lsp JOIN runs AS zero USING (seed) WHERE lsp.method = 'lsp' AND zero.method = 'full';
 REQUIRE SELECT lora_bytes <= 1.01 * lsp_bytes AND galore_bytes <= 1.01 * lsp_bytes,
     'lora and galore stay within lsp''s GPU memory' FROM q;
 REQUIRE SELECT lsp < "full", printf('lsp ends below zero after the same time (%+.1f %%)', 100 * (lsp / "full" - 1)),
-    low, high, seeds, 0 FROM q, over WHERE ours = 'lsp' AND theirs = 'full';
+    low, high, seeds, 0, '%' FROM q, over WHERE ours = 'lsp' AND theirs = 'full';
 -- The paper's claims at this scale: printed, but not required.
 OBSERVE SELECT lsp / full_steps - 1 < 0.02,
     printf('at this scale, lsp stays within 2 %% of the loss of full fine-tuning after as many steps (%+.1f %%)',
-    100 * (lsp / full_steps - 1)), low, high, seeds, 2 FROM q, over
+    100 * (lsp / full_steps - 1)), low, high, seeds, 2, '%' FROM q, over
     WHERE ours = 'lsp' AND theirs = 'full-steps';
 OBSERVE SELECT lsp < random, printf('at this scale, learned projectors end below random ones (loss %.3f against ' ||
-    '%.3f, %+.1f %%)', lsp, random, 100 * (lsp / random - 1)), low, high, seeds, 0 FROM q, over
+    '%.3f, %+.1f %%)', lsp, random, 100 * (lsp / random - 1)), low, high, seeds, 0, '%' FROM q, over
     WHERE ours = 'lsp' AND theirs = 'lsp-random';
 OBSERVE SELECT lsp < lora, printf('at this scale, lsp ends below lora at equal memory and time (loss %.3f against ' ||
-    '%.3f, %+.1f %%)', lsp, lora, 100 * (lsp / lora - 1)), low, high, seeds, 0 FROM q, over
+    '%.3f, %+.1f %%)', lsp, lora, 100 * (lsp / lora - 1)), low, high, seeds, 0, '%' FROM q, over
     WHERE ours = 'lsp' AND theirs = 'lora';
 OBSERVE SELECT lsp < galore, printf('at this scale, lsp ends below galore at equal memory and time (loss %.3f ' ||
-    'against %.3f, %+.1f %%)', lsp, galore, 100 * (lsp / galore - 1)), low, high, seeds, 0 FROM q, over
+    'against %.3f, %+.1f %%)', lsp, galore, 100 * (lsp / galore - 1)), low, high, seeds, 0, '%' FROM q, over
     WHERE ours = 'lsp' AND theirs = 'galore';
 OBSERVE SELECT eigen < lora, printf('at this scale, lsp in the eigenbasis, random, ends below lora at equal memory ' ||
-    'and time (loss %.3f against %.3f, %+.1f %%)', eigen, lora, 100 * (eigen / lora - 1)), low, high, seeds, 0
+    'and time (loss %.3f against %.3f, %+.1f %%)', eigen, lora, 100 * (eigen / lora - 1)), low, high, seeds, 0, '%'
     FROM q, over WHERE ours = 'lsp-eigen' AND theirs = 'lora';
 OBSERVE SELECT eigen < galore, printf('at this scale, lsp in the eigenbasis, random, ends below galore at equal ' ||
     'memory and time (loss %.3f against %.3f, %+.1f %%)', eigen, galore, 100 * (eigen / galore - 1)), low, high,
-    seeds, 0 FROM q, over WHERE ours = 'lsp-eigen' AND theirs = 'galore';
+    seeds, 0, '%' FROM q, over WHERE ours = 'lsp-eigen' AND theirs = 'galore';
 -- The same of the recorded run, of lsp in the eigenbasis, random.
 CREATE VIEW record_over AS SELECT theirs.method AS theirs, avg(lsp.held_out_after) AS loss,
     avg(theirs.held_out_after) AS their_loss, 1.0 * max(theirs.peak_gpu_bytes) / max(lsp.peak_gpu_bytes) AS memory,
-    round(100 * low95(lsp.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS low,
-    round(100 * high95(lsp.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high, count(*) AS seeds
+    100 * low95(lsp.held_out_after / theirs.held_out_after - 1) AS low,
+    100 * high95(lsp.held_out_after / theirs.held_out_after - 1) AS high,
+    count(lsp.held_out_after / theirs.held_out_after) AS seeds
     FROM of_record AS lsp JOIN of_record AS theirs USING (seed) WHERE lsp.method = 'lsp-eigen' GROUP BY theirs.method;
 REQUIRE SELECT loss < their_loss, printf('recorded: lsp ends lower in the eigenbasis than %s (%.3f against %.3f)',
-    words, loss, their_loss), low, high, seeds, 0 FROM (SELECT 'lsp-random' AS theirs, 'with plain Adam' AS words
+    words, loss, their_loss), low, high, seeds, 0, '%' FROM (SELECT 'lsp-random' AS theirs, 'with plain Adam' AS words
     UNION ALL SELECT 'full', 'zero') LEFT JOIN record_over USING (theirs);
 OBSERVE SELECT loss < their_loss, printf('recorded: lsp in the eigenbasis ends below %s after the same time (%.3f ' ||
-    'against %.3f, with %.1f times its GPU memory)', words, loss, their_loss, memory), low, high, seeds, 0
+    'against %.3f, with %.1f times its GPU memory)', words, loss, their_loss, memory), low, high, seeds, 0, '%'
     FROM (SELECT 'soap' AS theirs, 'full SOAP' AS words UNION ALL
         SELECT 'rest', 'training only embeddings, norms and biases' UNION ALL SELECT 'lora', 'lora' UNION ALL
         SELECT 'lora-eigen', 'lora in the eigenbasis' UNION ALL SELECT 'galore', 'galore' UNION ALL

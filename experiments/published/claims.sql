@@ -6,11 +6,11 @@ SELECT printf('  %-20s %5s %8s %8s', 'source', 'rows', 'error', 'bias');
 SELECT printf('  %-20s %5d %6.1f %% %+6.1f %%', source, count(*), 100 * avg(abs(error)), 100 * avg(error))
     FROM published GROUP BY source ORDER BY min(rowid);
 CREATE VIEW means AS SELECT count(*) AS steps, avg(abs(error)) AS mean, avg(error) AS bias,
-    count(published_peak_gpu_bytes) AS peaks, round(100 * low95(abs(error)), 1) || ' %' AS mean_low,
-    round(100 * high95(abs(error)), 1) || ' %' AS mean_high, round(100 * low95(error), 1) || ' %' AS bias_low,
-    round(100 * high95(error), 1) || ' %' AS bias_high FROM published;
-CREATE VIEW sources AS SELECT count(*) AS sources, avg(mean) AS of_sources, round(100 * low95(mean), 1) || ' %' AS low,
-    round(100 * high95(mean), 1) || ' %' AS high FROM
+    count(published_peak_gpu_bytes) AS peaks, 100 * low95(abs(error)) AS mean_low,
+    100 * high95(abs(error)) AS mean_high, 100 * low95(error) AS bias_low, 100 * high95(error) AS bias_high
+    FROM published;
+CREATE VIEW sources AS SELECT count(*) AS sources, avg(mean) AS of_sources, 100 * low95(mean) AS low,
+    100 * high95(mean) AS high FROM
     (SELECT avg(abs(error)) AS mean FROM published GROUP BY source);
 SELECT printf('  %-20s %5d %6.1f %% %+6.1f %%, mean of sources %.1f %%', 'all', steps, 100 * mean, 100 * bias,
     100 * of_sources) FROM means, sources;
@@ -25,12 +25,13 @@ REQUIRE SELECT every(peak_gpu_bytes > 0 AND peak_gpu_bound_bytes >= peak_gpu_byt
 REQUIRE SELECT given('order_pairs') = 27 AND given('card_pairs') = 29,
     printf('27 pairs of policies and 29 of cards (%d and %d)', given('order_pairs'), given('card_pairs'));
 REQUIRE SELECT peaks = 25, printf('25 published peaks (%d)', peaks) FROM means;
+-- The intervals are over these steps and sources, which are no repeated runs: means are judged.
 REQUIRE SELECT mean <= 0.15, printf('mean error at most 15 %% (%.1f %%)', 100 * mean), mean_low, mean_high,
-    steps, 15 FROM means;
+    NULL, NULL, '%' FROM means;
 REQUIRE SELECT of_sources <= 0.17, printf('mean of sources at most 17 %% (%.1f %%)', 100 * of_sources), low, high,
-    sources, 17 FROM sources;
+    NULL, NULL, '%' FROM sources;
 REQUIRE SELECT abs(bias) <= 0.05, printf('bias at most 5 %% either way (%+.1f %%)', 100 * bias), bias_low, bias_high,
-    steps, iif(bias < 0, -5, 5) FROM means;
+    NULL, NULL, '%' FROM means;
 REQUIRE SELECT given('card_right') >= 28, printf('28 of 29 pairs of cards in order (%d)', given('card_right'));
 REQUIRE SELECT given('left_out') > 0 AND given('left_out') < 0.2,
     printf('mean of sources below 20 %% for sources left out (%.1f %%)', 100 * given('left_out'));

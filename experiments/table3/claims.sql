@@ -19,14 +19,15 @@ OBSERVE SELECT max(train_s) < 1.25 * min(train_s), printf('times are equal: %.1f
 -- How far lsp ends above the best other method, in percent of its loss, over the seeds that both have.
 CREATE VIEW best_other AS SELECT method, held_out_after FROM table3 WHERE method <> 'lsp'
     ORDER BY held_out_after LIMIT 1;
-CREATE VIEW over AS SELECT round(100 * low95(lsp.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS low,
-    round(100 * high95(lsp.held_out_after / theirs.held_out_after - 1), 1) || ' %' AS high, count(*) AS seeds
+CREATE VIEW over AS SELECT 100 * low95(lsp.held_out_after / theirs.held_out_after - 1) AS low,
+    100 * high95(lsp.held_out_after / theirs.held_out_after - 1) AS high,
+    count(lsp.held_out_after / theirs.held_out_after) AS seeds
     FROM runs AS lsp JOIN runs AS theirs USING (seed), best_other
     WHERE lsp.method = 'lsp' AND theirs.method = best_other.method;
 OBSERVE SELECT lsp.held_out_after <= theirs.held_out_after, printf('lsp is the best method (the paper''s Table 3: ' ||
     '85.53 against 83.63 full, 84.38 GaLore); here, at this scale, its loss is %+.1f %% from that of the best ' ||
-    'other, %s', 100 * (lsp.held_out_after / theirs.held_out_after - 1), theirs.method), low, high, over.seeds, 0
-    FROM table3 AS lsp, best_other AS theirs, over WHERE lsp.method = 'lsp';
+    'other, %s', 100 * (lsp.held_out_after / theirs.held_out_after - 1), theirs.method), low, high, over.seeds, 0,
+    '%' FROM table3 AS lsp, best_other AS theirs, over WHERE lsp.method = 'lsp';
 
 -- The tasks in GLUE's form: accuracy, F1 and Pearson's correlation, in percent, as means over the seeds.  Predictions
 -- that are all the same have no correlation: they count as 0.
@@ -45,10 +46,12 @@ SELECT printf('  %s: trainings whose predictions of STS-B are constant and count
 REQUIRE SELECT count(DISTINCT task) = 3 AND count(DISTINCT method) = 5, 'every method was trained on every task'
     FROM glue;
 REQUIRE SELECT every(held_out_after < held_out_before), 'every loss falls on these tasks' FROM glue;
-REQUIRE SELECT (SELECT every(sst2 > 60) FROM small),
-    printf('every method finds the rule of the task in SST-2''s form (%.0f %% at least, of %s)', avg(100 * accuracy),
-    method), round(low95(100 * accuracy), 1) || ' %', round(high95(100 * accuracy), 1) || ' %', count(accuracy), 60
-    FROM glue WHERE task = 'sst2' GROUP BY method ORDER BY avg(accuracy) LIMIT 1;
+CREATE VIEW found AS SELECT method, avg(100 * accuracy) AS mean, low95(100 * accuracy) AS low,
+    high95(100 * accuracy) AS high, count(accuracy) AS seeds FROM glue WHERE task = 'sst2' GROUP BY method;
+-- The interval is that of the least accuracy; if another method does not find the rule for certain, there is no limit.
+REQUIRE SELECT every(mean > 60),
+    printf('every method finds the rule of the task in SST-2''s form (%.0f %% at least, of %s)', min(mean), method),
+    low, high, seeds, iif(every(mean > 60 OR seeds >= 3 AND high >= 60), 60, NULL), '%' FROM found;
 -- The average of the three tasks, per seed, of this run and of the recorded full one, and how far lsp's is above the
 -- best other method's.
 CREATE VIEW averages AS SELECT run, method, seed, min(place) AS place, avg(measure) AS average FROM
