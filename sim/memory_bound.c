@@ -23,6 +23,14 @@ typedef struct {
     uint32_t oldest;
 } past_t;
 
+/* All open rows that `row` waits for, and itself: a chain's next row waits for the same and a few others. */
+typedef struct {
+    uint32_t row;         /* UINT32_MAX: none */
+    uint32_t number;      /* counts such sets, from 1 */
+    uint32_t *number_of;  /* of each open row: the number of the last set that it is part of */
+    uint64_t given_bytes; /* given back by them */
+} base_t;
+
 /* All moments at which no row after the newest has started.  Rows that end at least `slack` before it starts are
  * closed: they have ended at each of these moments.  The other rows up to it are open. */
 typedef struct {
@@ -44,14 +52,10 @@ typedef struct {
     uint64_t taken_bytes;  /* allocated by all open rows, if none has freed */
     uint32_t *needed_by;   /* of each open row: the last row that waits for it, directly or not, as far as asked for */
     uint32_t *found;       /* scratch: rows */
-    /* All open rows that `base` waits for, and itself: a chain's next row waits for the same and a few others. */
-    uint32_t base;        /* UINT32_MAX: none */
-    uint32_t base_number; /* counts bases */
-    uint32_t *base_of;    /* of each open row: the number of the last base that it is part of */
-    uint64_t base_bytes;  /* given back by them */
-    uint32_t period;      /* rows of a period of the policy; 0: the plan has no two */
-    past_t *past;         /* of each row up to the newest */
-    uint32_t alike_from;  /* from this row on, each is like the one a period before it */
+    base_t bases[LSPO_LANE_KIND_COUNT]; /* by the lane of their row, since chains differ by lane */
+    uint32_t period;                    /* rows of a period of the policy; 0: the plan has no two */
+    past_t *past;                       /* of each row up to the newest */
+    uint32_t alike_from;                /* from this row on, each is like the one a period before it */
 } sweep_t;
 
 static const lspo_op_t *op_of(const sweep_t *sweep, uint32_t row)
@@ -82,9 +86,15 @@ static uint32_t next_to_close(const sweep_t *sweep, uint32_t next)
     return row < next && rows[row].end_ns + sweep->slack_ns <= rows[next].start_ns ? row : UINT32_MAX;
 }
 
-static bool is_in_base(const sweep_t *sweep, uint32_t row)
+static bool is_in(const base_t *base, uint32_t row)
 {
-    return sweep->base != UINT32_MAX && sweep->base_of[row] == sweep->base_number;
+    return base->row != UINT32_MAX && base->number_of[row] == base->number;
+}
+
+/* The lane whose base serves the newest row. */
+static lspo_lane_kind_t lane_of_newest(const sweep_t *sweep)
+{
+    return lspo_op_kind_lane((lspo_op_kind_t)sweep->trace->rows[sweep->newest].kind);
 }
 
 /* `next` becomes the newest. */
@@ -93,8 +103,9 @@ static void advance(sweep_t *sweep, uint32_t next)
     for (uint32_t row; (row = next_to_close(sweep, next)) != UINT32_MAX; sweep->closed_count++) {
         change_t change = change_of(sweep, row);
         sweep->is_open[row] = false;
-        if (is_in_base(sweep, row))
-            sweep->base_bytes -= change.given_bytes;
+        for (int lane = 0; lane < LSPO_LANE_KIND_COUNT; lane++)
+            if (is_in(&sweep->bases[lane], row))
+                sweep->bases[lane].given_bytes -= change.given_bytes;
         sweep->taken_bytes -= change.taken_bytes;
         sweep->closed_bytes += (int64_t)(change.taken_bytes - change.given_bytes);
     }
@@ -108,23 +119,25 @@ static void advance(sweep_t *sweep, uint32_t next)
 /* Must it have ended where the newest one has started? Of those that find_needed() has found. */
 static bool is_needed(const sweep_t *sweep, uint32_t row)
 {
+    const base_t *base = &sweep->bases[lane_of_newest(sweep)];
     return sweep->needed_by[row] == sweep->newest ||
-           (sweep->base == sweep->newest && row < sweep->newest && is_in_base(sweep, row));
+           (base->row == sweep->newest && row < sweep->newest && is_in(base, row));
 }
 
-static void add_to_base(sweep_t *sweep, uint32_t row)
+static void add_to_base(const sweep_t *sweep, uint32_t row, base_t *base)
 {
-    sweep->base_of[row] = sweep->base_number;
-    sweep->base_bytes += change_of(sweep, row).given_bytes;
+    base->number_of[row] = base->number;
+    base->given_bytes += change_of(sweep, row).given_bytes;
 }
 
 /* Rows for which found[first .. count) wait, directly or not, are found, too; where `outside`, not beyond the base.
  * Returns their new count; is the row of the base one of them? */
 static uint32_t find_before(sweep_t *sweep, uint32_t first, uint32_t count, bool outside, bool *reaches_base)
 {
+    const base_t *base = &sweep->bases[lane_of_newest(sweep)];
     for (; first < count; first++) {
         const lspo_op_t *op = op_of(sweep, sweep->found[first]);
-        if (outside && sweep->found[first] != sweep->newest && is_in_base(sweep, sweep->found[first]))
+        if (outside && sweep->found[first] != sweep->newest && is_in(base, sweep->found[first]))
             continue;
         for (uint32_t d = 0; d < op->dep_count; d++) {
             uint32_t before = sweep->row_of[sweep->plan->deps[op->dep_first + d]];
@@ -132,7 +145,7 @@ static uint32_t find_before(sweep_t *sweep, uint32_t first, uint32_t count, bool
                 continue;
             sweep->needed_by[before] = sweep->newest;
             sweep->found[count++] = before;
-            *reaches_base = *reaches_base || before == sweep->base;
+            *reaches_base = *reaches_base || before == base->row;
         }
     }
     return count;
@@ -141,28 +154,29 @@ static uint32_t find_before(sweep_t *sweep, uint32_t first, uint32_t count, bool
 /* Finds the open rows that must have ended where the newest one has started: what they have given back. */
 static uint64_t find_needed(sweep_t *sweep)
 {
+    base_t *base = &sweep->bases[lane_of_newest(sweep)];
     uint64_t given_bytes = 0;
     bool reaches_base = false;
     sweep->found[0] = sweep->newest;
     uint32_t count = find_before(sweep, 0, 1, true, &reaches_base);
     if (!reaches_base)
         count = find_before(sweep, 0, count, false, &reaches_base);
-    bool renews = !reaches_base && (sweep->base == UINT32_MAX || !sweep->is_open[sweep->base]);
+    bool renews = !reaches_base && (base->row == UINT32_MAX || !sweep->is_open[base->row]);
     if (renews) {
-        sweep->base_number++;
-        sweep->base_bytes = 0;
-        sweep->base = sweep->newest;
+        base->number++;
+        base->given_bytes = 0;
+        base->row = sweep->newest;
     }
     for (uint32_t i = 1; i < count; i++) {
         given_bytes += change_of(sweep, sweep->found[i]).given_bytes;
-        if ((renews || reaches_base) && !is_in_base(sweep, sweep->found[i]))
-            add_to_base(sweep, sweep->found[i]);
+        if ((renews || reaches_base) && !is_in(base, sweep->found[i]))
+            add_to_base(sweep, sweep->found[i], base);
     }
     if (!renews && !reaches_base)
         return given_bytes;
-    given_bytes = sweep->base_bytes;
-    sweep->base = sweep->newest;
-    add_to_base(sweep, sweep->newest);
+    given_bytes = base->given_bytes;
+    base->row = sweep->newest;
+    add_to_base(sweep, sweep->newest, base);
     return given_bytes;
 }
 
@@ -382,9 +396,11 @@ static lspo_status_t find_most(sweep_t *sweep, bool on_gpu, uint64_t *most_bytes
     memset(sweep->is_open, 0, count * sizeof *sweep->is_open);
     memset(sweep->needed_by, 0xff, count * sizeof *sweep->needed_by);
     memset(sweep->place_of, 0xff, count * sizeof *sweep->place_of);
-    memset(sweep->base_of, 0, count * sizeof *sweep->base_of);
-    sweep->base = UINT32_MAX;
-    sweep->base_number = 0;
+    for (int lane = 0; lane < LSPO_LANE_KIND_COUNT; lane++) {
+        base_t *base = &sweep->bases[lane];
+        memset(base->number_of, 0, count * sizeof *base->number_of);
+        *base = (base_t){.row = UINT32_MAX, .number_of = base->number_of};
+    }
     int64_t most_bytes = replay(sweep);
     if (!takes_any(sweep))
         count = 0;
@@ -442,12 +458,14 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
     sweep->place_of = malloc(rows * sizeof *sweep->place_of);
     sweep->needed_by = malloc(rows * sizeof *sweep->needed_by);
     sweep->found = malloc(rows * sizeof *sweep->found);
-    sweep->base_of = malloc(rows * sizeof *sweep->base_of);
+    uint32_t *numbers = malloc(LSPO_LANE_KIND_COUNT * rows * sizeof *numbers);
+    for (size_t lane = 0; numbers && lane < LSPO_LANE_KIND_COUNT; lane++)
+        sweep->bases[lane].number_of = numbers + lane * rows;
     sweep->past = malloc(rows * sizeof *sweep->past);
     lspo_status_t status = lspo_peers_create(plan, &sweep->peers);
     if (status != LSPO_OK)
         return status;
-    return sweep->row_of && sweep->is_open && sweep->place_of && sweep->needed_by && sweep->found && sweep->base_of &&
+    return sweep->row_of && sweep->is_open && sweep->place_of && sweep->needed_by && sweep->found && numbers &&
                    sweep->past
                ? index_rows(sweep)
                : lspo_no_memory("a bound of %" PRIu32 " ops", plan->op_count);
@@ -457,7 +475,7 @@ static void sweep_release(sweep_t *sweep)
 {
     lspo_peers_release(&sweep->peers);
     free(sweep->past);
-    free(sweep->base_of);
+    free(sweep->bases[0].number_of);
     free(sweep->found);
     free(sweep->needed_by);
     free(sweep->place_of);
