@@ -53,7 +53,7 @@ enum { LSPO_CALIBRATE_VECTORS = 7, LSPO_CALIBRATE_ATTENTIONS = 8, LSPO_CALIBRATE
 struct lspo_calibration_shapes {
     size_t near_floats, far_floats; /* of a pool */
     size_t product_sizes[LSPO_PRODUCT_SIZES_MAX];
-    size_t vectors[LSPO_CALIBRATE_VECTORS][2];       /* rows, width */
+    size_t vectors[LSPO_CALIBRATE_VECTORS][2];       /* rows, a power of two (see slots); width */
     size_t attentions[LSPO_CALIBRATE_ATTENTIONS][4]; /* batch, sequence, heads, head width */
     uint32_t width_p, width_q, subspace;             /* of the projectors */
     uint32_t nonzeros[LSPO_CALIBRATE_NONZEROS];      /* per row of them, ascending */

@@ -12,7 +12,7 @@ static const lspo_calibration_shapes_t small_shapes = {
     .near_floats = (2 << 20) + 64, /* the largest gradient of the CPU optimizer */
     .far_floats = 8 << 20,
     .product_sizes = {2, 4, 6, 8, 16, 32, 48, 64},
-    .vectors = {{8, 32}, {16, 64}, {32, 64}, {32, 128}, {64, 128}, {64, 192}, {96, 256}},
+    .vectors = {{8, 32}, {16, 64}, {32, 64}, {32, 128}, {64, 128}, {64, 192}, {128, 192}},
     .attentions = {{1, 16, 2, 16},
                    {1, 32, 2, 16},
                    {1, 48, 2, 16},
