@@ -133,14 +133,14 @@ check "a rank that ends late" 0 "$(status_of ranks 4 ./late-rank "$program" "${g
     --timing-only --text text --rank-timeout 2s --trace late.trace --format json)"
 check "its result is long" yes "$([ "$(wc -c < stdout)" -gt 4096 ] && echo yes)"
 
-# A rank that is killed, and one that hangs, after it has run for a while: a quarter of a second of its CPU's time, when
-# it is training.  (Where a rank is killed while MPI starts, Open MPI's mpirun may hang when all ranks have ended.)
+# A rank that is killed, and one that hangs, after it has run for a while: half a second of its CPU's time, when it is
+# training.  (Where a rank is killed while MPI starts, Open MPI's mpirun may hang when all ranks have ended.)
 cat > struck-rank <<'RANK'
 #!/bin/bash
 "$@" & victim=$!
 if [ "$OMPI_COMM_WORLD_RANK" = "$STRUCK" ]; then
     for wait in {1..400}; do
-        [ "$(awk '{ print $14 + $15 }' /proc/$victim/stat)" -lt 25 ] || break
+        [ "$(awk '{ print $14 + $15 }' /proc/$victim/stat)" -lt 50 ] || break
         sleep 0.05
     done
     sleep "0.0$((RANDOM % 10))"
