@@ -224,29 +224,51 @@ static void show_progress(const rounds_t *rounds, uint32_t round)
                               rounds->cells->count - rounds->cells->yardsticks);
 }
 
+static bool has_time(const rounds_t *rounds, uint32_t index)
+{
+    return elapsed_s(rounds) + next_visit_s(rounds, index) <= rounds->options->budget_s;
+}
+
 /* *visited: whether there was time for it. */
 static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round, bool *visited)
 {
     if (atomic_load(rounds->options->stop))
         return LSPO_ERR_INTERRUPTED;
-    *visited = !rounds->measurements[index].no_room &&
-               elapsed_s(rounds) + next_visit_s(rounds, index) <= rounds->options->budget_s;
+    *visited = !rounds->measurements[index].no_room && has_time(rounds, index);
     if (!*visited)
         return LSPO_OK;
     show_progress(rounds, round);
     return measure_cell(rounds, index, round);
 }
 
-/* One visit to each cell that is not settled and to each yardstick, which are spread evenly among the cells; *more_out:
- * there were such cells, and time for them. */
+/* The fewest visits of a cell that is not settled and for which there is time: a round that was cut short, by a signal
+ * or the budget, is completed before another begins. */
+static uint32_t least_visits(const rounds_t *rounds)
+{
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < rounds->cells->count - rounds->cells->yardsticks; i++)
+        if (!is_settled(rounds, i) && has_time(rounds, i) && rounds->measurements[i].visit_count < least)
+            least = rounds->measurements[i].visit_count;
+    return least;
+}
+
+static bool is_due(const rounds_t *rounds, uint32_t index, uint32_t visits)
+{
+    return !is_settled(rounds, index) && rounds->measurements[index].visit_count <= visits;
+}
+
+/* One visit to each cell that is due and to each yardstick, which are spread evenly among the cells; *more_out: there
+ * were such cells, and time for them. */
 static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out)
 {
     uint32_t yardsticks = rounds->cells->yardsticks, count = rounds->cells->count - yardsticks, next = 0, done = 0;
-    uint32_t visits = count - count_settled(rounds);
+    uint32_t least = least_visits(rounds), visits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        visits += is_due(rounds, i, least);
     *more_out = false;
     for (uint32_t i = 0; i < count; i++) {
         bool visited = false;
-        if (is_settled(rounds, i))
+        if (!is_due(rounds, i, least))
             continue;
         while (next < yardsticks && next * visits <= done * yardsticks) {
             lspo_status_t status = visit(rounds, count + next++, round, &visited);
