@@ -59,6 +59,16 @@ static lspo_status_t write_page(const char *path, const char *text, size_t bytes
     return lspo_output_finish(&output, LSPO_OK);
 }
 
+static void print_counts(const char *path, const lspo_results_t *results)
+{
+    size_t failed = results->states[LSPO_FIGURE_FAILS] + results->states[LSPO_FIGURE_BROKEN];
+    const size_t *claims = results->claims;
+    printf("%s: %zu figures and tables, of which %zu %s not hold; %zu claim%s, %zu %s not, %zu undecided\n", path,
+           results->count, failed, failed == 1 ? "does" : "do", claims[LSPO_CLAIM_HOLDS],
+           claims[LSPO_CLAIM_HOLDS] == 1 ? " holds" : "s hold", claims[LSPO_CLAIM_FAILS],
+           claims[LSPO_CLAIM_FAILS] == 1 ? "does" : "do", claims[LSPO_CLAIM_UNDECIDED]);
+}
+
 static lspo_status_t make_page(const lspo_results_t *results, const report_request_t *request)
 {
     char data_folder[PATH_MAX], own_path[PATH_MAX], *beside = NULL, *text = NULL;
@@ -74,12 +84,7 @@ static lspo_status_t make_page(const lspo_results_t *results, const report_reque
     if (status == LSPO_OK)
         status = write_page(request->output_path != NULL ? request->output_path : own_path, text, bytes);
     if (status == LSPO_OK)
-        printf("%s: %zu figures and tables, of which %zu do not hold; %zu claims hold, %zu do not, "
-               "%zu undecided\n",
-               request->output_path != NULL ? request->output_path : own_path, results->count,
-               results->states[LSPO_FIGURE_FAILS] + results->states[LSPO_FIGURE_BROKEN],
-               results->claims[LSPO_CLAIM_HOLDS], results->claims[LSPO_CLAIM_FAILS],
-               results->claims[LSPO_CLAIM_UNDECIDED]);
+        print_counts(request->output_path != NULL ? request->output_path : own_path, results);
     free(text);
     free(beside);
     return status;

@@ -12,8 +12,14 @@
 
 static void write_counts(FILE *page, const lspo_results_t *results)
 {
-    static const char *const words[LSPO_FIGURE_STATES] = {
-        "hold", "are undecided", "do not hold", "ended with an error", "were interrupted", "were not run here"};
+    static const char *const words[LSPO_FIGURE_STATES][2] = {
+        {"hold", "holds"},
+        {"are undecided", "is undecided"},
+        {"do not hold", "does not hold"},
+        {"ended with an error", "ended with an error"},
+        {"were interrupted", "was interrupted"},
+        {"were not run here", "was not run here"},
+    };
     const size_t *claims = results->claims;
     size_t others = claims[LSPO_CLAIM_SEEN] + claims[LSPO_CLAIM_UNSEEN];
     const char *before = "";
@@ -21,16 +27,20 @@ static void write_counts(FILE *page, const lspo_results_t *results)
     for (int state = 0; state < LSPO_FIGURE_STATES; state++) {
         if (results->states[state] == 0)
             continue;
-        fprintf(page, "%s<strong>%zu</strong> %s", before, results->states[state], words[state]);
+        fprintf(page, "%s<strong>%zu</strong> %s", before, results->states[state],
+                words[state][results->states[state] == 1]);
         before = ", ";
     }
     fprintf(page,
-            ".</p>\n<p>Of %zu claims that must hold, <strong id=\"claims-hold\">%zu</strong> hold and "
-            "<strong id=\"claims-fail\">%zu</strong> do not.",
-            claims[LSPO_CLAIM_HOLDS] + claims[LSPO_CLAIM_FAILS], claims[LSPO_CLAIM_HOLDS], claims[LSPO_CLAIM_FAILS]);
+            ".</p>\n<p>Of %zu claims that must hold, <strong id=\"claims-hold\">%zu</strong> %s and "
+            "<strong id=\"claims-fail\">%zu</strong> %s not.",
+            claims[LSPO_CLAIM_HOLDS] + claims[LSPO_CLAIM_FAILS], claims[LSPO_CLAIM_HOLDS],
+            claims[LSPO_CLAIM_HOLDS] == 1 ? "holds" : "hold", claims[LSPO_CLAIM_FAILS],
+            claims[LSPO_CLAIM_FAILS] == 1 ? "does" : "do");
     if (others > 0)
-        fprintf(page, " Of %zu further ones, printed but not required, %zu are so here and %zu are not.", others,
-                claims[LSPO_CLAIM_SEEN], claims[LSPO_CLAIM_UNSEEN]);
+        fprintf(page, " Of %zu further ones, printed but not required, %zu %s so here and %zu %s not.", others,
+                claims[LSPO_CLAIM_SEEN], claims[LSPO_CLAIM_SEEN] == 1 ? "is" : "are", claims[LSPO_CLAIM_UNSEEN],
+                claims[LSPO_CLAIM_UNSEEN] == 1 ? "is" : "are");
     if (claims[LSPO_CLAIM_UNDECIDED] > 0)
         fprintf(page,
                 " Beside these, <strong id=\"claims-undecided\">%zu</strong> %s undecided: the limit is within "

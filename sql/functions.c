@@ -153,6 +153,30 @@ static void high95_final(sqlite3_context *context)
     mean_final(context, 1);
 }
 
+/* ---- undecided(low, high, runs, limit) ---- */
+
+bool lspo_sql_is_undecided(double low, double high, double runs, double limit)
+{
+    enum { RUNS_LEAST = 3 };
+    return low < high && low <= limit && limit <= high && !(runs < RUNS_LEAST);
+}
+
+static void undecided_call(sqlite3_context *context, int count, sqlite3_value **arguments)
+{
+    enum { LOW, HIGH, RUNS, LIMIT, ARGUMENTS };
+    double numbers[ARGUMENTS];
+    for (int i = 0; i < count; i++) {
+        int type = lib->value_type(arguments[i]);
+        numbers[i] = type == SQLITE_NULL ? (double)NAN : lib->value_double(arguments[i]);
+        if (type == SQLITE_TEXT || type == SQLITE_BLOB) {
+            lib->result_error(context, "undecided(low, high, runs, limit): a value is not a number", -1);
+            return;
+        }
+    }
+    bool undecided = lspo_sql_is_undecided(numbers[LOW], numbers[HIGH], numbers[RUNS], numbers[LIMIT]);
+    lib->result_double(context, undecided ? 1 : 0);
+}
+
 /* ---- tau(x, y) ---- */
 
 static void tau_step(sqlite3_context *context, int count, sqlite3_value **arguments)
@@ -273,6 +297,9 @@ int lspo_sql_functions_add(const lspo_sqlite_t *sqlite, sqlite3 *connection, con
                       {"pick", 2, pick_step, pick_final},           {"every", 1, every_step, every_final}};
     lib = sqlite;
     int code = sqlite->create_function(connection, "given", 1, SQLITE_UTF8, (void *)given, given_call, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite->create_function(connection, "undecided", 4, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+                                       undecided_call, NULL, NULL);
     for (size_t i = 0; code == SQLITE_OK && i < sizeof aggregates / sizeof aggregates[0]; i++)
         code = sqlite->create_function(connection, aggregates[i].name, aggregates[i].arguments,
                                        SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, NULL, aggregates[i].step,

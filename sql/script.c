@@ -157,15 +157,6 @@ static const char *read_mean(const run_t *run, sqlite3_stmt *statement, mean_t *
     return isinf(mean_out->limit) ? "has a limit that is not finite" : NULL;
 }
 
-/* Do the runs leave open on which side of the limit the mean is?  Of fewer than three the interval is so wide that it
- * would leave everything open: their mean is judged. */
-static bool is_undecided(const mean_t *mean)
-{
-    enum { RUNS_LEAST = 3 };
-    return mean->low < mean->high && mean->low <= mean->limit && mean->limit <= mean->high &&
-           !(mean->runs < RUNS_LEAST);
-}
-
 /* One row of REQUIRE or OBSERVE. */
 static lspo_status_t judge(run_t *run, lspo_sql_verb_t verb, sqlite3_stmt *statement)
 {
@@ -181,7 +172,8 @@ static lspo_status_t judge(run_t *run, lspo_sql_verb_t verb, sqlite3_stmt *state
     if (wrong != NULL)
         return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": the interval of '%s' %s", run->script->path,
                           lspo_sql_line(run->script->text, run->at), sentence, wrong);
-    bool required = verb == LSPO_SQL_REQUIRE, undecided = known && is_undecided(&mean);
+    bool required = verb == LSPO_SQL_REQUIRE;
+    bool undecided = known && lspo_sql_is_undecided(mean.low, mean.high, mean.runs, mean.limit);
     const char *decided = required ? (holds ? "holds" : "FAILS") : holds ? "yes" : "no";
     fprintf(run->script->output, "  %-5s %s", undecided ? "undecided" : decided, sentence);
     print_interval(run, &mean);

@@ -52,7 +52,7 @@ CREATE VIEW claims AS
 OBSERVE SELECT max(off - most) <= 0, claim || coalesce(': not at' || substr(group_concat(iif(off > most,
     printf(', %s,%d %+.1f %%', base, steps, 100 * off), NULL), ''), 2), '') ||
     printf('; at most %+.1f %%', 100 * off), low, high, pairs,
-    iif(every(off <= most OR pairs >= 3 AND low <= 100 * most), 100 * most, NULL), '%' FROM
+    iif(every(off <= most OR undecided(low, high, pairs, 100 * most)), 100 * most, NULL), '%' FROM
     (SELECT n, claim, most, base, steps, ours.loss / theirs.loss - 1 AS off, ours.rowid AS place, seeds.low, seeds.high,
         pairs
         FROM claims JOIN recorded AS ours ON ours.method = a JOIN recorded AS theirs USING (base, steps)

@@ -51,7 +51,7 @@ CREATE VIEW found AS SELECT method, avg(100 * accuracy) AS mean, low95(100 * acc
 -- The interval is that of the least accuracy; if another method does not find the rule for certain, there is no limit.
 REQUIRE SELECT every(mean > 60),
     printf('every method finds the rule of the task in SST-2''s form (%.0f %% at least, of %s)', min(mean), method),
-    low, high, seeds, iif(every(mean > 60 OR seeds >= 3 AND high >= 60), 60, NULL), '%' FROM found;
+    low, high, seeds, iif(every(mean > 60 OR undecided(low, high, seeds, 60)), 60, NULL), '%' FROM found;
 -- The average of the three tasks, per seed, of this run and of the recorded full one, and how far lsp's is above the
 -- best other method's.
 CREATE VIEW averages AS SELECT run, method, seed, min(place) AS place, avg(measure) AS average FROM

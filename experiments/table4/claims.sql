@@ -12,7 +12,7 @@ CREATE VIEW falls AS SELECT method, avg(fall) AS mean, low95(fall) AS low, high9
 -- The interval is that of the least fall; if another method falls short for certain, there is no limit.
 REQUIRE SELECT every(mean > 30),
     printf('every method learns from the instructions (the loss falls by %.0f %% at least, of %s)', min(mean), method),
-    low, high, seeds, iif(every(mean > 30 OR seeds >= 3 AND high >= 30), 30, NULL), '%' FROM falls;
+    low, high, seeds, iif(every(mean > 30 OR undecided(low, high, seeds, 30)), 30, NULL), '%' FROM falls;
 -- How far lsp ends above the others, in percent of their loss, over the seeds that both have.
 CREATE VIEW over AS SELECT theirs.method AS theirs, avg(lsp.held_out_after) AS loss,
     avg(theirs.held_out_after) AS their_loss,

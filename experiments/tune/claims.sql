@@ -24,7 +24,7 @@ REQUIRE SELECT count(*) >= 9 AND count(measured) = count(*) AND every(predicted 
 -- The interval is that of the least speedup; if another cell is slower for certain, there is no limit.
 REQUIRE SELECT every(measured >= 0.95), printf('measured never slower than zero, but for 5 %% of noise, in %d of %d; '
     || 'the least speedup is %.3f', sum(measured >= 0.95), count(*), min(measured)), low, high, repeats,
-    iif(every(measured >= 0.95 OR repeats >= 3 AND high >= 0.95), 0.95, NULL) FROM speedups LEFT JOIN spreads
+    iif(every(measured >= 0.95 OR undecided(low, high, repeats, 0.95)), 0.95, NULL) FROM speedups LEFT JOIN spreads
     ON spreads.model = speedups.model AND spreads.changes IS speedups.changes
     AND spreads.link_Bps = speedups.link_Bps AND spreads.cpu_pps = speedups.cpu_pps;
 REQUIRE SELECT median(measured) >= 1.05, printf('half of them are measured to be faster by %.0f %%',
