@@ -41,52 +41,46 @@ static void write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
     fputs("</tbody></table></div>\n", page);
 }
 
-static void write_address(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
-                          const lspo_embed_t *embed)
-{
-    lspo_html_print(page, embed->beside);
-    lspo_html_print(page, figure->name);
-    fputc('/', page);
-    lspo_html_url_data(page, file->name, strlen(file->name));
-}
-
 void lspo_data_write_link(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
                           const lspo_embed_t *embed)
 {
     fputs("<a href=\"", page);
-    write_address(page, figure, file, embed);
+    lspo_embed_write_address(page, figure, file, embed);
     fputs("\">", page);
     lspo_html_print(page, file->name);
     fputs("</a>, ", page);
     lspo_html_size(page, file->bytes);
 }
 
-/* The file as it is, in the link, or a link to the one beside the page. */
+/* A link to the file, which is in it, as it is or compressed, or beside the page. */
 static lspo_status_t write_whole(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
                                  const lspo_embed_t *embed, const char *path)
 {
-    fputs("<p>All of it: ", page);
-    if (file->bytes <= embed->data_most) {
-        char *text;
-        size_t bytes;
-        lspo_status_t status = lspo_input_read_file(path, BYTES_MOST, &text, &bytes);
-        if (status != LSPO_OK)
-            return status;
-        fputs("<a download=\"", page);
-        lspo_html_print(page, file->name);
-        fputs("\" href=\"data:text/csv;charset=utf-8,", page);
+    bool is_plain = file->bytes <= embed->plain_most, packed = false;
+    char *text;
+    size_t bytes;
+    lspo_status_t status = lspo_input_read_file(path, BYTES_MOST, &text, &bytes);
+    if (status != LSPO_OK)
+        return status;
+    fputs("<p>All of it: <a download=\"", page);
+    lspo_html_print(page, file->name);
+    fputc('"', page);
+    if (!is_plain)
+        status = lspo_embed_write_packed(page, "data-csv", text, bytes, embed->data_most, &packed);
+    fputs(" href=\"", page);
+    if (is_plain) {
+        fputs("data:text/csv;charset=utf-8,", page);
         lspo_html_url_data(page, text, bytes);
-        free(text);
-        fputs("\">", page);
-        lspo_html_print(page, file->name);
-        fputs("</a>, ", page);
-        lspo_html_size(page, bytes);
-        fputs(", in this page</p>\n", page);
     } else {
-        lspo_data_write_link(page, figure, file, embed);
-        fputs(", in the folder of results</p>\n", page);
+        lspo_embed_write_address(page, figure, file, embed);
     }
-    return LSPO_OK;
+    free(text);
+    fputs("\">", page);
+    lspo_html_print(page, file->name);
+    fputs("</a>, ", page);
+    lspo_html_size(page, bytes);
+    fputs(is_plain || packed ? ", in this page</p>\n" : ", in the folder of results</p>\n", page);
+    return status;
 }
 
 lspo_status_t lspo_data_write(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,

@@ -8,8 +8,8 @@
 #include "report/embed.h"
 #include "report/figure.h"
 
-/* Folded: the name, the table, the link.  LSPO_ERR_INPUT for a file that cannot be read or is malformed
- * (base/csv_file.h); nothing is written then. */
+/* Folded: the name, the table, the link, in whose attribute `data-csv` a large file is (report/embed.h).
+ * LSPO_ERR_INPUT for a file that cannot be read or is malformed (base/csv_file.h); nothing is written then. */
 lspo_status_t lspo_data_write(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
                               const lspo_embed_t *embed);
 

@@ -105,9 +105,9 @@ static void write_scripts(FILE *page, const scripts_t *scripts)
     if (scripts->gnuplot != NULL)
         fprintf(page,
                 "<script type=\"text/plain\" id=\"gnuplot-script\">\n%s</script>\n"
-                "<script type=\"text/plain\" id=\"frame-script\">\n%s</script>\n<script>\n%s</script>\n",
-                scripts->gnuplot, scripts->frame, scripts->page);
-    fputs("</body>\n</html>\n", page);
+                "<script type=\"text/plain\" id=\"frame-script\">\n%s</script>\n",
+                scripts->gnuplot, scripts->frame);
+    fprintf(page, "<script>\n%s</script>\n</body>\n</html>\n", scripts->page);
 }
 
 static lspo_status_t make(const lspo_results_t *results, const scripts_t *scripts, const lspo_embed_t *embed,
@@ -144,19 +144,17 @@ static size_t lower(size_t most)
     return most == SIZE_MAX ? FIRST : most > LEAST ? most / 2 : 0;
 }
 
-/* What stays outside next: first large pictures without JavaScript, then CSV from the largest on, then all pictures
- * without JavaScript, then compressed ones.  False if nothing is left. */
+/* What makes room next: more files are compressed, then CSV stay outside from the largest on, then pictures.  False if
+ * nothing is left. */
 static bool embed_less(lspo_embed_t *embed)
 {
-    enum { LARGE_PICTURE = 128 << 10 };
-    if (embed->picture_most == SIZE_MAX)
-        embed->picture_most = LARGE_PICTURE;
+    enum { PLAIN_LEAST = 4096 };
+    if (embed->plain_most > PLAIN_LEAST)
+        embed->plain_most /= 2;
     else if (embed->data_most > 0)
         embed->data_most = lower(embed->data_most);
     else if (embed->picture_most > 0)
-        embed->picture_most = 0;
-    else if (embed->packed_most > 0)
-        embed->packed_most = lower(embed->packed_most);
+        embed->picture_most = lower(embed->picture_most);
     else
         return false;
     return true;
@@ -165,7 +163,8 @@ static bool embed_less(lspo_embed_t *embed)
 lspo_status_t lspo_page_make(const lspo_results_t *results, const lspo_page_options_t *options, char **text_out,
                              size_t *bytes_out)
 {
-    lspo_embed_t embed = {SIZE_MAX, SIZE_MAX, SIZE_MAX, options->beside};
+    enum { PLAIN_FIRST = 64 << 10 };
+    lspo_embed_t embed = {PLAIN_FIRST, SIZE_MAX, SIZE_MAX, options->beside};
     scripts_t scripts = {0};
     char *text = NULL;
     size_t bytes = 0;

@@ -15,9 +15,9 @@ typedef struct {
     const char *beside;      /* URL of the folder of results from the page, ending in /; "": the page is there */
 } lspo_page_options_t;
 
-/* The page; the caller frees *text_out.  Everything is inside while it stays below LSPO_PAGE_MOST_BYTES; else large
- * pictures are compressed, and the largest CSV, and then pictures, are only named.  LSPO_ERR_INPUT if it is too large
- * even so, and for files that cannot be read. */
+/* The page; the caller frees *text_out.  Everything is inside while it stays below LSPO_PAGE_MOST_BYTES; else the
+ * largest CSV, and then pictures, are only named.  LSPO_ERR_INPUT if it is too large even so, and for files that cannot
+ * be read. */
 lspo_status_t lspo_page_make(const lspo_results_t *results, const lspo_page_options_t *options, char **text_out,
                              size_t *bytes_out);
 

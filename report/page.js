@@ -1,5 +1,5 @@
-// page.js - opens each picture that gnuplot drew with `mouse` in a frame of its own, when it comes near the screen.
-// The image stays for print and for browsers without scripts.
+// page.js - unpacks what is compressed, and opens each picture that gnuplot drew with `mouse` in a frame of its own,
+// when it comes near the screen.  The image stays for print and for browsers without scripts.
 (function () {
     'use strict';
     var source = 'data:image/svg+xml;charset=utf-8,';
@@ -26,23 +26,43 @@
         image.classList.add('print');
     };
 
-    var open = function (image) {
-        if (!image.dataset.svg) {
-            show(image, decodeURIComponent(image.getAttribute('src').slice(source.length)));
-            return;
-        }
-        var packed = Uint8Array.from(atob(image.dataset.svg), function (c) { return c.charCodeAt(0); });
-        var stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
-        new Response(stream).text().then(function (svg) {
+    // What report/embed.h compressed, as a stream.
+    var unpack = function (text) {
+        var packed = Uint8Array.from(atob(text), function (c) { return c.charCodeAt(0); });
+        return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate')));
+    };
+
+    // The image is complete before it comes near the screen: it is what is printed.
+    var load = function (image) {
+        if (!image.dataset.svg)
+            return Promise.resolve(decodeURIComponent(image.getAttribute('src').slice(source.length)));
+        return unpack(image.dataset.svg).text().then(function (svg) {
             image.src = source + encodeURIComponent(svg);
-            show(image, svg);
+            return svg;
         });
     };
 
-    var inside = ', img.picture[data-svg]';
-    if (!('DecompressionStream' in window))
-        inside = '';
-    var images = document.querySelectorAll('img.picture[src^="' + source + '"]' + inside);
+    var save = function (event) {
+        var link = event.currentTarget;
+        event.preventDefault();
+        unpack(link.dataset.csv).blob().then(function (csv) {
+            var saved = document.createElement('a');
+            saved.href = URL.createObjectURL(csv.slice(0, csv.size, 'text/csv;charset=utf-8'));
+            saved.download = link.download;
+            saved.click();
+        });
+    };
+
+    var packed = '';
+    if ('DecompressionStream' in window) {
+        packed = ', img.picture[data-svg]';
+        document.querySelectorAll('a[data-csv]').forEach(function (link) { link.addEventListener('click', save); });
+    }
+    var images = Array.from(document.querySelectorAll('img.picture[src^="' + source + '"]' + packed));
+    var pictures = new Map(images.map(function (image) { return [image, load(image)]; }));
+    if (!document.getElementById('gnuplot-script'))
+        return;
+    var open = function (image) { pictures.get(image).then(function (svg) { show(image, svg); }); };
     if (!('IntersectionObserver' in window)) {
         images.forEach(open);
         return;

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/input_file.h"
 #include "report/html.h"
@@ -61,38 +60,6 @@ static void cut_script(char *svg)
     memmove(from, behind, strlen(behind) + 1);
 }
 
-static void write_base64(FILE *page, const unsigned char *data, size_t bytes)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < bytes; i += 3) {
-        size_t left = bytes - i;
-        unsigned second = left > 1 ? data[i + 1] : 0, third = left > 2 ? data[i + 2] : 0;
-        unsigned group = (unsigned)data[i] << 16U | second << 8U | third;
-        const char four[] = {digits[group >> 18U], digits[group >> 12U & 63U],
-                             left > 1 ? digits[group >> 6U & 63U] : '=', left > 2 ? digits[group & 63U] : '='};
-        fwrite(four, 1, sizeof four, page);
-    }
-}
-
-/* Writes nothing if it is too large. */
-static lspo_status_t write_packed(FILE *page, const char *svg, size_t most)
-{
-    size_t bytes = strlen(svg);
-    uLongf packed_bytes = compressBound(bytes);
-    unsigned char *packed = malloc(packed_bytes);
-    if (packed == NULL || compress2(packed, &packed_bytes, (const Bytef *)svg, bytes, Z_BEST_COMPRESSION) != Z_OK) {
-        free(packed);
-        return lspo_no_memory("a compressed picture");
-    }
-    if (packed_bytes <= most) {
-        fputs(" data-svg=\"", page);
-        write_base64(page, packed, packed_bytes);
-        fputc('"', page);
-    }
-    free(packed);
-    return LSPO_OK;
-}
-
 static lspo_status_t write_svg(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
                                const lspo_embed_t *embed, char *text)
 {
@@ -105,17 +72,15 @@ static lspo_status_t write_svg(FILE *page, const lspo_figure_t *figure, const ls
     write_alternative(page, figure, file);
     cut_script(svg);
     lspo_status_t status = LSPO_OK;
-    if (file->bytes > embed->picture_most)
-        status = write_packed(page, svg, embed->packed_most);
+    bool is_plain = file->bytes <= embed->plain_most, packed;
+    if (!is_plain)
+        status = lspo_embed_write_packed(page, "data-svg", svg, strlen(svg), embed->picture_most, &packed);
     fputs(" src=\"", page);
-    if (file->bytes <= embed->picture_most) {
+    if (is_plain) {
         fputs("data:image/svg+xml;charset=utf-8,", page);
         lspo_html_url_data(page, svg, strlen(svg));
     } else {
-        lspo_html_print(page, embed->beside);
-        lspo_html_print(page, figure->name);
-        fputc('/', page);
-        lspo_html_url_data(page, file->name, strlen(file->name));
+        lspo_embed_write_address(page, figure, file, embed);
     }
     fputs("\"></div>\n", page);
     return status;

@@ -1,9 +1,8 @@
 /* picture.h - an SVG of the results in the page.
  *
- * It is an <img> whose source is the SVG itself, so that ids of two pictures cannot collide, nothing in it runs, and it
- * shows without JavaScript.  If that takes too much room, its source is the file in the folder of results, and the SVG
- * is in its attribute `data-svg`, as base64 of zlib's format.  page.js opens those that gnuplot made with `mouse` in a
- * frame of their own.
+ * It is an <img> whose source is the SVG itself, so that ids of two pictures cannot collide, nothing in it runs, and
+ * it shows without JavaScript; of a large one the SVG is in its attribute `data-svg` (report/embed.h).  page.js opens
+ * those that gnuplot made with `mouse` in a frame of their own.
  */
 #ifndef LSPO_REPORT_PICTURE_H
 #define LSPO_REPORT_PICTURE_H

@@ -119,6 +119,25 @@
         });
     };
 
+    // What a click on a compressed CSV saves has the rows that are written above it, and its head.
+    var checkData = async function () {
+        var saved = [], create = URL.createObjectURL;
+        URL.createObjectURL = function (blob) { saved.push(blob); return create.call(URL, blob); };
+        HTMLAnchorElement.prototype.click = function () {}; // nothing is written
+        var links = document.querySelectorAll('a[data-csv]');
+        for (var i = 0; i < links.length; i++) {
+            links[i].dispatchEvent(new MouseEvent('click', { cancelable: true }));
+            for (var tries = 0; tries < 100 && saved.length <= i; tries++)
+                await drawn();
+            var details = links[i].closest('details');
+            var lines = saved[i] ? (await saved[i].text()).trimEnd().split('\n') : [''];
+            var head = Array.from(details.querySelectorAll('th'), function (cell) { return cell.textContent; });
+            expect(links[i].download + ': all of it is saved',
+                lines[0] === head.join(',') && lines.length - 1 === Number(/: (\d+) rows/.exec(details.textContent)[1]));
+        }
+        expect('a large CSV is in the page', links.length > 0);
+    };
+
     var run = async function () {
         var images = document.querySelectorAll('img.picture');
         for (var i = 0; i < images.length; i++) {
@@ -145,6 +164,7 @@
         expect('the page is no wider than the screen: ' + document.documentElement.scrollWidth + ' of ' + innerWidth,
             document.documentElement.scrollWidth <= innerWidth);
         checkContrast();
+        await checkData();
     };
 
     run().catch(function (error) { wrong.push(String(error)); }).then(function () {

@@ -30,7 +30,7 @@ check "as a PDF" %PDF "$(head -c 4 "$results/report.pdf")"
 
 browse() { # OPTION...
     timeout 120 "$chromium" --headless --no-sandbox --disable-gpu --user-data-dir="$folder/profile" \
-        --enable-logging=stderr --virtual-time-budget=20000 --window-size=1400,1000 "$@" 2> "$folder/messages"
+        --enable-logging=stderr --virtual-time-budget=300000 --window-size=1400,1000 "$@" 2> "$folder/messages"
 }
 for width in 1280 390; do
     cat > "$results/around.html" << HTML
