@@ -25,6 +25,10 @@ gantt
 { grep -vE '^</(body|html)>$' "$results/report.html"; echo "<script>"; cat "$source_dir/tests/report_in_browser.js"
     echo "</script></body></html>"; } > "$results/tried.html"
 
+if command -v python3 > /dev/null; then
+    check "all claims, judged again" "claims: 30, 0 differences" \
+        "$(PYTHONDONTWRITEBYTECODE=1 python3 "$source_dir/tests/peers/claims_peer.py" "$results")"
+fi
 RESULTS=$results LSPO=$program bash -c '. "$0/lib.sh"; print_report' "$source_dir/experiments"
 check "as a PDF" %PDF "$(head -c 4 "$results/report.pdf")"
 
