@@ -9,10 +9,10 @@
  * that is one, or NULL.  Columns 3 and 4 are the ends of its 95 % interval, printed to two digits of half the width of
  * the interval: the claim ends in " [95 %: LOW to HIGH]".  The fifth is the number of runs: without ends, the claim
  * ends in " [one run]" or " [no run]", or, if the number is NULL, in nothing.  The sixth is the limit to which the mean
- * is held; NULL: it is not held to one.  Where these four are undecided() (sql/functions.h), the claim is printed behind
- * "undecided" in place of the four words above, and is no failure.  The seventh is a text, the unit that is printed
- * behind both ends.  Mistakes: one end without the other, a low above a high one, what is not finite, no ends with
- * several runs, a unit that would break the line.
+ * is held; NULL: it is not held to one.  Where these four are undecided() (sql/functions.h), the claim is printed
+ * behind "undecided" in place of the four words above, and is no failure.  The seventh is a text, the unit that is
+ * printed behind both ends.  Mistakes: one end without the other, a low above a high one, what is not finite, no ends
+ * with several runs, a unit that would break the line.
  *
  * These are the lines that report/claims.h reads.  A verdict of NULL, where a value is missing, is as one of 0.  A
  * claim without rows fails.  Other statements (CREATE VIEW) are run.  Functions: sql/functions.h; tables:

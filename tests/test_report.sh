@@ -130,7 +130,7 @@ check "claims that are undecided" 3 "$(shown open undecided)"
 has "on the first screen, too" '<h3>Undecided claims</h3>'
 has "and their number" '<strong id="claims-undecided">3</strong> are undecided'
 has "figures of which none is decided do not hold" \
-    'Of 7 figures and tables <strong>2</strong> hold, <strong>1</strong> is undecided, <strong>1</strong> does not hold,'
+    'figures and tables <strong>2</strong> hold, <strong>1</strong> is undecided, <strong>1</strong> does not hold,'
 check "a figure that holds" '<span class="holds">holds</span>: 2 of 2 claims, 1 undecided' "$(verdict good)"
 check "one that is undecided" '<span class="open">undecided</span>: 2 claims' "$(verdict open)"
 check "one that does not" '<span class="fails">does not hold</span>: 1 of 3 claims' "$(verdict bad)"

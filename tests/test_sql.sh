@@ -44,7 +44,8 @@ check "one value has none" "1 1" "$(sql -e "select low95(value) is null, high95(
 check "a text has no mean" "2 1" "$(status_of value_of "low95(name)") $(grep -c 'a value that is none' messages)"
 check "a limit within the interval of three runs, ends included" "1 1 1 0 0" "$(sql -e "select undecided(1, 3, 3, 2),
     undecided(1, 3, 3, 1), undecided(1, 3, 9, 3), undecided(1, 3, 3, 0.9), undecided(1, 3, 3, 3.1)" rows.csv)"
-check "two runs, an unknown number, no width, no interval, no limit" "0 1 0 0 0" "$(sql -e "select undecided(1, 3, 2, 2),
+check "two runs, an unknown number, no width, no interval, no limit" "0 1 0 0 0" "$(sql -e "select
+    undecided(1, 3, 2, 2),
     undecided(1, 3, NULL, 2), undecided(2, 2, 3, 2), undecided(NULL, NULL, 3, 2), undecided(1, 3, 3, NULL)" rows.csv)"
 check "undecided of a text" "2 1" \
     "$(status_of value_of "undecided(1, 3, 3, name)") $(grep -c 'a value is not a number' messages)"
