@@ -53,6 +53,7 @@ typedef struct {
     uint32_t *needed_by;   /* of each open row: the last row that waits for it, directly or not, as far as asked for */
     uint32_t *found;       /* scratch: rows */
     base_t bases[LSPO_LANE_KIND_COUNT]; /* by the lane of their row, since chains differ by lane */
+    base_t *base;                       /* that of the newest row's lane */
     uint32_t period;                    /* rows of a period of the policy; 0: the plan has no two */
     past_t *past;                       /* of each row up to the newest */
     uint32_t alike_from;                /* from this row on, each is like the one a period before it */
@@ -91,12 +92,6 @@ static bool is_in(const base_t *base, uint32_t row)
     return base->row != UINT32_MAX && base->number_of[row] == base->number;
 }
 
-/* The lane whose base serves the newest row. */
-static lspo_lane_kind_t lane_of_newest(const sweep_t *sweep)
-{
-    return lspo_op_kind_lane((lspo_op_kind_t)sweep->trace->rows[sweep->newest].kind);
-}
-
 /* `next` becomes the newest. */
 static void advance(sweep_t *sweep, uint32_t next)
 {
@@ -110,6 +105,7 @@ static void advance(sweep_t *sweep, uint32_t next)
         sweep->closed_bytes += (int64_t)(change.taken_bytes - change.given_bytes);
     }
     sweep->newest = next;
+    sweep->base = &sweep->bases[lspo_op_kind_lane((lspo_op_kind_t)sweep->trace->rows[next].kind)];
     sweep->is_open[next] = true;
     sweep->taken_bytes += change_of(sweep, next).taken_bytes;
     while (!sweep->is_open[sweep->oldest])
@@ -119,7 +115,7 @@ static void advance(sweep_t *sweep, uint32_t next)
 /* Must it have ended where the newest one has started? Of those that find_needed() has found. */
 static bool is_needed(const sweep_t *sweep, uint32_t row)
 {
-    const base_t *base = &sweep->bases[lane_of_newest(sweep)];
+    const base_t *base = sweep->base;
     return sweep->needed_by[row] == sweep->newest ||
            (base->row == sweep->newest && row < sweep->newest && is_in(base, row));
 }
@@ -134,7 +130,7 @@ static void add_to_base(const sweep_t *sweep, uint32_t row, base_t *base)
  * Returns their new count; is the row of the base one of them? */
 static uint32_t find_before(sweep_t *sweep, uint32_t first, uint32_t count, bool outside, bool *reaches_base)
 {
-    const base_t *base = &sweep->bases[lane_of_newest(sweep)];
+    const base_t *base = sweep->base;
     for (; first < count; first++) {
         const lspo_op_t *op = op_of(sweep, sweep->found[first]);
         if (outside && sweep->found[first] != sweep->newest && is_in(base, sweep->found[first]))
@@ -154,7 +150,7 @@ static uint32_t find_before(sweep_t *sweep, uint32_t first, uint32_t count, bool
 /* Finds the open rows that must have ended where the newest one has started: what they have given back. */
 static uint64_t find_needed(sweep_t *sweep)
 {
-    base_t *base = &sweep->bases[lane_of_newest(sweep)];
+    base_t *base = sweep->base;
     uint64_t given_bytes = 0;
     bool reaches_base = false;
     sweep->found[0] = sweep->newest;
