@@ -182,7 +182,7 @@ static void print_bound(FILE *file, const void *context)
     lspo_format_quantity(explain->iteration_s, LSPO_UNIT_SECONDS, step, sizeof step);
     lspo_format_quantity(explain->lower_bound_s, LSPO_UNIT_SECONDS, bound, sizeof bound);
     lspo_format_quantity(explain->arithmetic.busiest_s, LSPO_UNIT_SECONDS, lane, sizeof lane);
-    if (isnan(explain->lower_bound_s)) { /* of generation */
+    if (isnan(explain->lower_bound_s)) { /* of short texts */
         fprintf(file, "The busiest lane alone takes %s; a step takes %s, limited by %s.\n", lane, step,
                 lspo_report_lane_title(explain->bound_lane));
         return;

@@ -41,7 +41,7 @@ static void add_edges(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_ite
                 continue;
             graph->edges[graph->edge_count++] =
                 (edge_t){from - its->first[iteration], its->place[id] - its->first[iteration],
-                         (double)lspo_cost_op_ns(&plan->ops[dep], work_ns),
+                         (double)lspo_cost_op_ns(&plan->ops[its->nodes[from].id], work_ns),
                          (double)iteration - (double)plan->ops[dep].iteration};
         }
     }
@@ -264,10 +264,17 @@ lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work
     return status;
 }
 
+/* What came to the GPU with the prompt makes the first tokens faster than all later ones. */
+static bool is_short_text(const lspo_plan_t *plan)
+{
+    return plan->policy != NULL && plan->policy->task == LSPO_TASK_GENERATE &&
+           plan->workload.iterations < lspo_policy_iterations(plan->policy, &plan->workload);
+}
+
 lspo_status_t lspo_bound_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, double *lower_bound_s_out)
 {
     uint64_t *work_ns;
-    if (plan->policy != NULL && plan->policy->task == LSPO_TASK_GENERATE) {
+    if (is_short_text(plan)) {
         *lower_bound_s_out = NAN;
         return LSPO_OK;
     }

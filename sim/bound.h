@@ -25,7 +25,8 @@
 /* Lower bound on time per iteration in steady state.  Busy time and cycle mean are those of an inner iteration with the
  * least work; dependencies on ops without a counterpart in it are left out, which can only lower the bound.  The
  * one-machine bound is that of a whole period of the policy; where updates are late, also of as many as they are late;
- * a plan that is too short for that is bounded by the other two.  `work_ns` comes from lspo_cost_plan(). */
+ * a plan that is too short for that is bounded by the other two.  Of generation, whose caches grow, all are those of
+ * the first tokens behind the prompt.  `work_ns` comes from lspo_cost_plan(). */
 lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, double *lower_bound_s_out);
 
 /* Only the busy time of the busiest lane, in a fraction of the time. */
@@ -34,7 +35,8 @@ lspo_status_t lspo_bound_busy(const lspo_plan_t *plan, const uint64_t *work_ns, 
 /* The window whose bound per iteration is that one-machine bound; count 0: there is none.  Release it afterwards. */
 lspo_status_t lspo_bound_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_window_t *window_out);
 
-/* lspo_bound_iteration() with the durations of works on `machine`; NaN for generation, whose iterations differ. */
+/* lspo_bound_iteration() with the durations of works on `machine`; NaN for texts of fewer tokens than the policy's
+ * default, which have no steady state. */
 lspo_status_t lspo_bound_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, double *lower_bound_s_out);
 
 /* The critical path of a trace: ids of ops from the first to the last, each of which starts when its predecessor ends.

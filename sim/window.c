@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/policy.h"
 #include "sim/cost.h"
 #include "sim/jackson.h"
 
@@ -83,13 +84,15 @@ static bool find_spine(search_t *search, lspo_op_id_t start, lspo_op_id_t end)
     return true;
 }
 
-/* Ops of the spine may be of this iteration and the next one: the window of the latter must be in the plan. */
+/* Ops of the spine may be of this iteration and the next one: the window of the latter must be in the plan.  Of
+ * generation it is the first one behind the prompt's, since later tokens have longer caches. */
 static bool find_cycle(search_t *search)
 {
     const lspo_iterations_t *its = search->its;
-    if (its->count < search->iterations + 2)
+    const bool generates = search->plan->policy != NULL && search->plan->policy->task == LSPO_TASK_GENERATE;
+    if (its->count < search->iterations + (generates ? 3 : 2))
         return false;
-    uint32_t iteration = its->count - search->iterations - 2, tried = 0;
+    uint32_t iteration = generates ? 1 : its->count - search->iterations - 2, tried = 0;
     for (lspo_op_id_t id = 0; id < search->plan->op_count && tried < STARTS_MOST; id++) {
         if (search->plan->ops[id].iteration != iteration)
             continue;

@@ -93,6 +93,43 @@ static void expect_invariants(const lspo_policy_t *policy, const lspo_model_t *m
     lspo_plan_destroy(plan);
 }
 
+/* The texts of a step in micro-batches, with little and much to send; what the prompt brought lets the first tokens
+ * pass. */
+static void expect_bound_of_text(const lspo_policy_t *policy, uint32_t variant, uint32_t tokens)
+{
+    lspo_model_t model;
+    lspo_machine_t machine;
+    lspo_workload_t workload;
+    cr_assert_eq(lspo_model_find(policy->experts == LSPO_EXPERTS_ALWAYS ? "moe-tiny" : "gpt2-124m", &model), LSPO_OK);
+    cr_assert_eq(lspo_machine_find("rtx3060", &machine), LSPO_OK);
+    machine.link.d2h_Bps = machine.link.h2d_Bps = 1e9 * (double)(1 << variant);
+    lspo_workload_default(&workload);
+    lspo_policy_set_defaults(policy, &model, false, &workload);
+    workload.sequence = 64;
+    workload.batch = 1 + variant % 2 * 15;
+    workload.accumulation = 1 + variant / 2 % 2 * 2;
+    workload.iterations = tokens;
+    lspo_plan_t *plan = tuned_plan(&model, &workload, policy, &machine);
+    lspo_prediction_t prediction = predict(plan, &machine);
+    const double time_s = prediction.summary.iteration_s;
+    if (tokens < 8)
+        cr_expect(isnan(prediction.lower_bound_s), "%s", policy->name);
+    else
+        cr_expect(prediction.lower_bound_s <= time_s * (1 + 1e-9) && prediction.lower_bound_s > 0.5 * time_s,
+                  "%s, case %u: bound %g, simulated %g", policy->name, variant, prediction.lower_bound_s, time_s);
+    cr_expect_eq(lspo_simulate_check_settled(plan, &prediction), LSPO_OK);
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
+}
+
+Test(simulate, bounds_of_texts)
+{
+    static const uint32_t tokens[] = {4, 8, 20};
+    for (uint32_t p = 0; p < lspo_any_policy_count(); p++)
+        for (uint32_t variant = 0; lspo_any_policy_at(p)->task == LSPO_TASK_GENERATE && variant < 7; variant++)
+            expect_bound_of_text(lspo_any_policy_at(p), variant, tokens[(p + variant) % 3]);
+}
+
 /* For every policy, with and without losses, with and without clipping and accumulation. */
 Test(simulate, invariants_of_every_policy)
 {
