@@ -59,7 +59,8 @@ static const lspo_arg_t tune_args[] = {
     {.name = "policy",
      .value = "NAME",
      .list = "policies",
-     .help = "only this policy, and its five best settings (all: the best settings of each of the five best policies)",
+     .help = "only this policy, and up to five of its best settings (all: the best settings of each of the five best "
+             "policies)",
      .store = lspo_arg_text,
      .offset_bytes = offsetof(lspo_tune_request_t, base.policy_name)},
     {.name = "objective",
@@ -522,9 +523,8 @@ const lspo_command_t lspo_command_tune = {
         "are policies of their own (marlin, qmoe), which --exact-only leaves out. --objective throughput takes 1, 2, 4 "
         "... texts, up to --sequences, in up to 8 micro-batches, or as many as --accumulation holds; of more than 8, "
         "no --order is looked for.\n\n"
-        "Shares and numbers of blocks are tried in eighths, cached experts in quarters: a value between two of them "
-        "may "
-        "be better. Only --recompute-share is then looked for between them.\n\n"
+        "Shares and numbers of blocks are tried in eighths, cached experts in quarters; the best are then improved in "
+        "finer steps, down to a block.\n\n"
         "--explain adds the settings that no other one beats in both time and GPU memory, the fastest first; and of "
         "the best what a step moves and computes, with the rates that divide it. In CSV these are two more tables "
         "behind "

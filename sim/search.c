@@ -182,6 +182,8 @@ static lspo_status_t refine(searcher_t *searcher)
         if (status == LSPO_OK)
             status = lspo_search_try_native(searcher->options, &result->found[i]);
         if (status == LSPO_OK)
+            status = lspo_search_climb(searcher->options, &result->found[i]);
+        if (status == LSPO_OK)
             status = lspo_search_refine(searcher->options, &result->found[i]);
     }
     for (uint32_t i = 1; i < result->count; i++) {

@@ -7,27 +7,28 @@
 
 #include "base/array.h"
 
-typedef enum { AS_IS, OF_BLOCKS, OF_EXPERTS, OF_HOST, OF_DRIVE } scale_t;
+typedef enum { AS_IS, OF_ONE, OF_BLOCKS, OF_EXPERTS, OF_HOST, OF_DRIVE } scale_t;
 
-/* The values of a policy's own parameter: as they are, as shares of the model's blocks or experts or of the host's
- * memory, or only where the machine has an SSD. */
+/* The values of a policy's own parameter: as they are, as shares of one, of the model's blocks or experts or of the
+ * host's memory, or only where the machine has an SSD. */
 typedef struct {
     const char *key;
     scale_t scale;
-    uint32_t count;
+    uint32_t count; /* 0: candidates have the value that they begin with */
     double values[9];
 } axis_t;
 
 static const axis_t axes[] = {
-    {"cpu-share", AS_IS, 9, {1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0}},
+    {"cpu-share", OF_ONE, 9, {1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0}},
     {"resident-blocks", OF_BLOCKS, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
+    {"native-layers", OF_BLOCKS, 0, {0}},
     {"swap-slots", AS_IS, 3, {2, 3, 4}},
     {"window", AS_IS, 4, {2, 3, 4, 8}},
     {"gradient-buffers", AS_IS, 4, {1, 2, 4, 0}},
     {"update", AS_IS, 2, {0, 1}}, /* backward, after */
     /* Of generation. */
     {"schedule", AS_IS, 2, {0, 1}}, /* latency, throughput */
-    {"recompute-share", AS_IS, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
+    {"recompute-share", OF_ONE, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
     {"cache-slots", AS_IS, 3, {2, 3, 4}},
     {"weight-format", AS_IS, 3, {2, 1, 0}}, /* bitmap, csr, dense */
     {"gpu-blocks", OF_BLOCKS, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
@@ -71,15 +72,6 @@ bool lspo_search_allows(const lspo_search_options_t *options, const lspo_candida
     return value >= parameter->low && value <= high;
 }
 
-static lspo_status_t add(lspo_candidates_t *candidates, const lspo_candidate_t *candidate)
-{
-    lspo_status_t status = lspo_array_grow(&candidates->list, &candidates->capacity, candidates->count + 1,
-                                           sizeof *candidates->list, "candidates");
-    if (status == LSPO_OK)
-        candidates->list[candidates->count++] = *candidate;
-    return status;
-}
-
 /* The value at this place; NaN: the machine has nothing for it. */
 static double value_at(const lspo_search_options_t *options, const axis_t *axis, uint32_t place)
 {
@@ -87,6 +79,7 @@ static double value_at(const lspo_search_options_t *options, const axis_t *axis,
     const double value = axis->values[place];
     switch (axis->scale) {
     case AS_IS:
+    case OF_ONE:
         break;
     case OF_BLOCKS:
         return floor(value * options->model->block_count);
@@ -100,13 +93,87 @@ static double value_at(const lspo_search_options_t *options, const axis_t *axis,
     return value;
 }
 
+/* How fine shares are at last. */
+static const double finest_share = 1.0 / 256;
+
+/* Whole numbers remain whole. */
+double lspo_search_halve(const lspo_split_t *split, double step)
+{
+    const double half = split->least_step < 1 ? step / 2 : floor(step / 2);
+    return fmax(half, split->least_step);
+}
+
+/* Of the axes that divide something, the parameter, its highest value, and its steps; NULL: the axis does not. */
+static lspo_split_t split_of(const lspo_search_options_t *options, const axis_t *axis,
+                             const lspo_parameter_t *parameter)
+{
+    const uint32_t intervals = axis->count > 1 ? axis->count - 1 : LSPO_SEARCH_SHARES;
+    lspo_split_t split = {.parameter = parameter, .least_step = 1};
+    switch (axis->scale) {
+    case OF_ONE:
+        split.high = 1;
+        split.least_step = finest_share;
+        break;
+    case OF_BLOCKS:
+        split.high = options->model->block_count;
+        break;
+    case OF_EXPERTS:
+        split.high = options->model->expert_count;
+        break;
+    case OF_HOST:
+        split.high = options->machine->ssd.read_Bps > 0 ? floor(options->machine->cpu.memory_bytes) : 0;
+        split.least_step = floor(finest_share * split.high);
+        break;
+    case AS_IS:
+    case OF_DRIVE:
+        break;
+    }
+    split.step = lspo_search_halve(&split, split.high / intervals);
+    if (split.high <= 0)
+        split.parameter = NULL;
+    return split;
+}
+
+lspo_split_t lspo_search_split(const lspo_search_options_t *options, const lspo_policy_t *policy, size_t index)
+{
+    for (size_t a = 0; a < sizeof axes / sizeof axes[0]; a++) {
+        const lspo_parameter_t *parameter = parameter_named(policy, axes[a].key);
+        const lspo_split_t split = split_of(options, &axes[a], parameter);
+        if (split.parameter != NULL && index-- == 0)
+            return split;
+    }
+    return (lspo_split_t){0};
+}
+
+lspo_choice_t lspo_search_choice(const lspo_search_options_t *options, const lspo_policy_t *policy, size_t index)
+{
+    for (size_t a = 0; a < sizeof axes / sizeof axes[0]; a++) {
+        const lspo_parameter_t *parameter = parameter_named(policy, axes[a].key);
+        if (parameter == NULL || (axes[a].scale != AS_IS && axes[a].scale != OF_DRIVE))
+            continue;
+        if (index < axes[a].count)
+            return (lspo_choice_t){parameter, value_at(options, &axes[a], (uint32_t)index)};
+        index -= axes[a].count;
+    }
+    return (lspo_choice_t){0};
+}
+
+static lspo_status_t add(lspo_candidates_t *candidates, const lspo_candidate_t *candidate)
+{
+    lspo_status_t status = lspo_array_grow(&candidates->list, &candidates->capacity, candidates->count + 1,
+                                           sizeof *candidates->list, "candidates");
+    if (status == LSPO_OK)
+        candidates->list[candidates->count++] = *candidate;
+    return status;
+}
+
 /* The candidate with each value of axis `a` and of all behind it. */
 static lspo_status_t vary_own(const lspo_search_options_t *options, size_t a, const lspo_candidate_t *candidate,
                               lspo_candidates_t *candidates)
 {
     const lspo_parameter_t *parameter = NULL;
     for (; a < sizeof axes / sizeof axes[0] && parameter == NULL; a++)
-        parameter = parameter_named(candidate->policy, axes[a].key);
+        parameter = axes[a].count > 0 ? parameter_named(candidate->policy, axes[a].key) : NULL;
     if (parameter == NULL)
         return add(candidates, candidate);
     const axis_t *axis = &axes[a - 1];

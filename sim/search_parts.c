@@ -10,8 +10,8 @@
 #include "sim/cost.h"
 #include "sim/tune.h"
 
-static const double raise_most = 1.01, faster_least = 0.999;
-enum { SHARES = 8 }; /* of the blocks */
+/* Rounding errors of times stay below the tolerance. */
+static const double raise_most = 1.01, faster_least = 0.999, tolerance = 1e-6;
 
 static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *machine, double *busy_s_out)
 {
@@ -152,7 +152,7 @@ static lspo_status_t raise_all(const lspo_search_options_t *options, lspo_found_
 
 static uint32_t share_of_blocks(const lspo_search_options_t *options, uint32_t share)
 {
-    return (uint32_t)((uint64_t)options->model->block_count * share / SHARES);
+    return (uint32_t)((uint64_t)options->model->block_count * share / LSPO_SEARCH_SHARES);
 }
 
 /* More and more blocks, until what they are swapped for is had: less memory, or that the training fits. */
@@ -160,7 +160,7 @@ static lspo_status_t try_shares(const lspo_search_options_t *options, const lspo
 {
     const bool memory = options->objective == LSPO_OBJECTIVE_MEMORY;
     lspo_status_t status = LSPO_OK;
-    for (uint32_t share = 1, fits = 0; share < SHARES && (memory || !fits) && status == LSPO_OK; share++) {
+    for (uint32_t share = 1, fits = 0; share < LSPO_SEARCH_SHARES && (memory || !fits) && status == LSPO_OK; share++) {
         lspo_found_t swapping = *without;
         swapping.workload.swap_activations = share_of_blocks(options, share);
         status = simulate(options, &swapping);
@@ -196,17 +196,25 @@ static void give_last_layers_to_cpu(const lspo_search_options_t *options, lspo_f
                              lspo_policy_slot(found->policy, &found->workload, use->parameter));
 }
 
+/* Is the value free?  One that decides numbers is not where a loss curve stands for them, or a policy is compressed. */
+static bool may_vary(const lspo_search_options_t *options, const lspo_policy_t *policy,
+                     const lspo_parameter_t *parameter)
+{
+    const bool numbers = parameter->affects != LSPO_AFFECTS_PLAN;
+    return !holds(options, parameter) &&
+           !(numbers && (policy->semantics == LSPO_SEMANTICS_COMPRESSED || options->objective != LSPO_OBJECTIVE_TIME));
+}
+
 /* More and more layers native: what does not fit or is not faster is no end, since a step may get longer before the CPU
- * has less to do than the GPU.  A loss curve is one of all layers. */
+ * has less to do than the GPU. */
 lspo_status_t lspo_search_try_native(const lspo_search_options_t *options, lspo_found_t *found)
 {
     const lspo_parameter_t *parameter = &lspo_parameter_native_layers;
     const lspo_found_t without = *found;
     lspo_status_t status = LSPO_OK;
-    if (lspo_policy_use(found->policy, parameter) == NULL || found->policy->semantics == LSPO_SEMANTICS_COMPRESSED ||
-        options->objective != LSPO_OBJECTIVE_TIME || holds(options, parameter))
+    if (lspo_policy_use(found->policy, parameter) == NULL || !may_vary(options, found->policy, parameter))
         return LSPO_OK;
-    for (uint32_t share = 1; share <= SHARES && status == LSPO_OK; share++) {
+    for (uint32_t share = 1; share <= LSPO_SEARCH_SHARES && status == LSPO_OK; share++) {
         lspo_found_t native = without;
         give_last_layers_to_cpu(options, &native);
         uint32_t *layers = lspo_policy_slot(found->policy, &native.workload, parameter);
@@ -215,6 +223,125 @@ lspo_status_t lspo_search_try_native(const lspo_search_options_t *options, lspo_
         if (status == LSPO_OK && native.fit.fits && native.objective < faster_least * found->objective)
             *found = native;
     }
+    return status;
+}
+
+/* One step up or down, as far as the ends; is that better?  Of a share it must be worth its digits. */
+static lspo_status_t try_step(const lspo_search_options_t *options, const lspo_split_t *split, double step,
+                              lspo_found_t *found, bool *better_out)
+{
+    lspo_found_t next = *found;
+    const lspo_candidate_t candidate = {.policy = found->policy, .workload = found->workload};
+    void *slot = lspo_policy_slot(found->policy, &next.workload, split->parameter);
+    const double before = lspo_parameter_number(split->parameter, slot);
+    const double value = fmin(fmax(before + step, 0), split->high);
+    const double enough = split->least_step < 1 ? faster_least : 1 - tolerance;
+    *better_out = false;
+    if (value == before || !lspo_search_allows(options, &candidate, split->parameter, value))
+        return LSPO_OK;
+    lspo_parameter_store(split->parameter, value, slot);
+    lspo_status_t status = simulate(options, &next);
+    *better_out = status == LSPO_OK && next.fit.fits && next.objective < enough * found->objective;
+    if (*better_out)
+        *found = next;
+    return status;
+}
+
+/* As many steps as help, in the direction that does. */
+static lspo_status_t try_steps(const lspo_search_options_t *options, const lspo_split_t *split, lspo_found_t *found,
+                               bool *moved)
+{
+    lspo_status_t status = LSPO_OK;
+    for (int direction = 1; direction >= -1 && status == LSPO_OK; direction -= 2) {
+        bool better = true, any = false;
+        while (better && status == LSPO_OK) {
+            status = try_step(options, split, direction * split->step, found, &better);
+            any = any || better;
+        }
+        *moved = *moved || any;
+        if (any)
+            break;
+    }
+    return status;
+}
+
+/* Each split in turn, until no step of it or of another one helps. */
+static lspo_status_t try_splits(const lspo_search_options_t *options, const lspo_split_t *splits, size_t count,
+                                lspo_found_t *found)
+{
+    lspo_status_t status = LSPO_OK;
+    bool moved = count > 0;
+    while (moved && status == LSPO_OK) {
+        moved = false;
+        for (size_t i = 0; i < count && status == LSPO_OK; i++)
+            status = try_steps(options, &splits[i], found, &moved);
+    }
+    return status;
+}
+
+typedef struct {
+    lspo_split_t list[4];
+    size_t count;
+} splits_t;
+
+static splits_t splits_of(const lspo_search_options_t *options, const lspo_policy_t *policy)
+{
+    splits_t splits = {.count = 0};
+    lspo_split_t split = lspo_search_split(options, policy, 0);
+    for (size_t i = 0; split.parameter != NULL; split = lspo_search_split(options, policy, ++i))
+        if (splits.count < sizeof splits.list / sizeof splits.list[0] && may_vary(options, policy, split.parameter))
+            splits.list[splits.count++] = split;
+    return splits;
+}
+
+/* Steps of all splits, finer and finer. */
+static lspo_status_t climb(const lspo_search_options_t *options, splits_t splits, lspo_found_t *found)
+{
+    lspo_status_t status = LSPO_OK;
+    for (bool finer = true; finer && status == LSPO_OK;) {
+        status = try_splits(options, splits.list, splits.count, found);
+        finer = false;
+        for (size_t i = 0; i < splits.count; i++) {
+            finer = finer || splits.list[i].step > splits.list[i].least_step;
+            splits.list[i].step = lspo_search_halve(&splits.list[i], splits.list[i].step);
+        }
+    }
+    return status;
+}
+
+/* The same from another value of a parameter that divides nothing, such as the slots that take the place of a block. */
+static lspo_status_t climb_beside(const lspo_search_options_t *options, const splits_t *splits, lspo_choice_t choice,
+                                  lspo_found_t *found)
+{
+    lspo_found_t other = *found;
+    const lspo_candidate_t candidate = {.policy = found->policy, .workload = found->workload};
+    void *slot = lspo_policy_slot(found->policy, &other.workload, choice.parameter);
+    if (isnan(choice.value) || choice.value == lspo_parameter_number(choice.parameter, slot) ||
+        !may_vary(options, found->policy, choice.parameter) ||
+        !lspo_search_allows(options, &candidate, choice.parameter, choice.value))
+        return LSPO_OK;
+    lspo_parameter_store(choice.parameter, choice.value, slot);
+    lspo_status_t status = simulate(options, &other);
+    if (!other.fit.fits)
+        other.objective = INFINITY; /* until a step makes it fit */
+    if (status == LSPO_OK)
+        status = climb(options, *splits, &other);
+    if (status == LSPO_OK && other.objective < (1 - tolerance) * found->objective)
+        *found = other;
+    return status;
+}
+
+/* Memory grows with what is on the GPU, so its least is where candidates are: at an end. */
+lspo_status_t lspo_search_climb(const lspo_search_options_t *options, lspo_found_t *found)
+{
+    const splits_t splits = splits_of(options, found->policy);
+    if (splits.count == 0 || options->objective == LSPO_OBJECTIVE_MEMORY)
+        return LSPO_OK;
+    lspo_status_t status = climb(options, splits, found);
+    lspo_choice_t choice = lspo_search_choice(options, found->policy, 0);
+    for (size_t i = 0; choice.parameter != NULL && status == LSPO_OK;
+         choice = lspo_search_choice(options, found->policy, ++i))
+        status = climb_beside(options, &splits, choice, found);
     return status;
 }
 
@@ -232,7 +359,7 @@ static lspo_status_t try_order(const lspo_search_options_t *options, lspo_found_
     return status;
 }
 
-/* Between the eighths. */
+/* The policy's own choice. */
 static lspo_status_t try_share(const lspo_search_options_t *options, lspo_found_t *found)
 {
     const lspo_parameter_t *parameter = &lspo_parameter_recompute_share;

@@ -30,6 +30,8 @@ lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, const l
 lspo_status_t lspo_search_try_swapping(const lspo_search_options_t *options, lspo_found_t *found);
 /* Native layers, as search.h says: less time for more memory. */
 lspo_status_t lspo_search_try_native(const lspo_search_options_t *options, lspo_found_t *found);
+/* Finer steps of what is divided, as search.h says. */
+lspo_status_t lspo_search_climb(const lspo_search_options_t *options, lspo_found_t *found);
 /* Subspace, nnz, rank and order, as search.h says. */
 lspo_status_t lspo_search_refine(const lspo_search_options_t *options, lspo_found_t *found);
 
