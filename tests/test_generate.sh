@@ -191,11 +191,12 @@ wait $! || code=$?
 check "an interrupted text" "130" "$code"
 check "how it ended" "1" "$(grep -c '^ended *interrupted$' long.err)"
 
-# Interrupted while the prompt is read, as soon as SIGTERM (15) is caught: there is no token, and no time of one.
+# Interrupted while the prompt is read, as soon as lspo catches SIGTERM (15): there is no token, and no time of one.
+# Before the command is lspo it is a copy of this shell, which catches SIGTERM, too.
 head -c 59000 /dev/zero | tr '\0' a >prompt.txt
 lspo generate --model long --prompt - --tokens 100 --format json <prompt.txt >early.json 2>early.err &
-until ! kill -0 $! 2>/dev/null ||
-    { signals=$(sed -n 's/^SigCgt:\t*//p' /proc/$!/status) && (((0x${signals:-0} >> 14) & 1)); }; do sleep 0.02; done
+until ! kill -0 $! 2>/dev/null || { grep -q '^lspo' /proc/$!/cmdline &&
+    signals=$(sed -n 's/^SigCgt:\t*//p' /proc/$!/status) && (((0x${signals:-0} >> 14) & 1)); }; do sleep 0.02; done
 kill -TERM $! || fail "the long prompt is at its end: $(cat early.err)"
 code=0
 wait $! || code=$?
