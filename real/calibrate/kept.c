@@ -1,12 +1,15 @@
 /* kept.c - what is left in the cache of weights that were read some bytes or some time ago: gpu.kept_bytes, kept_share
  * and kept_s.
  *
- * Weights that fit in the near pools are read by products of a row
- *     near    directly after they were read
+ * Weights are read by products of a row
+ *     near    directly after they were read; they fit in the near pools
  *     far     after all other memory and a long pause
- *     else    after so many bytes of other memory, or a pause, in which other programs use a cache that they share
- * A reading of t seconds has the share (far - t) / (far - near) in cache; bytes, what is left after them, and time are
- * those whose shares, as in sim/reuse.h, are nearest to these.  On the host only. */
+ *     else    after so many bytes of other memory, or, as many weights as a small model has, after a pause, in which
+ *             other programs use a cache that they share
+ * As in generation they are read once each time, a few times with the same bytes or pause in between, and steps that
+ * leave less in cache come first: what is read several times at once, or has been there for long, stays for longer.
+ * A reading of t seconds per weight has the share (far - t) / (far - near) in cache; bytes, what is left after them,
+ * and time are those whose shares, as in sim/reuse.h, are nearest to these.  On the host only. */
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -15,18 +18,20 @@
 #include "real/calibrate/state.h"
 #include "traces/summary.h"
 
-enum { ROWS = 384, COLS = 1536, WEIGHTS = 6, SET_FLOATS = WEIGHTS * ROWS * COLS, REPEATS_MOST = 16 };
-/* Bytes of other memory, or a pause, in between.  The first is far, the second near. */
+enum { ROWS = 384, COLS = 1536, FLOATS = ROWS * COLS, FEW = 6, MANY = 18, REPEATS_MOST = 16 };
+/* Weights; bytes of other memory, or a pause, in between.  The first is far, the last near. */
 static const struct {
+    size_t weights;
     double bytes, pause_s;
-} steps[LSPO_CALIBRATE_KEPT] = {{1e9, 0.08}, {0, 0},    {16 << 20, 0}, {32 << 20, 0}, {64 << 20, 0}, {96 << 20, 0},
-                                {0, 2e-3},   {0, 4e-3}, {0, 7e-3},     {0, 10e-3},    {0, 15e-3},    {0, 25e-3}};
+} steps[LSPO_CALIBRATE_KEPT] = {{FEW, 1e9, 0.08},   {MANY, 0, 45e-3},   {MANY, 0, 25e-3},   {MANY, 0, 15e-3},
+                                {MANY, 0, 10e-3},   {MANY, 0, 5e-3},    {MANY, 0, 2e-3},    {FEW, 96 << 20, 0},
+                                {FEW, 64 << 20, 0}, {FEW, 32 << 20, 0}, {FEW, 16 << 20, 0}, {FEW, 0, 0}};
 
 /* Products of a row with weights one after the other. */
 static void read_weights(const lspo_calibration_t *calibration, const float *weights, size_t floats)
 {
     const lspo_calibration_memory_t *memory = calibration->memory;
-    for (size_t at = 0; at + ROWS * COLS <= floats; at += ROWS * COLS) {
+    for (size_t at = 0; at + FLOATS <= floats; at += FLOATS) {
         const lspo_few_rows_t product = {
             .rows = 1, .m = ROWS, .n = COLS, .number = LSPO_NUMBER_FP32, .w = weights + at};
         lspo_few_rows_product(&product, memory->near_input.data, NULL, memory->near_output.data, NULL);
@@ -40,22 +45,32 @@ static void pause_for(double s)
         clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-/* Seconds to read the weights after a step; *age_s_out: since they were read before.  What comes from memory reaches a
- * shared cache only when it leaves the core's own one, so they are read twice before. */
-static double read_after(lspo_calibration_t *calibration, size_t step, double *age_s_out)
+/* What is between two times that weights of so many floats are read. */
+static void pass_step(const lspo_calibration_t *calibration, size_t step, size_t floats)
 {
     const lspo_pool_t *pool = &calibration->memory->far_input;
-    const size_t asked = (size_t)(steps[step].bytes / sizeof(float)), room = pool->count - SET_FLOATS;
-    lspo_meter_t meter;
-    for (int twice = 0; twice < 2; twice++)
-        read_weights(calibration, pool->data, SET_FLOATS);
-    const uint64_t before_ns = lspo_now_ns();
-    read_weights(calibration, pool->data + SET_FLOATS, asked < room ? asked : room);
+    const size_t asked = (size_t)(steps[step].bytes / sizeof(float)), room = pool->count - floats;
+    read_weights(calibration, pool->data + floats, asked < room ? asked : room);
     pause_for(steps[step].pause_s);
-    *age_s_out = 1e-9 * (double)(lspo_now_ns() - before_ns);
+}
+
+/* Seconds per weight after a step; *age_s_out: from one reading to the next.  What comes from memory reaches a shared
+ * cache only when it leaves the core's own one, so they are read more than once before. */
+static double read_after(lspo_calibration_t *calibration, size_t step, double *age_s_out)
+{
+    enum { TIMES_BEFORE = 3 };
+    const float *weights = calibration->memory->far_input.data;
+    const size_t floats = steps[step].weights * FLOATS;
+    lspo_meter_t meter;
+    for (int i = 0; i < TIMES_BEFORE; i++) {
+        const uint64_t before_ns = lspo_now_ns();
+        read_weights(calibration, weights, floats);
+        pass_step(calibration, step, floats);
+        *age_s_out = 1e-9 * (double)(lspo_now_ns() - before_ns);
+    }
     lspo_meter_start(calibration, calibration->lane, &meter);
-    read_weights(calibration, pool->data, SET_FLOATS);
-    return lspo_meter_stop(calibration, &meter);
+    read_weights(calibration, weights, floats);
+    return lspo_meter_stop(calibration, &meter) / (double)steps[step].weights;
 }
 
 double lspo_calibrate_kept_share(const lspo_kept_cache_t *cache, const lspo_kept_t *kept)
@@ -114,21 +129,21 @@ lspo_status_t lspo_calibrate_kept(lspo_calibration_t *calibration)
 {
     lspo_machine_t *machine = &calibration->result->machine;
     const uint32_t repeats = calibration->quick ? 7 : REPEATS_MOST;
-    const double set_bytes = SET_FLOATS * sizeof(float), least_difference = 1.1;
+    const double weight_bytes = FLOATS * sizeof(float), least_difference = 1.1;
     double times_s[LSPO_CALIBRATE_KEPT][REPEATS_MOST], ages_s[LSPO_CALIBRATE_KEPT][REPEATS_MOST];
     lspo_timing_t timings[LSPO_CALIBRATE_KEPT];
     lspo_kept_t kept[LSPO_CALIBRATE_KEPT];
-    if (calibration->asynchronous || calibration->memory->far_input.count < 2 * SET_FLOATS)
+    if (calibration->asynchronous || calibration->memory->far_input.count < 2 * MANY * FLOATS)
         return LSPO_OK;
     for (uint32_t r = 0; r < repeats; r++)
         for (size_t i = 0; i < LSPO_CALIBRATE_KEPT; i++)
             times_s[i][r] = read_after(calibration, i, &ages_s[i][r]);
     keep_samples(calibration, times_s, repeats, timings);
-    const double far_s = timings[0].median_s, near_s = timings[1].median_s;
+    const double far_s = timings[0].median_s, near_s = timings[LSPO_CALIBRATE_KEPT - 1].median_s;
     if (!(far_s > least_difference * near_s))
         return LSPO_OK; /* a cache is no faster than memory */
     for (size_t i = 0; i < LSPO_CALIBRATE_KEPT; i++)
-        kept[i] = (lspo_kept_t){.bytes = set_bytes + steps[i].bytes,
+        kept[i] = (lspo_kept_t){.bytes = (double)steps[i].weights * weight_bytes + steps[i].bytes,
                                 .age_s = lspo_median(ages_s[i], repeats),
                                 .share = fmin(1, fmax(0, (far_s - timings[i].median_s) / (far_s - near_s)))};
     const lspo_kept_cache_t cache = lspo_calibrate_fit_kept(machine->gpu.near_bytes, kept + 1, LSPO_CALIBRATE_KEPT - 1);
