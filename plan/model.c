@@ -73,6 +73,7 @@ void lspo_stage_add_experts(lspo_stage_t *stage, const char *name, const lspo_mo
     const uint32_t first = stage->expert_first;
     add_tensor(stage, name, model->expert_count * inputs, outputs, true);
     stage->expert_first = first;
+    stage->expert_count = model->expert_count;
 }
 
 void lspo_stage_add_rest(lspo_stage_t *stage, const char *name, uint32_t rows, uint32_t cols)
@@ -104,6 +105,15 @@ void lspo_stage_without_experts(const lspo_stage_t *stage, lspo_stage_t *stage_o
         if (i < stage->expert_first || i >= stage->linear_count)
             add_tensor(stage_out, t->name, t->rows, t->cols, t->linear);
     }
+}
+
+lspo_pruned_t lspo_stage_pruned(const lspo_stage_t *stage, uint32_t tensor)
+{
+    const lspo_tensor_t *t = &stage->tensors[tensor];
+    if (tensor >= stage->expert_first)
+        return (lspo_pruned_t){stage->expert_count, t->rows / stage->expert_count, t->cols};
+    const bool is_router = stage->expert_count > 0 && tensor + 1 == stage->expert_first;
+    return (lspo_pruned_t){is_router ? 0 : 1, t->rows, t->cols};
 }
 
 uint64_t lspo_model_expert_elements(const lspo_model_t *model)

@@ -160,6 +160,7 @@ typedef struct {
     uint32_t tensor_count; /* linear tensors come first */
     uint32_t linear_count;
     uint32_t expert_first; /* linear tensor from which on each is one matrix per expert; linear_count: none */
+    uint32_t expert_count; /* these matrices, one behind the other */
     lspo_tensor_t tensors[LSPO_TENSORS_MAX];
     uint64_t element_count;
 } lspo_stage_t;
@@ -185,6 +186,13 @@ void lspo_model_stage(const lspo_model_t *model, uint32_t stage, lspo_stage_t *s
 
 /* The same stage without its experts' tensors. */
 void lspo_stage_without_experts(const lspo_stage_t *stage, lspo_stage_t *stage_out);
+
+/* What is pruned of a linear tensor of a block: equal matrices, one behind the other, each for itself.  That is the
+ * tensor, or those of its experts; of a router none, because it stays as it is. */
+typedef struct {
+    uint32_t count, rows, cols;
+} lspo_pruned_t;
+lspo_pruned_t lspo_stage_pruned(const lspo_stage_t *stage, uint32_t tensor);
 /* Numbers of one expert of a block, all its matrices together. */
 uint64_t lspo_model_expert_elements(const lspo_model_t *model);
 

@@ -26,6 +26,14 @@ uint64_t lspo_endor_kept(const lspo_endor_values_t *values, uint64_t count)
     return count - (uint64_t)llround(values->sparsity * (double)count);
 }
 
+static uint64_t packed_bytes(const lspo_endor_values_t *values, const lspo_pruned_t *matrix, uint64_t p)
+{
+    const uint64_t rows = matrix->rows, count = rows * matrix->cols, kept = lspo_endor_kept(values, count);
+    const uint64_t places = values->weight_format == LSPO_WEIGHTS_BITMAP ? (count + 63) / 64 * 8
+                                                                         : rounded(4 * (rows + 1)) + rounded(2 * kept);
+    return places + rounded(kept * p);
+}
+
 uint64_t lspo_endor_stored_bytes(const lspo_endor_values_t *values, const lspo_stage_t *stage,
                                  lspo_precision_t precision)
 {
@@ -34,11 +42,9 @@ uint64_t lspo_endor_stored_bytes(const lspo_endor_values_t *values, const lspo_s
         return stage->element_count * p;
     uint64_t bytes = (stage->element_count - stage->tensors[stage->linear_count].offset_elements) * p;
     for (uint32_t i = 0; i < stage->linear_count; i++) {
-        const uint64_t rows = stage->tensors[i].rows, count = rows * stage->tensors[i].cols;
-        const uint64_t kept = lspo_endor_kept(values, count);
-        bytes += values->weight_format == LSPO_WEIGHTS_BITMAP ? (count + 63) / 64 * 8
-                                                              : rounded(4 * (rows + 1)) + rounded(2 * kept);
-        bytes += rounded(kept * p);
+        const lspo_pruned_t pruned = lspo_stage_pruned(stage, i);
+        bytes += pruned.count > 0 ? pruned.count * packed_bytes(values, &pruned, p)
+                                  : rounded((uint64_t)pruned.rows * pruned.cols * p);
     }
     return bytes;
 }
@@ -134,12 +140,12 @@ static lspo_status_t check(const lspo_builder_t *b)
         return lspo_error(LSPO_ERR_INPUT, "--gpu-blocks %u is above the %u blocks of model %s", v->gpu_blocks,
                           b->model->block_count, b->model->name);
     for (uint32_t i = 0; v->weight_format == LSPO_WEIGHTS_CSR && i < block->linear_count; i++) {
-        const lspo_tensor_t *t = &block->tensors[i];
-        if (t->cols > CSR_COLS_MAX || lspo_endor_kept(v, (uint64_t)t->rows * t->cols) > UINT32_MAX)
+        const lspo_pruned_t pruned = lspo_stage_pruned(block, i);
+        if (pruned.cols > CSR_COLS_MAX || lspo_endor_kept(v, (uint64_t)pruned.rows * pruned.cols) > UINT32_MAX)
             return lspo_error(
                 LSPO_ERR_INPUT,
-                "--weight-format csr has columns of 16 bits and places of 32: %s of model %s is too large", t->name,
-                b->model->name);
+                "--weight-format csr has columns of 16 bits and places of 32: %s of model %s is too large",
+                block->tensors[i].name, b->model->name);
     }
     return LSPO_OK;
 }
@@ -177,13 +183,22 @@ static lspo_status_t build(lspo_builder_t *b)
     return b->status;
 }
 
+/* Kernels that expand a stage: one per matrix. */
+static uint32_t expansions(const lspo_stage_t *stage)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < stage->linear_count; i++)
+        count += lspo_stage_pruned(stage, i).count;
+    return count;
+}
+
 static bool describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s,
                           lspo_work_t *work)
 {
     const uint64_t stored = stored_bytes(b, s), dense = b->stages[s].parameter_bytes;
     if (kind == LSPO_OP_APPLY)
         lspo_work_append(work, &(lspo_kernel_t){.kernel_class = LSPO_KERNEL_EXPAND,
-                                                .count = b->stages[s].shape.linear_count,
+                                                .count = expansions(&b->stages[s].shape),
                                                 .bytes = stored + dense,
                                                 .far_bytes = stored,
                                                 .expansion = values_of(b)->weight_format == LSPO_WEIGHTS_CSR

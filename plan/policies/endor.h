@@ -22,7 +22,8 @@ extern const lspo_parameter_t lspo_parameter_sparsity; /* which weights are prun
 
 /* Numbers of a matrix that are stored, of `count`: all but round(sparsity count). */
 uint64_t lspo_endor_kept(const lspo_endor_values_t *values, uint64_t count);
-/* Bytes of a stage as it is stored: each of a block's matrices in the format (kernels/pruned.h), then the rest. */
+/* Bytes of a stage as it is stored: each of a block's matrices in the format (kernels/pruned.h), a router as it is,
+ * then the rest. */
 uint64_t lspo_endor_stored_bytes(const lspo_endor_values_t *values, const lspo_stage_t *stage,
                                  lspo_precision_t precision);
 

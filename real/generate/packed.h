@@ -14,7 +14,7 @@ typedef struct {
     lspo_number_t number;
 } lspo_packed_t;
 
-/* Zero the share of each matrix that is least in magnitude; w: the whole array of the stage. */
+/* Zero the share of each matrix that is least in magnitude (lspo_stage_pruned()); w: the whole array of the stage. */
 lspo_status_t lspo_packed_prune(const lspo_stage_t *stage, double sparsity, float *w);
 /* dense: the whole array, pruned, in the format; out: lspo_endor_stored_bytes(). */
 void lspo_packed_store(const lspo_packed_t *packed, const void *dense, void *out);

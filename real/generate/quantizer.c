@@ -57,26 +57,14 @@ static size_t sums_bytes(const lspo_quantizer_options_t *options, const lspo_sta
     return (prunes(options) ? inputs : inputs * inputs) * sizeof(float);
 }
 
-/* Matrices of a linear tensor that are pruned one by one: the experts'. */
-static uint32_t matrices_of(const lspo_quantizer_options_t *options, const lspo_stage_t *block, uint32_t tensor)
-{
-    return tensor >= block->expert_first ? options->from.model->expert_count : 1;
-}
-
-/* The router stays as it is. */
-static bool is_pruned(const lspo_stage_t *block, uint32_t tensor)
-{
-    return block->expert_first == block->linear_count || tensor + 1 != block->expert_first;
-}
-
 static size_t scores_bytes(const lspo_quantizer_options_t *options, const lspo_stage_t *block)
 {
     size_t most = 0;
     for (uint32_t i = 0; prunes(options) && i < block->linear_count; i++) {
-        const lspo_tensor_t *t = &block->tensors[i];
-        const size_t some = calibrates(options) ? lspo_prune_wanda_scratch(options->workers, t->rows)
-                                                : (size_t)t->rows * t->cols / matrices_of(options, block, i);
-        most = is_pruned(block, i) && some > most ? some : most;
+        const lspo_pruned_t pruned = lspo_stage_pruned(block, i);
+        const size_t some = calibrates(options) ? lspo_prune_wanda_scratch(options->workers, pruned.rows)
+                                                : (size_t)pruned.rows * pruned.cols;
+        most = pruned.count > 0 && some > most ? some : most;
     }
     return most * sizeof(float);
 }
@@ -319,16 +307,16 @@ static bool are_finite(size_t count, const float *x)
 /* squares: NULL: by magnitude. */
 static void prune_tensor(lspo_quantizer_t *q, uint32_t tensor, const float *squares)
 {
-    const lspo_tensor_t *t = &q->block.tensors[tensor];
-    const uint32_t matrices = matrices_of(&q->options, &q->block, tensor);
-    const size_t count = (size_t)t->rows * t->cols / matrices;
+    const lspo_pruned_t pruned = lspo_stage_pruned(&q->block, tensor);
+    const size_t count = (size_t)pruned.rows * pruned.cols;
     const double sparsity = q->options.sparsity;
-    float *w = q->wide + t->offset_elements;
-    if (squares != NULL)
-        lspo_prune_wanda(q->options.workers, &(lspo_wanda_t){t->rows, t->cols, sparsity, squares}, w, q->scores);
+    float *w = q->wide + q->block.tensors[tensor].offset_elements;
+    if (squares != NULL && pruned.count > 0)
+        lspo_prune_wanda(q->options.workers, &(lspo_wanda_t){pruned.rows, pruned.cols, sparsity, squares}, w,
+                         q->scores);
     else
-        for (uint32_t e = 0; e < matrices; e++)
-            lspo_prune_magnitude(count, sparsity, w + e * count, q->scores);
+        for (uint32_t k = 0; k < pruned.count; k++)
+            lspo_prune_magnitude(count, sparsity, w + k * count, q->scores);
 }
 
 static lspo_status_t prune_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
@@ -345,8 +333,7 @@ static lspo_status_t prune_block(lspo_quantizer_t *q, uint32_t stage, char *weig
             return refuse(to->model, stage, tensor, "inputs in the calibration whose squares are not finite");
     }
     for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++)
-        if (is_pruned(&q->block, i))
-            prune_tensor(q, i, wanda ? squares[i] : NULL);
+        prune_tensor(q, i, wanda ? squares[i] : NULL);
     if (status == LSPO_OK)
         lspo_convert(q->block.element_count, LSPO_NUMBER_FP32, q->wide, to->number, weights);
     return status;

@@ -107,49 +107,72 @@ Test(endor, packed_weights_write_the_texts_of_dense_ones)
     }
 }
 
-/* The array of a block: what is stored has the bytes of the plan, and comes back bit for bit; of each matrix the share
- * is zero, of other tensors nothing. */
+static size_t zeros_of(size_t count, const float *w)
+{
+    size_t zeros = 0;
+    for (size_t i = 0; i < count; i++)
+        zeros += w[i] == 0;
+    return zeros;
+}
+
+/* Of each matrix, with experts of each of theirs, the share is zero; of a router and what is no matrix nothing. */
+static void check_zeros(const lspo_model_t *model, const lspo_stage_t *stage, double z, const float *wide)
+{
+    size_t seen = 0;
+    for (uint32_t i = 0; i < stage->linear_count; i++) {
+        const lspo_tensor_t *t = &stage->tensors[i];
+        const bool experts = strncmp(t->name, "experts", strlen("experts")) == 0;
+        const size_t matrices = experts ? model->expert_count : 1, count = (size_t)t->rows * t->cols / matrices;
+        const size_t wanted = strcmp(t->name, "router") == 0 ? 0 : (size_t)llround(z * (double)count);
+        for (size_t k = 0; k < matrices; k++, seen += wanted)
+            cr_expect_eq(zeros_of(count, wide + t->offset_elements + k * count), wanted, "sparsity %g, %s %zu", z,
+                         t->name, k);
+    }
+    cr_expect_eq(zeros_of(stage->element_count, wide), seen, "sparsity %g: of other tensors nothing", z);
+}
+
+/* The array of a block: what is stored has the bytes of the plan, and comes back bit for bit. */
+static void check_block(const lspo_model_t *model, double z, lspo_weight_format_t format, lspo_precision_t precision)
+{
+    lspo_stage_t stage;
+    lspo_model_stage(model, 1, &stage);
+    const lspo_endor_values_t v = {.sparsity = z, .weight_format = format};
+    const lspo_packed_t packed = {&v, &stage, lspo_compute_number_of(precision)};
+    const size_t bytes = stage.element_count * lspo_precision_bytes(precision);
+    const size_t stored_bytes = lspo_endor_stored_bytes(&v, &stage, precision);
+    float *wide = malloc(stage.element_count * sizeof *wide);
+    char *dense = malloc(bytes), *back = malloc(bytes), *stored = malloc(stored_bytes + 8);
+    cr_assert(wide != NULL && dense != NULL && back != NULL && stored != NULL);
+    memset(stored, 0x5a, stored_bytes + 8);
+    memset(back, 0x5a, bytes);
+    lspo_transformer_init(model, 1, 1, wide);
+    cr_assert_eq(lspo_packed_prune(&stage, z, wide), LSPO_OK);
+    check_zeros(model, &stage, z, wide);
+    lspo_convert(stage.element_count, LSPO_NUMBER_FP32, wide, packed.number, dense);
+    lspo_packed_store(&packed, dense, stored);
+    for (int i = 0; i < 8; i++)
+        cr_assert_eq(stored[stored_bytes + i], 0x5a, "no more bytes than the plan has");
+    lspo_packed_expand(&packed, lspo_compute_host(), stored, back);
+    cr_expect(memcmp(back, dense, bytes) == 0, "sparsity %g, format %d, %s, %u experts", z, (int)format,
+              lspo_precision_name(precision), model->expert_count);
+    free(stored), free(back), free(dense), free(wide);
+}
+
 Test(endor, a_block_comes_back_bit_for_bit)
 {
-    const lspo_model_t model = {.name = "uneven",
-                                .family = LSPO_FAMILY_LLAMA,
-                                .block_count = 1,
-                                .width = 20,
-                                .head_count = 4,
-                                .kv_head_count = 2,
-                                .mlp_width = 37,
-                                .vocabulary = 50,
-                                .max_sequence = 32};
-    lspo_stage_t stage;
-    lspo_compute_t *compute = lspo_compute_host();
-    lspo_model_stage(&model, 1, &stage);
-    for (double z = 0; z <= 1; z += 0.25)
-        for (lspo_weight_format_t format = LSPO_WEIGHTS_CSR; format <= LSPO_WEIGHTS_BITMAP; format++)
-            for (lspo_precision_t precision = LSPO_FP32; precision <= LSPO_FP16; precision++) {
-                const lspo_endor_values_t v = {.sparsity = z, .weight_format = format};
-                const lspo_packed_t packed = {&v, &stage, lspo_compute_number_of(precision)};
-                const size_t bytes = stage.element_count * lspo_precision_bytes(precision);
-                const size_t stored_bytes = lspo_endor_stored_bytes(&v, &stage, precision);
-                float *wide = malloc(stage.element_count * sizeof *wide);
-                char *dense = malloc(bytes), *back = malloc(bytes), *stored = malloc(stored_bytes + 8);
-                cr_assert(wide != NULL && dense != NULL && back != NULL && stored != NULL);
-                memset(stored, 0x5a, stored_bytes + 8);
-                memset(back, 0x5a, bytes);
-                lspo_transformer_init(&model, 1, 1, wide);
-                cr_assert_eq(lspo_packed_prune(&stage, z, wide), LSPO_OK);
-                size_t zeros = 0, wanted = 0;
-                for (uint32_t i = 0; i < stage.linear_count; i++)
-                    wanted += (size_t)llround(z * stage.tensors[i].rows * stage.tensors[i].cols);
-                for (size_t i = 0; i < stage.element_count; i++)
-                    zeros += wide[i] == 0;
-                cr_expect_eq(zeros, wanted, "sparsity %g: %zu zeros, not %zu", z, zeros, wanted);
-                lspo_convert(stage.element_count, LSPO_NUMBER_FP32, wide, packed.number, dense);
-                lspo_packed_store(&packed, dense, stored);
-                for (int i = 0; i < 8; i++)
-                    cr_assert_eq(stored[stored_bytes + i], 0x5a, "no more bytes than the plan has");
-                lspo_packed_expand(&packed, compute, stored, back);
-                cr_expect(memcmp(back, dense, bytes) == 0, "sparsity %g, format %d, %s", z, (int)format,
-                          lspo_precision_name(precision));
-                free(stored), free(back), free(dense), free(wide);
-            }
+    lspo_model_t model = {.name = "uneven",
+                          .family = LSPO_FAMILY_LLAMA,
+                          .block_count = 1,
+                          .width = 20,
+                          .head_count = 4,
+                          .kv_head_count = 2,
+                          .mlp_width = 37,
+                          .vocabulary = 50,
+                          .max_sequence = 32,
+                          .experts_per_token = 2};
+    for (model.expert_count = 0; model.expert_count <= 3; model.expert_count += 3)
+        for (double z = 0; z <= 1; z += 0.25)
+            for (lspo_weight_format_t format = LSPO_WEIGHTS_CSR; format <= LSPO_WEIGHTS_BITMAP; format++)
+                for (lspo_precision_t precision = LSPO_FP32; precision <= LSPO_FP16; precision++)
+                    check_block(&model, z, format, precision);
 }
