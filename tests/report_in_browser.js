@@ -132,8 +132,9 @@
             var details = links[i].closest('details');
             var lines = saved[i] ? (await saved[i].text()).trimEnd().split('\n') : [''];
             var head = Array.from(details.querySelectorAll('th'), function (cell) { return cell.textContent; });
+            var rows = Number(/: (\d+) rows/.exec(details.textContent)[1]);
             expect(links[i].download + ': all of it is saved',
-                lines[0] === head.join(',') && lines.length - 1 === Number(/: (\d+) rows/.exec(details.textContent)[1]));
+                lines[0] === head.join(',') && lines.length - 1 === rows);
         }
         expect('a large CSV is in the page', links.length > 0);
     };

@@ -19,7 +19,9 @@ for number, kind in enumerate(kinds):
     for lane_number, lane in enumerate(lanes):
         bars = [(1e3 * (op["start_s"] - begin), 1e3 * (op["end_s"] - op["start_s"]))
                 for op in ops if op["kind"] == kind and op["lane"] == lane]
-        axes.broken_barh(bars, (lane_number - 0.4, 0.8), facecolors=f"C{number}", label=kind if bars else None)
+        # An outline keeps ops that are shorter than a pixel.
+        axes.broken_barh(bars, (lane_number - 0.4, 0.8), facecolors=f"C{number}", edgecolors=f"C{number}",
+                         linewidth=0.6, label=kind if bars else None)
 axes.set_yticks(range(len(lanes)), lanes)
 axes.invert_yaxis()
 axes.set_xlabel("time (ms)")
