@@ -63,9 +63,13 @@ inputs_hash() {
     find "$@" -type f | sort | xargs -d '\n' sha256sum | sha256sum | cut -d' ' -f1
 }
 
-# figure_inputs FIGURE BUILD: the hash of all that its results depend on, but this machine.
+# figure_inputs FIGURE BUILD: the hash of all that its results depend on, but this machine.  Its folder, and those of
+# others that its run.sh mentions.
 figure_inputs() {
-    echo "$2 $EXPERIMENTS $(inputs_hash "$experiments_dir/$1") $(inputs_hash "$experiments_dir"/*.sh)" \
+    local folders
+    mapfile -t folders < <({ echo "$1"; grep -o 'experiments_dir/[A-Za-z0-9_-]*' "$experiments_dir/$1/run.sh" |
+        cut -d/ -f2; } | sort -u | sed "s|^|$experiments_dir/|")
+    echo "$2 $EXPERIMENTS $(inputs_hash "${folders[@]}") $(inputs_hash "$experiments_dir"/*.sh)" \
         "$(inputs_hash "$plots_dir")" | sha256sum | cut -d' ' -f1
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# run.sh [--full] [--fresh] [FIGURE...] - all experiments whose inputs have changed (--fresh: all), or those named: CSV,
-# pictures and checks under ./results.  report.html there shows all, and after a run of all report.pdf, where Chromium
-# is.  A failure does not stop the other figures; the exit status is 1 if a check failed.
+# run.sh [--full] [--fresh] [FIGURE...] - all experiments, or those named, whose inputs have changed (--fresh: others,
+# too): CSV, pictures and checks under ./results.  report.html there shows all, and after a run of all report.pdf, where
+# Chromium is.  A failure does not stop the other figures; the exit status is 1 if a check failed.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states axonn fusion meft kvpr marlin endor qmoe"
@@ -47,7 +47,7 @@ failed=
 started=$SECONDS
 for figure in ${figures:-$all}; do
     printf '\n== %s\n' "$figure"
-    if [ -z "$figures$fresh" ] && figure_is_done "$figure" "$build"; then
+    if [ -z "$fresh" ] && figure_is_done "$figure" "$build"; then
         echo "   as it was: its inputs have not changed (--fresh runs it again)"
         continue
     fi

@@ -142,7 +142,7 @@ check "Ctrl-C ends the experiments" "130 1" "$status $(wc -l < "$folder/count")"
 check "and the report says so" '<span class="open">interrupted</span>; exit status 130' \
     "$(sed -n '/<section id="fig3">/,$s|^<p>\(<span.*exit status 130\)</p>$|\1|p' "$folder/stopped/report.html")"
 
-# A new experiment begins as a copy of the template.  One whose inputs have not changed is not run again, unless named.
+# A new experiment begins as a copy of the template.  One whose inputs have not changed is not run again.
 if command -v gnuplot > /dev/null; then
     mkdir "$folder/tree"
     cp -r "$here" "$here/../plots" "$folder/tree/"
@@ -157,10 +157,15 @@ if command -v gnuplot > /dev/null; then
     check "with a picture and a page" "yes yes" \
         "$(for name in links.svg README.md; do [ -s "$folder/again/links/$name" ] && echo yes; done | xargs)"
     check "it is not run twice" kept "$(again)"
-    check "unless it is named" 2 "$(again links)"
+    check "nor if it is named" kept "$(again links)"
+    check "unless it is to be" 2 "$(again --fresh links)"
     check "or all are to be" 2 "$(again --fresh)"
     echo "# more" >> "$folder/tree/plots/style.gp"
     check "or a script has changed" 2 "$(again)"
+    echo '[ -d "$experiments_dir/fig2" ]' >> "$tree/links/run.sh"
+    check "or the experiment" "2 kept" "$(again) $(again)"
+    echo >> "$tree/fig2/README.md"
+    check "or one that it mentions" 2 "$(again)"
     sed -i 's/lsp \/ zero <= 1)/lsp \/ zero < 0)/' "$tree/links/claims.sql"
     again > "$folder/failed"
     again > "$folder/failed"
