@@ -19,10 +19,24 @@ static bool is_number(const char *text)
     return end != text && *end == '\0';
 }
 
-static void write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
+static bool has_values(const lspo_csv_t *csv, size_t column)
 {
+    for (size_t row = 0; row < csv->row_count; row++)
+        if (*lspo_csv_cell(csv, row, column) != '\0')
+            return true;
+    return csv->row_count == 0;
+}
+
+/* The first rows; columns without a value in any row are left out.  Returns how many. */
+static size_t write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
+{
+    size_t left_out = 0;
     fputs("<div class=\"wide\" tabindex=\"0\"><table><thead><tr>", page);
     for (size_t column = 0; column < csv->column_count; column++) {
+        if (!has_values(csv, column)) {
+            left_out++;
+            continue;
+        }
         fputs("<th scope=\"col\">", page);
         lspo_html_print(page, csv->cells[column]);
         fputs("</th>", page);
@@ -32,6 +46,8 @@ static void write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
         fputs("<tr>", page);
         for (size_t column = 0; column < csv->column_count; column++) {
             const char *cell = lspo_csv_cell(csv, row, column);
+            if (*cell == '\0' && !has_values(csv, column))
+                continue;
             fputs(is_number(cell) ? "<td class=\"number\">" : "<td>", page);
             lspo_html_print(page, cell);
             fputs("</td>", page);
@@ -39,6 +55,7 @@ static void write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
         fputs("</tr>\n", page);
     }
     fputs("</tbody></table></div>\n", page);
+    return left_out;
 }
 
 void lspo_data_write_link(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
@@ -99,7 +116,10 @@ lspo_status_t lspo_data_write(FILE *page, const lspo_figure_t *figure, const lsp
     if (shown < csv.row_count)
         fprintf(page, ", the first %zu here", shown);
     fputs("</summary>\n", page);
-    write_rows(page, &csv, shown);
+    size_t left_out = write_rows(page, &csv, shown);
+    if (left_out > 0)
+        fprintf(page, "<p class=\"small\">Without values, and not shown: %zu column%s.</p>\n", left_out,
+                left_out == 1 ? "" : "s");
     status = write_whole(page, figure, file, embed, path);
     fputs("</details>\n", page);
     lspo_csv_release(&csv);

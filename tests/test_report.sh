@@ -56,6 +56,7 @@ printf '%s\n' '  numbers <b>1.50</b> & 2' '  holds a < b for every "model"' '  F
 svg good/good.svg
 printf '%s\n' 'name,value' '"a, ""<script>alert(2)</script>""",1.5' '</table>,2' > "$results/good/good.csv"
 { echo row; seq 25; } > "$results/good/further.csv"
+printf '%s\n' a,b,c 1,,2 ,,3 > "$results/good/sparse.csv"
 echo text > "$results/good/notes.txt"
 
 record bad 2026-02-02T00:00:00Z 1
@@ -147,6 +148,11 @@ has "a claim without repetition" 'alone <small>[one run]</small>'
 has "a claim of nothing" 'no one <small>[no run]</small>'
 has "brackets that are none" '[in brackets]</li>'
 has "the rows" 'further.csv: 25 rows, the first 10 here'
+check "columns without values" '<tr><th scope="col">a</th><th scope="col">c</th></tr>
+<tr><td class="number">1</td><td class="number">2</td></tr>
+<tr><td></td><td class="number">3</td></tr>
+<p class="small">Without values, and not shown: 1 column.</p>' "$(sed -n '/^<details.*sparse.csv/,/^<p>/p' "$page" |
+    grep -o '<tr>.*</tr>\|<p class.*')"
 has "what can be trained" '<tr><td>llama</td><td>lsp</td></tr>'
 has "other files" '<a href="good/notes.txt">notes.txt</a>, 5 bytes'
 
