@@ -175,10 +175,12 @@ def of_experiment(figure):
 
 
 def thresholds(figure):
-    """lspo validate's exit status, by the limits of the short form or of the full one."""
+    """lspo validate's exit status, by the limits of the short form or of the full one; 6: nothing was judged."""
     with open(results / figure / "summary.csv", newline="") as file:
         row = next(row for row in csv.DictReader(file)
                    if (row["cells"], row["predictor"], row["quantity"]) == ("all", "lspo", "time"))
+    if row["mean"] == "":
+        return 6
     mean, p95, tau = (0.04, 0.1, 0.9) if "--full" in (results / figure / "run.ini").read_text() else (0.06, 0.15, 0.8)
     return 0 if float(row["mean"]) <= mean and float(row["p95"]) <= p95 and float(row["tau"]) >= tau else 5
 
