@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +35,19 @@ typedef struct {
 
 typedef void (*job_t)(const void *argument, outcome_t *outcome);
 
+/* Where the system gives huge pages to all memory, not only where they are asked for, the libraries of two processes
+ * differ by more than 1 MB. */
+static void refuse_unasked_huge_pages(void)
+{
+    char setting[64] = "";
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    if (file == NULL)
+        return;
+    if (fgets(setting, sizeof setting, file) != NULL && strstr(setting, "[always]") != NULL)
+        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    fclose(file);
+}
+
 static outcome_t in_a_process_of_its_own(job_t job, const void *argument)
 {
     int ends[2];
@@ -43,6 +57,7 @@ static outcome_t in_a_process_of_its_own(job_t job, const void *argument)
     cr_assert_geq(child, 0);
     if (child == 0) {
         close(ends[0]);
+        refuse_unasked_huge_pages();
         job(argument, &outcome);
         ssize_t written = write(ends[1], &outcome, sizeof outcome);
         _exit(written == (ssize_t)sizeof outcome ? 0 : 1);
