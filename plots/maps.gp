@@ -7,7 +7,7 @@ set multiplot title "Simulated: llama-7b, 512 tokens, fp16"
 set tmargin at screen 0.89; set bmargin at screen 0.60
 
 free = data."/free.csv"
-set lmargin at screen 0.07; set rmargin at screen 0.40
+set lmargin at screen 0.07; set rmargin at screen 0.36
 set title "Slowdown of lsp against native; the line: the largest free d"
 set logscale xy 2
 set xlabel "link each way (GB/s)"
@@ -24,13 +24,13 @@ plot free using (column("link_Bps")/1e9):"subspace":"slowdown" with points point
 unset colorbox
 
 most = data."/most.csv"
-set lmargin at screen 0.57; set rmargin at screen 0.82
+set lmargin at screen 0.485; set rmargin at screen 0.67
 set title "Largest model of llama-7b's width, batch 1"
 set xlabel "GPU memory (GiB)"; set ylabel "parameters (billions)"
 set xrange [7:90]; set yrange [*:*]
 set xtics (8, 16, 32, 64)
 unset logscale cb
-set key at screen 0.995, screen 0.90 right top vertical Left reverse maxrows 24 spacing 0.95 font ",9"
+set key at screen 0.995, screen 0.90 right top vertical Left reverse samplen 1.6 spacing 1.1 font ",9"
 policies = values(most, "policy")
 plot for [p in policies] most \
     using (strcol("policy") eq p ? column("gpu_memory_GiB") : NaN):(column("parameters") > 0 ? column("parameters")/1e9 : NaN) \

@@ -60,6 +60,18 @@ static void cut_script(char *svg)
     memmove(from, behind, strlen(behind) + 1);
 }
 
+/* gnuplot draws an icon that hides the grid into the lower left corner, over what is there. */
+static void cut_icon(char *svg)
+{
+    char *call = strstr(svg, "onclick='gnuplot_svg.toggleGrid();'/>"), *icon = NULL;
+    for (char *at = strstr(svg, "<image "); at != NULL && at < call; at = strstr(at + 1, "<image "))
+        icon = at;
+    if (icon == NULL)
+        return;
+    const char *behind = strchr(call, '>') + 1;
+    memmove(icon, behind, strlen(behind) + 1);
+}
+
 static lspo_status_t write_svg(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
                                const lspo_embed_t *embed, char *text)
 {
@@ -71,6 +83,7 @@ static lspo_status_t write_svg(FILE *page, const lspo_figure_t *figure, const ls
             height);
     write_alternative(page, figure, file);
     cut_script(svg);
+    cut_icon(svg);
     lspo_status_t status = LSPO_OK;
     bool is_plain = file->bytes <= embed->plain_most, packed;
     if (!is_plain)

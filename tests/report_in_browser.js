@@ -90,6 +90,27 @@
         });
     };
 
+    // Curves that lie on names of a legend, looked for at every fourth point of them.
+    var checkLegend = function (frame, svg) {
+        var names = Array.from(svg.querySelectorAll('[id$="_keyentry"] text'), function (text) {
+            return { box: text.getBoundingClientRect(), text: text.textContent };
+        });
+        svg.querySelectorAll('g[id^="gnuplot_plot_"] path').forEach(function (path) {
+            if (path.closest('[id$="_keyentry"]'))
+                return;
+            var toScreen = path.getScreenCTM(), length = path.getTotalLength(), points = [];
+            for (var at = 0; at < length; at += 4)
+                points.push(path.getPointAtLength(at).matrixTransform(toScreen));
+            names.forEach(function (name) {
+                var box = name.box;
+                expect(frame.title + ': a curve lies on "' + name.text + '"', !points.some(function (point) {
+                    return point.x > box.left && point.x < box.right && point.y > box.top && point.y < box.bottom;
+                }));
+            });
+        });
+        return names.length;
+    };
+
     // WCAG 2.2, 1.4.3: 4.5 to 1.
     var luminance = function (colour) {
         var parts = colour.match(/[\d.]+/g).slice(0, 3).map(function (part) {
@@ -151,17 +172,19 @@
         for (tries = 0; tries < 100 && !Array.prototype.every.call(frames, isReady); tries++)
             await drawn();
         expect('a frame per picture: ' + frames.length + ' of ' + images.length, frames.length === images.length);
-        var toggles = 0, ops = 0;
+        var toggles = 0, ops = 0, names = 0;
         frames.forEach(function (frame) {
             var svg = frame.contentDocument.querySelector('svg');
             expect(frame.title + ': gnuplot\'s script runs', svg.gnuplot);
             expect(frame.title + ': its whole width shows', svg.getBoundingClientRect().width <= frame.clientWidth);
             checkLabels(frame, svg);
+            names += checkLegend(frame, svg);
             toggles += checkToggle(frame, svg);
             checkZoom(frame, svg);
             ops += checkOps(frame, svg);
         });
         expect('curves can be hidden', toggles > 0);
+        expect('curves have names', names > 0);
         expect('ops say what they are', ops > 0);
         expect('the page is no wider than the screen: ' + document.documentElement.scrollWidth + ' of ' + innerWidth,
             document.documentElement.scrollWidth <= innerWidth);

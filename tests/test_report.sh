@@ -168,10 +168,13 @@ check "leads to the results" 1 \
 
 # gnuplot's script is inside once, without its path; one that is not there is a warning.
 script=$folder/gnuplot_svg.js
+icon="<image x='1' /><image x='10' xlink:href='data:image/png;base64,iVBO' onclick='gnuplot_svg.toggleGrid();'/>"
 echo 'var gnuplot_svg = {};' > "$script"
-sed -i "s|<desc>|<script type=\"text/javascript\" xlink:href=\"$script\"/><desc>|" "$results/good/good.svg"
+sed -i "s|<desc>|<script type=\"text/javascript\" xlink:href=\"$script\"/>$icon<desc>|" "$results/good/good.svg"
 check "an interactive picture" 0 "$(status_of report "$results")"
 check "gnuplot's script" "1 0" "$(grep -c '^var gnuplot_svg = {};$' "$page") $(grep -c "$script" "$page" || true)"
+check "without gnuplot's icon" "1 0" \
+    "$(grep -c "%3Cimage%20x='1'%20/%3E%3Cdesc" "$page") $(grep -c toggleGrid "$page" || true)"
 check "the page is HTML still" "" "$(wrong "$page")"
 echo '"</script>"' > "$script"
 check "a script that would end the page's" "0 1" \
