@@ -10,6 +10,7 @@ set yrange [0:60]
 set xrange [-0.6:3.6]
 set boxwidth 0.6
 $published << END
+place,seconds
 0,54
 1,35.8
 2,31.8
@@ -18,8 +19,7 @@ END
 set xtics ("dense" 0, "bitmap" 1, "more room" 2, "direct" 3)
 plot file using ($0 < 4 ? $0 : NaN):"token_s" with boxes linecolor rgb sky title "ours", \
     $published using 1:2:(0.3) with xerrorbars pointtype 0 linewidth 2 linecolor rgb black title "published"
-unset xtics
-set xtics
+set xtics autofreq
 set lmargin at screen 0.58; set rmargin at screen 0.97
 set title "s per pass, all blocks on the host, simulated"
 set logscale xy 10
