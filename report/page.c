@@ -144,13 +144,19 @@ static size_t lower(size_t most)
     return most == SIZE_MAX ? FIRST : most > LEAST ? most / 2 : 0;
 }
 
+/* Do more files gain from being compressed? */
+static bool can_pack(const lspo_embed_t *embed)
+{
+    enum { PLAIN_LEAST = 4096 };
+    return embed->plain_most > PLAIN_LEAST;
+}
+
 /* What makes room next: more files are compressed, then CSV stay outside from the largest on, then pictures.  False if
  * nothing is left. */
 static bool embed_less(lspo_embed_t *embed)
 {
-    enum { PLAIN_LEAST = 4096 };
-    if (embed->plain_most > PLAIN_LEAST)
-        embed->plain_most /= 2;
+    if (can_pack(embed))
+        embed->plain_most /= 4;
     else if (embed->data_most > 0)
         embed->data_most = lower(embed->data_most);
     else if (embed->picture_most > 0)
@@ -163,7 +169,7 @@ static bool embed_less(lspo_embed_t *embed)
 lspo_status_t lspo_page_make(const lspo_results_t *results, const lspo_page_options_t *options, char **text_out,
                              size_t *bytes_out)
 {
-    enum { PLAIN_FIRST = 64 << 10 };
+    enum { PLAIN_FIRST = 64 << 10, ROOMY_BYTES = LSPO_PAGE_MOST_BYTES / 5 * 4 };
     lspo_embed_t embed = {PLAIN_FIRST, SIZE_MAX, SIZE_MAX, options->beside};
     scripts_t scripts = {0};
     char *text = NULL;
@@ -171,7 +177,7 @@ lspo_status_t lspo_page_make(const lspo_results_t *results, const lspo_page_opti
     lspo_status_t status = read_scripts(results, options->data_folder, &scripts);
     while (status == LSPO_OK) {
         status = make(results, &scripts, &embed, &text, &bytes);
-        if (status != LSPO_OK || bytes < LSPO_PAGE_MOST_BYTES)
+        if (status != LSPO_OK || bytes < (can_pack(&embed) ? ROOMY_BYTES : LSPO_PAGE_MOST_BYTES))
             break;
         free(text);
         if (!embed_less(&embed))

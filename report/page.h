@@ -16,8 +16,8 @@ typedef struct {
 } lspo_page_options_t;
 
 /* The page; the caller frees *text_out.  Everything is inside while it stays below LSPO_PAGE_MOST_BYTES; else the
- * largest CSV, and then pictures, are only named.  LSPO_ERR_INPUT if it is too large even so, and for files that cannot
- * be read. */
+ * largest CSV, and then pictures, are only named.  From four fifths of that on, smaller files are compressed, too.
+ * LSPO_ERR_INPUT if it is too large even so, and for files that cannot be read. */
 lspo_status_t lspo_page_make(const lspo_results_t *results, const lspo_page_options_t *options, char **text_out,
                              size_t *bytes_out);
 
