@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/units.h"
+#include "plan/policies/deep_optimizer_states.h"
 #include "plan/policy.h"
 #include "sim/fit.h"
 #include "sim/savers.h"
@@ -31,6 +32,46 @@ static lspo_fit_question_t ask(const question_t *question, const lspo_policy_t *
     return asked;
 }
 
+/* May there be room for what the plan holds all the time?  Without it no play is needed. */
+static lspo_status_t has_room(const lspo_fit_question_t *asked, bool *has_room_out)
+{
+    lspo_workload_t workload = asked->workload;
+    lspo_plan_t *plan = NULL;
+    const int32_t *stride = lspo_policy_value(asked->policy, &workload, &lspo_parameter_stride);
+    if (stride != NULL && *stride == LSPO_STRIDE_AUTO) {
+        *has_room_out = true; /* to find it takes longer than to play */
+        return LSPO_OK;
+    }
+    lspo_tune_products(asked->policy, asked->machine, &workload);
+    lspo_status_t status = lspo_tune_lane(asked->model, asked->policy, asked->machine, &workload);
+    if (status == LSPO_OK)
+        status = lspo_plan_build(asked->model, &workload, asked->policy, &plan);
+    if (status == LSPO_OK)
+        *has_room_out = lspo_fits(asked->machine, plan->gpu_static_bytes, plan->host_static_bytes);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+/* lspo_fit_try() where only what fits counts. */
+static lspo_status_t try_to_fit(const lspo_fit_question_t *asked, lspo_fit_t *fit_out)
+{
+    bool room = false;
+    lspo_status_t status = has_room(asked, &room);
+    *fit_out = (lspo_fit_t){0};
+    return status == LSPO_OK && room ? lspo_fit_try(asked, fit_out) : status;
+}
+
+/* Of batches that are not larger than 1 none needs less. */
+static lspo_status_t find_batch(const lspo_fit_question_t *asked, uint32_t *batch_out)
+{
+    lspo_fit_question_t least = *asked;
+    bool room = false;
+    least.workload.batch = 1;
+    lspo_status_t status = has_room(&least, &room);
+    *batch_out = 0;
+    return status == LSPO_OK && room ? lspo_fit_largest_batch(asked, batch_out) : status;
+}
+
 /* ---- the given policy ---- */
 
 /* The smallest number of blocks whose activations must leave the GPU, of those that leave it a place ahead; 0: none is
@@ -44,7 +85,7 @@ static lspo_status_t find_swap(lspo_fit_question_t asked, uint32_t *blocks_out)
     if (high <= low)
         return LSPO_OK;
     asked.workload.swap_activations = high;
-    lspo_status_t status = lspo_fit_try(&asked, &fit);
+    lspo_status_t status = try_to_fit(&asked, &fit);
     if (status != LSPO_OK || !fit.fits)
         return status;
     while (high - low > 1 && status == LSPO_OK) {
@@ -70,7 +111,7 @@ static lspo_status_t find_change(const question_t *question, size_t text_bytes, 
     checkpointed.workload.checkpointing = true;
     if (!recomputes) {
         lspo_fit_t fit = {0};
-        lspo_status_t status = lspo_fit_try(&checkpointed, &fit);
+        lspo_status_t status = try_to_fit(&checkpointed, &fit);
         if (status != LSPO_OK || fit.fits) {
             snprintf(text, text_bytes, "--checkpointing on");
             return status;
@@ -81,14 +122,14 @@ static lspo_status_t find_change(const question_t *question, size_t text_bytes, 
         snprintf(text, text_bytes, "%s--swap-activations %u", recomputes ? "" : "--checkpointing on ", blocks);
         return status;
     }
-    status = lspo_fit_largest_batch(&asked, &batch);
+    status = find_batch(&asked, &batch);
     if (status != LSPO_OK || batch > 0) {
         snprintf(text, text_bytes, "--batch %u", batch);
         return status;
     }
     if (recomputes)
         return LSPO_OK;
-    status = lspo_fit_largest_batch(&checkpointed, &batch);
+    status = find_batch(&checkpointed, &batch);
     if (status != LSPO_OK)
         return status;
     if (batch > 0)
@@ -98,27 +139,34 @@ static lspo_status_t find_change(const question_t *question, size_t text_bytes, 
 
 /* ---- other policies ---- */
 
-/* The fastest policy that fits with the given workload, preferring one with the same semantics.  NULL: none. */
-static lspo_status_t find_policy(const question_t *question, const lspo_policy_t **policy_out)
+/* The fastest policy that fits with the given workload, of those with the same semantics or of all others.  NULL:
+ * none. */
+static lspo_status_t find_fastest(const question_t *question, bool alike, const lspo_policy_t **policy_out)
 {
-    const lspo_policy_t *best = NULL, *wanted = question->plan->policy;
+    const lspo_policy_t *wanted = question->plan->policy;
     double best_s = 0;
+    *policy_out = NULL;
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
-        lspo_fit_question_t asked = ask(question, policy);
+        const lspo_fit_question_t asked = ask(question, policy);
         lspo_fit_t fit = {0};
-        lspo_status_t status = policy == wanted ? LSPO_OK : lspo_fit_try(&asked, &fit);
+        if (policy == wanted || (policy->semantics == wanted->semantics) != alike)
+            continue;
+        lspo_status_t status = try_to_fit(&asked, &fit);
         if (status != LSPO_OK)
             return status;
-        bool alike = policy->semantics == wanted->semantics;
-        bool best_alike = best && best->semantics == wanted->semantics;
-        if (fit.fits && (!best || alike > best_alike || (alike == best_alike && fit.iteration_s < best_s))) {
-            best = policy;
+        if (fit.fits && (*policy_out == NULL || fit.iteration_s < best_s)) {
+            *policy_out = policy;
             best_s = fit.iteration_s;
         }
     }
-    *policy_out = best;
     return LSPO_OK;
+}
+
+static lspo_status_t find_policy(const question_t *question, const lspo_policy_t **policy_out)
+{
+    lspo_status_t status = find_fastest(question, true, policy_out);
+    return status == LSPO_OK && *policy_out == NULL ? find_fastest(question, false, policy_out) : status;
 }
 
 typedef struct {
@@ -140,7 +188,7 @@ static lspo_status_t try_saver(const question_t *question, const lspo_saver_t *s
         asked.workload.batch = batch;
         asked.workload.checkpointing |= batch == 1;
         lspo_parameter_store(saver->parameter, saver->value, slot);
-        lspo_status_t status = lspo_fit_try(&asked, &fit);
+        lspo_status_t status = try_to_fit(&asked, &fit);
         if (status != LSPO_OK)
             return status;
         bool is_wanted = asked.policy == wanted, has_wanted = best->policy == wanted;
@@ -266,7 +314,7 @@ static lspo_status_t describe_generation_remedy(const question_t *question, size
         if (!lspo_policy_takes(asked.policy, &question->plan->model))
             continue;
         asked.workload.iterations = question->plan->workload.iterations;
-        lspo_status_t status = lspo_fit_try(&asked, &fit);
+        lspo_status_t status = try_to_fit(&asked, &fit);
         if (status != LSPO_OK)
             return status;
         if (fit.fits && (best == NULL || fit.iteration_s < best_s)) {

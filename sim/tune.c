@@ -293,14 +293,15 @@ typedef struct {
 static const int32_t strides[] = {64, 32, 16, 10, 9, 8, 7, 6, 5, 4, 3, LSPO_STRIDE_LEAST};
 enum { STRIDES = sizeof strides / sizeof strides[0] };
 
-/* The time per iteration or, with `fit_out`, all of the prediction. */
+/* The time per iteration or, with `fit_out`, whether it fits. */
 static lspo_status_t try_stride(const lspo_fit_question_t *question, double *time_s_out, lspo_fit_t *fit_out)
 {
     lspo_plan_t *plan = NULL;
     lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
-    if (status == LSPO_OK)
-        status = fit_out != NULL ? lspo_fit_plan(plan, question->machine, fit_out)
-                                 : lspo_pace_of(plan, question->machine, time_s_out);
+    if (status == LSPO_OK && fit_out == NULL)
+        status = lspo_pace_of(plan, question->machine, time_s_out);
+    else if (status == LSPO_OK && lspo_fits(question->machine, plan->gpu_static_bytes, plan->host_static_bytes))
+        status = lspo_fit_plan(plan, question->machine, fit_out);
     lspo_plan_destroy(plan);
     return status;
 }
