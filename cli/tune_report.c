@@ -43,10 +43,16 @@ void lspo_tune_double(lspo_machine_t *machine, lspo_tune_part_t part)
 
 /* ---- rows ---- */
 
+/* A value is one word for a shell: "62.5GiB", not "62.5 GiB". */
 static void add_flag(const char *name, const char *value, char text[LSPO_TUNE_SETTINGS_BYTES])
 {
-    size_t used = strlen(text);
-    snprintf(text + used, LSPO_TUNE_SETTINGS_BYTES - used, "%s--%s %s", used > 0 ? " " : "", name, value);
+    size_t used = strlen(text), length = 0;
+    char word[64];
+    for (; *value != '\0' && length + 1 < sizeof word; value++)
+        if (*value != ' ')
+            word[length++] = *value;
+    word[length] = '\0';
+    snprintf(text + used, LSPO_TUNE_SETTINGS_BYTES - used, "%s--%s %s", used > 0 ? " " : "", name, word);
 }
 
 lspo_status_t lspo_tune_settings(const lspo_tune_report_t *report, const lspo_found_t *found,
