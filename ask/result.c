@@ -95,6 +95,7 @@ static const lspo_result_field_t result_fields[] = {
     INTEGER(gpu_tensor_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
     INTEGER(gpu_reserve_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
     INTEGER(gpu_library_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAKS),
+    INTEGER(card_bytes, LSPO_UNIT_BYTES, LSPO_NEEDS_RUN),
     INTEGER(peak_gpu_bound_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAK_BOUNDS),
     INTEGER(peak_host_bound_bytes, LSPO_UNIT_BYTES, LSPO_WANT_PEAK_BOUNDS),
     YES_NO(fits, LSPO_WANT_PEAKS),

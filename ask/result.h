@@ -45,6 +45,7 @@ typedef struct {
     uint64_t d2h_bytes, h2d_bytes;
     uint64_t peak_gpu_bytes, peak_host_bytes, peak_total_bytes;      /* total: of both together */
     uint64_t gpu_tensor_bytes, gpu_reserve_bytes, gpu_library_bytes; /* parts of the GPU's peak (sim/memory.h) */
+    uint64_t card_bytes;                                             /* of a run: in use on the card, of all programs */
     uint64_t peak_gpu_bound_bytes, peak_host_bound_bytes; /* the largest peaks when lanes run early or late */
     /* With noise: percentiles (sim/noise.h), the lowest and highest peaks of the draws, and how many fit. */
     uint64_t noise_seed, draws, fit_draws;

@@ -101,6 +101,9 @@ static lspo_status_t measure(const bench_t *bench, const lspo_policy_t *policy, 
     row->measured_total_bytes = measured.peak_total_bytes;
     if (row->measured_total_bytes != LSPO_MISSING && row->measured_total_bytes > 0)
         row->measured_error = predicted / (double)row->measured_total_bytes - 1;
+    row->measured_card_bytes = measured.card_bytes;
+    if (row->measured_card_bytes != LSPO_MISSING && row->measured_card_bytes > 0)
+        row->measured_card_error = (double)row->needs.gpu_bytes / (double)row->measured_card_bytes - 1;
     return LSPO_OK;
 }
 
@@ -177,8 +180,11 @@ static lspo_status_t print_part(const lspo_memory_question_t *question, lspo_mem
                                 const lspo_memory_row_t *rows, size_t count)
 {
     lspo_field_t columns[LSPO_MEMORY_COLUMNS_MAX];
+    bool card = false;
+    for (size_t i = 0; i < count; i++)
+        card |= rows[i].measured_card_bytes != LSPO_MISSING;
     lspo_table_t table = {.fields = columns,
-                          .field_count = lspo_memory_columns(question, by, measured, columns),
+                          .field_count = lspo_memory_columns(question, by, measured, card, columns),
                           .records = rows,
                           .record_bytes = sizeof *rows,
                           .record_count = count};

@@ -111,6 +111,7 @@ static lspo_status_t write_measurement(const lspo_request_t *request, const lspo
     result.peak_gpu_bytes = measured->peak_gpu_bytes;
     result.peak_host_bytes = measured->peak_host_bytes;
     result.peak_total_bytes = measured->peak_total_bytes;
+    result.card_bytes = measured->card_bytes > 0 ? measured->card_bytes : LSPO_MISSING;
     result.fits = 1;
     result.loss_first = measured->loss_first;
     result.loss_last = measured->loss_last;

@@ -44,8 +44,17 @@ void lspo_run_measured_fields(size_t offset_bytes, lspo_field_t fields_out[LSPO_
 
 void lspo_run_measured_clear(lspo_run_measured_t *measured_out)
 {
-    *measured_out =
-        (lspo_run_measured_t){NAN, NAN, NAN, LSPO_MISSING, LSPO_MISSING, LSPO_MISSING, LSPO_MISSING, NAN, NAN, NAN};
+    *measured_out = (lspo_run_measured_t){.iteration_s = NAN,
+                                          .low_s = NAN,
+                                          .high_s = NAN,
+                                          .sample_count = LSPO_MISSING,
+                                          .peak_gpu_bytes = LSPO_MISSING,
+                                          .peak_host_bytes = LSPO_MISSING,
+                                          .peak_total_bytes = LSPO_MISSING,
+                                          .card_bytes = LSPO_MISSING,
+                                          .time_error = NAN,
+                                          .peak_gpu_error = NAN,
+                                          .peak_total_error = NAN};
 }
 
 lspo_status_t lspo_bench_open(const char *path, lspo_bench_t *bench)
@@ -117,6 +126,7 @@ static lspo_status_t read_result(const char *path, lspo_run_measured_t *measured
         measured_out->peak_gpu_bytes = count_of(&csv, "peak_gpu_bytes");
         measured_out->peak_host_bytes = count_of(&csv, "peak_host_bytes");
         measured_out->peak_total_bytes = count_of(&csv, "peak_total_bytes");
+        measured_out->card_bytes = count_of(&csv, "card_bytes");
     }
     lspo_csv_release(&csv);
     return LSPO_OK;

@@ -22,11 +22,11 @@ void lspo_bench_release(lspo_bench_t *bench);
 /* What a run measured, and predicted / measured - 1 of it; NaN and LSPO_MISSING: unknown. */
 typedef struct {
     double iteration_s, low_s, high_s;
-    uint64_t sample_count, peak_gpu_bytes, peak_host_bytes, peak_total_bytes;
+    uint64_t sample_count, peak_gpu_bytes, peak_host_bytes, peak_total_bytes, card_bytes;
     double time_error, peak_gpu_error, peak_total_error;
 } lspo_run_measured_t;
 
-/* The fields above, of the record at `offset_bytes` of a larger one. */
+/* The fields above without card_bytes, of the record at `offset_bytes` of a larger one. */
 enum { LSPO_MEASURED_FIELDS = 10 };
 void lspo_run_measured_fields(size_t offset_bytes, lspo_field_t fields_out[LSPO_MEASURED_FIELDS]);
 

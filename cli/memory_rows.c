@@ -28,7 +28,9 @@ static lspo_memory_row_t *begin_row(const lspo_memory_question_t *question, lspo
                                .fits = -1,
                                .measured_gpu_bytes = LSPO_MISSING,
                                .measured_total_bytes = LSPO_MISSING,
-                               .measured_error = NAN};
+                               .measured_error = NAN,
+                               .measured_card_bytes = LSPO_MISSING,
+                               .measured_card_error = NAN};
     if (by == LSPO_MEMORY_LLMEM || by == LSPO_MEMORY_DEEPSPEED)
         memset(&row->needs, 0xff, sizeof row->needs); /* LSPO_MISSING */
     return row;
@@ -355,12 +357,14 @@ const lspo_field_t lspo_memory_fields[] = {
     BYTES("measured_gpu_bytes", measured_gpu_bytes),
     BYTES("measured_total_bytes", measured_total_bytes),
     REAL("measured_error", measured_error),
+    BYTES("measured_card_bytes", measured_card_bytes),
+    REAL("measured_card_error", measured_card_error),
 };
 const size_t lspo_memory_field_count = sizeof lspo_memory_fields / sizeof lspo_memory_fields[0];
 
 /* For people: short names; of which kinds of rows, and when. */
 enum { FOR_POLICY = 1, FOR_LAYOUT = 2, FOR_LLMEM = 4, FOR_DEEPSPEED = 8, FOR_ALL = 15 };
-enum { ALWAYS, WITH_BATCH, WITH_MODEL, WITH_MEASURED };
+enum { ALWAYS, WITH_BATCH, WITH_MODEL, WITH_MEASURED, WITH_CARD };
 static const struct {
     lspo_field_t field;
     int kinds, when;
@@ -374,6 +378,7 @@ static const struct {
     {BYTES("runtime", runtime_bytes), FOR_POLICY | FOR_LAYOUT | FOR_LLMEM, ALWAYS},
     {BYTES("GPU", needs.gpu_bytes), FOR_ALL, ALWAYS},
     {BYTES("measured", measured_gpu_bytes), FOR_POLICY, WITH_MEASURED},
+    {BYTES("in use on the card", measured_card_bytes), FOR_POLICY, WITH_CARD},
     {BYTES("host: weights", needs.host_weights_bytes), FOR_POLICY, ALWAYS},
     {BYTES("optimizer", needs.host_optimizer_bytes), FOR_POLICY, ALWAYS},
     {BYTES("buffers", host_other_bytes), FOR_POLICY, ALWAYS},
@@ -381,6 +386,7 @@ static const struct {
     {BYTES("host", needs.host_bytes), FOR_POLICY | FOR_DEEPSPEED, ALWAYS},
     {BYTES("GPU + host measured", measured_total_bytes), FOR_POLICY, WITH_MEASURED},
     {REAL("error", measured_error), FOR_POLICY, WITH_MEASURED},
+    {REAL("error of the card", measured_card_error), FOR_POLICY, WITH_CARD},
     {COUNT("largest batch", largest_batch), FOR_POLICY | FOR_LAYOUT, WITH_BATCH},
     {COUNT("largest batch", largest_batch), FOR_LLMEM, ALWAYS},
     {REAL("score", score), FOR_LLMEM, ALWAYS},
@@ -389,13 +395,14 @@ static const struct {
     {TEXT("fits", verdict), FOR_ALL, ALWAYS},
 };
 
-size_t lspo_memory_columns(const lspo_memory_question_t *question, lspo_memory_by_t by, bool measured,
+size_t lspo_memory_columns(const lspo_memory_question_t *question, lspo_memory_by_t by, bool measured, bool card,
                            lspo_field_t columns_out[LSPO_MEMORY_COLUMNS_MAX])
 {
     const bool wanted[] = {[ALWAYS] = true,
                            [WITH_BATCH] = question->largest_batch,
                            [WITH_MODEL] = question->largest_model,
-                           [WITH_MEASURED] = measured};
+                           [WITH_MEASURED] = measured,
+                           [WITH_CARD] = card};
     size_t count = 0;
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
         if ((columns[i].kinds >> by & 1) && wanted[columns[i].when])

@@ -31,7 +31,9 @@ typedef struct {
     double score;              /* of LLMem */
     int fits;
     uint64_t measured_gpu_bytes, measured_total_bytes;
-    double measured_error; /* predicted / measured - 1 of GPU and host together */
+    double measured_error;        /* predicted / measured - 1 of GPU and host together */
+    uint64_t measured_card_bytes; /* in use on the GPU, of all programs */
+    double measured_card_error;   /* needs.gpu_bytes / that - 1 */
 } lspo_memory_row_t;
 
 typedef struct {
@@ -55,11 +57,12 @@ enum { LSPO_MEMORY_ROWS_MAX = 256 };
  * it: do not move it. */
 lspo_status_t lspo_memory_rows(const lspo_memory_question_t *question, lspo_memory_row_t *rows, size_t *count_out);
 
-/* Columns: all for programs, for people those of a kind of rows that this question fills. */
+/* Columns: all for programs, for people those of a kind of rows that this question fills; `measured`: with what runs
+ * measured, `card`: also on a GPU. */
 extern const lspo_field_t lspo_memory_fields[];
 extern const size_t lspo_memory_field_count;
 enum { LSPO_MEMORY_COLUMNS_MAX = 24 };
-size_t lspo_memory_columns(const lspo_memory_question_t *question, lspo_memory_by_t by, bool measured,
+size_t lspo_memory_columns(const lspo_memory_question_t *question, lspo_memory_by_t by, bool measured, bool card,
                            lspo_field_t columns_out[LSPO_MEMORY_COLUMNS_MAX]);
 
 #endif

@@ -290,6 +290,11 @@ uint64_t lspo_device_most_held_bytes(const lspo_device_t *device)
     return device->backend->most_held_bytes(device) + device->most_claimed_bytes;
 }
 
+uint64_t lspo_device_card_bytes(lspo_device_t *device)
+{
+    return device->backend->card_bytes != NULL ? device->backend->card_bytes(device) : 0;
+}
+
 static lspo_status_t lack_host_memory(uint64_t bytes, uint64_t available_bytes, const lspo_device_host_item_t *items,
                                       size_t item_count)
 {

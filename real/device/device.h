@@ -69,6 +69,9 @@ uint64_t lspo_device_room_bytes(lspo_device_t *device);
 uint64_t lspo_device_most_held_bytes(const lspo_device_t *device);
 /* The same for lspo_device_host_alloc(). */
 uint64_t lspo_device_most_host_held_bytes(const lspo_device_t *device);
+/* Bytes of the GPU's memory that are in use now, by this program and all others: what a monitor of the card shows.  The
+ * pool keeps what is freed, so after an execution this is its peak.  0: the host, or the driver does not say. */
+uint64_t lspo_device_card_bytes(lspo_device_t *device);
 const lspo_device_caps_t *lspo_device_caps(const lspo_device_t *device);
 
 /* Call `add` for each entry of a trace's header about the device; stops at the first failure.  A GPU has: "gpu" (name),

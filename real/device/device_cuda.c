@@ -124,6 +124,14 @@ static uint64_t cuda_most_held_bytes(const lspo_device_t *device)
     return lspo_gpu_pool_most_reserved_bytes(((const lspo_device_cuda_t *)device)->pool);
 }
 
+static uint64_t cuda_card_bytes(lspo_device_t *device)
+{
+    lspo_device_cuda_t *d = cuda(device);
+    size_t free_bytes, total_bytes;
+    stream_here(d);
+    return good(d, cudaMemGetInfo(&free_bytes, &total_bytes), "its memory in use") ? total_bytes - free_bytes : 0;
+}
+
 static lspo_status_t cuda_host_reserve(lspo_device_t *device, uint64_t bytes)
 {
     stream_here(cuda(device));
@@ -373,6 +381,7 @@ const lspo_device_backend_t lspo_device_cuda_backend = {.is_asynchronous = true,
                                                         .host_reserve = cuda_host_reserve,
                                                         .most_held_bytes = cuda_most_held_bytes,
                                                         .most_host_held_bytes = cuda_most_host_held_bytes,
+                                                        .card_bytes = cuda_card_bytes,
                                                         .describe = cuda_describe,
                                                         .pci_address = cuda_pci_address,
                                                         .compute = cuda_compute,

@@ -35,6 +35,7 @@ typedef struct {
 
     uint64_t (*most_held_bytes)(const lspo_device_t *device);
     uint64_t (*most_host_held_bytes)(const lspo_device_t *device);
+    uint64_t (*card_bytes)(lspo_device_t *device);
     lspo_status_t (*describe)(const lspo_device_t *device, lspo_device_entry_t add, void *context);
     const char *(*pci_address)(const lspo_device_t *device);
 

@@ -326,25 +326,28 @@ static uint64_t above(uint64_t peak_bytes, uint64_t base_bytes)
     return peak_bytes > base_bytes ? peak_bytes - base_bytes : 0;
 }
 
-/* On the host device everything is in one process: device memory is subtracted for the host's part, and then the memory
- * of copies for the rest.  With a GPU, device memory is not part of the process. */
-static void keep_memory(const lspo_device_t *device, const lspo_process_mark_t *mark, lspo_run_result_t *result)
+/* The host device's memory is in the process, a GPU's is not; what is left without that of copies is extra. */
+static void keep_memory(lspo_device_t *device, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
     uint64_t process_bytes = lspo_process_peak_bytes(mark);
     bool apart = lspo_device_is_asynchronous(device);
     result->peak_host_bytes = apart ? process_bytes : above(process_bytes, lspo_device_most_held_bytes(device));
     result->peak_total_bytes = apart ? process_bytes + lspo_device_peak_bytes(device) : process_bytes;
     result->extra_bytes = above(result->peak_host_bytes, lspo_device_most_host_held_bytes(device));
+    result->card_bytes = lspo_device_card_bytes(device);
 }
 
 /* Of the peer that needs most, as the plan's; with what the process has beside, once. */
-static lspo_status_t keep_grid_memory(const lspo_grid_t *grid, const lspo_process_mark_t *mark,
-                                      lspo_run_result_t *result)
+static lspo_status_t keep_grid_memory(lspo_grid_t *grid, const lspo_process_mark_t *mark, lspo_run_result_t *result)
 {
     lspo_grid_host_t host;
+    double card = (double)lspo_device_card_bytes(lspo_grid_device(grid));
     lspo_status_t status = lspo_grid_host_memory(grid, mark, &host);
+    if (status == LSPO_OK)
+        status = lspo_grid_extreme(grid, false, &card);
     if (status != LSPO_OK)
         return status;
+    result->card_bytes = (uint64_t)card;
     result->extra_bytes = host.extra;
     result->peak_host_bytes = host.peak;
     result->peak_total_bytes = host.total;

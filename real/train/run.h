@@ -40,6 +40,7 @@ typedef struct {
      * below 1, other work used the core and the times are too long. */
     double gpu_core_share;
     uint64_t peak_gpu_bytes; /* the device's high-water mark    */
+    uint64_t card_bytes;     /* lspo_device_card_bytes() after the first execution */
     /* Growth of the process's memory, as measured by the operating system (real/machine/process.h): device memory, host
      * memory and everything else.  For a plan of several peers, here and below, of the peer that needs most. */
     uint64_t peak_total_bytes;

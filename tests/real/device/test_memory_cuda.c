@@ -34,6 +34,24 @@ Test(memory_cuda, accounting_is_exact, .init = cr_redirect_stderr)
     lspo_device_close(device);
 }
 
+/* What the card has in use grows by what is taken from it, and stays: the pool keeps it.  On a GPU others may run. */
+Test(memory_cuda, the_card_tells_what_is_in_use)
+{
+    lspo_device_caps_t caps = {0};
+    ONLY_ON_HOST();
+    cuda_on_host_device(1, 9, 0, 512 * MIB);
+    lspo_device_t *device = open_device(&caps);
+    const uint64_t before = lspo_device_card_bytes(device);
+    cr_assert_gt(before, 0u);
+    void *memory = take(device, 128 * MIB);
+    const uint64_t with = lspo_device_card_bytes(device);
+    cr_expect_geq(with, before + 96 * MIB); /* the pool may have had a unit of 32 MiB */
+    cr_expect_leq(with, before + 160 * MIB);
+    lspo_device_free(device, memory);
+    cr_expect_eq(lspo_device_card_bytes(device), with);
+    lspo_device_close(device);
+}
+
 /* 512 MiB, of which cuBLAS, code and scratch take some: the rest is what was free at the start. */
 Test(memory_cuda, no_more_than_the_gpu_has, .init = cr_redirect_stderr)
 {
