@@ -36,7 +36,7 @@ if ! command -v mpirun > /dev/null || [ ! -f "$(dirname "$program")/liblspo-mpi.
     finish "a broker that refuses"
 fi
 export ASAN_OPTIONS=detect_leaks=0
-job+=(--launcher "mpirun --allow-run-as-root --oversubscribe" --timeout 2s)
+job+=(--timeout 2s)
 field() { awk -F, -v wanted="$1" 'NR == 1 { for (i = 1; i <= NF; i++) name[i] = $i }
     NR == 2 { for (i = 1; i <= NF; i++) if (name[i] == wanted) print $i }' stdout; }
 
@@ -54,7 +54,7 @@ strike() {
             if [ "${name##*/}" = mpirun ]; then
                 kill -"$3" "${process#/proc/}"
             fi
-        elif [ "$process/exe" -ef "$program" ] && grep -sqzx "OMPI_COMM_WORLD_RANK=$2" "$process/environ"; then
+        elif [ "$process/exe" -ef "$program" ] && grep -sqzxE "(OMPI_COMM_WORLD|PMI)_RANK=$2" "$process/environ"; then
             kill -"$3" "${process#/proc/}"
         fi
     done 2> /dev/null
@@ -92,7 +92,7 @@ END
 chmod +x other-mpirun
 strike wordless 1 KILL &
 check "rank 1 is killed under another launcher" "0 2 1 $weights" "$(status_of timeout 120 "$program" "${job[@]}" \
-    --launcher "./other-mpirun --allow-run-as-root --oversubscribe" --run wordless) $(field starts) $(
+    --launcher ./other-mpirun --run wordless) $(field starts) $(
     field replaced) $(field weights)"
 check "who it was, without its words" "1 0" "$(grep -c 'peer 1 (b) is lost; a backup' messages) $(grep -c \
     'process rank' messages)"

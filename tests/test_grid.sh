@@ -48,7 +48,7 @@ if ! command -v mpirun > /dev/null || [ ! -f "$plugin" ]; then
     echo "no MPI: its tests are skipped"
     finish "grids in one process"
 fi
-ranks() { ASAN_OPTIONS=detect_leaks=0 timeout -k 5 120 mpirun --allow-run-as-root --oversubscribe -np "$@"; }
+ranks() { ASAN_OPTIONS=detect_leaks=0 timeout -k 5 120 mpirun -np "$@"; }
 
 for order in message 1f1b; do
     check "4 ranks, $order" 0 "$(status_of ranks 4 "$program" "${grid[@]}" --pipeline-order $order --iterations 4 \
@@ -82,6 +82,14 @@ if [ -x "$gpu_program" ]; then
         --sequence 8 --accumulation 2 --iterations 4 --timing-only --clip 0.5 --text text --device cuda:0 \
         --precision fp32 --format csv)"
     losses stdout > there
+    printf '%s\n' '[model]' 'name = tiny' 'source = a test' 'family = gpt' 'blocks = 2' 'width = 16' 'heads = 2' \
+        'kv_heads = 2' 'mlp_width = 32' 'vocabulary = 256' 'max_sequence = 64' 'tied_head = true' > tiny.ini
+    check "what is in use on a card" "0 yes" "$(status_of ./lspo-gpu memory --model tiny.ini --machine rtx4090 \
+        --policy native --run --batch 1 --sequence 8 --format csv) $(awk -F, 'NR == 1 { for (i = 1; i <= NF; i++)
+            at[$i] = i }
+        NR == 2 { used = $at["measured_card_bytes"]
+            off = $at["gpu_bytes"] / used - 1 - $at["measured_card_error"]
+            print (used > $at["measured_gpu_bytes"] && off < 1e-6 && off > -1e-6 ? "yes" : $0) }' stdout)"
     check "as one host device" 0 "$(status_of "$program" run --policy axonn --model gpt-tiny --batch 1 --sequence 8 \
         --accumulation 2 --iterations 4 --timing-only --clip 0.5 --text text --format csv)"
     losses stdout > one
@@ -114,7 +122,7 @@ check "a device that is too small" 4 "$(status_of ranks 4 "$program" "${grid[@]}
 # than the buffer of its standard output and is not read until 4 s after its trace.
 cat > late-rank <<'RANK'
 #!/bin/bash
-[ "$OMPI_COMM_WORLD_RANK" = 0 ] || exec "$@"
+[ "${OMPI_COMM_WORLD_RANK-$PMI_RANK}" = 0 ] || exec "$@"
 set -o pipefail
 { head -c 65536 /dev/zero; exec "$@"; } | {
     for wait in {1..400}; do
@@ -138,7 +146,7 @@ check "its result is long" yes "$([ "$(wc -c < stdout)" -gt 4096 ] && echo yes)"
 cat > struck-rank <<'RANK'
 #!/bin/bash
 "$@" & victim=$!
-if [ "$OMPI_COMM_WORLD_RANK" = "$STRUCK" ]; then
+if [ "${OMPI_COMM_WORLD_RANK-$PMI_RANK}" = "$STRUCK" ]; then
     for wait in {1..400}; do
         [ "$(awk '{ print $14 + $15 }' /proc/$victim/stat)" -lt 50 ] || break
         sleep 0.05
@@ -151,14 +159,14 @@ RANK
 chmod +x struck-rank
 for rank in 0 1 3; do
     export STRUCK=$rank SIGNAL=KILL
-    code=$(status_of ranks 4 -x STRUCK -x SIGNAL ./struck-rank "$program" "${grid[@]}" --iterations 200 \
+    code=$(status_of ranks 4 ./struck-rank "$program" "${grid[@]}" --iterations 200 \
         --trace "killed-$rank")
     check "rank $rank is killed" "no no" "$([ "$code" = 0 ] && echo yes || echo no) $([ "$code" = 124 ] &&
         echo yes || echo no)"
     check "nothing is written, $rank" "" "$(ls | grep "killed-$rank" || true)"
 done
 export STRUCK=2 SIGNAL=STOP
-code=$(status_of ranks 4 -x STRUCK -x SIGNAL ./struck-rank "$program" "${grid[@]}" --iterations 200 --rank-timeout 2s \
+code=$(status_of ranks 4 ./struck-rank "$program" "${grid[@]}" --iterations 200 --rank-timeout 2s \
     --trace stopped)
 check "a rank hangs" 1 "$code"
 check "the others say so" yes "$(grep -q 'rank 2 has not been heard of for 2 s\|MPI does not start within 2 s' \

@@ -384,7 +384,7 @@ check "without it" 0 "$(status_of "$program" sweep measured.ini -o device.csv --
 plugin=$(dirname "$program")/liblspo-mpi.so
 if command -v mpirun > /dev/null && [ -f "$plugin" ]; then
     # (Open MPI leaks some memory of its own.)
-    ranks() { ASAN_OPTIONS=detect_leaks=0 timeout 120 mpirun --allow-run-as-root --oversubscribe -np "$@"; }
+    ranks() { ASAN_OPTIONS=detect_leaks=0 timeout 120 mpirun -np "$@"; }
     check "4 ranks" 0 "$(status_of ranks 4 "$program" sweep long.ini -o ranks.csv)"
     check "their file" "" "$(cmp whole.csv ranks.csv 2>&1)"
     if command -v gnuplot > /dev/null; then
@@ -394,7 +394,7 @@ if command -v mpirun > /dev/null && [ -f "$plugin" ]; then
     # The last rank ends itself after some rows.
     cat > killed-rank <<'RANK'
 #!/bin/bash
-if [ "$OMPI_COMM_WORLD_RANK" = 3 ]; then
+if [ "${OMPI_COMM_WORLD_RANK-$PMI_RANK}" = 3 ]; then
     "$@" & victim=$!
     until [ "$(cat killed-ranks.csv.part 2> /dev/null | wc -l)" -gt 20 ]; do sleep 0.01; done
     kill -9 $victim
