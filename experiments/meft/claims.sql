@@ -16,7 +16,7 @@ CREATE VIEW wider AS SELECT last.gpu_busy_s / first.gpu_busy_s AS busy, last.h2d
     AND first.width = (SELECT min(width) FROM width);
 
 SELECT '';
-SELECT '  Text, 1024 rows, tokens as alike as those of a run with another seed were:';
+SELECT '  Text, 1024 rows, tokens as alike as those of a run on another part of it were:';
 SELECT printf('  %-11s alike by %.3f, %4d tokens: %4.0f rows used, expected %+5.1f %%, by the mean cosine %.2f ' ||
     '%+5.1f %%', model, planned, tokens, used, 100 * off, alike, 100 * by_cosine) FROM alike ORDER BY model, tokens;
 SELECT '';
@@ -38,7 +38,8 @@ REQUIRE SELECT busy < 1.01, 'the GPU''s time does not grow with the width' FROM 
 REQUIRE SELECT crossed > 10, 'what crosses the link does' FROM wider;
 REQUIRE SELECT max("rows") > 0.99 * 3600 AND sum("rows" < 0.3 * 3600) >= 1 AND sum("rows" < 0.8 * 3600) >= 2,
     'rows in use grow with the tokens, up to all' FROM used;
-REQUIRE SELECT avg(abs(off)) <= 0.05, printf('rows used are those expected from another seed: %.1f %% off on ' ||
-    'average, at most %.1f %%', 100 * avg(abs(off)), 100 * max(abs(off))) FROM alike;
+REQUIRE SELECT avg(abs(off)) <= 0.03 AND sum(abs(off) > 0.05) <= 1, printf('rows used are those expected from ' ||
+    'another part of the text: %d of %d within 5 %%, %.1f %% off on average, at most %.1f %%',
+    sum(abs(off) <= 0.05), count(*), 100 * avg(abs(off)), 100 * max(abs(off))) FROM alike;
 REQUIRE SELECT lora_bytes <= meft_bytes, 'lora has no more GPU memory' FROM pairs;
 REQUIRE SELECT meft < before AND lora < before, 'both learn' FROM pairs;

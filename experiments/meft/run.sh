@@ -22,11 +22,15 @@ for sequence in 16 64 256 1024; do
 done
 
 # Rows in use, by the header of a trace, and trainings, whose times do not matter.
-# How alike tokens are is taken from a run of the same shape with another seed, and so other batches and weights.
-used() { # used MODEL BATCH SEQUENCE SEED ALIKE
+# How alike tokens are is taken from a run of the same model and shape on another part of the text: every other ten
+# lines of what the other experiments say.  The shorter the sequences, the more of them tell it.
+cat "$experiments_dir"/[!m]*/README.md | awk -v first="$out/text.first" -v second="$out/text.second" '
+    { print > (int(NR / 10) % 2 ? second : first) }'
+used() { # used MODEL BATCH SEQUENCE STEPS PART ALIKE
     local trace=$out/run.$BASHPID
-    "$LSPO" run --model "$1" --policy meft --adapter-width 1024 --batch "$2" --sequence "$3" --seed "$4" --alike "$5" \
-        --iterations 4 --timing-only --trace "$trace" > /dev/null || die "a run of $2 x $3 tokens failed"
+    "$LSPO" run --model "$1" --policy meft --adapter-width 1024 --batch "$2" --sequence "$3" --text "$out/text.$5" \
+        --alike "$6" --iterations "$4" --timing-only --trace "$trace" > /dev/null ||
+        die "a run of $2 x $3 tokens failed"
     awk -F ': ' -v model="$(basename "$1" .ini)" -v tokens=$(($2 * $3)) '
         { value[$1] = $2 }
         END {
@@ -36,14 +40,14 @@ used() { # used MODEL BATCH SEQUENCE SEED ALIKE
     rm "$trace"
 }
 echo model,tokens,planned,expected,alike,of_such_tokens,used,by_rows > "$out/rows.csv"
-used_again() { # used_again MODEL BATCH SEQUENCE
+used_again() { # used_again MODEL BATCH SEQUENCE STEPS
     local known
-    known=$(used "$@" 2 0 | awk -F, '{ print $8 }')
-    used "$@" 1 "$known"
+    known=$(used "$@" first 0 | awk -F, '{ print $8 }')
+    used "$@" second "$known"
 }
 for model in gpt-tiny gpt-small "$here/models/small-llama.ini"; do
-    for shape in "1 16" "1 64" "1 256" "4 256"; do
-        # shellcheck disable=SC2086 # two words
+    for shape in "1 16 64" "1 64 32" "1 256 16" "4 256 8"; do
+        # shellcheck disable=SC2086 # three words
         beside "$out/rows.csv" used_again "$model" $shape
     done
 done
