@@ -56,6 +56,7 @@ struct lspo_mail {
     uint64_t *heard_ns;
     bool *left; /* by rank: it has said BYE */
     uint64_t told_ns;
+    _Atomic uint64_t served_ns; /* when MPI's thread was last not in MPI */
     uint32_t meetings;
 };
 
@@ -280,6 +281,7 @@ static void serve(lspo_mail_t *mail)
     bool over = false;
     while (!over) {
         bool any = false;
+        atomic_store(&mail->served_ns, now_ns());
         lspo_status_t status = serve_once(mail, &any);
         if (status != LSPO_OK) {
             fail(mail, status);
@@ -305,6 +307,7 @@ static void *mail_main(void *mail_void)
     const bool ready = mail->alive != NULL && mail->heard_ns != NULL && mail->left != NULL;
     for (int rank = 0; ready && rank < mail->size; rank++)
         mail->heard_ns[rank] = now_ns();
+    atomic_store(&mail->served_ns, now_ns());
     if (!starts)
         fail(mail, lspo_error(LSPO_ERR_INTERNAL, "MPI does not start"));
     else if (!ready)
@@ -338,6 +341,23 @@ static void end_at_once(int code, void *context)
     (void)context;
     fflush(NULL);
     _exit(code);
+}
+
+/* Lock held.  A call of MPI may never return, where a rank was stopped in the middle of memory that they share; then
+ * only the other threads can tell. */
+static void wait_a_moment(lspo_mail_t *mail)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 20000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&mail->changed, &mail->lock, &until);
+    if (mail->status == LSPO_OK && now_ns() > atomic_load(&mail->served_ns) + mail->timeout_ns)
+        mail->status = lspo_error(LSPO_ERR_IO,
+                                  "MPI has not returned to rank %d for %.3g s: another rank hangs, or its machine "
+                                  "cannot be reached; all ranks end (%s)",
+                                  mail->rank, 1e-9 * (double)mail->timeout_ns, mail->flag);
 }
 
 /* MPI hangs, and its thread will never end.  MPI's destructors, which run at the end of the process, would crash. */
@@ -423,7 +443,7 @@ static lspo_status_t send_out(lspo_mail_t *mail, outgoing_t *out)
     pthread_mutex_lock(&mail->lock);
     post(mail, out);
     while (!out->done && mail->status == LSPO_OK)
-        pthread_cond_wait(&mail->changed, &mail->lock);
+        wait_a_moment(mail);
     const lspo_status_t status = out->done ? LSPO_OK : mail->status;
     pthread_mutex_unlock(&mail->lock);
     return status;
@@ -476,7 +496,6 @@ lspo_status_t lspo_mail_take(lspo_mail_t *mail, uint32_t what, int from, const a
     bool found = false;
     pthread_mutex_lock(&mail->lock);
     while (!found && status == LSPO_OK) {
-        struct timespec until;
         found = find(mail, what, from, letter_out);
         if (found)
             break;
@@ -485,12 +504,8 @@ lspo_status_t lspo_mail_take(lspo_mail_t *mail, uint32_t what, int from, const a
             status = check_left(mail, from);
         if (status == LSPO_OK && halted != NULL && atomic_load(halted) != 0)
             status = LSPO_ERR_INTERRUPTED;
-        clock_gettime(CLOCK_MONOTONIC, &until); /* to look at *halted */
-        until.tv_nsec += 20000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
         if (status == LSPO_OK)
-            pthread_cond_timedwait(&mail->changed, &mail->lock, &until);
+            wait_a_moment(mail); /* and look at *halted */
     }
     pthread_mutex_unlock(&mail->lock);
     return status;
@@ -550,7 +565,7 @@ lspo_status_t lspo_mail_close(lspo_mail_t *mail, lspo_status_t status)
             status = send_own(mail, rank, LSPO_MAIL_OWN + BYE, 0);
     pthread_mutex_lock(&mail->lock);
     while (status == LSPO_OK && mail->status == LSPO_OK && !all_have_left(mail))
-        pthread_cond_wait(&mail->changed, &mail->lock);
+        wait_a_moment(mail);
     status = status == LSPO_OK ? mail->status : status;
     mail->end_status = status;
     mail->closing = true;

@@ -6,7 +6,7 @@
  *
  * Every rank tells the others each second that it is there.  If one of them has not been heard of for the time-out,
  * it has ended or hangs, or its machine cannot be reached: all calls then fail, and lspo_mail_close() with that failure
- * ends all ranks. */
+ * ends all ranks.  So they do where MPI itself does not return for so long. */
 #ifndef LSPO_BASE_MAIL_H
 #define LSPO_BASE_MAIL_H
 

@@ -118,6 +118,44 @@ check "another number of plays" 2 "$(status_of ranks 2 "$program" "${grid[@]}" -
     "${grid[@]}" --iterations 4 --repeat 2)"
 check "a device that is too small" 4 "$(status_of ranks 4 "$program" "${grid[@]}" --iterations 4 --gpu-memory 7MB)"
 
+# A call of MPI that does not return, by a plug-in that hangs when it looks for the 100th time: two ranks, this one's
+# other never there.  Nobody is started.
+mkdir hangs && cp "$program" hangs/lspo && cat > hangs/plugin.c <<'END'
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/mpi_plugin.h"
+static int start(int *rank, int *size) { *rank = 0; *size = 2; return 0; }
+static int look(int *from, int *count)
+{
+    static int looks;
+    if (++looks == 100)
+        for (;;)
+            pause();
+    *from = -1;
+    *count = 0;
+    return 0;
+}
+static int begin(const void *bytes, int count, int to, int second, void **request)
+{
+    (void)bytes, (void)count, (void)to, (void)second;
+    *request = (void *)1;
+    return 0;
+}
+static int is_done(void *request, int *done) { (void)request; *done = 1; return 0; }
+static void stop(int code) { _exit(code); }
+const lspo_mpi_t *lspo_mpi(void);
+const lspo_mpi_t *lspo_mpi(void)
+{
+    static const lspo_mpi_t functions = {.start = start, .look = look, .begin_send = begin, .is_done = is_done,
+                                         .abort = stop};
+    return &functions;
+}
+END
+${CC:-cc} -shared -fPIC -I"$source_dir" -o hangs/liblspo-mpi.so hangs/plugin.c
+check "MPI does not return" "1 1" "$(status_of env PMI_SIZE=2 timeout 60 hangs/lspo run --policy axonn --pipeline 2 \
+    --model gpt-tiny --batch 1 --sequence 64 --accumulation 2 --iterations 4 --timing-only --text text \
+    --rank-timeout 2s) $(grep -c 'MPI has not returned to rank 0 for 2 s' messages)"
+
 # Ranks that have ended wait for one that is still busy, longer than the time-out: here rank 0, whose result is longer
 # than the buffer of its standard output and is not read until 4 s after its trace.
 cat > late-rank <<'RANK'
