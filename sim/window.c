@@ -85,14 +85,17 @@ static bool find_spine(search_t *search, lspo_op_id_t start, lspo_op_id_t end)
 }
 
 /* Ops of the spine may be of this iteration and the next one: the window of the latter must be in the plan.  Of
- * generation it is the first one behind the prompt's, since later tokens have longer caches. */
+ * generation it is that with the least work: later tokens have longer caches, and the first one behind the prompt's may
+ * find weights that have left the cache meanwhile. */
 static bool find_cycle(search_t *search)
 {
     const lspo_iterations_t *its = search->its;
     const bool generates = search->plan->policy != NULL && search->plan->policy->task == LSPO_TASK_GENERATE;
     if (its->count < search->iterations + (generates ? 3 : 2))
         return false;
-    uint32_t iteration = generates ? 1 : its->count - search->iterations - 2, tried = 0;
+    uint32_t iteration = its->count - search->iterations - 2, tried = 0;
+    if (generates && lspo_iterations_pick(its, search->plan, search->work_ns) < iteration)
+        iteration = lspo_iterations_pick(its, search->plan, search->work_ns);
     for (lspo_op_id_t id = 0; id < search->plan->op_count && tried < STARTS_MOST; id++) {
         if (search->plan->ops[id].iteration != iteration)
             continue;
