@@ -146,6 +146,7 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     FIELD(cpu, lanes_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "more of it with other lanes than the GPU's"),
     FIELD(cpu, compute_flops, LSPO_UNIT_FLOPS, RATE_LOW, RATE_HIGH, "matrix products on the CPU: of the bases of Adam"),
     FIELD(cpu, op_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "overhead per op"),
+    FIELD(cpu, wake_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "to wake a lane that waits for one on another core"),
     FIELD(link, h2d_Bps, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, "CPU to GPU, pinned memory, alone"),
     FIELD(link, d2h_Bps, LSPO_UNIT_BPS, RATE_LOW, RATE_HIGH, "GPU to CPU, pinned memory, alone"),
     FIELD(link, h2d_latency_s, LSPO_UNIT_SECONDS, 0.0, 1.0, "latency of a message"),

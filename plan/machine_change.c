@@ -21,7 +21,7 @@ static void ablate_latency(lspo_machine_t *machine)
 {
     machine->gpu.launch_s = machine->gpu.op_s = machine->cpu.op_s = 0.0;
     machine->link.h2d_latency_s = machine->link.d2h_latency_s = 0.0;
-    machine->net.latency_s = machine->ssd.latency_s = 0.0;
+    machine->net.latency_s = machine->ssd.latency_s = machine->cpu.wake_s = 0.0;
 }
 
 static void ablate_cache(lspo_machine_t *machine)

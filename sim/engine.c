@@ -20,6 +20,7 @@ typedef struct {
     uint8_t kind;
     uint32_t row; /* of the trace, while running */
     lspo_op_id_t op;
+    uint64_t free_ns; /* when its latest op ended */
     /* Only with contention: work left at since_ns, done at `rate` since then. */
     double remaining_ns, rate;
     uint64_t since_ns;
@@ -32,7 +33,8 @@ typedef struct {
     lspo_ends_t ends;
     uint64_t now_ns;
     uint32_t event; /* counts events: ops that become ready at the same event tie */
-    bool takes_no_time;
+    bool unsorted;  /* rows may be out of order */
+    bool gpu_ended; /* an op of a GPU, at now_ns */
     lspo_contention_t contention;
     lspo_trace_t *trace;
 } engine_t;
@@ -69,6 +71,7 @@ static bool start(engine_t *engine, uint32_t index)
     uint64_t work_ns = call->work_ns
                            ? call->work_ns[(uint64_t)engine->ready.ops[id].work * LSPO_LANE_KIND_COUNT + lane->kind]
                            : call->op_ns[id];
+    const uint64_t wake_ns = lspo_engine_wake_ns(call, lane->kind, engine->gpu_ended, engine->now_ns - lane->free_ns);
     if (engine->now_ns > last_start_ns || work_ns > last_start_ns)
         return false;
     /* Prefetch for its end: with thousands of lanes it is no longer in the cache by then. */
@@ -76,16 +79,16 @@ static bool start(engine_t *engine, uint32_t index)
     lane->running = true;
     lane->op = id;
     lane->row = engine->trace->row_count++;
-    engine->ends.levels[0][index] = engine->now_ns + work_ns;
-    engine->takes_no_time |= work_ns == 0;
+    engine->ends.levels[0][index] = engine->now_ns + wake_ns + work_ns;
+    engine->unsorted |= work_ns == 0 || wake_ns > 0;
     if (engine->contention.any) {
         lane->since_ns = engine->now_ns;
-        lane->remaining_ns = (double)work_ns;
+        lane->remaining_ns = (double)(wake_ns + work_ns);
         lane->rate = 1;
         lspo_contention_start(&engine->contention, index);
     }
     engine->trace->rows[lane->row].op = id;
-    engine->trace->rows[lane->row].start_ns = engine->now_ns;
+    engine->trace->rows[lane->row].start_ns = engine->now_ns + wake_ns;
     return true;
 }
 
@@ -93,6 +96,8 @@ static void end(engine_t *engine, uint32_t index)
 {
     lane_t *lane = &engine->lanes[index];
     lane->running = false;
+    lane->free_ns = engine->now_ns;
+    engine->gpu_ended |= lane->kind == LSPO_LANE_GPU;
     engine->ends.levels[0][index] = LSPO_NEVER;
     engine->trace->rows[lane->row].end_ns = engine->now_ns;
     if (engine->contention.any)
@@ -123,6 +128,7 @@ static bool advance(engine_t *engine)
     if (next_ns == LSPO_NEVER)
         return false;
     engine->event++;
+    engine->gpu_ended &= next_ns == engine->now_ns;
     engine->now_ns = next_ns;
     uint32_t count;
     const uint32_t *due = lspo_ends_due(&engine->ends, next_ns, &count);
@@ -155,7 +161,7 @@ static lspo_status_t play_many(const lspo_engine_call_t *call, lspo_ready_t *rea
     do
         end_out->too_long = !start_idle_lanes(&engine);
     while (!end_out->too_long && advance(&engine));
-    end_out->unsorted = engine.takes_no_time;
+    end_out->unsorted = engine.unsorted;
 cleanup:
     lspo_contention_release(&engine.contention);
     lspo_ends_release(&engine.ends);
@@ -209,11 +215,17 @@ cleanup:
 lspo_status_t lspo_engine_play(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
                                lspo_trace_t **trace_out)
 {
-    return run(&(lspo_engine_call_t){.plan = plan, .machine = machine, .work_ns = work_ns}, trace_out);
+    return run(
+        &(lspo_engine_call_t){
+            .plan = plan, .machine = machine, .work_ns = work_ns, .wake_ns = lspo_engine_wake_of(machine)},
+        trace_out);
 }
 
 lspo_status_t lspo_engine_play_ops(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *op_ns,
                                    lspo_trace_t **trace_out)
 {
-    return run(&(lspo_engine_call_t){.plan = plan, .machine = machine, .op_ns = op_ns}, trace_out);
+    return run(
+        &(lspo_engine_call_t){
+            .plan = plan, .machine = machine, .op_ns = op_ns, .wake_ns = lspo_engine_wake_of(machine)},
+        trace_out);
 }

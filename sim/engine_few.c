@@ -89,22 +89,23 @@ static bool start(lspo_few_t *few, int lane_index)
     uint64_t work_ns = few->call->work_ns
                            ? few->call->work_ns[(uint64_t)few->ready.ops[id].work * LSPO_LANE_KIND_COUNT + lane->kind]
                            : few->call->op_ns[id];
+    const uint64_t wake_ns = lspo_engine_wake_ns(few->call, lane->kind, few->gpu_ended, few->now_ns - lane->end_ns);
     if (few->now_ns > last_start_ns || work_ns > last_start_ns)
         return false;
     lane->running = true;
     lane->op = id;
-    lane->end_ns = few->now_ns + work_ns;
+    lane->end_ns = few->now_ns + wake_ns + work_ns;
     if (few->contended) {
         lane->since_ns = few->now_ns;
-        lane->remaining_ns = (double)work_ns;
+        lane->remaining_ns = (double)(wake_ns + work_ns);
         lane->rate = 1;
     }
     few->running_mask |= 1u << lane_index;
-    few->takes_no_time |= work_ns == 0;
+    few->unsorted |= work_ns == 0 || wake_ns > 0;
     if (few->trace) {
         lane->row = few->trace->row_count++;
         few->trace->rows[lane->row].op = id;
-        few->trace->rows[lane->row].start_ns = few->now_ns;
+        few->trace->rows[lane->row].start_ns = few->now_ns + wake_ns;
     }
     return true;
 }
@@ -125,6 +126,7 @@ static void feed(lspo_few_t *few, lspo_op_id_t id)
 static void end(lspo_few_t *few, lspo_few_lane_t *lane, uint32_t lane_bit)
 {
     lane->running = false;
+    few->gpu_ended |= lane->kind == LSPO_LANE_GPU;
     few->running_mask &= ~lane_bit;
     if (few->trace)
         few->trace->rows[lane->row].end_ns = few->now_ns;
@@ -155,6 +157,7 @@ static bool advance(lspo_few_t *few)
         if (few->lanes[i].running && few->lanes[i].end_ns < next_ns)
             next_ns = few->lanes[i].end_ns;
     few->event++;
+    few->gpu_ended &= next_ns == few->now_ns;
     few->now_ns = next_ns;
     for (int i = 0; i < FEW; i++)
         if (few->lanes[i].running && few->lanes[i].end_ns == next_ns)
@@ -196,6 +199,6 @@ lspo_status_t lspo_engine_play_few(const lspo_engine_call_t *call, lspo_ready_t 
         return status;
     few.trace = trace;
     end_out->too_long = !lspo_few_run(&few);
-    end_out->unsorted = few.takes_no_time;
+    end_out->unsorted = few.unsorted;
     return LSPO_OK;
 }

@@ -22,12 +22,27 @@ typedef struct {
     const lspo_machine_t *machine;
     const uint64_t *work_ns; /* by work and kind of lane, or NULL: */
     const uint64_t *op_ns;   /* by op */
+    uint64_t wake_ns;
 } lspo_engine_call_t;
+
+/* A lane's time to wake. */
+static inline uint64_t lspo_engine_wake_of(const lspo_machine_t *machine)
+{
+    return (uint64_t)(machine->cpu.wake_s * 1e9 + 0.5);
+}
+
+/* Of the time until an op starts, that to wake its lane, which has waited for `waited_ns` until a GPU's op ended, or
+ * another one: only a GPU's lane and another one are on two cores.  A short wait is none. */
+static inline uint64_t lspo_engine_wake_ns(const lspo_engine_call_t *call, uint8_t kind, bool gpu_ended,
+                                           uint64_t waited_ns)
+{
+    return (kind == LSPO_LANE_GPU || gpu_ended) && waited_ns > call->wake_ns ? call->wake_ns : 0;
+}
 
 /* Findings of a play besides the trace. */
 typedef struct {
     bool too_long; /* an op would start after LSPO_ENGINE_LAST_START_NS, or last longer */
-    bool unsorted; /* some op took no time: rows may be out of order */
+    bool unsorted; /* rows may be out of order: some op took no time, or a lane was woken */
 } lspo_engine_end_t;
 
 typedef struct {
@@ -35,7 +50,7 @@ typedef struct {
     uint8_t kind;
     uint32_t row; /* of the trace, while running */
     lspo_op_id_t op;
-    uint64_t end_ns;
+    uint64_t end_ns; /* of its op, or of its latest one */
     /* Only with contention: work left at since_ns, done at `rate` since then. */
     double remaining_ns, rate;
     uint64_t since_ns;
@@ -48,8 +63,9 @@ typedef struct {
     lspo_few_lane_t lanes[LSPO_ENGINE_FEW];
     uint32_t running_mask;
     uint64_t now_ns;
-    uint32_t event;     /* counts events: ops that become ready at the same event tie */
-    bool takes_no_time; /* an op took none: rows may be out of order */
+    uint32_t event; /* counts events: ops that become ready at the same event tie */
+    bool gpu_ended; /* an op of the GPU, at now_ns */
+    bool unsorted;  /* rows may be out of order: an op took no time, or a lane was woken */
     bool contended;
     double rates[1 << LSPO_ENGINE_FEW][LSPO_ENGINE_FEW]; /* of each lane, by the set of running lanes */
     lspo_trace_t *trace;                                 /* NULL: none is wanted */

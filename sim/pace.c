@@ -186,8 +186,11 @@ static bool lanes_repeat(const lspo_pace_t *pace, const lspo_few_t *few)
         const lspo_few_lane_t *now = &few->lanes[i], *then = &before->lanes[i];
         if (now->running != then->running)
             return false;
-        if (!now->running)
+        if (!now->running) {
+            if (few->call->wake_ns > 0 && now->end_ns != then->end_ns + passed_ns)
+                return false; /* another wait, and perhaps a longer start */
             continue;
+        }
         if (now->op != then->op + pace->block_ops || now->end_ns != then->end_ns + passed_ns)
             return false;
         if (few->contended && (now->remaining_ns != then->remaining_ns || now->rate != then->rate ||
@@ -369,7 +372,8 @@ lspo_status_t lspo_pace_create(const lspo_plan_t *plan, const lspo_machine_t *ma
     if (!pace)
         return lspo_no_memory("the pace of a plan");
     pace->plan = plan;
-    pace->call = (lspo_engine_call_t){.plan = plan, .machine = machine, .work_ns = work_ns};
+    pace->call = (lspo_engine_call_t){
+        .plan = plan, .machine = machine, .work_ns = work_ns, .wake_ns = lspo_engine_wake_of(machine)};
     status = prepare(pace);
     if (status != LSPO_OK) {
         lspo_pace_destroy(pace);

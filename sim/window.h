@@ -32,8 +32,9 @@ typedef struct {
     uint64_t bound_ns; /* least time from pass to pass */
 } lspo_window_t;
 
-/* The window of `iterations` that bounds best, as late in the plan as there is room for; of generation that
- * of the token with the least work, because later ones take longer.  `work_ns` comes from lspo_cost_plan().  Release it afterwards. */
+/* The window of `iterations` that bounds best, as late in the plan as there is room for; of generation that of the
+ * token with the least work, because later ones take longer.  `work_ns` comes from lspo_cost_plan().  Release it
+ * afterwards. */
 lspo_status_t lspo_window_create(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_iterations_t *its,
                                  uint32_t iterations, lspo_window_t *window_out);
 void lspo_window_release(lspo_window_t *window);

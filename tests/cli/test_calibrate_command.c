@@ -78,6 +78,8 @@ static void check_rates(const lspo_machine_t *machine)
     cr_expect_geq(machine->gpu.norm_cached_Bps, machine->gpu.norm_Bps);
     cr_expect_lt(machine->link.h2d_latency_s, 0.05);
     cr_expect_lt(machine->gpu.op_s, 0.01);
+    cr_expect(machine->cpu.wake_s > 0 && machine->cpu.wake_s < 0.05, "a thread that sleeps takes time to wake: %g",
+              machine->cpu.wake_s);
     cr_expect_gt(machine->noise.gpu_sigma, 0);
     cr_expect_gt(machine->gpu.near_bytes, 0);
     cr_expect_geq(machine->gpu.cache_bytes, 1.2 * machine->gpu.near_bytes, "the end is within the range that is tried");

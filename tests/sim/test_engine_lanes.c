@@ -39,6 +39,42 @@ static uint32_t add_lane(plan_maker_t *maker, lspo_lane_kind_t kind, uint32_t de
     return maker_lane(maker, kind, device, peer);
 }
 
+/* 30 ns to wake a lane; FWD of 100, H2D and D2H of 50, FWD of 20, in a chain, and another FWD of 10 behind the second.
+ *     FWD   0-100     nothing to wait for
+ *     H2D   130-180   woken by the GPU's core
+ *     D2H   180-230   woken on its own core
+ *     FWD   260-280   has waited for 130
+ *     FWD   280-290   has not waited
+ * The same with one lane more, for the other engine; and in time 0 all that is ready starts. */
+Test(lanes, a_lane_that_waits_for_another_core_is_woken)
+{
+    for (int more = 0; more < 2; more++) {
+        plan_maker_t maker = maker_create();
+        if (more)
+            add_lane(&maker, LSPO_LANE_GPU, 1, 0);
+        const lspo_op_id_t first = maker_op(&maker, LSPO_OP_FWD, 0, 0, 100);
+        const lspo_op_id_t in = maker_op(&maker, LSPO_OP_H2D, 0, 0, 50);
+        maker_depend(&maker, first);
+        const lspo_op_id_t out = maker_op(&maker, LSPO_OP_D2H, 0, 0, 50);
+        maker_depend(&maker, in);
+        const lspo_op_id_t second = maker_op(&maker, LSPO_OP_FWD, 0, 0, 20);
+        maker_depend(&maker, out);
+        maker_op(&maker, LSPO_OP_FWD, 0, 0, 10);
+        maker_depend(&maker, second);
+        lspo_machine_t machine = maker_machine();
+        machine.cpu.wake_s = 30e-9;
+        lspo_trace_t *trace = play(&maker, &machine);
+        expect(trace, 0, 0, 100);
+        expect(trace, 1, 130, 180);
+        expect(trace, 2, 180, 230);
+        expect(trace, 3, 260, 280);
+        expect(trace, 4, 280, 290);
+        cr_expect_eq(lspo_trace_check(trace, &maker.plan), LSPO_OK);
+        lspo_trace_destroy(trace);
+        maker_release(&maker);
+    }
+}
+
 /* Half the speed of a GPU is lost while the CPU of its machine runs.  Two GPUs, 100 ns each, and 50 ns on the CPU:
  *     CPU   0-50
  *     GPU 0 0-125   25 done at 50, 75 left
@@ -256,6 +292,23 @@ static double lane_rate(const lspo_machine_t *machine, const lspo_lanes_t *lanes
     return rate * duplex;
 }
 
+/* The time to wake a lane at `now`. */
+static double waking(const lspo_plan_t *plan, const span_t *spans, const lspo_machine_t *machine, uint32_t lane,
+                     double now)
+{
+    const double wake = 1e9 * machine->cpu.wake_s;
+    double free = 0;
+    bool by_gpu = false;
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
+        if (spans[id].end < 0 || spans[id].end > now)
+            continue;
+        if (plan->ops[id].lane == lane)
+            free = fmax(free, spans[id].end);
+        by_gpu |= spans[id].end == now && plan->lanes.list[plan->ops[id].lane].kind == LSPO_LANE_GPU;
+    }
+    return (by_gpu || plan->lanes.list[lane].kind == LSPO_LANE_GPU) && now - free > wake ? wake : 0;
+}
+
 static void reference_play(const plan_maker_t *maker, const lspo_machine_t *machine, span_t *spans)
 {
     const lspo_plan_t *plan = &maker->plan;
@@ -270,8 +323,9 @@ static void reference_play(const plan_maker_t *maker, const lspo_machine_t *mach
         busy = false;
         for (uint32_t lane = 0; lane < lanes; lane++) {
             if (running[lane] == LSPO_NO_OP && (running[lane] = choose(plan, spans, lane, now)) != LSPO_NO_OP) {
-                spans[running[lane]].start = now;
-                left[lane] = (double)maker->work_ns[running[lane] * LSPO_LANE_KIND_COUNT];
+                const double wake = waking(plan, spans, machine, lane, now);
+                spans[running[lane]].start = now + wake;
+                left[lane] = wake + (double)maker->work_ns[running[lane] * LSPO_LANE_KIND_COUNT];
             }
             busy |= running[lane] != LSPO_NO_OP;
         }
@@ -299,6 +353,7 @@ Test(lanes, random_lists_equal_the_reference_without_losses)
     for (uint64_t seed = 1; seed <= 80; seed++) {
         plan_maker_t maker = random_lanes(seed, 150, false);
         lspo_machine_t machine = maker_machine();
+        machine.cpu.wake_s = 1e-9 * (double)(seed % 4 * 100);
         lspo_trace_t *trace = play(&maker, &machine);
         static span_t spans[150];
         reference_play(&maker, &machine, spans);

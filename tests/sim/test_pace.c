@@ -138,6 +138,7 @@ static lspo_machine_t random_machine(uint64_t *state)
     bool contended = maker_below(state, 2);
     machine.contention[LSPO_LANE_GPU][LSPO_LANE_CPU] = contended ? 0.13 : 0;
     machine.contention[LSPO_LANE_CPU][LSPO_LANE_H2D] = contended ? 0.3 : 0;
+    machine.cpu.wake_s = 1e-6 * (double)(maker_below(state, 2) * maker_below(state, 200));
     return machine;
 }
 
