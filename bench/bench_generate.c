@@ -1,6 +1,6 @@
 /* bench_generate - does a new token take the time of reading the weights from memory?
  *
- * Alternating, for weights in fp32 and bf16, on one thread and on all CPUs of the process:
+ * Alternating, for weights in fp32, bf16 and fp16, on one thread and on all CPUs of the process:
  *   token   one token of a Llama of 320 million parameters, with few tokens before it
  *   read    the sum of all words of the weights that a token reads: every block and the head
  * The weights are larger than any cache.  Required with vector units, on one thread: token at most 1.1 times read.
@@ -23,6 +23,7 @@
 #include "real/generate/weights.h"
 
 enum { REPEATS = 15, PROMPT = 8 };
+static const char *const names[] = {"fp32", "bf16", "fp16"}; /* by lspo_number_t */
 
 static const lspo_model_t model = {.name = "bench",
                                    .family = LSPO_FAMILY_LLAMA,
@@ -135,9 +136,8 @@ static void compare(const lspo_generation_weights_t *weights, lspo_number_t numb
     const double ratio = measure_median(ratios, REPEATS), token_s = measure_median(tokens_s, REPEATS);
     const double read_s = measure_median(reads_s, REPEATS);
     printf("%-8s %s, %2u threads | token %6.1f ms, %5.1f GB/s | read %6.1f ms, %5.1f GB/s | ratio %.2f (%.2f..%.2f)\n",
-           lspo_cpu_level_name(lspo_cpu_level()), number == LSPO_NUMBER_FP32 ? "fp32" : "bf16", threads, 1e3 * token_s,
-           1e-9 * (double)bytes / token_s, 1e3 * read_s, 1e-9 * (double)bytes / read_s, ratio, ratios[0],
-           ratios[REPEATS - 1]);
+           lspo_cpu_level_name(lspo_cpu_level()), names[number], threads, 1e3 * token_s, 1e-9 * (double)bytes / token_s,
+           1e3 * read_s, 1e-9 * (double)bytes / read_s, ratio, ratios[0], ratios[REPEATS - 1]);
     if (threads == 1 && lspo_cpu_level() != LSPO_CPU_PORTABLE)
         measure_gate("token over reading the weights", ratio, 0, 1.1);
     lspo_generator_destroy(generator);
@@ -202,8 +202,8 @@ static void compare_rows(operands_t *o, lspo_number_t number, size_t rows)
         over_blas[i] = number == LSPO_NUMBER_FP32 ? own_s[i] / blas_s(o, rows) : 0;
     }
     const double median_s = measure_median(own_s, REPEATS), blas = measure_median(over_blas, REPEATS);
-    printf("%s, %2zu rows: %5.2f ms, %5.1f GFLOP/s | over the limit %.2f", number == LSPO_NUMBER_FP32 ? "fp32" : "bf16",
-           rows, 1e3 * median_s, 2e-9 * (double)rows * M * N / median_s, measure_median(over_limit, REPEATS));
+    printf("%s, %2zu rows: %5.2f ms, %5.1f GFLOP/s | over the limit %.2f", names[number], rows, 1e3 * median_s,
+           2e-9 * (double)rows * M * N / median_s, measure_median(over_limit, REPEATS));
     if (number != LSPO_NUMBER_FP32) {
         printf("\n");
         return;
@@ -220,8 +220,8 @@ static void few_rows(void)
                     .x = measure_floats((size_t)LSPO_FEW_ROWS * M),
                     .out = measure_floats((size_t)SQUARE * SQUARE),
                     .square = measure_floats((size_t)SQUARE * SQUARE)};
-    memset(o.weights, 0x3c, sizeof(float) * COPIES * M * N); /* about 0.01 in both formats */
-    for (int number = LSPO_NUMBER_FP32; number <= LSPO_NUMBER_BF16; number++)
+    memset(o.weights, 0x3c, sizeof(float) * COPIES * M * N); /* 0.01 or 1 */
+    for (int number = LSPO_NUMBER_FP32; number <= LSPO_NUMBER_FP16; number++)
         for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
             compare_rows(&o, (lspo_number_t)number, counts[i]);
     free(o.square);
@@ -232,9 +232,9 @@ static void few_rows(void)
 
 int main(void)
 {
-    static const lspo_number_t numbers[] = {LSPO_NUMBER_FP32, LSPO_NUMBER_BF16};
+    static const lspo_number_t numbers[] = {LSPO_NUMBER_FP32, LSPO_NUMBER_BF16, LSPO_NUMBER_FP16};
     const uint32_t cpus = lspo_workers_cpus();
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         lspo_device_t *device = NULL;
         lspo_generation_weights_t weights;
         need(lspo_device_open("host", &(lspo_device_caps_t){0}, &device));

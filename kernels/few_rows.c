@@ -78,7 +78,10 @@ LSPO_INLINE float number_at(lspo_number_t number, const char *at)
         return value;
     }
     memcpy(&bits, at, sizeof bits);
-    return lspo_float_of_bf16(bits);
+    if (number == LSPO_NUMBER_BF16)
+        return lspo_float_of_bf16(bits);
+    lspo_unpack_fp16(1, &bits, &value);
+    return value;
 }
 
 #define LANES 4
@@ -87,6 +90,7 @@ LSPO_INLINE float number_at(lspo_number_t number, const char *at)
 #define lanes_t portable_t
 #define lanes_all(value) ((portable_t){value, value, value, value})
 #define lanes_load load_portable
+#define lanes_of_fp16 of_fp16_portable
 #define lanes_fma(a, b, c) ((a) * (b) + (c))
 #define lanes_total(a) ((a[0] + a[1]) + (a[2] + a[3]))
 #define ROWS_MOST 5
@@ -97,6 +101,17 @@ LSPO_INLINE portable_t load_portable(const float *from)
 {
     portable_t out;
     memcpy(&out, from, sizeof out);
+    return out;
+}
+
+LSPO_INLINE portable_t of_fp16_portable(const void *from)
+{
+    uint16_t bits[LANES];
+    portable_t out;
+    float values[LANES];
+    memcpy(bits, from, sizeof bits);
+    lspo_unpack_fp16(LANES, bits, values);
+    memcpy(&out, values, sizeof out);
     return out;
 }
 
@@ -115,10 +130,11 @@ __attribute__((target("avx2,fma"))) LSPO_INLINE float total_avx2(__m256 a)
 
 #define LANES 8
 #define NAME(name) name##_avx2
-#define TARGET __attribute__((target("avx2,fma")))
+#define TARGET __attribute__((target("avx2,fma,f16c")))
 #define lanes_t __m256
 #define lanes_all _mm256_set1_ps
 #define lanes_load _mm256_loadu_ps
+#define lanes_of_fp16(from) _mm256_cvtph_ps(_mm_loadu_si128(from))
 #define lanes_fma _mm256_fmadd_ps
 #define lanes_total total_avx2
 #define ROWS_MOST 5
@@ -131,6 +147,7 @@ __attribute__((target("avx2,fma"))) LSPO_INLINE float total_avx2(__m256 a)
 #define lanes_t __m512
 #define lanes_all _mm512_set1_ps
 #define lanes_load _mm512_loadu_ps
+#define lanes_of_fp16(from) _mm512_cvtph_ps(_mm256_loadu_si256(from))
 #define lanes_fma _mm512_fmadd_ps
 #define lanes_total _mm512_reduce_add_ps
 #define ROWS_MOST 8
@@ -139,26 +156,39 @@ __attribute__((target("avx2,fma"))) LSPO_INLINE float total_avx2(__m256 a)
 #else
 #define add_strip_fp32_avx2 add_strip_fp32_portable
 #define add_strip_bf16_avx2 add_strip_bf16_portable
+#define add_strip_fp16_avx2 add_strip_fp16_portable
 #define dots_fp32_avx2 dots_fp32_portable
 #define dots_bf16_avx2 dots_bf16_portable
+#define dots_fp16_avx2 dots_fp16_portable
 #define add_strip_fp32_avx512 add_strip_fp32_portable
 #define add_strip_bf16_avx512 add_strip_bf16_portable
+#define add_strip_fp16_avx512 add_strip_fp16_portable
 #define dots_fp32_avx512 dots_fp32_portable
 #define dots_bf16_avx512 dots_bf16_portable
+#define dots_fp16_avx512 dots_fp16_portable
 #endif
 
 typedef struct {
     size_t tile, dot_rows;
-    void (*add_strip[2])(const strip_t *); /* of fp32 and bf16 */
-    void (*dots[2])(const dots_t *);
+    void (*add_strip[3])(const strip_t *); /* by lspo_number_t */
+    void (*dots[3])(const dots_t *);
 } path_t;
 
 static const path_t *path_of_cpu(void)
 {
     static const path_t paths[LSPO_CPU_LEVEL_COUNT] = {
-        {8, 2, {add_strip_fp32_portable, add_strip_bf16_portable}, {dots_fp32_portable, dots_bf16_portable}},
-        {16, 2, {add_strip_fp32_avx2, add_strip_bf16_avx2}, {dots_fp32_avx2, dots_bf16_avx2}},
-        {32, 4, {add_strip_fp32_avx512, add_strip_bf16_avx512}, {dots_fp32_avx512, dots_bf16_avx512}}};
+        {8,
+         2,
+         {add_strip_fp32_portable, add_strip_bf16_portable, add_strip_fp16_portable},
+         {dots_fp32_portable, dots_bf16_portable, dots_fp16_portable}},
+        {16,
+         2,
+         {add_strip_fp32_avx2, add_strip_bf16_avx2, add_strip_fp16_avx2},
+         {dots_fp32_avx2, dots_bf16_avx2, dots_fp16_avx2}},
+        {32,
+         4,
+         {add_strip_fp32_avx512, add_strip_bf16_avx512, add_strip_fp16_avx512},
+         {dots_fp32_avx512, dots_bf16_avx512, dots_fp16_avx512}}};
     return &paths[lspo_cpu_level()];
 }
 
@@ -198,7 +228,7 @@ static void add_last_tile(const path_t *path, strip_t strip, size_t cols, lspo_n
     strip.stride = path->tile * bytes;
     strip.cols = path->tile;
     strip.sums = sums;
-    path->add_strip[number == LSPO_NUMBER_BF16](&strip);
+    path->add_strip[number](&strip);
 }
 
 /* y (cols) += the sums of a row, tile by tile; of bf16 numbers those of even columns come first. */
@@ -206,17 +236,17 @@ LSPO_SIMD static void add_sums(lspo_number_t number, size_t cols, size_t tile, c
                                float *restrict y)
 {
     for (size_t t = 0; t < cols; t += tile, sums += stride, y += tile) {
-        const size_t some = smaller(cols - t, tile), pairs = number == LSPO_NUMBER_FP32 ? 0 : some / 2;
+        const size_t some = smaller(cols - t, tile), pairs = number == LSPO_NUMBER_BF16 ? some / 2 : 0;
         const float *odd = sums + tile / 2;
 #pragma omp simd
         for (size_t j = 0; j < pairs; j++) {
             y[2 * j] += sums[j];
             y[2 * j + 1] += odd[j];
         }
-        if (number != LSPO_NUMBER_FP32 && some % 2 != 0)
+        if (number == LSPO_NUMBER_BF16 && some % 2 != 0)
             y[some - 1] += sums[some / 2];
 #pragma omp simd
-        for (size_t j = 0; j < (number == LSPO_NUMBER_FP32 ? some : 0); j++)
+        for (size_t j = 0; j < (number == LSPO_NUMBER_BF16 ? 0 : some); j++)
             y[j] += sums[j];
     }
 }
@@ -235,7 +265,7 @@ static void few_block(const job_t *job, const path_t *path, size_t first, size_t
         strip.ahead = i + 2 * TOGETHER <= p->m ? strip.w + TOGETHER * strip.stride : strip.w;
         for (size_t r = 0; r < p->rows; r++)
             memcpy(x + r * TOGETHER, job->x + r * p->m + i, strip.rows * sizeof *x);
-        path->add_strip[p->number == LSPO_NUMBER_BF16](&strip);
+        path->add_strip[p->number](&strip);
         if (whole < cols) {
             strip_t last = strip;
             last.w += whole * bytes;
@@ -274,7 +304,7 @@ static void few_transposed(const job_t *job, const path_t *path, size_t first, s
             dots.w[d] = weight_at(p, smaller(j + d, end - 1) * p->m);
             dots.ahead[d] = weight_at(p, smaller(j + d + DOTS, end - 1) * p->m);
         }
-        path->dots[p->number == LSPO_NUMBER_BF16](&dots);
+        path->dots[p->number](&dots);
         for (size_t r = 0; r < p->rows; r++)
             for (size_t d = 0; d < smaller(end - j, DOTS); d++)
                 job->out[r * p->n + j + d] += sums[r * DOTS + d];
@@ -334,7 +364,7 @@ static void do_columns(void *context, uint32_t worker, size_t item)
     const lspo_few_rows_t *p = job->p;
     const size_t first = item * job->cols, cols = smaller(p->n - first, job->cols);
     (void)worker;
-    if (p->rows <= LSPO_FEW_ROWS && p->number != LSPO_NUMBER_FP16) {
+    if (p->rows <= LSPO_FEW_ROWS) {
         if (p->transposed)
             few_transposed(job, path_of_cpu(), first, cols);
         else

@@ -4,7 +4,7 @@
  *     Y = X W + bias + residual          X: rows x m, Y: rows x n, both fp32 and dense
  *     W: m x n, or stored transposed as n x m; fp32, bf16 or fp16
  *
- * Sums are in fp32.  Up to LSPO_FEW_ROWS rows, W is read once and in order, in its own format (not fp16); more rows are
+ * Sums are in fp32.  Up to LSPO_FEW_ROWS rows, W is read once and in order, in its own format; more rows are
  * products of gemm.h, for which a 16-bit W is expanded part by part.  Workers share the columns of Y; a column's sum
  * does not depend on their number.  FLOPs: 2 rows m n.  Bytes: those of W, which should come from memory at its full
  * bandwidth while the FLOPs take no longer (bench/bench_generate).

@@ -2,7 +2,8 @@
  * once per vector width, with these macros defined; it intentionally has no include guard.
  *     LANES, NAME(name), TARGET   of this width
  *     lanes_t                     a vector type that the compiler knows
- *     lanes_all(value), lanes_load(from), lanes_fma(a, b, c): a b + c, lanes_total(a): the sum of its lanes
+ *     lanes_all(value), lanes_load(from), lanes_of_fp16(from)
+ *     lanes_fma(a, b, c): a b + c, lanes_total(a): the sum of its lanes
  *     ROWS_MOST                   rows of X whose sums for two vectors of columns fit in registers
  *     DOT_ROWS_MOST               rows of X whose sums for DOTS columns of a transposed W do */
 
@@ -17,6 +18,11 @@ TARGET LSPO_INLINE void NAME(load_tile)(lspo_number_t number, const char *w, lan
     if (number == LSPO_NUMBER_FP32) {
         out[0] = lanes_load((const float *)(const void *)w);
         out[1] = lanes_load((const float *)(const void *)w + LANES);
+        return;
+    }
+    if (number == LSPO_NUMBER_FP16) {
+        out[0] = lanes_of_fp16((const void *)w);
+        out[1] = lanes_of_fp16((const void *)(w + 2 * LANES));
         return;
     }
     memcpy(&words, w, sizeof words);
@@ -108,6 +114,11 @@ TARGET static void NAME(add_strip_bf16)(const strip_t *s)
     NAME(add_strip)(LSPO_NUMBER_BF16, s);
 }
 
+TARGET static void NAME(add_strip_fp16)(const strip_t *s)
+{
+    NAME(add_strip)(LSPO_NUMBER_FP16, s);
+}
+
 /* ---- of a transposed W ---- */
 
 TARGET LSPO_INLINE lanes_t NAME(numbers)(lspo_number_t number, const char *from)
@@ -115,6 +126,8 @@ TARGET LSPO_INLINE lanes_t NAME(numbers)(lspo_number_t number, const char *from)
     NAME(halves) halves;
     if (number == LSPO_NUMBER_FP32)
         return lanes_load((const float *)(const void *)from);
+    if (number == LSPO_NUMBER_FP16)
+        return lanes_of_fp16((const void *)from);
     memcpy(&halves, from, sizeof halves);
     return (lanes_t)(__builtin_convertvector(halves, NAME(words)) << 16);
 }
@@ -187,12 +200,18 @@ TARGET static void NAME(dots_bf16)(const dots_t *dots)
     NAME(dots)(LSPO_NUMBER_BF16, dots);
 }
 
+TARGET static void NAME(dots_fp16)(const dots_t *dots)
+{
+    NAME(dots)(LSPO_NUMBER_FP16, dots);
+}
+
 #undef LANES
 #undef NAME
 #undef TARGET
 #undef lanes_t
 #undef lanes_all
 #undef lanes_load
+#undef lanes_of_fp16
 #undef lanes_fma
 #undef lanes_total
 #undef ROWS_MOST
