@@ -23,9 +23,10 @@ done
 
 # Rows in use, by the header of a trace, and trainings, whose times do not matter.
 # How alike tokens are is taken from a run of the same model and shape on another part of the text: every other ten
-# lines of what the other experiments say.  The shorter the sequences, the more of them tell it.
-cat "$experiments_dir"/[!m]*/README.md | awk -v first="$out/text.first" -v second="$out/text.second" '
+# verses of the King James Bible.  The shorter the sequences, the more of them tell it.
+bible -f gen1:1-rev22:21 < /dev/null | awk -v first="$out/text.first" -v second="$out/text.second" '
     { print > (int(NR / 10) % 2 ? second : first) }'
+[ -s "$out/text.second" ] || die "the program bible (Debian: bible-kjv) is missing or printed nothing"
 used() { # used MODEL BATCH SEQUENCE STEPS PART ALIKE
     local trace=$out/run.$BASHPID
     "$LSPO" run --model "$1" --policy meft --adapter-width 1024 --batch "$2" --sequence "$3" --text "$out/text.$5" \
@@ -75,6 +76,7 @@ for width in $widths; do
     done
 done
 beside_all
+rm "$out"/text.*
 sed -i '2,${/^width,/d}' "$out/training.csv" # one header
 judge meft
 plot meft "$out/meft"
