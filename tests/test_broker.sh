@@ -36,7 +36,7 @@ if ! command -v mpirun > /dev/null || [ ! -f "$(dirname "$program")/liblspo-mpi.
     finish "a broker that refuses"
 fi
 export ASAN_OPTIONS=detect_leaks=0
-job+=(--timeout 2s)
+job+=(--timeout 10s) # a busy machine is silent for a while
 field() { awk -F, -v wanted="$1" 'NR == 1 { for (i = 1; i <= NF; i++) name[i] = $i }
     NR == 2 { for (i = 1; i <= NF; i++) if (name[i] == wanted) print $i }' stdout; }
 
@@ -77,7 +77,8 @@ check "the same weights after a kill" "$weights" "$(field weights)"
 check "it is told" 1 "$(grep -c 'peer 0 (a) is lost; a backup (b) has its part from now on, and all go on' messages)"
 
 strike silent 1 STOP &
-check "rank 1 does not answer" 0 "$(status_of timeout 120 "$program" "${job[@]}" --run silent)"
+check "rank 1 does not answer" 0 "$(status_of timeout 120 "$program" "${job[@]}" --timeout 2s \
+    --run silent)"
 check "who it was" "a:3/b:4 2 1 yes" "$(field chain) $(field starts) $(field replaced) $(grep -q \
     'rank 1 has not been heard of for 2 s' messages && echo yes)"
 check "the same weights after a time-out" "$weights" "$(field weights)"
