@@ -229,13 +229,12 @@ static bool has_time(const rounds_t *rounds, uint32_t index)
     return elapsed_s(rounds) + next_visit_s(rounds, index) <= rounds->options->budget_s;
 }
 
-/* *visited: whether there was time for it. */
-static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round, bool *visited)
+/* If there is time for it. */
+static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round)
 {
     if (atomic_load(rounds->options->stop))
         return LSPO_ERR_INTERRUPTED;
-    *visited = !rounds->measurements[index].no_room && has_time(rounds, index);
-    if (!*visited)
+    if (rounds->measurements[index].no_room || !has_time(rounds, index))
         return LSPO_OK;
     show_progress(rounds, round);
     return measure_cell(rounds, index, round);
@@ -257,31 +256,32 @@ static bool is_due(const rounds_t *rounds, uint32_t index, uint32_t visits)
     return !is_settled(rounds, index) && rounds->measurements[index].visit_count <= visits;
 }
 
-/* One visit to each cell that is due and to each yardstick, which are spread evenly among the cells; *more_out: there
- * were such cells, and time for them. */
-static lspo_status_t play_round(rounds_t *rounds, uint32_t round, bool *more_out)
+/* One visit to each yardstick from *next on, so that so many have had theirs. */
+static lspo_status_t visit_yardsticks(rounds_t *rounds, uint32_t so_many, uint32_t round, uint32_t *next)
 {
-    uint32_t yardsticks = rounds->cells->yardsticks, count = rounds->cells->count - yardsticks, next = 0, done = 0;
-    uint32_t least = least_visits(rounds), visits = 0;
+    const uint32_t yardsticks = rounds->cells->yardsticks, first = rounds->cells->count - yardsticks;
+    lspo_status_t status = LSPO_OK;
+    for (; *next < so_many && *next < yardsticks && status == LSPO_OK; ++*next)
+        status = visit(rounds, first + *next, round);
+    return status;
+}
+
+/* One visit to each cell of that many visits and to each yardstick, which are spread evenly among the cells. */
+static lspo_status_t play_round(rounds_t *rounds, uint32_t round, uint32_t visits)
+{
+    uint32_t yardsticks = rounds->cells->yardsticks, count = rounds->cells->count - yardsticks;
+    uint32_t due = 0, done = 0, next = 0;
+    lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; i < count; i++)
-        visits += is_due(rounds, i, least);
-    *more_out = false;
-    for (uint32_t i = 0; i < count; i++) {
-        bool visited = false;
-        if (!is_due(rounds, i, least))
+        due += is_due(rounds, i, visits);
+    for (uint32_t i = 0; i < count && status == LSPO_OK; i++) {
+        if (!is_due(rounds, i, visits))
             continue;
-        while (next < yardsticks && next * visits <= done * yardsticks) {
-            lspo_status_t status = visit(rounds, count + next++, round, &visited);
-            if (status != LSPO_OK)
-                return status;
-        }
-        lspo_status_t status = visit(rounds, i, round, &visited);
-        if (status != LSPO_OK)
-            return status;
-        done++;
-        *more_out |= visited;
+        status = visit_yardsticks(rounds, done++ * yardsticks / due + 1, round, &next);
+        if (status == LSPO_OK)
+            status = visit(rounds, i, round);
     }
-    return LSPO_OK;
+    return status == LSPO_OK ? visit_yardsticks(rounds, yardsticks, round, &next) : status;
 }
 
 lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measure_options_t *options,
@@ -289,13 +289,12 @@ lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measur
 {
     rounds_t rounds = {.cells = cells, .options = options, .measurements = measurements, .start_ns = lspo_now_ns()};
     uint32_t round = 1;
-    bool more = true;
     for (uint32_t i = 0; i < cells->count; i++)
         for (uint32_t v = 0; v < measurements[i].visit_count; v++)
             if (measurements[i].visits[v].round >= round)
                 round = measurements[i].visits[v].round + 1;
-    for (; more; round++) {
-        lspo_status_t status = play_round(&rounds, round, &more);
+    for (uint32_t least; (least = least_visits(&rounds)) != UINT32_MAX; round++) {
+        lspo_status_t status = play_round(&rounds, round, least);
         if (status != LSPO_OK)
             return status;
     }

@@ -153,22 +153,22 @@ static void assert_total(const lspo_policy_t *policy, const lspo_workload_t *wor
                     .machine.cpu.process_bytes = (double)extra->extra_bytes,
                     .machine.cpu.lanes_bytes = (double)extra->lanes_bytes};
     double gpu = 0, total = 0;
-    bool gpu_is_right = false, total_is_right = kernel_counts_others;
     uint64_t bound_bytes = bound_of_all_orders(plan);
     /* An op takes its memory a moment after it starts: where another gives some back in that moment the device's peak
-     * stays below the replay, but not in every one of several runs. */
-    for (int play = 0; play < 12 && !(gpu_is_right && total_is_right); play++) {
+     * stays below the replay, but not in every one of several runs.  It is never above. */
+    for (int play = 0; play < 12 && (fabs(gpu - 1) > 0.02 || fabs(total - 1) > 0.02); play++) {
         outcome_t got = in_a_process_of_its_own(run_plan, &job);
         cr_assert_eq(got.status, LSPO_OK, "%s", policy->name);
         cr_expect_leq(got.gpu_bytes, bound_bytes, "%s: the device's peak, and no order takes more", policy->name);
         gpu = (double)got.predicted_gpu_bytes / (double)got.gpu_bytes;
-        total = (double)(got.predicted_gpu_bytes + got.predicted_host_bytes) / (double)got.total_bytes;
-        gpu_is_right = gpu_is_right || fabs(gpu - 1) <= 0.02;
-        total_is_right = total_is_right || fabs(total - 1) <= 0.02;
+        cr_expect_geq(gpu, 0.98, "%s: the device's peak, and this order takes less: %.4f", policy->name, gpu);
+        total = kernel_counts_others
+                    ? 1
+                    : (double)(got.predicted_gpu_bytes + got.predicted_host_bytes) / (double)got.total_bytes;
     }
-    cr_expect(gpu_is_right, "%s: %.4f of the device's peak in the last of 12 runs", policy->name, gpu);
-    cr_expect(total_is_right, "%s, checkpointing %d: %.4f of what the kernel says in the last of 12 runs", policy->name,
-              workload->checkpointing, total);
+    cr_expect_float_eq(gpu, 1, 0.02, "%s: %.4f of the device's peak", policy->name, gpu);
+    cr_expect_float_eq(total, 1, 0.02, "%s, checkpointing %d: %.4f of what the kernel says", policy->name,
+                       workload->checkpointing, total);
     lspo_plan_destroy(plan);
 }
 
