@@ -330,7 +330,17 @@ static lspo_status_t append(const lspo_search_t *search, lspo_search_t *all)
     return LSPO_OK;
 }
 
-/* The front of all parts. */
+/* The best behind it, which finer steps may have improved, by their time. */
+static lspo_status_t append_best(const whole_t *whole, lspo_search_t *front)
+{
+    const uint32_t first = front->count;
+    lspo_status_t status = append(&(lspo_search_t){.found = whole->search.found, .count = whole->search.count}, front);
+    for (uint32_t i = first; i < front->count; i++)
+        front->found[i].objective = front->found[i].steps * front->found[i].fit.iteration_s;
+    return status;
+}
+
+/* The front of all parts and of the best. */
 static lspo_status_t find_front(const whole_t *whole, lspo_search_t *front)
 {
     lspo_progress_t progress;
@@ -347,6 +357,8 @@ static lspo_status_t find_front(const whole_t *whole, lspo_search_t *front)
         lspo_search_release(&of_part);
     }
     lspo_progress_end(&progress);
+    if (status == LSPO_OK)
+        status = append_best(whole, front);
     lspo_search_front_keep(front);
     return status;
 }
@@ -525,10 +537,10 @@ const lspo_command_t lspo_command_tune = {
         "no --order is looked for.\n\n"
         "Shares and numbers of blocks are tried in eighths, cached experts in quarters; the best are then improved in "
         "finer steps, down to a block.\n\n"
-        "--explain adds the settings that no other one beats in both time and GPU memory, the fastest first; and of "
-        "the best what a step moves and computes, with the rates that divide it. In CSV these are two more tables "
-        "behind "
-        "an empty line each, in JSON the keys `front` and `arithmetic` beside `results`.\n\n"
+        "--explain adds, of the settings in eighths and quarters and of the best, those that no other one beats in "
+        "both time and GPU memory, the fastest first; and of the best what a step moves and computes, with the rates "
+        "that divide it. In CSV these are two more tables behind an empty line each, in JSON the keys `front` and "
+        "`arithmetic` beside `results`.\n\n"
         "Where DeepSpeed or torchao has what is best, its configuration is printed, too (`lspo help POLICY`: "
         "elsewhere); "
         "--configuration writes it to a file.\n\n"

@@ -160,8 +160,9 @@ static void print_front_title(FILE *file, const void *context)
 {
     const lspo_search_t *front = context;
     fprintf(file,
-            "Time against memory: no setting that fits needs less GPU memory and not more time than one of these.  Of "
-            "%u settings, %u were found not to fit, and %u had to be simulated.\n",
+            "Time against memory, of the settings in eighths and quarters and of the best above: none of them that "
+            "fits needs less GPU memory and not more time than one of these.  Of %u settings, %u were found not to "
+            "fit, and %u had to be simulated.\n",
             front->candidates, front->unfit, front->simulated);
 }
 

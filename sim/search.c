@@ -267,6 +267,8 @@ lspo_status_t lspo_search(const lspo_search_options_t *options, lspo_search_t *s
     lspo_status_t status = create(&searcher);
     for (uint32_t i = 0; i < searcher.candidates.count && status == LSPO_OK; i++)
         status = rate(&searcher, i);
+    if (status == LSPO_OK && searcher.rated_count + searcher.result.unfit == 0)
+        status = lspo_search_check_taken(options, &searcher.candidates);
     if (status == LSPO_OK) {
         qsort(searcher.rated, searcher.rated_count, sizeof *searcher.rated, compare_rated);
         status = search_rated(&searcher);

@@ -25,7 +25,8 @@
  *                               for the front, since they take memory
  *     shares, blocks, experts   what candidates divide in eighths or quarters, and native-layers, in ever finer steps
  *                               up and down as long as one helps, also from the other values of what takes their
- *                               memory, such as slots; not for the front, nor where memory is the objective
+ *                               memory, such as slots, what the policy refuses left out; not for the front, nor where
+                               memory is the objective
  */
 #ifndef LSPO_SIM_SEARCH_H
 #define LSPO_SIM_SEARCH_H

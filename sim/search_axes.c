@@ -1,16 +1,17 @@
 /* search_axes.c - the settings that a search tries; see search_axes.h. */
 #include "sim/search_axes.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 
-typedef enum { AS_IS, OF_ONE, OF_BLOCKS, OF_EXPERTS, OF_HOST, OF_DRIVE } scale_t;
+typedef enum { AS_IS, OF_ONE, OF_BLOCKS, OF_LAYERS, OF_EXPERTS, OF_HOST, OF_DRIVE } scale_t;
 
-/* The values of a policy's own parameter: as they are, as shares of one, of the model's blocks or experts or of the
- * host's memory, or only where the machine has an SSD. */
+/* The values of a policy's own parameter: as they are, as shares of one, of the model's blocks, layers or experts or of
+ * the host's memory, or only where the machine has an SSD. */
 typedef struct {
     const char *key;
     scale_t scale;
@@ -21,7 +22,7 @@ typedef struct {
 static const axis_t axes[] = {
     {"cpu-share", OF_ONE, 9, {1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0}},
     {"resident-blocks", OF_BLOCKS, 9, {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}},
-    {"native-layers", OF_BLOCKS, 0, {0}},
+    {"native-layers", OF_LAYERS, 0, {0}},
     {"swap-slots", AS_IS, 3, {2, 3, 4}},
     {"window", AS_IS, 4, {2, 3, 4, 8}},
     {"gradient-buffers", AS_IS, 4, {1, 2, 4, 0}},
@@ -40,6 +41,7 @@ static const axis_t axes[] = {
     {"range", AS_IS, 2, {0, 1}},  /* tensor, text */
     {"chunks", AS_IS, 2, {0, 1}}, /* grow, start */
 };
+static_assert(sizeof axes / sizeof axes[0] == LSPO_SEARCH_AXES, "so many splits a policy has at most");
 
 static const char *const raised[] = {"subspace", "nnz", "rank"};
 
@@ -83,6 +85,8 @@ static double value_at(const lspo_search_options_t *options, const axis_t *axis,
         break;
     case OF_BLOCKS:
         return floor(value * options->model->block_count);
+    case OF_LAYERS:
+        return floor(value * lspo_model_stage_count(options->model));
     case OF_EXPERTS:
         return floor(value * options->model->expert_count);
     case OF_HOST:
@@ -116,6 +120,9 @@ static lspo_split_t split_of(const lspo_search_options_t *options, const axis_t 
         break;
     case OF_BLOCKS:
         split.high = options->model->block_count;
+        break;
+    case OF_LAYERS:
+        split.high = lspo_model_stage_count(options->model);
         break;
     case OF_EXPERTS:
         split.high = options->model->expert_count;

@@ -30,6 +30,9 @@ void lspo_search_candidates_release(lspo_candidates_t *candidates);
 /* Shares of what a parameter divides are eighths, if candidates do not have others. */
 enum { LSPO_SEARCH_SHARES = 8 };
 
+/* Parameters that a search varies; no policy has all. */
+enum { LSPO_SEARCH_AXES = 19 };
+
 /* A parameter that divides something, such as the blocks, between two places: any value from 0 to `high`. */
 typedef struct {
     const lspo_parameter_t *parameter;

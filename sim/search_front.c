@@ -70,6 +70,8 @@ static lspo_status_t rate_all(searcher_t *searcher)
             searcher->rated[searcher->rated_count++] =
                 (rated_t){i, rating.steps, rating.steps * rating.busy_s, rating.gpu_static_bytes};
     }
+    if (status == LSPO_OK && searcher->rated_count + searcher->front.unfit == 0)
+        status = lspo_search_check_taken(&searcher->options, &searcher->candidates);
     qsort(searcher->rated, searcher->rated_count, sizeof *searcher->rated, compare_rated);
     return status;
 }

@@ -23,21 +23,25 @@ static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *mach
     return status;
 }
 
-/* The plan; of generation, where all policies are compared, NULL if the policy refuses the model or the workload, which
- * the yardstick takes. */
+/* Logs what was kept from the log, unless all is well. */
+static lspo_status_t pass_on(lspo_status_t status, const char *messages)
+{
+    return status == LSPO_OK ? status : lspo_error(status, "%s", messages);
+}
+
+/* The plan; of generation NULL if the policy refuses the model or the workload, since another candidate may be taken.
+ * Where all policies are compared, what the yardstick refuses is an error. */
 static lspo_status_t build(const lspo_search_options_t *options, const lspo_policy_t *policy,
                            const lspo_workload_t *workload, lspo_plan_t **plan_out)
 {
     char refusal[256] = "";
-    if (options->task != LSPO_TASK_GENERATE || options->policy != NULL ||
-        policy == lspo_policy_baseline(LSPO_TASK_GENERATE))
+    if (options->task != LSPO_TASK_GENERATE ||
+        (options->policy == NULL && policy == lspo_policy_baseline(LSPO_TASK_GENERATE)))
         return lspo_plan_build(options->model, workload, policy, plan_out);
     lspo_messages_t before = lspo_messages_send((lspo_messages_t){.text = refusal, .capacity = sizeof refusal});
     lspo_status_t status = lspo_plan_build(options->model, workload, policy, plan_out);
     lspo_messages_send(before);
-    if (status == LSPO_ERR_INPUT)
-        return LSPO_OK;
-    return status == LSPO_OK ? status : lspo_error(status, "%s", refusal);
+    return status == LSPO_ERR_INPUT ? LSPO_OK : pass_on(status, refusal);
 }
 
 /* The plan has the products of projectors, the lane and the stride that lspo_fit_try() takes: other ones may be busy
@@ -96,9 +100,29 @@ static lspo_status_t predict(const lspo_search_options_t *options, const lspo_wo
     return status;
 }
 
+/* What is tried in the place of a result: a refusal by the policy is no better, and no error. */
 static lspo_status_t simulate(const lspo_search_options_t *options, lspo_found_t *found)
 {
-    return predict(options, &found->workload, found);
+    char refusal[256] = "";
+    lspo_messages_t before = lspo_messages_send((lspo_messages_t){.text = refusal, .capacity = sizeof refusal});
+    lspo_status_t status = predict(options, &found->workload, found);
+    lspo_messages_send(before);
+    if (status != LSPO_ERR_INPUT)
+        return pass_on(status, refusal);
+    found->fit.fits = false;
+    found->objective = INFINITY;
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_search_check_taken(const lspo_search_options_t *options, const lspo_candidates_t *candidates)
+{
+    lspo_plan_t *plan = NULL;
+    if (options->task != LSPO_TASK_GENERATE || options->policy == NULL || candidates->count == 0)
+        return LSPO_OK;
+    const lspo_candidate_t *first = &candidates->list[0];
+    lspo_status_t status = lspo_plan_build(options->model, &first->tuned, first->policy, &plan);
+    lspo_plan_destroy(plan);
+    return status;
 }
 
 lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
@@ -280,7 +304,7 @@ static lspo_status_t try_splits(const lspo_search_options_t *options, const lspo
 }
 
 typedef struct {
-    lspo_split_t list[4];
+    lspo_split_t list[LSPO_SEARCH_AXES];
     size_t count;
 } splits_t;
 
@@ -289,7 +313,7 @@ static splits_t splits_of(const lspo_search_options_t *options, const lspo_polic
     splits_t splits = {.count = 0};
     lspo_split_t split = lspo_search_split(options, policy, 0);
     for (size_t i = 0; split.parameter != NULL; split = lspo_search_split(options, policy, ++i))
-        if (splits.count < sizeof splits.list / sizeof splits.list[0] && may_vary(options, policy, split.parameter))
+        if (may_vary(options, policy, split.parameter))
             splits.list[splits.count++] = split;
     return splits;
 }

@@ -22,6 +22,10 @@ typedef struct {
 lspo_status_t lspo_search_rate(const lspo_search_options_t *options, lspo_candidate_t *candidate, bool times,
                                lspo_rating_t *rating_out);
 
+/* Where all candidates that were rated are unknown, of generation with one policy: that policy's refusal of the first
+ * one, logged. */
+lspo_status_t lspo_search_check_taken(const lspo_search_options_t *options, const lspo_candidates_t *candidates);
+
 /* Predicts a candidate that was rated, with these steps. */
 lspo_status_t lspo_search_simulate(const lspo_search_options_t *options, const lspo_candidate_t *candidate,
                                    double steps, lspo_found_t *found_out);

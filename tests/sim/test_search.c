@@ -158,6 +158,12 @@ Test(search, is_the_best_of_a_loop_over_all_settings)
     cr_expect_eq(search.candidates, 3u * 72u);
     cr_assert_gt(search.count, 0u);
     cr_expect_leq(search.found[0].objective, best_s);
+    const lspo_fit_question_t again = {&question.model, search.found[0].workload, search.found[0].policy,
+                                       &question.machine};
+    lspo_fit_t fit;
+    cr_assert_eq(lspo_fit_try(&again, &fit), LSPO_OK);
+    cr_expect(fit.fits);
+    cr_expect_float_eq(search.found[0].objective, fit.iteration_s, 0);
     lspo_search_release(&search);
 }
 
@@ -255,6 +261,21 @@ Test(search, of_generation_is_the_best_of_a_loop_over_all_settings)
     lspo_search_release(&search);
 }
 
+/* lspo_search_options_t.prepare */
+static lspo_status_t only_csr(void *context, const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    (void)context;
+    lspo_policy_set_defaults(policy, NULL, false, workload);
+    lspo_endor_values_edit(workload)->weight_format = LSPO_WEIGHTS_CSR;
+    return LSPO_OK;
+}
+
+static bool holds_format(void *context, const lspo_parameter_t *parameter)
+{
+    (void)context;
+    return strcmp(parameter->key, "weight-format") == 0;
+}
+
 /* All settings of endor, whose GPU has room for some of the blocks, each simulated here: not only those in eighths. */
 Test(search, of_generation_climbs_to_the_best_of_all_blocks)
 {
@@ -295,6 +316,33 @@ Test(search, of_generation_climbs_to_the_best_of_all_blocks)
         lspo_search_release(&search);
     }
     cr_expect_lt(in_eighths, 2u);
+}
+
+/* Columns of 16 bits are too few for a matrix of 70,000: csr is refused, by itself and in the place of another format;
+ * without another one the refusal is the answer. */
+Test(search, of_generation_leaves_out_what_the_policy_refuses)
+{
+    question_t question;
+    ask_of_texts("gpt2-124m", "rtx3060", "endor", 1, &question);
+    question.model.mlp_width = 70000;
+    question.options.holds_order = true;
+    question.options.most = 1;
+    lspo_search_t search = answer(&question), front = {0};
+    cr_assert_eq(search.count, 1u);
+    cr_expect_neq(lspo_endor_values_of(&search.found[0].workload)->weight_format, LSPO_WEIGHTS_CSR);
+    lspo_search_release(&search);
+    cr_expect_eq(lspo_search_front(&question.options, &front), LSPO_OK);
+    cr_expect_gt(front.count, 0u);
+    lspo_search_release(&front);
+    question.options.policy = NULL;
+    search = answer(&question);
+    cr_expect_eq(search.count, 1u);
+    lspo_search_release(&search);
+    question.options.policy = policy_named("endor");
+    question.options.prepare = only_csr;
+    question.options.holds = holds_format;
+    cr_expect_eq(lspo_search(&question.options, &search), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_search_front(&question.options, &front), LSPO_ERR_INPUT);
 }
 
 static bool holds_all(void *context, const lspo_parameter_t *parameter)
@@ -381,6 +429,22 @@ Test(search, gives_the_first_layers_to_the_gpu)
         lspo_search_release(&without);
         lspo_search_release(&with);
     }
+}
+
+/* With a slow CPU and room for everything, also the layers behind the last block are the GPU's. */
+Test(search, gives_more_layers_than_blocks_to_the_gpu)
+{
+    question_t question;
+    ask("gpt2-124m", "rtx4090", "zero-layerwise", 4, &question);
+    question.machine.cpu.adam_pps = question.machine.cpu.adam_cached_pps = 10e6;
+    question.options.most = 1;
+    question.options.holds_order = true;
+    lspo_search_t search = answer(&question);
+    cr_assert_eq(search.count, 1u);
+    const uint32_t *layers =
+        lspo_policy_value(search.found[0].policy, &search.found[0].workload, &lspo_parameter_native_layers);
+    cr_expect_gt(*layers, question.model.block_count);
+    lspo_search_release(&search);
 }
 
 /* What would be computed again waits on the host where it has no room on the GPU: faster with a batch that fits with
