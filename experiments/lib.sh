@@ -64,12 +64,15 @@ inputs_hash() {
 }
 
 # figure_inputs FIGURE BUILD: the hash of all that its results depend on, but this machine.  Its folder, and those of
-# others that its run.sh mentions.
+# others that its run.sh mentions; so do CSV of other figures, named as $RESULTS/FIGURE/NAME.csv.
 figure_inputs() {
-    local folders
-    mapfile -t folders < <({ echo "$1"; grep -o 'experiments_dir/[A-Za-z0-9_-]*' "$experiments_dir/$1/run.sh" |
-        cut -d/ -f2; } | sort -u | sed "s|^|$experiments_dir/|")
-    echo "$2 $EXPERIMENTS $(inputs_hash "${folders[@]}") $(inputs_hash "$experiments_dir"/*.sh)" \
+    local base path inputs=() name='[A-Za-z0-9_-]'
+    while IFS=/ read -r base path; do
+        path=${!base}/$path
+        [ ! -e "$path" ] || inputs+=("$path")
+    done < <({ echo "experiments_dir/$1" && grep -oE "experiments_dir/$name*|RESULTS/$name+/$name+\.csv" \
+        "$experiments_dir/$1/run.sh"; } | sort -u)
+    echo "$2 $EXPERIMENTS $(inputs_hash "${inputs[@]}") $(inputs_hash "$experiments_dir"/*.sh)" \
         "$(inputs_hash "$plots_dir")" | sha256sum | cut -d' ' -f1
 }
 
