@@ -12,8 +12,8 @@ echo 'raise ImportError("none")' >"$folder/none/llama_cpp.py"
 check "without the package" 77 "$(peer "$folder/none" 0)"
 check "why" "llama.cpp: skipped, since Python has no package llama-cpp-python" "$(cat "$folder/stdout")"
 stand_in=$source_dir/tests/peers/stand_in
-check "slower than lspo" 0 "$(peer "$stand_in" 0.005)"
-grep -q '^holds  lspo over llama.cpp: 0' "$folder/stdout" || fail "$(cat "$folder/stdout" "$folder/messages")"
-check "faster than lspo" 1 "$(peer "$stand_in" 0)"
+check "slower than lspo" 0 "$(peer "$stand_in" 1000)"
+grep -q '^holds  lspo over llama.cpp: 0\.00, ' "$folder/stdout" || fail "$(cat "$folder/stdout" "$folder/messages")"
+check "faster than lspo" 1 "$(peer "$stand_in" 1e-9)"
 grep -q '^MISSED lspo over llama.cpp: ' "$folder/stdout" || fail "$(cat "$folder/stdout" "$folder/messages")"
 finish llama_peer
