@@ -118,9 +118,7 @@ const lspo_command_t lspo_command_report = {
         "The page is one file below 5 MB that needs nothing else and no network. Pictures that gnuplot drew with "
         "`mouse` are interactive: a click on a name hides its curve, Ctrl and the wheel zoom, a right click shows "
         "all again. Files above 64 kB (in a page that would have 4 MB, smaller ones, too) are inside compressed, for "
-        "which "
-        "the browser needs JavaScript. CSV and "
-        "pictures that do not fit are linked in the folder of results.",
+        "which the browser needs JavaScript. CSV and pictures that do not fit are linked in the folder of results.",
     .examples = "lspo report results\n"
                 "lspo report results -o evaluation.html",
     .common = "output",

@@ -27,8 +27,8 @@ static bool has_values(const lspo_csv_t *csv, size_t column)
     return csv->row_count == 0;
 }
 
-/* The first rows; columns without a value in any row are left out.  Returns how many. */
-static size_t write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
+/* The first rows; columns without a value in any row are left out, and how many is said. */
+static void write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
 {
     size_t left_out = 0;
     fputs("<div class=\"wide\" tabindex=\"0\"><table><thead><tr>", page);
@@ -55,7 +55,9 @@ static size_t write_rows(FILE *page, const lspo_csv_t *csv, size_t rows)
         fputs("</tr>\n", page);
     }
     fputs("</tbody></table></div>\n", page);
-    return left_out;
+    if (left_out > 0)
+        fprintf(page, "<p class=\"small\">Without values, and not shown: %zu column%s.</p>\n", left_out,
+                left_out == 1 ? "" : "s");
 }
 
 void lspo_data_write_link(FILE *page, const lspo_figure_t *figure, const lspo_figure_file_t *file,
@@ -116,10 +118,7 @@ lspo_status_t lspo_data_write(FILE *page, const lspo_figure_t *figure, const lsp
     if (shown < csv.row_count)
         fprintf(page, ", the first %zu here", shown);
     fputs("</summary>\n", page);
-    size_t left_out = write_rows(page, &csv, shown);
-    if (left_out > 0)
-        fprintf(page, "<p class=\"small\">Without values, and not shown: %zu column%s.</p>\n", left_out,
-                left_out == 1 ? "" : "s");
+    write_rows(page, &csv, shown);
     status = write_whole(page, figure, file, embed, path);
     fputs("</details>\n", page);
     lspo_csv_release(&csv);

@@ -42,15 +42,22 @@
         });
     };
 
+    // What cannot be unpacked is taken from the folder of results.
     var save = function (event) {
         var link = event.currentTarget;
-        event.preventDefault();
-        unpack(link.dataset.csv).blob().then(function (csv) {
+        var follow = function (address) {
             var saved = document.createElement('a');
-            saved.href = URL.createObjectURL(csv.slice(0, csv.size, 'text/csv;charset=utf-8'));
+            saved.href = address;
             saved.download = link.download;
             saved.click();
-        });
+        };
+        event.preventDefault();
+        var unpacked = Promise.resolve(link.dataset.csv).then(unpack);
+        unpacked.then(function (data) { return data.blob(); }).then(function (csv) {
+            var address = URL.createObjectURL(csv.slice(0, csv.size, 'text/csv;charset=utf-8'));
+            follow(address);
+            setTimeout(function () { URL.revokeObjectURL(address); }, 10000); // some browsers read it after the click
+        }, function () { follow(link.href); });
     };
 
     var packed = '';

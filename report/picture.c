@@ -64,6 +64,8 @@ static void cut_script(char *svg)
 static void cut_icon(char *svg)
 {
     char *call = strstr(svg, "onclick='gnuplot_svg.toggleGrid();'/>"), *icon = NULL;
+    if (call == NULL)
+        return;
     for (char *at = strstr(svg, "<image "); at != NULL && at < call; at = strstr(at + 1, "<image "))
         icon = at;
     if (icon == NULL)

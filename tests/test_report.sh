@@ -70,7 +70,7 @@ record old 2026-01-01T00:00:00Z 0
 record open 2026-02-02T00:00:00Z 0
 printf '%s\n' '  undecided this [95 %: -1 to 1]' '  undecided that [95 %: -1 to 2]' '  no    the other' \
     > "$results/open/output.txt"
-printf 'model,fastest\nllama,lsp\n' > "$results/trains.csv"
+printf 'model,fastest,limited_by\nllama,lsp,\n' > "$results/trains.csv"
 
 report() { "$program" report "$@"; }
 check "a report" 0 "$(status_of report "$results")"
@@ -153,7 +153,9 @@ check "columns without values" '<tr><th scope="col">a</th><th scope="col">c</th>
 <tr><td></td><td class="number">3</td></tr>
 <p class="small">Without values, and not shown: 1 column.</p>' "$(sed -n '/^<details.*sparse.csv/,/^<p>/p' "$page" |
     grep -o '<tr>.*</tr>\|<p class.*')"
-has "what can be trained" '<tr><td>llama</td><td>lsp</td></tr>'
+check "what can be trained, and that a column has no values" '<tr><td>llama</td><td>lsp</td></tr>
+<p class="small">Without values, and not shown: 1 column.</p>' \
+    "$(grep -A2 '<tr><td>llama<' "$page" | grep -v '^</tbody>')"
 has "other files" '<a href="good/notes.txt">notes.txt</a>, 5 bytes'
 
 # ---- what is inside ----
