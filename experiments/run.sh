@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [--full] [--fresh] [FIGURE...] - all experiments, or those named, whose inputs have changed; with --fresh
 # also those whose inputs have not.  CSV, pictures and checks are under ./results; report.html there shows all, and
-# after a run of all report.pdf, where Chromium is.  A failure stops no other; then the exit status is 1.
+# after a run of all report.pdf, where Chromium is.  A failure stops no other figure; the status is then 1.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 all="table1 fig2 fig7 bandwidth subspace maps published deep-optimizer-states axonn fusion meft kvpr marlin endor qmoe"
