@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import re
+import shlex
 import sqlite3
 import statistics
 import sys
@@ -151,27 +152,41 @@ def run(script, folder, tables, given):
 
 # ---- what each experiment hands to its claims ----
 
-def of_experiment(figure):
-    tables = {path.stem: path for path in (experiments / figure).glob("*.csv")
-              if figure in ("deep-optimizer-states", "endor", "fig7", "kvpr", "marlin", "table3", "table4", "vtensor")}
-    record = experiments / figure / "recorded.csv"
-    if record.exists():
-        tables = {**tables, "of_record": record}
-    if figure == "fig5":
-        tables["equal_steps"] = experiments / "adam-basis/recorded.csv"
-    if figure == "table3":
-        tables["runs"] = results / "fig5/runs.csv"
-    if figure == "adam-basis":
-        tables["losses"] = next((results / figure).glob("losses-*.csv"))
+def is_full(figure):
+    return "--full" in (results / figure / "run.ini").read_text()
+
+
+def tables_of(figure):
+    """The tables in the line of its run.sh that calls `judge`."""
+    script = (experiments / figure / "run.sh").read_text().replace("\\\n", " ")
+    known = {"experiments_dir": experiments, "RESULTS": results, "EXPERIMENTS": "full" if is_full(figure) else "short"}
+
+    def value(name):
+        if name in known:
+            return str(known[name])
+        return expand(re.search(rf"(?:^| ){name}=(\S+)", script, re.MULTILINE)[1])
+
+    def expand(text):
+        return re.sub(r"\$(\w+)", lambda found: value(found[1]), text)
+
+    tables = {}
+    for word in shlex.split(re.search(r"^judge \S+(.*?)(--given.*)?$", script, re.MULTILINE)[1]):
+        name, path = re.fullmatch(r"(?:(\w+)=)?(.*)", word).groups()
+        path = Path(expand(path))
+        files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+        tables.update({name or file.stem: file for file in files})
+    return tables
+
+
+def given_to(figure):
     given = {}
     if figure == "published":
-        tables["recorded"] = experiments / figure / "bands.csv"
         ours, fit = (json.loads((results / figure / f"{name}.json").read_text()) for name in ("published", "fit"))
         given = {name: float(ours[name]) for name in ("order_pairs", "card_pairs", "card_right")}
         given.update(fitted_mape=fit["mape"], left_out=fit["leave_out_mean_of_sources"])
     if figure == "sim-vs-host":
-        given = {"full": float("--full" in (results / figure / "run.ini").read_text()), "verdict": thresholds(figure)}
-    return tables, given
+        given = {"full": float(is_full(figure)), "verdict": thresholds(figure)}
+    return given
 
 
 def thresholds(figure):
@@ -181,7 +196,7 @@ def thresholds(figure):
                    if (row["cells"], row["predictor"], row["quantity"]) == ("all", "lspo", "time"))
     if row["mean"] == "":
         return 6
-    mean, p95, tau = (0.04, 0.1, 0.9) if "--full" in (results / figure / "run.ini").read_text() else (0.06, 0.15, 0.8)
+    mean, p95, tau = (0.04, 0.1, 0.9) if is_full(figure) else (0.06, 0.15, 0.8)
     return 0 if float(row["mean"]) <= mean and float(row["p95"]) <= p95 and float(row["tau"]) >= tau else 5
 
 
@@ -213,7 +228,7 @@ count = wrong = 0
 for output in sorted(results.glob("*/output.txt")):
     figure = output.parent.name
     printed = re.findall(r"^  (?:holds|FAILS|yes  |no   |undecided) \S.*$", output.read_text(), re.MULTILINE)
-    computed = run(experiments / figure / "claims.sql", output.parent, *of_experiment(figure))
+    computed = run(experiments / figure / "claims.sql", output.parent, tables_of(figure), given_to(figure))
     if figure == "sim-vs-host":
         computed += parts_of_sim_vs_host()
     count += len(printed)
