@@ -11,7 +11,7 @@
  *     a work that is a backward pass (work.h): the sum of its kernels x 1/(1 - backward_loss)
  *     net, ssd     latency + bytes / bandwidth
  *     link         latency + bytes / bandwidth;  x 1/(1 - duplex_loss) while the other direction is busy
- *     any lane     + cpu.wake_s after a wait for one on another core (sim/engine.h)
+ *     any lane     + cpu.wake_s after a wait for one on another core, of two cores and one GPU (sim/engine.h)
  */
 #ifndef LSPO_PLAN_MACHINE_H
 #define LSPO_PLAN_MACHINE_H
@@ -101,7 +101,7 @@ typedef struct {
         double lanes_bytes;   /* more of it with other lanes than the GPU's */
         double compute_flops; /* matrix products by all threads: FWD on the CPU (paper, Table 1), bases of Adam */
         double op_s;
-        double wake_s; /* to wake a GPU's lane that waits for another one, or another one for a GPU's */
+        double wake_s; /* of two cores, to wake the GPU's lane for another one, or another one for the GPU's */
     } cpu;
     struct {
         double h2d_Bps, d2h_Bps;

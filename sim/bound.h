@@ -26,7 +26,7 @@
  * least work; dependencies on ops without a counterpart in it are left out, which can only lower the bound.  The
  * one-machine bound is that of a whole period of the policy; where updates are late, also of as many as they are late;
  * a plan that is too short for that is bounded by the other two.  Of generation, whose caches grow, all are those of
- * the token with the least work, mostly the first ones behind the prompt.  `work_ns` comes from lspo_cost_plan(). */
+ * the token with the least work, mostly one of the first behind the prompt.  `work_ns` comes from lspo_cost_plan(). */
 lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work_ns, double *lower_bound_s_out);
 
 /* Only the busy time of the busiest lane, in a fraction of the time. */

@@ -217,7 +217,7 @@ lspo_status_t lspo_engine_play(const lspo_plan_t *plan, const lspo_machine_t *ma
 {
     return run(
         &(lspo_engine_call_t){
-            .plan = plan, .machine = machine, .work_ns = work_ns, .wake_ns = lspo_engine_wake_of(machine)},
+            .plan = plan, .machine = machine, .work_ns = work_ns, .wake_ns = lspo_engine_wake_of(plan, machine)},
         trace_out);
 }
 
@@ -226,6 +226,6 @@ lspo_status_t lspo_engine_play_ops(const lspo_plan_t *plan, const lspo_machine_t
 {
     return run(
         &(lspo_engine_call_t){
-            .plan = plan, .machine = machine, .op_ns = op_ns, .wake_ns = lspo_engine_wake_of(machine)},
+            .plan = plan, .machine = machine, .op_ns = op_ns, .wake_ns = lspo_engine_wake_of(plan, machine)},
         trace_out);
 }

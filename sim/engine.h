@@ -8,9 +8,9 @@
  * losses the only arithmetic is end = start + work_ns.  All arithmetic is integer or ordered IEEE arithmetic, so the
  * same input gives the same bytes.
  *
- * A GPU's lane that has waited for longer than cpu.wake_s until an op is ready begins it so much later, because its
- * thread sleeps on a core of its own; so does another lane that a GPU's op wakes.  For the contention with others it
- * runs from then on.
+ * The GPU's lane, if it has waited for longer than cpu.wake_s until an op is ready, begins it so much later, because
+ * its thread sleeps on a core of its own; so does another lane that an op of the GPU wakes.  For the contention with
+ * others such a lane runs from the start of the wake.  In a plan of several GPUs no lane takes time to wake.
  *
  * An event visits only the lanes on which an op ends or starts; the next event comes from a tree of minima
  * (sim/ends.h).  So the time to play a plan grows with the number of ops and the logarithm of the number of lanes.

@@ -25,14 +25,12 @@ typedef struct {
     uint64_t wake_ns;
 } lspo_engine_call_t;
 
-/* A lane's time to wake. */
-static inline uint64_t lspo_engine_wake_of(const lspo_machine_t *machine)
-{
-    return (uint64_t)(machine->cpu.wake_s * 1e9 + 0.5);
-}
+/* A lane's time to wake; 0 with several GPUs, which share cores: where their lanes are is not known. */
+uint64_t lspo_engine_wake_of(const lspo_plan_t *plan, const lspo_machine_t *machine);
 
-/* Of the time until an op starts, that to wake its lane, which has waited for `waited_ns` until a GPU's op ended, or
- * another one: only a GPU's lane and another one are on two cores.  A short wait is none. */
+/* Of the time until an op starts, that to wake its lane, which has waited for `waited_ns` until the GPU's op ended, or
+ * another one: on two cores, the GPU's lane has one and all others the other one (real/machine/topology.h).  A short
+ * wait is none. */
 static inline uint64_t lspo_engine_wake_ns(const lspo_engine_call_t *call, uint8_t kind, bool gpu_ended,
                                            uint64_t waited_ns)
 {

@@ -21,6 +21,7 @@ typedef struct {
     bool known;
     uint64_t now_ns;
     uint32_t event;
+    bool gpu_ended;
     lspo_few_lane_t lanes[LSPO_ENGINE_FEW];
     uint32_t counts[LSPO_ENGINE_FEW];
     lspo_ready_entry_t *entries; /* of all heaps, one after the other */
@@ -167,6 +168,7 @@ static void remember(lspo_pace_t *pace, const lspo_few_t *few, uint32_t block)
         return;
     moment->now_ns = few->now_ns;
     moment->event = few->event;
+    moment->gpu_ended = few->gpu_ended;
     memcpy(moment->lanes, few->lanes, sizeof moment->lanes);
     for (int i = 0; i < LSPO_ENGINE_FEW; i++) {
         moment->counts[i] = few->queues[i].count;
@@ -178,17 +180,27 @@ static void remember(lspo_pace_t *pace, const lspo_few_t *few, uint32_t block)
         moment->waiting[k] = few->ready.ops[pace->first[block] + k].waiting;
 }
 
+/* The wait of an idle lane, as far as it decides whether the next op has to wake the lane. */
+static uint64_t wait_ns(const lspo_few_t *few, uint64_t now_ns, const lspo_few_lane_t *lane)
+{
+    const uint64_t waited_ns = now_ns - lane->end_ns, longest_ns = few->call->wake_ns + 1;
+    return waited_ns < longest_ns ? waited_ns : longest_ns;
+}
+
 static bool lanes_repeat(const lspo_pace_t *pace, const lspo_few_t *few)
 {
     const moment_t *before = &pace->moment;
     uint64_t passed_ns = few->now_ns - before->now_ns;
+    const bool wakes = few->call->wake_ns > 0;
+    if (wakes && few->gpu_ended != before->gpu_ended)
+        return false;
     for (int i = 0; i < LSPO_ENGINE_FEW; i++) {
         const lspo_few_lane_t *now = &few->lanes[i], *then = &before->lanes[i];
         if (now->running != then->running)
             return false;
         if (!now->running) {
-            if (few->call->wake_ns > 0 && now->end_ns != then->end_ns + passed_ns)
-                return false; /* another wait, and perhaps a longer start */
+            if (wakes && wait_ns(few, few->now_ns, now) != wait_ns(few, before->now_ns, then))
+                return false;
             continue;
         }
         if (now->op != then->op + pace->block_ops || now->end_ns != then->end_ns + passed_ns)
@@ -373,7 +385,7 @@ lspo_status_t lspo_pace_create(const lspo_plan_t *plan, const lspo_machine_t *ma
         return lspo_no_memory("the pace of a plan");
     pace->plan = plan;
     pace->call = (lspo_engine_call_t){
-        .plan = plan, .machine = machine, .work_ns = work_ns, .wake_ns = lspo_engine_wake_of(machine)};
+        .plan = plan, .machine = machine, .work_ns = work_ns, .wake_ns = lspo_engine_wake_of(plan, machine)};
     status = prepare(pace);
     if (status != LSPO_OK) {
         lspo_pace_destroy(pace);

@@ -94,8 +94,8 @@ static bool find_cycle(search_t *search)
     if (its->count < search->iterations + (generates ? 3 : 2))
         return false;
     uint32_t iteration = its->count - search->iterations - 2, tried = 0;
-    if (generates && lspo_iterations_pick(its, search->plan, search->work_ns) < iteration)
-        iteration = lspo_iterations_pick(its, search->plan, search->work_ns);
+    const uint32_t least = generates ? lspo_iterations_pick(its, search->plan, search->work_ns) : iteration;
+    iteration = least < iteration ? least : iteration;
     for (lspo_op_id_t id = 0; id < search->plan->op_count && tried < STARTS_MOST; id++) {
         if (search->plan->ops[id].iteration != iteration)
             continue;

@@ -6,6 +6,7 @@
 
 #include "plan/policies/shared.h"
 #include "plan/policy.h"
+#include "sim/cost.h"
 #include "sim/engine.h"
 #include "sim/fit.h"
 #include "sim/pace.h"
@@ -97,6 +98,7 @@ Test(pace, is_that_of_the_long_run_of_random_plans)
         uint32_t iterations = 2 + (uint32_t)(seed % 29);
         plan_maker_t maker = repeated_plan(seed, iterations);
         lspo_machine_t machine = seed % 2 ? maker_machine() : maker_contended_machine(seed);
+        machine.cpu.wake_s = 1e-9 * (double)(seed / 2 % 3 * 700);
         lspo_pace_t *pace = NULL;
         lspo_pace_result_t result = {0};
         double expected_s = long_run_s(&maker, &machine);
@@ -172,6 +174,38 @@ Test(pace, is_that_of_the_long_run_of_every_policy)
         }
     }
     cr_expect_gt(early, 12 * lspo_policy_count() / 3, "%u plays stopped early", early);
+}
+
+/* A lane that is never used waits longer and longer, which is no reason to play on. */
+Test(pace, ends_early_where_lanes_are_not_used)
+{
+    static const char *const names[] = {"native", "zero"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const lspo_policy_t *policy = NULL;
+        lspo_model_t model;
+        lspo_machine_t machine;
+        lspo_workload_t workload;
+        lspo_plan_t *plan = NULL;
+        lspo_pace_t *pace = NULL;
+        lspo_pace_result_t result = {0};
+        uint64_t *work_ns = NULL;
+        cr_assert_eq(lspo_policy_find(names[i], &policy), LSPO_OK);
+        cr_assert_eq(lspo_model_find("gpt-small", &model), LSPO_OK);
+        cr_assert_eq(lspo_machine_find("host-reference", &machine), LSPO_OK);
+        machine.cpu.wake_s = 42e-6;
+        lspo_workload_default(&workload);
+        workload.sequence = 64;
+        lspo_policy_set_defaults(policy, &model, false, &workload);
+        workload.iterations = 48;
+        cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
+        cr_assert_eq(lspo_cost_plan(&machine, plan, &work_ns), LSPO_OK);
+        cr_assert_eq(lspo_pace_create(plan, &machine, work_ns, &pace), LSPO_OK);
+        cr_assert_eq(lspo_pace_play(pace, 0, &result), LSPO_OK);
+        cr_expect_lt(result.played, 10u, "%s: %u", names[i], result.played);
+        lspo_pace_destroy(pace);
+        lspo_plan_destroy(plan);
+        free(work_ns);
+    }
 }
 
 typedef struct {
