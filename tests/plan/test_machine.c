@@ -594,7 +594,7 @@ Test(machine, products_are_interpolated_between_their_shapes)
 Test(machine, notes_behind_values_are_comments)
 {
     lspo_machine_t machine = find("rtx4090"), again;
-    const char *notes[128] = {NULL};
+    const char *notes[LSPO_MACHINE_FIELDS_MAX] = {NULL};
     char path[40], text[300], line[200];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
