@@ -56,7 +56,7 @@ struct lspo_mail {
     uint64_t *heard_ns;
     bool *left; /* by rank: it has said BYE */
     uint64_t told_ns;
-    _Atomic uint64_t served_ns; /* when MPI's thread was last not in MPI */
+    _Atomic uint64_t served_ns; /* when MPI's thread began its last round of calls of MPI */
     uint32_t meetings;
 };
 
@@ -261,9 +261,7 @@ static lspo_status_t serve_once(lspo_mail_t *mail, bool *any)
     *any |= deliver(mail, &works);
     if (now_ns() > mail->told_ns + ALIVE_NS)
         works &= tell_alive(mail);
-    if (status == LSPO_OK && !works)
-        status = mpi_failed();
-    return status == LSPO_OK ? check_alive(mail) : status;
+    return status == LSPO_OK && !works ? mpi_failed() : status;
 }
 
 /* Lock held. */
@@ -275,14 +273,25 @@ static bool all_have_left(const lspo_mail_t *mail)
     return true;
 }
 
+/* Another thread may have found in the meantime that MPI does not return. */
+static bool is_over(lspo_mail_t *mail)
+{
+    pthread_mutex_lock(&mail->lock);
+    const bool ended = mail->closing && (mail->end_status != LSPO_OK || all_have_left(mail));
+    const bool over = ended || mail->status != LSPO_OK;
+    pthread_mutex_unlock(&mail->lock);
+    return over;
+}
+
 static void serve(lspo_mail_t *mail)
 {
     uint32_t pauses = 0;
-    bool over = false;
-    while (!over) {
+    while (!is_over(mail)) {
         bool any = false;
         atomic_store(&mail->served_ns, now_ns());
         lspo_status_t status = serve_once(mail, &any);
+        if (status == LSPO_OK && !is_over(mail))
+            status = check_alive(mail);
         if (status != LSPO_OK) {
             fail(mail, status);
             return;
@@ -290,13 +299,10 @@ static void serve(lspo_mail_t *mail)
         pauses = any ? 0 : pauses + 1;
         if (!any)
             nanosleep(&(struct timespec){.tv_nsec = pauses < SHORT_PAUSES ? SHORT_PAUSE_NS : LONG_PAUSE_NS}, NULL);
-        pthread_mutex_lock(&mail->lock);
-        over = mail->closing && (mail->end_status != LSPO_OK || all_have_left(mail));
-        pthread_mutex_unlock(&mail->lock);
     }
 }
 
-/* After a failure nothing is sent or received: the buffers may be gone. */
+/* After a failure nothing is sent or received. */
 static void *mail_main(void *mail_void)
 {
     lspo_mail_t *mail = mail_void;
@@ -429,6 +435,17 @@ int lspo_mail_size(const lspo_mail_t *mail)
     return mail != NULL ? mail->size : 1;
 }
 
+/* MPI's thread ends MPI, with a failure all ranks; LSPO_ERR_IO if it does not within the time-out. */
+static lspo_status_t end_mpi(lspo_mail_t *mail, lspo_status_t status)
+{
+    pthread_mutex_lock(&mail->lock);
+    mail->end_status = status;
+    mail->closing = true;
+    pthread_cond_broadcast(&mail->changed);
+    pthread_mutex_unlock(&mail->lock);
+    return wait_for(mail, &mail->ended, 1e-9 * (double)mail->timeout_ns, "end");
+}
+
 /* Lock held. */
 static void post(lspo_mail_t *mail, outgoing_t *out)
 {
@@ -438,7 +455,9 @@ static void post(lspo_mail_t *mail, outgoing_t *out)
     *end = out;
 }
 
-static lspo_status_t send_out(lspo_mail_t *mail, outgoing_t *out)
+/* Returns only when the letter is sent: until then MPI may use `out` and its data, and MPI's thread may only be late.
+ * After a failure this process ends with both in place. */
+static void send_out(lspo_mail_t *mail, outgoing_t *out)
 {
     pthread_mutex_lock(&mail->lock);
     post(mail, out);
@@ -446,13 +465,16 @@ static lspo_status_t send_out(lspo_mail_t *mail, outgoing_t *out)
         wait_a_moment(mail);
     const lspo_status_t status = out->done ? LSPO_OK : mail->status;
     pthread_mutex_unlock(&mail->lock);
-    return status;
+    if (status == LSPO_OK)
+        return;
+    (void)end_mpi(mail, status);
+    _exit(lspo_status_exit_code(status));
 }
 
-static lspo_status_t send_own(lspo_mail_t *mail, int to, uint32_t what, uint32_t number)
+static void send_own(lspo_mail_t *mail, int to, uint32_t what, uint32_t number)
 {
     outgoing_t out = {.to = to, .header = {.what = what, .number = number}};
-    return send_out(mail, &out);
+    send_out(mail, &out);
 }
 
 lspo_status_t lspo_mail_send(lspo_mail_t *mail, const lspo_letter_t *letter)
@@ -462,7 +484,8 @@ lspo_status_t lspo_mail_send(lspo_mail_t *mail, const lspo_letter_t *letter)
     outgoing_t out = {.to = letter->from,
                       .header = {.what = letter->what, .number = letter->number, .bytes = letter->bytes},
                       .data = letter->data};
-    return send_out(mail, &out);
+    send_out(mail, &out);
+    return LSPO_OK;
 }
 
 /* Lock held. */
@@ -493,12 +516,8 @@ lspo_status_t lspo_mail_take(lspo_mail_t *mail, uint32_t what, int from, const a
                              lspo_letter_t *letter_out)
 {
     lspo_status_t status = LSPO_OK;
-    bool found = false;
     pthread_mutex_lock(&mail->lock);
-    while (!found && status == LSPO_OK) {
-        found = find(mail, what, from, letter_out);
-        if (found)
-            break;
+    while (status == LSPO_OK && !find(mail, what, from, letter_out)) {
         status = mail->status;
         if (status == LSPO_OK)
             status = check_left(mail, from);
@@ -527,13 +546,13 @@ lspo_status_t lspo_mail_meet(lspo_mail_t *mail)
     lspo_status_t status = LSPO_OK;
     mail->meetings++;
     if (mail->rank > 0) {
-        status = send_own(mail, 0, LSPO_MAIL_OWN + HERE, mail->meetings);
-        return status == LSPO_OK ? take_own(mail, GO, 0) : status;
+        send_own(mail, 0, LSPO_MAIL_OWN + HERE, mail->meetings);
+        return take_own(mail, GO, 0);
     }
     for (int rank = 1; rank < mail->size && status == LSPO_OK; rank++)
         status = take_own(mail, HERE, rank);
     for (int rank = 1; rank < mail->size && status == LSPO_OK; rank++)
-        status = send_own(mail, rank, LSPO_MAIL_OWN + GO, mail->meetings);
+        send_own(mail, rank, LSPO_MAIL_OWN + GO, mail->meetings);
     return status;
 }
 
@@ -562,16 +581,13 @@ lspo_status_t lspo_mail_close(lspo_mail_t *mail, lspo_status_t status)
     pthread_mutex_unlock(&mail->lock);
     for (int rank = 0; rank < mail->size && status == LSPO_OK; rank++)
         if (rank != mail->rank)
-            status = send_own(mail, rank, LSPO_MAIL_OWN + BYE, 0);
+            send_own(mail, rank, LSPO_MAIL_OWN + BYE, 0);
     pthread_mutex_lock(&mail->lock);
     while (status == LSPO_OK && mail->status == LSPO_OK && !all_have_left(mail))
         wait_a_moment(mail);
     status = status == LSPO_OK ? mail->status : status;
-    mail->end_status = status;
-    mail->closing = true;
-    pthread_cond_broadcast(&mail->changed);
     pthread_mutex_unlock(&mail->lock);
-    const lspo_status_t ended = wait_for(mail, &mail->ended, 1e-9 * (double)mail->timeout_ns, "end");
+    const lspo_status_t ended = end_mpi(mail, status);
     if (ended != LSPO_OK) {
         leave_thread();
         return status != LSPO_OK ? status : ended;

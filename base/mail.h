@@ -5,8 +5,9 @@
  * from one rank come in the order in which they were sent.
  *
  * Every rank tells the others each second that it is there.  If one of them has not been heard of for the time-out,
- * it has ended or hangs, or its machine cannot be reached: all calls then fail, and lspo_mail_close() with that failure
- * ends all ranks.  So they do where MPI itself does not return for so long. */
+ * it has ended or hangs, or its machine cannot be reached: the calls that wait for letters then fail, lspo_mail_close()
+ * with that failure ends all ranks, and so does a call that sends, whose data MPI may still read.  The same holds where
+ * MPI itself does not return for so long. */
 #ifndef LSPO_BASE_MAIL_H
 #define LSPO_BASE_MAIL_H
 
@@ -40,13 +41,13 @@ lspo_status_t lspo_mail_open(double timeout_s, const char *flag, lspo_mail_t **m
 int lspo_mail_rank(const lspo_mail_t *mail);
 int lspo_mail_size(const lspo_mail_t *mail);
 
-/* Send a letter to rank letter->from; returns when its data are no longer needed.  LSPO_ERR_IO if a rank has not been
- * heard of, or MPI fails; LSPO_ERR_INPUT for 2 GiB or more. */
+/* Send a letter to rank letter->from; returns when its data are no longer needed.  LSPO_ERR_INPUT for 2 GiB or more.
+ * If a rank has not been heard of, or MPI fails, it does not return: all ranks end. */
 lspo_status_t lspo_mail_send(lspo_mail_t *mail, const lspo_letter_t *letter);
 
 /* Wait for the first letter about `what` from this rank (-1: any).  LSPO_ERR_INTERRUPTED, without a message, when
  * *halted (NULL: never) is not 0; LSPO_ERR_CHECK if the rank, or with -1 all others, have called lspo_mail_close();
- * otherwise as for sending.  The caller frees its data. */
+ * LSPO_ERR_IO if a rank has not been heard of, or MPI fails.  The caller frees its data. */
 lspo_status_t lspo_mail_take(lspo_mail_t *mail, uint32_t what, int from, const atomic_int *halted,
                              lspo_letter_t *letter_out);
 
