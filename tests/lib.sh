@@ -10,8 +10,9 @@ program=${LSPO:-$(command -v lspo || true)}
 folder=$(mktemp -d)
 trap 'chmod -R u+w "$folder" 2> /dev/null || true; rm -rf "$folder"' EXIT
 failures=0
-# What Open MPI's mpirun wants to be told of a small machine; that of MPICH needs nothing.
+# What the mpirun of Open MPI 4, and of 5, wants to be told of a small machine; that of MPICH needs nothing.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 
 # check NAME EXPECTED GOT: what differs is told, and the test goes on.
 check() {

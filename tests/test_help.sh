@@ -109,6 +109,7 @@ lspo show machine host-reference >host.ini
 printf '[peers]\nBps = 1 GB/s\n[peer card]\nmachine = a100-80gb-sxm\ncount = 8\n' >peers.ini
 printf '[all]\nmodel = gpt2-774m\nmachine = paper-laptop\npolicy = all\nlink = 1GB/s 8GB/s\n' >bandwidth.ini
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 # Half a second of what works for seconds or minutes, or for ever; everything else ends, and its exit code is seen.
 works_long='^lspo (calibrate|fit|run|broker --run|sweep .*--run|memory .*--run|validate .*--(grid|leave-out)'
 works_long+='|train .*(notes.txt|alpaca.json|chat.jsonl)|tune .*(774m|workstation|generate)) '
