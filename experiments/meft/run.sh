@@ -23,15 +23,16 @@ done
 
 # Rows in use, by the header of a trace, and trainings, whose times do not matter.
 # How alike tokens are is taken from a run of the same model and shape on another part of the text: every other ten
-# verses of the King James Bible.  The shorter the sequences, the more of them tell it.
+# verses of the King James Bible.  The shorter the sequences, the more of them tell it.  Beside it, on the
+# whole of it (the usual text), it is taken from a run with another seed, and so other weights and batches.
+command -v bible > /dev/null || die "the program bible (Debian: bible-kjv) is missing"
 bible -f gen1:1-rev22:21 < /dev/null | awk -v first="$out/text.first" -v second="$out/text.second" '
     { print > (int(NR / 10) % 2 ? second : first) }'
-[ -s "$out/text.second" ] || die "the program bible (Debian: bible-kjv) is missing or printed nothing"
-used() { # used MODEL BATCH SEQUENCE STEPS PART ALIKE
+[ -s "$out/text.second" ] || die "the program bible (Debian: bible-kjv) printed nothing"
+used() { # used MODEL BATCH SEQUENCE STEPS ALIKE ARGS...
     local trace=$out/run.$BASHPID
-    "$LSPO" run --model "$1" --policy meft --adapter-width 1024 --batch "$2" --sequence "$3" --text "$out/text.$5" \
-        --alike "$6" --iterations "$4" --timing-only --trace "$trace" > /dev/null ||
-        die "a run of $2 x $3 tokens failed"
+    "$LSPO" run --model "$1" --policy meft --adapter-width 1024 --batch "$2" --sequence "$3" --iterations "$4" \
+        --alike "$5" "${@:6}" --timing-only --trace "$trace" > /dev/null || die "a run of $2 x $3 tokens failed"
     awk -F ': ' -v model="$(basename "$1" .ini)" -v tokens=$(($2 * $3)) '
         { value[$1] = $2 }
         END {
@@ -40,16 +41,20 @@ used() { # used MODEL BATCH SEQUENCE STEPS PART ALIKE
         }' "$trace"
     rm "$trace"
 }
-echo model,tokens,planned,expected,alike,of_such_tokens,used,by_rows > "$out/rows.csv"
-used_again() { # used_again MODEL BATCH SEQUENCE STEPS
+for file in rows seeds; do
+    echo model,tokens,planned,expected,alike,of_such_tokens,used,by_rows > "$out/$file.csv"
+done
+used_again() { # used_again FLAG FIRST SECOND MODEL BATCH SEQUENCE STEPS
     local known
-    known=$(used "$@" first 0 | awk -F, '{ print $8 }')
-    used "$@" second "$known"
+    known=$(used "${@:4}" 0 "$1" "$2" | awk -F, '{ print $8 }')
+    used "${@:4}" "$known" "$1" "$3"
 }
 for model in gpt-tiny gpt-small "$here/models/small-llama.ini"; do
     for shape in "1 16 64" "1 64 32" "1 256 16" "4 256 8"; do
         # shellcheck disable=SC2086 # three words
-        beside "$out/rows.csv" used_again "$model" $shape
+        beside "$out/rows.csv" used_again --text "$out/text.first" "$out/text.second" "$model" $shape
+        # shellcheck disable=SC2086 # two words
+        beside "$out/seeds.csv" used_again --seed 2 1 "$model" ${shape% *} 4
     done
 done
 
