@@ -241,8 +241,8 @@ else
     check "a rank hangs" "no no" "$([ "$code" = 0 ] && echo yes || echo no) $([ "$code" = 124 ] && echo yes ||
         echo no)"
 fi
-check "the others say so" yes "$(grep -q 'rank 2 has not been heard of for 2 s\|MPI does not start within 2 s' \
-    messages && echo yes)"
+check "the others say so" yes "$(grep -q -e 'rank 2 has not been heard of for 2 s' -e 'MPI does not start within 2 s' \
+    -e 'MPI has not returned to rank [013] for 2 s' messages && echo yes || cat messages)"
 check "nothing is written" "" "$(ls | grep stopped || true)"
 check "MPI is not loaded otherwise" "" "$(ldd "$program" | grep -i mpi || true)"
 finish "grids"
