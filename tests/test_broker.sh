@@ -49,6 +49,7 @@ strike() {
     done
     for process in $(grep -slzxF "$1" /proc/[0-9]*/cmdline); do
         process=${process%/cmdline}
+        [ "$process/cwd" -ef . ] || continue # another test has the same word
         if [ "$2" = launcher ]; then
             name=$(tr '\0' '\n' < "$process/cmdline" | head -n 1)
             if [ "${name##*/}" = mpirun ]; then
