@@ -226,7 +226,7 @@ gpu-memory = 64MiB 1MiB
 policy = native
 iterations = 3000
 GRID
-"$program" sweep measured.ini -o measured.csv --run > /dev/null 2>&1 &
+ASAN_OPTIONS=handle_segv=0 "$program" sweep measured.ini -o measured.csv --run > /dev/null 2>&1 &
 pid=$!
 for _ in $(seq 400); do
     child=$(cat /proc/$pid/task/$pid/children 2> /dev/null || true)
