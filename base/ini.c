@@ -54,6 +54,28 @@ static void keep_note(reader_t *reader, const char *line)
     snprintf(reader->note, sizeof reader->note, "%.*s", (int)length, start);
 }
 
+/* Sets reader->status if the key, or with "" the head of the section, was already present. */
+static void remember_key(reader_t *reader, const char *where, const char *section, const char *key)
+{
+    char *name = NULL;
+    if (asprintf(&name, "%s\n%s", section, key) < 0) {
+        reader->status = lspo_no_memory("%s", where);
+        return;
+    }
+    for (unsigned i = 0; i < reader->seen_count; i++) {
+        if (strcmp(reader->seen[i], name) == 0)
+            reader->status =
+                lspo_error(LSPO_ERR_INPUT, "%s: [%s]%s%s is given twice", where, section, *key != '\0' ? " " : "", key);
+    }
+    if (reader->seen_count == KEYS_MAX)
+        reader->status = lspo_error(LSPO_ERR_INPUT, "%s: more than %d keys", where, KEYS_MAX);
+    if (reader->status != LSPO_OK) {
+        free(name);
+        return;
+    }
+    reader->seen[reader->seen_count++] = name;
+}
+
 /* Tell the handler of a section; what inih will refuse is left to it. */
 static void take_head(reader_t *reader, const char *line)
 {
@@ -63,6 +85,9 @@ static void take_head(reader_t *reader, const char *line)
         return;
     snprintf(where, sizeof where, "%s:%u", reader->name, reader->line);
     snprintf(section, sizeof section, "%.*s", (int)(end - line - 1), line + 1);
+    remember_key(reader, where, section, "");
+    if (reader->status != LSPO_OK)
+        return;
     const lspo_ini_entry_t entry = {.where = where, .section = section, .key = "", .value = "", .note = ""};
     reader->status = reader->handler(reader->context, &entry);
 }
@@ -95,27 +120,6 @@ static char *read_line(char *buffer, int capacity, void *stream)
     keep_note(reader, buffer);
     take_head(reader, buffer);
     return reader->status == LSPO_OK ? buffer : NULL;
-}
-
-/* Sets reader->status if the key was already present. */
-static void remember_key(reader_t *reader, const char *where, const char *section, const char *key)
-{
-    char *name = NULL;
-    if (asprintf(&name, "%s\n%s", section, key) < 0) {
-        reader->status = lspo_no_memory("%s", where);
-        return;
-    }
-    for (unsigned i = 0; i < reader->seen_count; i++) {
-        if (strcmp(reader->seen[i], name) == 0)
-            reader->status = lspo_error(LSPO_ERR_INPUT, "%s: [%s] %s is given twice", where, section, key);
-    }
-    if (reader->seen_count == KEYS_MAX)
-        reader->status = lspo_error(LSPO_ERR_INPUT, "%s: more than %d keys", where, KEYS_MAX);
-    if (reader->status != LSPO_OK) {
-        free(name);
-        return;
-    }
-    reader->seen[reader->seen_count++] = name;
 }
 
 /* inih's handler: returning 0 means an error. */

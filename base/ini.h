@@ -24,7 +24,8 @@ typedef lspo_status_t (*lspo_ini_handler_t)(void *context, const lspo_ini_entry_
 /* Returns the handler's first failure, LSPO_ERR_INPUT for a malformed file, LSPO_ERR_IO for an unreadable one. */
 lspo_status_t lspo_ini_read(const char *path, lspo_ini_handler_t handler, void *context);
 
-/* The same, but the handler is also called at the head of each section, with key, value and note "". */
+/* The same, but the handler is also called at the head of each section, with key, value and note "".  A section that
+ * is there twice is an error. */
 lspo_status_t lspo_ini_read_sections(const char *path, lspo_ini_handler_t handler, void *context);
 
 /* The same as lspo_ini_read() for `text` in memory; messages use `name` as the file's name. */

@@ -101,6 +101,9 @@ static const struct {
     {"[peers]\nBps = 1 GB/s\n[peer a]\ncount = 60000\n[peer b]\ncount = 60000\n", {"has 120000 peers", "100000"}},
     {"[machine]\nname = x\n", {"peers.ini:1", "unknown section"}},
     {"[peer a]\ncount = 1\ncount = 2\n", {"peers.ini:3"}},
+    {"[peer a]\ncount = 1\n[peer a]\nspeed = 2\n", {"peers.ini:3: [peer a] is given twice"}},
+    {"[peers]\nBps = 1 GB/s\n[peer a]\n[peer b]\n[peers]\nlatency_s = 1 s\n", {"peers.ini:5: [peers] is given twice"}},
+    {"[peer a]\n[peer b]\n[link a b]\nBps = 1 GB/s\n[link a b]\n", {"peers.ini:5: [link a b] is given twice"}},
 };
 
 Test(network, each_mistake_has_its_place)
