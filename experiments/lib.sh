@@ -30,14 +30,14 @@ die() {
 # Create RESULTS and mark it as ours.  A folder with other contents is refused, because figures delete their folders.
 results_claim() {
     local marker=$RESULTS/.lspo-experiments
-    [ ! -f "$marker" ] || return 0
+    [ ! -f "$marker" ] || { mkdir -p "$RESULTS/.locks"; return; }
     if [ -e "$RESULTS" ] || [ -L "$RESULTS" ]; then
         [ -d "$RESULTS" ] || die "RESULTS=$RESULTS is not a folder"
         [ -z "$(ls -A "$RESULTS")" ] ||
             die "RESULTS=$RESULTS holds files that the experiments did not make, and they would \
 delete some of them; name a new or empty folder"
     fi
-    mkdir -p "$RESULTS" || die "cannot make the folder RESULTS=$RESULTS"
+    mkdir -p "$RESULTS/.locks" || die "cannot make the folder RESULTS=$RESULTS"
     echo "Made by lspo's experiments, which may delete anything in this folder." > "$marker" ||
         die "cannot write $marker"
 }
@@ -82,30 +82,58 @@ figure_is_done() {
     [ -f "$record" ] && grep -qx 'status = 0' "$record" && grep -qx "inputs = $(figure_inputs "$1" "$2")" "$record"
 }
 
-# figure_open FIGURE and figure_close FIGURE STATUS BUILD, before and after its run.sh: its record, for `lspo report`
-# (report/figure.h), is made at the end, because the figure empties its folder; what it printed is in $RESULTS/.output.
-figure_open() {
-    figure_began=$SECONDS figure_started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-    run_started=${run_started:-$figure_started}
-    : > "$RESULTS/.output"
+# figure_reads FIGURE: the figures of which its run.sh reads CSV, named as $RESULTS/FIGURE/NAME.csv.
+figure_reads() {
+    local name='[A-Za-z0-9_-]' source
+    for source in $(grep -oE "RESULTS/$name+/$name+\.csv" "$experiments_dir/$1/run.sh" | cut -d/ -f2 | sort -u); do
+        [ ! -x "$experiments_dir/$source/run.sh" ] || echo "$source"
+    done
 }
-figure_close() {
-    local folder=$RESULTS/$1
+
+# measure_alone: on a line of its own in the run.sh of a figure that compares times.  experiments/run.sh looks for it,
+# and runs no other figure meanwhile.
+measure_alone() {
+    [ -z "${BESIDE_OTHERS:-}" ] ||
+        die "times are measured beside other figures; its run.sh lacks the line measure_alone"
+}
+
+# figure_stage FIGURE: 1: nothing depends on how fast this machine is; 2: it has the machine for itself; 3: it reads
+# what one of those wrote.
+figure_stage() {
+    local source
+    ! grep -qx measure_alone "$experiments_dir/$1/run.sh" || { echo 2; return; }
+    for source in $(figure_reads "$1"); do [ "$(figure_stage "$source")" = 1 ] || { echo 3; return; }; done
+    echo 1
+}
+
+# figure_run FIGURE BUILD RUN: its run.sh, with what it prints in $RESULTS/.output.FIGURE, and then its record for
+# `lspo report` (report/figure.h), because the figure empties its folder.  RUN is when the run of all began.  A signal
+# ends the figure, and is its status.
+figure_run() {
+    local folder=$RESULTS/$1 output=$RESULTS/.output.$1 began=$SECONDS started status=0 signal=
+    started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    trap 'signal=129' HUP
+    trap 'signal=130' INT
+    trap 'signal=143' TERM
+    "$experiments_dir/$1/run.sh" > "$output" 2>&1 < /dev/null || status=$?
+    status=${signal:-$status}
     mkdir -p "$folder"
     cp "$experiments_dir/$1/README.md" "$folder/"
-    mv "$RESULTS/.output" "$folder/output.txt"
+    cp "$output" "$folder/output.txt"
     cat > "$folder/run.ini" << RECORD
 [run]
 command = experiments/run.sh$([ "$EXPERIMENTS" != full ] || echo " --full") $1
-run = $run_started
-started = $figure_started
+run = $3
+started = $started
 lspo = $("$LSPO" version | sed 's/^lspo //')
 gnuplot = $(gnuplot --version | sed 's/^gnuplot //')
 machine = $(machine_line)
-seconds = $((SECONDS - figure_began))
-status = $2
-inputs = $(figure_inputs "$1" "$3")
+seconds = $((SECONDS - began))
+status = $status
+inputs = $(figure_inputs "$1" "$2")
 RECORD
+    echo "   ($((SECONDS - began)) s)" >> "$output"
+    return "$status"
 }
 
 # fastest_that_fits FILE: a row of trains.csv, from what lspo choose says of a model, the fastest first.
@@ -144,41 +172,60 @@ lspo_row() {
 }
 
 # beside FILE COMMAND ARGS...: append what it prints to FILE, and do not wait for it: for trainings whose times do not
-# matter.  As many run at a time as there are cores, each on its own; the order in FILE is that of the calls.  COMMAND
-# may be a function; files that it makes have $BASHPID in their names.  beside_all waits for all, and comes before
-# anything that reads FILE.
+# matter.  As many run at a time as there are cores, those of other figures included, each on its own; the order in FILE
+# is that of the calls.  COMMAND may be a function; files that it makes have $BASHPID in their names.  beside_all waits
+# for all, and comes before anything that reads FILE.
 mapfile -t beside_cores < <(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' |
     awk -F- '{ for (i = $1; i <= $NF; i++) print i }')
 beside_pids=() beside_files=() beside_first=0 beside_count=0
 beside() {
-    local file=$1 core=${beside_cores[$((beside_count % ${#beside_cores[@]}))]}
+    local file=$1 turn=$((beside_count % ${#beside_cores[@]}))
     shift
     [ $((beside_count - beside_first)) -lt ${#beside_cores[@]} ] || beside_next
     set -m # a process group of its own, so that all of it can be ended
     (
         set +m
-        taskset -cp "$core" $BASHPID > /dev/null
+        take_core "${beside_cores[@]:turn}" "${beside_cores[@]:0:turn}"
         export OPENBLAS_NUM_THREADS=1
         "$@"
-    ) > "$RESULTS/.beside.$beside_count" &
+    ) > "$RESULTS/.beside.$$.$beside_count" &
     set +m
     beside_pids+=($!) beside_files+=("$file")
     beside_count=$((beside_count + 1))
 }
+# take_core CORE...: one of them that is free, else the first, when it is free; no other job has it until this one ends.
+take_core() {
+    local core
+    for core in "$@"; do
+        exec 8> "$RESULTS/.locks/core$core"
+        ! flock -n 8 || break
+        core=
+    done
+    if [ -z "$core" ]; then
+        core=$1
+        exec 8> "$RESULTS/.locks/core$core"
+        flock 8
+    fi
+    taskset -cp "$core" $BASHPID > /dev/null
+}
 beside_next() {
     wait "${beside_pids[0]}" || die "one of several runs failed"
-    cat "$RESULTS/.beside.$beside_first" >> "${beside_files[0]}"
-    rm "$RESULTS/.beside.$beside_first"
+    cat "$RESULTS/.beside.$$.$beside_first" >> "${beside_files[0]}"
+    rm "$RESULTS/.beside.$$.$beside_first"
     beside_first=$((beside_first + 1)) beside_pids=("${beside_pids[@]:1}") beside_files=("${beside_files[@]:1}")
 }
 beside_all() {
     while [ $beside_first -lt $beside_count ]; do beside_next; done
 }
-# What still runs when the figure ends, after a failure or a signal, ends with it.
+# What still runs when the figure ends, after a failure or a signal, ends with it: also a job that beside has begun, but
+# not yet counted.
 beside_end() {
-    [ $beside_first -lt $beside_count ] || return 0
-    kill -- "${beside_pids[@]/#/-}" 2> /dev/null || true
-    rm -f "$RESULTS"/.beside.*
+    local groups
+    mapfile -t groups < <(jobs -p)
+    [ ${#groups[@]} -gt 0 ] || return 0
+    kill -- "${groups[@]/#/-}" 2> /dev/null || true
+    wait "${groups[@]}" 2> /dev/null || true
+    rm -f "$RESULTS/.beside.$$".*
 }
 trap 'status=$?; beside_end; [ $status != 0 ] || exit $judged' EXIT
 
@@ -309,6 +356,7 @@ grid_rows() {
 # Measure this machine once per session; all simulations of the host use the result.
 profile_measure() {
     [ -s "$PROFILE" ] && return
+    measure_alone
     mkdir -p "$(dirname "$PROFILE")"
     local quick=--quick
     [ "$EXPERIMENTS" != full ] || quick=
@@ -319,9 +367,12 @@ profile_measure() {
 # $RESULTS/pretrained contains model/, a Hugging Face folder, and corpus.txt, C headers, on which figures fine-tune it:
 # on Debian those of its C library, which are the same on all machines.
 pretrain_model() {
-    local folder=$RESULTS/pretrained steps=250
+    pretrained=$RESULTS/pretrained/model corpus=$RESULTS/pretrained/corpus.txt
+    (flock 8 && pretrain_once "$RESULTS/pretrained") 8> "$RESULTS/.locks/pretrained" # another figure may be at it
+}
+pretrain_once() {
+    local folder=$1 steps=250
     [ "$EXPERIMENTS" = full ] && steps=2000
-    pretrained=$folder/model corpus=$folder/corpus.txt
     [ -s "$folder/$EXPERIMENTS" ] && return
     rm -rf "$folder"
     mkdir -p "$folder"

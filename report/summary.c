@@ -147,7 +147,8 @@ static void write_origin(FILE *page, const lspo_results_t *results)
         fputs("<p>Nothing was run yet.</p>\n", page);
         return;
     }
-    fprintf(page, "<p>The newest run made %zu of the figures and tables in %.0f s", figures, seconds);
+    fprintf(page, "<p>The newest run made %zu of the figures and tables; their times add up to %.0f s", figures,
+            seconds);
     if (earlier > 0)
         fprintf(page, "; %zu are from earlier runs and say so", earlier);
     fputs(". Each section has its command. A verdict is that of the check which the command ran.</p>\n<dl>\n", page);

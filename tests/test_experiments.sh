@@ -36,7 +36,7 @@ with_beside() { RESULTS=$folder/beside bash -c '. "$0/lib.sh" && results_open x 
 with_beside 'late() { sleep 0.$((6 - $1)); echo $1; }
     for i in 1 2 3 4 5; do beside "$out/rows" late $i; done; beside_all; echo end >> "$out/rows"'
 check "rows in order" "1 2 3 4 5 end" "$(xargs < "$folder/beside/x/rows")"
-check "and no other file" ".lspo-experiments x" "$(ls -A "$folder/beside" | xargs)"
+check "and no other file" ".locks .lspo-experiments x" "$(ls -A "$folder/beside" | xargs)"
 fails='(echo $BASHPID > "$out/pid"; exec sleep 100)'
 check "a failure is one of the figure" 1 "$(status_of with_beside 'slow() { '"$fails"'; }
     [ ${#beside_cores[@]} -gt 1 ] || beside_cores+=("${beside_cores[0]}")
@@ -132,7 +132,7 @@ sleep 20 > /dev/null & wait
 SLOW
 chmod +x "$folder/slow-lspo"
 COUNT=$folder/count REAL=$program LSPO=$folder/slow-lspo RESULTS=$folder/stopped \
-    env --default-signal=INT setsid "$here/run.sh" fig3 bandwidth > "$folder/out" 2>&1 &
+    env --default-signal=INT setsid "$here/run.sh" fig3 convergence > "$folder/out" 2>&1 &
 runner=$!
 for _ in $(seq 100); do [ -s "$folder/count" ] && break; sleep 0.1; done
 kill -INT -- "-$runner"

@@ -8,7 +8,6 @@ results_claim
 out=$RESULTS/adam-basis losses=$RESULTS/adam-basis/losses-$EXPERIMENTS.csv
 [ "$EXPERIMENTS" = full ] || rm -rf "$out"
 mkdir -p "$out"
-profile_measure
 pretrain_model
 
 workload=(--batch 4 --sequence 128)
@@ -29,7 +28,7 @@ pretrain() {
 gpu_bytes() {
     local model=$1 policy=$2
     shift 2
-    lspo_field peak_gpu_bytes sim --model "$model" --machine "$PROFILE" "${workload[@]}" --policy "$policy" "$@"
+    lspo_field peak_gpu_bytes sim --model "$model" --machine host-reference "${workload[@]}" --policy "$policy" "$@"
 }
 
 # with_rank MODEL POLICY FLAGS RANK: peak GPU memory with the flags, in which RANK is replaced.

@@ -2,6 +2,7 @@
 # Held-out loss against measured time: real training on the host under four policies at the same rates.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open convergence
+measure_alone
 profile_measure
 
 steps="8 24 56 104"

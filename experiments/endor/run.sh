@@ -3,6 +3,7 @@
 # against the link; a measured run on this machine; and what pruning costs in perplexity.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open endor
+measure_alone
 here=$experiments_dir/endor
 opt=(--policy endor --model "$here/models/opt-66b.ini" --machine "$here/machines/rtx4080-nvme.ini" --precision fp16
     --batch 1 --sequence 32 --iterations 4)

@@ -2,6 +2,7 @@
 # Gantt charts of every schedule, simulated and measured: the same plan played twice.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig3
+measure_alone
 profile_measure
 
 # Rates at which zero's gradients take about its GPU time on the link and on the CPU, so that every lane is seen.

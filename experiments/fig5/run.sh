@@ -3,6 +3,7 @@
 # the same losses against time simulated on the paper's laptop.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open fig5
+measure_alone
 here=$experiments_dir/fig5
 profile_measure
 pretrain_model

@@ -2,6 +2,7 @@
 # KVPR: time per token against the share of the cache that is rebuilt, simulated and measured, beside the closed forms.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open kvpr
+measure_alone
 sweep kvpr "$out/cells.csv"
 
 # On this machine, with a link that leaves the best share in the middle.

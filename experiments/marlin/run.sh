@@ -3,6 +3,7 @@
 # beside the authors' figures, and measured on this machine.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open marlin
+measure_alone
 here=$experiments_dir/marlin
 
 # The card's data sheet, as the authors' roofline: 600 GB/s and 125 TFLOP/s, and no other times.

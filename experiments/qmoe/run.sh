@@ -3,6 +3,7 @@
 # number of experts that are kept on the GPU; and measured runs on this machine.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open qmoe
+measure_alone
 here=$experiments_dir/qmoe
 
 # The four A6000 of the authors as one, whose memory holds all.

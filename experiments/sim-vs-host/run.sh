@@ -3,6 +3,7 @@
 # rounds.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open sim-vs-host
+measure_alone
 here=$experiments_dir/sim-vs-host
 # The short form has wider limits, for the machine's noise; the full form does not.
 grid=$here/grid budget=75s thresholds="--threshold-mean 6% --threshold-p95 15% --threshold-tau 0.8"

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Quality after equal time: one row per method, from the trainings of Figure 5, which are run first if necessary; and
-# small tasks in GLUE's form on a small RoBERTa.
+# Quality after equal time: one row per method, from the trainings of Figure 5; and small tasks in GLUE's form on a
+# small RoBERTa.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 here=$experiments_dir/table3
 . "$here/tasks.sh"
 runs=$RESULTS/fig5/runs.csv
-[ -s "$runs" ] || "$experiments_dir/fig5/run.sh" > /dev/null || die "fig5 did not run through"
-profile_measure
+[ -s "$runs" ] || die "fig5 did not run through"
 pretrain_model
 results_open table3
 

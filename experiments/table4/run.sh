@@ -3,7 +3,6 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 here=$experiments_dir/table4
 results_open table4
-profile_measure
 pretrain_model
 
 seeds=1 steps=60

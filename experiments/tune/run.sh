@@ -2,6 +2,7 @@
 # The best exact settings that lspo tune finds, beside zero's usual ones: simulated, and measured in turns.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open tune
+measure_alone
 here=$experiments_dir/tune
 profile_measure
 # Any text will do; a file is read faster than the machine's own.

@@ -3,6 +3,7 @@
 # with chunks, blocks and reserved places; and the same decisions in real passes on this machine.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 results_open vtensor
+measure_alone
 here=$experiments_dir/vtensor
 
 # A text of llama-7b that grows by a chunk per tensor in its second iteration: the time of the calls.
