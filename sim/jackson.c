@@ -1,48 +1,69 @@
-/* jackson.c - Jackson's preemptive schedule of one machine; see jackson.h. */
+/* jackson.c - Jackson's preemptive schedule of one machine; see jackson.h.
+ *
+ * Released jobs wait in the order of their tails.  Most often a job's tail is the shortest or the longest of those that
+ * wait, because ops that are alike become ready in the order in which they are needed, or in the reverse one.  So they
+ * are kept in an array that grows at both ends.
+ */
 #include "sim/jackson.h"
 
-static void push(const lspo_job_t *jobs, uint32_t *heap, uint32_t count, uint32_t job)
-{
-    uint32_t at = count;
-    for (; at > 0 && jobs[heap[(at - 1) / 2]].tail_ns < jobs[job].tail_ns; at = (at - 1) / 2)
-        heap[at] = heap[(at - 1) / 2];
-    heap[at] = job;
-}
+#include <string.h>
 
-/* Takes out the first one of `count`. */
-static void pop(const lspo_job_t *jobs, uint32_t *heap, uint32_t count)
+/* How many of the jobs that wait have shorter tails. */
+static size_t count_shorter(const lspo_waiting_job_t *waiting, size_t count, uint64_t tail_ns)
 {
-    uint32_t last = heap[count - 1], at = 0;
-    for (uint32_t child = 1; child + 1 < count; child = 2 * at + 1) {
-        if (child + 2 < count && jobs[heap[child + 1]].tail_ns > jobs[heap[child]].tail_ns)
-            child++;
-        if (jobs[heap[child]].tail_ns <= jobs[last].tail_ns)
-            break;
-        heap[at] = heap[child];
-        at = child;
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (waiting[middle].tail_ns < tail_ns)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    heap[at] = last;
+    return low;
 }
 
-uint64_t lspo_jackson_ns(lspo_job_t *jobs, uint32_t count, uint32_t *heap)
+/* Between the others; returns the new first one. */
+static lspo_waiting_job_t *insert(lspo_waiting_job_t *first, lspo_waiting_job_t **end, lspo_waiting_job_t job)
 {
+    size_t count = (size_t)(*end - first), before = count_shorter(first, count, job.tail_ns);
+    if (before < count - before) {
+        memmove(first - 1, first, before * sizeof *first);
+        first--;
+    } else {
+        memmove(first + before + 1, first + before, (count - before) * sizeof *first);
+        ++*end;
+    }
+    first[before] = job;
+    return first;
+}
+
+uint64_t lspo_jackson_ns(const lspo_job_t *jobs, uint32_t count, lspo_waiting_job_t *room)
+{
+    lspo_waiting_job_t *first = room + count, *end = first; /* the longest tail is the last one */
     uint64_t now_ns = 0, length_ns = 0;
-    uint32_t waiting = 0, released = 0;
-    while (waiting > 0 || released < count) {
-        if (waiting == 0 && jobs[released].head_ns > now_ns)
+    for (uint32_t released = 0; released < count || first < end;) {
+        if (first == end && jobs[released].head_ns > now_ns)
             now_ns = jobs[released].head_ns;
-        for (; released < count && jobs[released].head_ns <= now_ns; released++)
-            push(jobs, heap, waiting++, released);
-        lspo_job_t *job = &jobs[heap[0]];
-        uint64_t run_ns = job->work_ns;
-        if (released < count && jobs[released].head_ns - now_ns < run_ns)
-            run_ns = jobs[released].head_ns - now_ns;
-        now_ns += run_ns;
-        job->work_ns -= run_ns;
-        if (job->work_ns > 0)
-            continue;
-        length_ns = now_ns + job->tail_ns > length_ns ? now_ns + job->tail_ns : length_ns;
-        pop(jobs, heap, waiting--);
+        for (; released < count && jobs[released].head_ns <= now_ns; released++) {
+            const lspo_waiting_job_t job = {jobs[released].work_ns, jobs[released].tail_ns};
+            if (first == end || job.tail_ns >= end[-1].tail_ns)
+                *end++ = job;
+            else if (job.tail_ns <= first->tail_ns)
+                *--first = job;
+            else
+                first = insert(first, &end, job);
+        }
+        const uint64_t next_ns = released < count ? jobs[released].head_ns : UINT64_MAX;
+        for (; first < end && now_ns < next_ns; end--) {
+            const lspo_waiting_job_t *job = end - 1;
+            if (job->work_ns > next_ns - now_ns) {
+                end[-1].work_ns -= next_ns - now_ns;
+                now_ns = next_ns;
+                break;
+            }
+            now_ns += job->work_ns;
+            length_ns = now_ns + job->tail_ns > length_ns ? now_ns + job->tail_ns : length_ns;
+        }
     }
     return length_ns;
 }

@@ -16,8 +16,14 @@ typedef struct {
     uint64_t head_ns, work_ns, tail_ns;
 } lspo_job_t;
 
-/* The length of Jackson's preemptive schedule, 0 without jobs, in O(count log count).  `jobs` are in the order of their
- * heads.  The works are used up; `heap` has room for `count`. */
-uint64_t lspo_jackson_ns(lspo_job_t *jobs, uint32_t count, uint32_t *heap);
+/* A released job: what is left of its work. */
+typedef struct {
+    uint64_t work_ns, tail_ns;
+} lspo_waiting_job_t;
+
+/* The length of Jackson's preemptive schedule, 0 without jobs.  `jobs` are in the order of their heads; `room` is for
+ * twice as many.  It takes O(count) where tails rise or fall, and moves up to half of the waiting jobs per job where
+ * they do neither. */
+uint64_t lspo_jackson_ns(const lspo_job_t *jobs, uint32_t count, lspo_waiting_job_t *room);
 
 #endif

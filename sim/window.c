@@ -209,12 +209,12 @@ typedef struct {
     uint32_t *listed;       /* the ops of each lane with known heads, in the order of heads, from dag->lane_first */
     uint32_t *listed_count; /* by lane */
     lspo_job_t *jobs;
-    uint32_t *heap;
+    lspo_waiting_job_t *waiting;
 } scratch_t;
 
 static void release_scratch(scratch_t *scratch)
 {
-    free(scratch->heap);
+    free(scratch->waiting);
     free(scratch->jobs);
     free(scratch->listed_count);
     free(scratch->listed);
@@ -228,8 +228,8 @@ static lspo_status_t create_scratch(const dag_t *dag, scratch_t *scratch)
                            .listed = malloc(count * sizeof *scratch->listed),
                            .listed_count = calloc((size_t)dag->lane_count + 1, sizeof *scratch->listed_count),
                            .jobs = malloc(count * sizeof *scratch->jobs),
-                           .heap = malloc(count * sizeof *scratch->heap)};
-    if (!scratch->path_ns || !scratch->listed || !scratch->listed_count || !scratch->jobs || !scratch->heap)
+                           .waiting = malloc(2 * count * sizeof *scratch->waiting)};
+    if (!scratch->path_ns || !scratch->listed || !scratch->listed_count || !scratch->jobs || !scratch->waiting)
         return lspo_no_memory("a window of %u ops", dag->count);
     return LSPO_OK;
 }
@@ -242,16 +242,34 @@ static void list_op(const dag_t *dag, const uint64_t *head_ns, uint32_t op, scra
     list[at] = op;
 }
 
-/* Jackson's schedule of the listed ops of one lane; those with a negative tail are left out. */
-static uint64_t lane_ns(const dag_t *dag, uint32_t lane, const uint64_t *head_ns, const int64_t *tail_ns,
-                        scratch_t *scratch)
+/* The larger of `known_ns` and Jackson's schedule of the listed ops of one lane; those with a negative tail are left out.
+ * To serve them in the order of their heads is a schedule, too: no shorter one, and the same where no tail is longer
+ * than the one before it. */
+static uint64_t raise_to_lane_ns(const dag_t *dag, uint32_t lane, const uint64_t *head_ns, const int64_t *tail_ns,
+                                 uint64_t known_ns, scratch_t *scratch)
 {
     const uint32_t *list = scratch->listed + dag->lane_first[lane];
+    const uint32_t listed = scratch->listed_count[lane];
+    uint64_t now_ns = 0, length_ns = 0;
+    int64_t last_ns = INT64_MAX;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < scratch->listed_count[lane]; i++)
-        if (tail_ns[list[i]] >= 0)
-            scratch->jobs[count++] = (lspo_job_t){head_ns[list[i]], dag->work_ns[list[i]], (uint64_t)tail_ns[list[i]]};
-    return lspo_jackson_ns(scratch->jobs, count, scratch->heap);
+    bool falls = true;
+    for (uint32_t i = 0; i < listed; i++) {
+        const uint32_t op = list[i];
+        const int64_t its_ns = tail_ns[op];
+        if (its_ns < 0)
+            continue;
+        scratch->jobs[count++] = (lspo_job_t){head_ns[op], dag->work_ns[op], (uint64_t)its_ns};
+        now_ns = (head_ns[op] > now_ns ? head_ns[op] : now_ns) + dag->work_ns[op];
+        length_ns = now_ns + (uint64_t)its_ns > length_ns ? now_ns + (uint64_t)its_ns : length_ns;
+        falls &= its_ns <= last_ns;
+        last_ns = its_ns;
+    }
+    if (length_ns <= known_ns)
+        return known_ns;
+    if (!falls)
+        length_ns = lspo_jackson_ns(scratch->jobs, count, scratch->waiting);
+    return length_ns > known_ns ? length_ns : known_ns;
 }
 
 /* The longest paths from the ends of all ops before `op` to its start. */
@@ -270,15 +288,14 @@ static void find_paths(const dag_t *dag, uint32_t op, int64_t *path_ns)
     }
 }
 
-/* The least time to the start of `op` by the lanes of the ops before it. */
-static uint64_t busy_head_ns(const dag_t *dag, uint32_t op, const uint64_t *head_ns, scratch_t *scratch)
+/* The least time to the start of `op`, which is at least `path_ns`, by the lanes of the ops before it. */
+static uint64_t busy_head_ns(const dag_t *dag, uint32_t op, const uint64_t *head_ns, uint64_t path_ns,
+                             scratch_t *scratch)
 {
-    uint64_t most_ns = 0;
+    uint64_t most_ns = path_ns;
     find_paths(dag, op, scratch->path_ns);
-    for (uint32_t lane = 0; lane < dag->lane_count; lane++) {
-        uint64_t least_ns = lane_ns(dag, lane, head_ns, scratch->path_ns, scratch);
-        most_ns = least_ns > most_ns ? least_ns : most_ns;
-    }
+    for (uint32_t lane = 0; lane < dag->lane_count; lane++)
+        most_ns = raise_to_lane_ns(dag, lane, head_ns, scratch->path_ns, most_ns, scratch);
     return most_ns;
 }
 
@@ -302,10 +319,8 @@ static void find_heads(const dag_t *dag, scratch_t *scratch, uint64_t *head_ns)
             uint64_t end_ns = head_ns[dag->deps[d]] + dag->work_ns[dag->deps[d]];
             head_ns[op] = end_ns > head_ns[op] ? end_ns : head_ns[op];
         }
-        if (dag->dep_first[op + 1] - dag->dep_first[op] > 1 && (joins++ % step == 0 || op + 1 == dag->count)) {
-            uint64_t busy_ns = busy_head_ns(dag, op, head_ns, scratch);
-            head_ns[op] = busy_ns > head_ns[op] ? busy_ns : head_ns[op];
-        }
+        if (dag->dep_first[op + 1] - dag->dep_first[op] > 1 && (joins++ % step == 0 || op + 1 == dag->count))
+            head_ns[op] = busy_head_ns(dag, op, head_ns, head_ns[op], scratch);
         list_op(dag, head_ns, op, scratch);
     }
 }
@@ -429,10 +444,8 @@ static lspo_status_t bound_window(search_t *search, lspo_window_t *window)
     find_heads(&dag, &scratch, window->head_ns);
     for (uint32_t i = 0; i < dag.count; i++)
         scratch.path_ns[i] = (int64_t)window->tail_ns[i];
-    for (uint32_t lane = 0; lane < dag.lane_count; lane++) {
-        uint64_t least_ns = lane_ns(&dag, lane, window->head_ns, scratch.path_ns, &scratch);
-        window->bound_ns = least_ns > window->bound_ns ? least_ns : window->bound_ns;
-    }
+    for (uint32_t lane = 0; lane < dag.lane_count; lane++)
+        window->bound_ns = raise_to_lane_ns(&dag, lane, window->head_ns, scratch.path_ns, window->bound_ns, &scratch);
 release:
     release_scratch(&scratch);
     release_dag(&dag);

@@ -32,8 +32,8 @@ static uint64_t largest_set_ns(const lspo_job_t *jobs, uint32_t count)
 
 Test(jackson, is_the_largest_of_all_sets)
 {
-    uint32_t heap[JOBS_MAX];
-    cr_expect_eq(lspo_jackson_ns(NULL, 0, heap), 0u);
+    lspo_waiting_job_t room[2 * JOBS_MAX];
+    cr_expect_eq(lspo_jackson_ns(NULL, 0, room), 0u);
     for (uint64_t seed = 1; seed <= 1000; seed++) {
         uint64_t state = seed * 0x9e3779b97f4a7c15u, head_ns = 0;
         uint32_t count = 1 + (uint32_t)maker_below(&state, JOBS_MAX);
@@ -43,7 +43,7 @@ Test(jackson, is_the_largest_of_all_sets)
             jobs[j] = (lspo_job_t){head_ns, maker_below(&state, 20), maker_below(&state, 60)};
         }
         uint64_t wanted_ns = largest_set_ns(jobs, count);
-        cr_expect_eq(lspo_jackson_ns(jobs, count, heap), wanted_ns, "seed %lu", seed);
+        cr_expect_eq(lspo_jackson_ns(jobs, count, room), wanted_ns, "seed %lu", seed);
     }
 }
 
