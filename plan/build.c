@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "plan/build_parts.h"
@@ -29,6 +30,22 @@ lspo_status_t lspo_build_check_size(const lspo_builder_t *b)
                       least_ops, OPS_MAX);
 }
 
+/* Room that most plans do not exceed, so that they are not copied while they grow: what is never written takes no
+ * memory. */
+enum { OPS_PER_STAGE = 8, DEPS_PER_OP = 2, WORKS_USUAL = 48 };
+
+static size_t usual_ops(const lspo_builder_t *b)
+{
+    const lspo_workload_t *w = b->workload;
+    const uint64_t ops = (uint64_t)w->iterations * w->accumulation * b->stage_count * OPS_PER_STAGE;
+    return ops < OPS_MAX ? (size_t)ops : OPS_MAX;
+}
+
+static size_t usual_count(const lspo_builder_t *b, const void *array)
+{
+    return array == &b->plan->ops ? usual_ops(b) : array == &b->plan->deps ? DEPS_PER_OP * usual_ops(b) : WORKS_USUAL;
+}
+
 /* Make room for one more in `array` of b->plan; sets b->status. */
 static bool grow(lspo_builder_t *b, void *array, size_t *capacity, uint32_t count, size_t item_bytes)
 {
@@ -41,7 +58,9 @@ static bool grow(lspo_builder_t *b, void *array, size_t *capacity, uint32_t coun
                                OPS_MAX, DEPS_MAX);
         return false;
     }
-    b->status = lspo_array_grow(array, capacity, (size_t)count + 1, item_bytes, "ops, works or dependencies of a plan");
+    const size_t usual = *capacity == 0 ? usual_count(b, array) : 0, needed = (size_t)count + 1;
+    b->status = lspo_array_grow(array, capacity, usual > needed ? usual : needed, item_bytes,
+                                "ops, works or dependencies of a plan");
     return b->status == LSPO_OK;
 }
 
@@ -59,7 +78,11 @@ static uint32_t kind_of_stage(const lspo_builder_t *b, uint32_t s)
 /* Equal kinds of op on equal stages share one work. */
 static uint32_t work_for(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t s, uint32_t tail)
 {
-    uint32_t *id = &b->work_ids[kind][variant][kind_of_stage(b, s)][tail];
+    lspo_build_works_t *works = b->works;
+    if (!works->is_known[kind][variant])
+        memset(works->ids[kind][variant], 0, sizeof works->ids[kind][variant]);
+    works->is_known[kind][variant] = true;
+    uint32_t *id = &works->ids[kind][variant][kind_of_stage(b, s)][tail];
     if (*id)
         return *id - 1;
     lspo_plan_t *plan = b->plan;

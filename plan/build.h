@@ -68,6 +68,7 @@ typedef struct {
     uint32_t priority_rank;   /* 0 is served first within an iteration          */
     bool updated_on_gpu;      /* its gradient stays there, in a policy that sends others to the CPU */
     uint32_t parts;           /* of its message on the link: plan/chunks.h                          */
+    uint64_t chunk_elements;  /* of each of them but the last; 0: the message is whole                  */
     uint32_t update_parts;    /* of its update: the same, but 1 in bases                              */
 
     lspo_op_id_t ready;     /* op after which the weights are those of the next iteration; LSPO_NO_OP: they are */
@@ -80,6 +81,13 @@ typedef struct {
     lspo_op_id_t left;      /* SWAP_OUT of what it keeps of this pass; LSPO_NO_OP: it keeps nothing, or on the GPU */
     lspo_op_id_t turned;    /* H2D of new T that the next step's COMPRESS needs; LSPO_NO_OP: none          */
 } lspo_build_stage_t;
+
+/* The works of the plan so far.  Rows that are not known have not been written: to clear all of them takes longer than
+ * to build a small plan. */
+typedef struct {
+    bool is_known[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT];
+    uint32_t ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][6][16]; /* kind, variant, stage kind, tail; + 1; 0: none */
+} lspo_build_works_t;
 
 typedef struct lspo_builder {
     lspo_plan_t *plan;
@@ -103,7 +111,7 @@ typedef struct lspo_builder {
     lspo_op_id_t last_compute;            /* FWD, RECOMPUTE, BWD and COMPRESS form one chain          */
     lspo_status_t status;
     size_t op_capacity, dep_capacity, work_capacity;
-    uint32_t work_ids[LSPO_OP_KIND_COUNT][LSPO_VARIANT_COUNT][6][16]; /* kind, variant, stage kind, tail; + 1 */
+    lspo_build_works_t *works; /* not owned */
 } lspo_builder_t;
 
 /* For lspo_build_message(). */
@@ -143,6 +151,8 @@ lspo_status_t lspo_build_check_size(const lspo_builder_t *b);
  * lspo_build_op() where the message is whole. */
 lspo_op_id_t lspo_build_part(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                              uint32_t iteration, uint32_t part);
+/* Its elements. */
+uint64_t lspo_build_part_elements(const lspo_builder_t *b, uint32_t stage, uint32_t part);
 /* Let the op emitted last depend on `dependency`; LSPO_NO_OP is ignored. */
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency);
 /* Let the op emitted last take and give back GPU memory. */

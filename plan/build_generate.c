@@ -2,7 +2,6 @@
 #include "plan/build_generate.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "plan/family.h"
 #include "plan/footprint.h"
@@ -438,7 +437,7 @@ void lspo_build_generate_step(lspo_builder_t *b, uint32_t iteration)
     for (int kind = 0; kind < LSPO_OP_KIND_COUNT; kind++)
         for (int variant = 0; variant < LSPO_VARIANT_COUNT; variant++)
             if (variant != LSPO_VARIANT_PARAMETERS)
-                memset(b->work_ids[kind][variant], 0, sizeof b->work_ids[kind][variant]);
+                b->works->is_known[kind][variant] = false;
 }
 
 lspo_op_id_t lspo_build_generate_forward(lspo_builder_t *b, uint32_t iteration, uint32_t micro, uint32_t stage)

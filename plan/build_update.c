@@ -53,6 +53,13 @@ static lspo_op_id_t build_part(lspo_builder_t *b, lspo_new_op_t op, uint32_t par
     return lspo_build_emit(b, &op);
 }
 
+uint64_t lspo_build_part_elements(const lspo_builder_t *b, uint32_t stage, uint32_t part)
+{
+    const lspo_build_stage_t *st = &b->stages[stage];
+    uint64_t first;
+    return lspo_chunk_part(st->chunk_elements, st->message.element_count, part, &first);
+}
+
 lspo_op_id_t lspo_build_part(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                              uint32_t iteration, uint32_t part)
 {
@@ -133,11 +140,10 @@ void lspo_build_return(lspo_builder_t *b, uint32_t iteration, uint32_t stage, ls
 {
     lspo_build_stage_t *st = &b->stages[stage];
     const uint32_t returns = b->plan->return_form == LSPO_RETURN_PARAMETERS ? st->parts : 1;
-    uint64_t first;
     for (uint32_t part = 0; part < st->parts; part++) {
         const lspo_new_op_t h2d = {
             .kind = LSPO_OP_H2D, .variant = b->update_variant, .stage = stage, .iteration = iteration};
-        uint64_t elements = lspo_chunk_elements(b->plan, st->message.element_count, part, &first);
+        const uint64_t elements = lspo_build_part_elements(b, stage, part);
         uint64_t bytes = returns > 1 ? elements * lspo_precision_bytes(b->workload->transfer) : st->link_bytes;
         st->returned = build_part(b, h2d, part, st->parts);
         lspo_build_depend(b, st->update_parts > 1 ? part_of(update, part, st->parts) : update);

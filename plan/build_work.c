@@ -223,8 +223,7 @@ static void describe_by_forms(const lspo_builder_t *b, lspo_op_kind_t kind, lspo
 static void describe_part(const lspo_builder_t *b, lspo_op_kind_t kind, uint32_t s, uint32_t tail, lspo_work_t *work)
 {
     const lspo_build_stage_t *stage = &b->stages[s];
-    uint64_t first, all = stage->message.element_count;
-    uint64_t elements = lspo_chunk_elements(b->plan, all, tail == PART_FULL ? 0 : stage->parts - 1, &first);
+    uint64_t elements = lspo_build_part_elements(b, s, tail == PART_FULL ? 0 : stage->parts - 1);
     uint64_t bytes = elements * lspo_precision_bytes(b->workload->transfer);
     if (b->plan->policy->describe_part && b->plan->policy->describe_part(b, kind, elements, work))
         return;
@@ -235,7 +234,7 @@ static void describe_part(const lspo_builder_t *b, lspo_op_kind_t kind, uint32_t
     if (kind != LSPO_OP_UPD)
         return;
     lspo_work_adam_in(lspo_plan_optimizer_state(b->plan), b->workload->precision, elements, work);
-    work->kernels[0].of_elements = all;
+    work->kernels[0].of_elements = stage->message.element_count;
 }
 
 /* Can an op of this kind have a part of a message? */

@@ -29,8 +29,7 @@ static const uint32_t *most_of(const lspo_plan_t *plan)
     return subgroup != NULL ? subgroup : lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_bucket_size);
 }
 
-/* C; 0: whole messages. */
-static uint64_t chunk_of(const lspo_plan_t *plan, uint64_t message_elements)
+uint64_t lspo_chunk_of(const lspo_plan_t *plan, uint64_t message_elements)
 {
     const uint32_t *equal = most_of(plan);
     if (equal != NULL && message_elements > 0) {
@@ -47,17 +46,21 @@ static uint64_t chunk_of(const lspo_plan_t *plan, uint64_t message_elements)
 
 uint32_t lspo_chunk_count(const lspo_plan_t *plan, uint64_t elements)
 {
-    const uint64_t chunk = chunk_of(plan, elements);
+    const uint64_t chunk = lspo_chunk_of(plan, elements);
     return chunk == 0 || elements == 0 ? 1 : (uint32_t)((elements + chunk - 1) / chunk);
 }
 
-uint64_t lspo_chunk_elements(const lspo_plan_t *plan, uint64_t elements, uint32_t part, uint64_t *first_out)
+uint64_t lspo_chunk_part(uint64_t chunk, uint64_t elements, uint32_t part, uint64_t *first_out)
 {
-    const uint64_t chunk = chunk_of(plan, elements);
     if (chunk == 0 || elements <= chunk) {
         *first_out = 0;
         return elements;
     }
     *first_out = chunk * part;
     return elements - *first_out < chunk ? elements - *first_out : chunk;
+}
+
+uint64_t lspo_chunk_elements(const lspo_plan_t *plan, uint64_t elements, uint32_t part, uint64_t *first_out)
+{
+    return lspo_chunk_part(lspo_chunk_of(plan, elements), elements, part, first_out);
 }

@@ -23,6 +23,10 @@
 /* Elements: blocks that the CPU's workers share out (real/session/state.h). */
 enum { LSPO_CHUNK_GRAIN = 16384, LSPO_CHUNKS_MAX = 32768 };
 
+/* C of a message of so many elements, and of them part `part`, and where it begins; 0: the message is whole. */
+uint64_t lspo_chunk_of(const lspo_plan_t *plan, uint64_t elements);
+uint64_t lspo_chunk_part(uint64_t chunk, uint64_t elements, uint32_t part, uint64_t *first_out);
+
 /* Parts of a message of so many elements: 1 unless the policy has one of these and it is smaller. */
 uint32_t lspo_chunk_count(const lspo_plan_t *plan, uint64_t elements);
 /* The elements of part `part` of it, and where it begins. */

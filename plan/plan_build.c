@@ -57,16 +57,18 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
     if (stage->trained && index < lspo_plan_native_layers(b->plan))
         lspo_build_keep_on_gpu(stage);
     stage->parts = lspo_chunk_count(b->plan, elements);
+    stage->chunk_elements = lspo_chunk_of(b->plan, elements);
     stage->update_parts = bases_bytes == 0 ? stage->parts : 1;
     stage->priority_rank = 0;
     stage->ready = stage->backward = stage->sent = stage->projected = stage->updated = stage->renewed = stage->turned =
         stage->left = LSPO_NO_OP;
 }
 
-static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
+static lspo_status_t create_builder(lspo_plan_t *plan, lspo_build_works_t *works, lspo_builder_t *b)
 {
     *b = (lspo_builder_t){
         .plan = plan,
+        .works = works,
         .model = &plan->model,
         .workload = &plan->workload,
         .train_rest = plan->workload.train_rest == LSPO_TRAIN_REST_ON,
@@ -81,6 +83,7 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_builder_t *b)
                   [LSPO_LANE_NET] = LSPO_NO_LANE,
                   [LSPO_LANE_SSD] = LSPO_NO_LANE},
         .last_compute = LSPO_NO_OP};
+    memset(works->is_known, 0, sizeof works->is_known);
     b->stages = calloc(b->stage_count, sizeof *b->stages);
     if (!b->stages)
         return lspo_no_memory("a plan of %u stages", b->stage_count);
@@ -120,25 +123,22 @@ static void resolve(lspo_plan_t *plan)
         plan->policy->resolve(w);
 }
 
-lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
-                              lspo_plan_t **plan_out)
+static lspo_status_t check_question(const lspo_model_t *model, const lspo_workload_t *workload,
+                                    const lspo_policy_t *policy)
 {
-    lspo_status_t st = lspo_model_check(model);
-    if (st != LSPO_OK)
-        return st;
-    st = lspo_workload_check(workload, model);
-    if (st != LSPO_OK)
-        return st;
-    st = lspo_policy_check(policy, model, workload);
-    if (st != LSPO_OK)
-        return st;
-    if (policy->task == LSPO_TASK_GENERATE)
-        st = lspo_generate_check(model, workload);
-    if (st != LSPO_OK)
-        return st;
-    lspo_plan_t *plan = calloc(1, sizeof *plan);
-    if (!plan)
-        return lspo_no_memory("a plan");
+    lspo_status_t status = lspo_model_check(model);
+    if (status == LSPO_OK)
+        status = lspo_workload_check(workload, model);
+    if (status == LSPO_OK)
+        status = lspo_policy_check(policy, model, workload);
+    if (status == LSPO_OK && policy->task == LSPO_TASK_GENERATE)
+        status = lspo_generate_check(model, workload);
+    return status;
+}
+
+static void describe(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
+                     lspo_plan_t *plan)
+{
     plan->model = *model;
     plan->workload = *workload;
     plan->policy = policy;
@@ -150,27 +150,71 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
     plan->stage_count = lspo_model_stage_count(model);
     plan->staleness_steps = lspo_policy_staleness(policy, workload);
     resolve(plan);
+}
 
+/* Ops, and static memory. */
+static lspo_status_t fill(lspo_plan_t *plan)
+{
     lspo_builder_t builder;
-    st = lspo_lanes_create(&plan->lanes);
-    if (st == LSPO_OK)
-        st = create_builder(plan, &builder);
-    if (st == LSPO_OK) {
-        st = lspo_build_check_size(&builder);
-        if (st == LSPO_OK)
-            st = policy->build(&builder);
-        plan->footprint.host_activations_bytes = plan->workload.swap_activations * kept_bytes(&builder);
-        free(builder.stages);
-    }
-    if (st == LSPO_OK) {
-        plan->gpu_static_bytes = lspo_footprint_gpu_bytes(&plan->footprint);
-        plan->host_static_bytes = lspo_footprint_host_bytes(&plan->footprint);
-        st = lspo_plan_check(plan);
-    }
-    if (st != LSPO_OK) {
+    lspo_build_works_t works;
+    lspo_status_t status = lspo_lanes_create(&plan->lanes);
+    if (status == LSPO_OK)
+        status = create_builder(plan, &works, &builder);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_build_check_size(&builder);
+    if (status == LSPO_OK)
+        status = plan->policy->build(&builder);
+    plan->footprint.host_activations_bytes = plan->workload.swap_activations * kept_bytes(&builder);
+    free(builder.stages);
+    if (status != LSPO_OK)
+        return status;
+    plan->gpu_static_bytes = lspo_footprint_gpu_bytes(&plan->footprint);
+    plan->host_static_bytes = lspo_footprint_host_bytes(&plan->footprint);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
+                              lspo_plan_t **plan_out)
+{
+    lspo_status_t status = check_question(model, workload, policy);
+    if (status != LSPO_OK)
+        return status;
+    lspo_plan_t *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return lspo_no_memory("a plan");
+    describe(model, workload, policy, plan);
+    status = fill(plan);
+    if (status == LSPO_OK)
+        status = lspo_plan_check(plan);
+    if (status != LSPO_OK) {
         lspo_plan_destroy(plan);
-        return st;
+        return status;
     }
     *plan_out = plan;
     return LSPO_OK;
+}
+
+/* Of a training, by a plan without steps. */
+lspo_status_t lspo_plan_held(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
+                             uint64_t *gpu_bytes_out, uint64_t *host_bytes_out)
+{
+    lspo_status_t status = check_question(model, workload, policy);
+    if (status != LSPO_OK)
+        return status;
+    lspo_plan_t *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return lspo_no_memory("a plan");
+    describe(model, workload, policy, plan);
+    if (policy->task == LSPO_TASK_TRAIN) {
+        plan->workload.iterations = 0;
+        plan->workload.open_end = true;
+    }
+    status = fill(plan);
+    if (status == LSPO_OK) {
+        *gpu_bytes_out = plan->gpu_static_bytes;
+        *host_bytes_out = plan->host_static_bytes;
+    }
+    lspo_plan_destroy(plan);
+    return status;
 }

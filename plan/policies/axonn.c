@@ -58,9 +58,9 @@ static bool describe_work(const lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_
 
 static uint64_t group_elements(const lspo_axonn_t *x, uint32_t stage, uint32_t part, uint32_t end)
 {
-    uint64_t elements = 0, first;
+    uint64_t elements = 0;
     for (; part < end; part++)
-        elements += lspo_chunk_elements(x->b->plan, x->b->stages[stage].message.element_count, part, &first);
+        elements += lspo_build_part_elements(x->b, stage, part);
     return elements;
 }
 

@@ -53,8 +53,7 @@ static bool on_gpu(const states_t *g, uint32_t stage, uint32_t part)
 
 static uint64_t elements_of(const states_t *g, uint32_t stage, uint32_t part)
 {
-    uint64_t first;
-    return lspo_chunk_elements(g->b->plan, g->b->stages[stage].message.element_count, part, &first);
+    return lspo_build_part_elements(g->b, stage, part);
 }
 
 static bool describe_part(const lspo_builder_t *b, lspo_op_kind_t kind, uint64_t elements, lspo_work_t *work)

@@ -77,8 +77,7 @@ void lspo_visit_build(lspo_builder_t *b, lspo_visit_slots_t *slots, const lspo_v
                       lspo_visit_t *visit)
 {
     const uint32_t stage = order->stage, iteration = order->iteration, part = order->part;
-    uint64_t first;
-    const uint64_t elements = lspo_chunk_elements(b->plan, b->stages[stage].message.element_count, part, &first);
+    const uint64_t elements = lspo_build_part_elements(b, stage, part);
     const uint64_t state_bytes = fetched_bytes(b, elements);
     lspo_op_id_t *slot = &slots->frees[slots->used++ % slots->count];
     lspo_op_id_t state = lspo_build_part(b, LSPO_OP_SWAP_IN, LSPO_VARIANT_OPTIMIZER, stage, iteration, part);

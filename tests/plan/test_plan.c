@@ -151,6 +151,9 @@ Test(plan, memory_balances_in_every_mode)
             cr_assert_eq(lspo_memory_replay(p, t, &gpu, &host), LSPO_OK);
             cr_expect_gt(gpu, p->gpu_static_bytes);
             cr_expect_geq(host, p->host_static_bytes);
+            cr_assert_eq(lspo_plan_held(&p->model, &w, p->policy, &gpu, &host), LSPO_OK);
+            cr_expect_eq(gpu, p->gpu_static_bytes, "%s", p->policy->name);
+            cr_expect_eq(host, p->host_static_bytes, "%s", p->policy->name);
             done(t, p);
         }
     }
