@@ -492,6 +492,7 @@ static lspo_status_t choose(int argc, char **argv)
 const lspo_command_t lspo_command_choose = {
     .name = "choose",
     .summary = "simulate every policy: what fits, how fast, and which is best",
+    .predicts = true,
     .usage = "--model NAME --machine NAME [options]",
     .about = "Simulate every policy: whether it fits, its largest batch, and its speed. Policies that fit come first, "
              "the fastest at the top; then come those that do not fit, the nearest to fitting first. Each row is the "

@@ -299,6 +299,7 @@ static lspo_status_t memory(int argc, char **argv)
 const lspo_command_t lspo_command_memory = {
     .name = "memory",
     .summary = "what a training needs of GPU and host memory, itemised",
+    .predicts = true,
     .usage = "--model NAME [options]",
     .about =
         "What a training needs of GPU and host memory, item by item: for every policy by lspo's replay of its plan, "

@@ -334,6 +334,7 @@ static const lspo_arg_group_t noise_group = LSPO_ARG_GROUP("random durations, an
 const lspo_command_t lspo_command_sim = {
     .name = "sim",
     .summary = "predict a policy's time per step and memory on a machine",
+    .predicts = true,
     .usage = "[options]",
     .about = "Predict a policy's time per iteration, slowdown against native training, bottleneck and memory, from a "
              "machine's profile. A plan that does not fit in memory is simulated, too: `fits` says so, and `advice` "

@@ -503,6 +503,7 @@ static lspo_status_t tune(int argc, char **argv)
 const lspo_command_t lspo_command_tune = {
     .name = "tune",
     .summary = "find the best settings for a model on a machine",
+    .predicts = true,
     .usage = "--model NAME|FILE --machine NAME|FILE [options]",
     .about = "Find the settings with which a model trains, or writes, fastest on a machine, or in the least GPU "
              "memory: policy, "

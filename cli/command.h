@@ -32,6 +32,7 @@ struct lspo_command {
     const char *positionals;                  /* for completion, like lspo_arg_t.value */
     const char *list;                         /* or like lspo_arg_t.list               */
     bool runs_bare;                           /* may run without arguments             */
+    bool predicts;                            /* simulates plans, and measures nothing */
     const lspo_command_t *const *subcommands; /* NULL-terminated; NULL: none */
     const lspo_command_t *same_as;            /* NULL, or the command for which this is another name */
     lspo_status_t (*run)(int argc, char **argv);

@@ -43,6 +43,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "plan/chunks.h"
 #include "plan/footprint.h"
 #include "plan/lane_set.h"
 #include "plan/model.h"
@@ -152,7 +153,12 @@ lspo_status_t lspo_build_check_size(const lspo_builder_t *b);
 lspo_op_id_t lspo_build_part(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                              uint32_t iteration, uint32_t part);
 /* Its elements. */
-uint64_t lspo_build_part_elements(const lspo_builder_t *b, uint32_t stage, uint32_t part);
+static inline uint64_t lspo_build_part_elements(const lspo_builder_t *b, uint32_t stage, uint32_t part)
+{
+    const lspo_build_stage_t *st = &b->stages[stage];
+    uint64_t first;
+    return lspo_chunk_part(st->chunk_elements, st->message.element_count, part, &first);
+}
 /* Let the op emitted last depend on `dependency`; LSPO_NO_OP is ignored. */
 void lspo_build_depend(lspo_builder_t *b, lspo_op_id_t dependency);
 /* Let the op emitted last take and give back GPU memory. */

@@ -5,7 +5,7 @@
 #include "plan/build.h"
 #include "plan/policies/lsp.h"
 
-/* Which extra kernels the last op before the link runs: bits of the fourth index of works->ids.  TAIL_TURN: COMPRESS and
+/* Which extra kernels the last op before the link runs: bits of the last index of works->ids.  TAIL_TURN: COMPRESS and
  * APPLY turn (plan/adam_basis.h), and UPD does not.  TAIL_APART: UPD is only the renewal.  An op that is a part of a
  * message has another of these: a full part, or the last one. */
 enum { TAIL_PACK = 1, TAIL_SQUARES = 2, TAIL_TURN = 4, TAIL_APART = 8, PART_FULL = 1, PART_LAST = 2 };

@@ -53,13 +53,6 @@ static lspo_op_id_t build_part(lspo_builder_t *b, lspo_new_op_t op, uint32_t par
     return lspo_build_emit(b, &op);
 }
 
-uint64_t lspo_build_part_elements(const lspo_builder_t *b, uint32_t stage, uint32_t part)
-{
-    const lspo_build_stage_t *st = &b->stages[stage];
-    uint64_t first;
-    return lspo_chunk_part(st->chunk_elements, st->message.element_count, part, &first);
-}
-
 lspo_op_id_t lspo_build_part(lspo_builder_t *b, lspo_op_kind_t kind, lspo_op_variant_t variant, uint32_t stage,
                              uint32_t iteration, uint32_t part)
 {

@@ -6,12 +6,9 @@
 #include <stdio.h>
 
 #include "base/units.h"
-#include "plan/policies/deep_optimizer_states.h"
 #include "plan/policy.h"
 #include "sim/fit.h"
 #include "sim/savers.h"
-#include "sim/trial.h"
-#include "sim/tune.h"
 
 typedef struct {
     const lspo_plan_t *plan;
@@ -35,20 +32,9 @@ static lspo_fit_question_t ask(const question_t *question, const lspo_policy_t *
 /* May there be room for what the plan holds all the time?  Without it no play is needed. */
 static lspo_status_t has_room(const lspo_fit_question_t *asked, bool *has_room_out)
 {
-    lspo_workload_t workload = asked->workload;
-    lspo_plan_t *plan = NULL;
-    const int32_t *stride = lspo_policy_value(asked->policy, &workload, &lspo_parameter_stride);
-    if (stride != NULL && *stride == LSPO_STRIDE_AUTO) {
-        *has_room_out = true; /* to find it takes longer than to play */
-        return LSPO_OK;
-    }
-    lspo_tune_products(asked->policy, asked->machine, &workload);
-    lspo_status_t status = lspo_tune_lane(asked->model, asked->policy, asked->machine, &workload);
-    if (status == LSPO_OK)
-        status = lspo_plan_build(asked->model, &workload, asked->policy, &plan);
-    if (status == LSPO_OK)
-        *has_room_out = lspo_fits(asked->machine, plan->gpu_static_bytes, plan->host_static_bytes);
-    lspo_plan_destroy(plan);
+    uint64_t short_bytes = 0;
+    lspo_status_t status = lspo_fit_least_excess(asked, &short_bytes);
+    *has_room_out = short_bytes == 0;
     return status;
 }
 
@@ -227,18 +213,23 @@ static lspo_status_t find_fewer_bits(const question_t *question, size_t text_byt
 static lspo_status_t find_nearest(const question_t *question, size_t text_bytes, char *text)
 {
     const lspo_policy_t *nearest = NULL;
-    uint64_t least_bytes = 0;
+    uint64_t least_bytes = UINT64_MAX;
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         lspo_fit_question_t asked = ask(question, lspo_policy_at(i));
         lspo_fit_t fit = {0};
+        uint64_t short_bytes = 0;
         asked.workload.batch = 1;
         asked.workload.checkpointing = true;
-        lspo_status_t status = lspo_fit_try(&asked, &fit);
+        lspo_status_t status = lspo_fit_least_excess(&asked, &short_bytes);
+        if (status == LSPO_OK && short_bytes >= least_bytes)
+            continue;
+        if (status == LSPO_OK)
+            status = lspo_fit_try(&asked, &fit);
         if (status != LSPO_OK)
             return status;
         uint64_t excess_bytes = lspo_fit_gpu_excess(question->machine, fit.gpu_bytes) +
                                 lspo_fit_host_excess(question->machine, fit.host_bytes);
-        if (!nearest || excess_bytes < least_bytes) {
+        if (excess_bytes < least_bytes) {
             nearest = asked.policy;
             least_bytes = excess_bytes;
         }

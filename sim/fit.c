@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "plan/policies/deep_optimizer_states.h"
 #include "sim/tune.h"
 
 lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
@@ -15,6 +16,40 @@ lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_
     status = lspo_fit_plan(plan, question->machine, fit_out);
 cleanup:
     lspo_plan_destroy(plan);
+    return status;
+}
+
+/* Of the question's plan with this workload. */
+static lspo_status_t held_excess(const lspo_fit_question_t *question, const lspo_workload_t *workload,
+                                 uint64_t *bytes_out)
+{
+    uint64_t gpu_bytes, host_bytes;
+    lspo_status_t status = lspo_plan_held(question->model, workload, question->policy, &gpu_bytes, &host_bytes);
+    if (status == LSPO_OK)
+        *bytes_out =
+            lspo_fit_gpu_excess(question->machine, gpu_bytes) + lspo_fit_host_excess(question->machine, host_bytes);
+    return status;
+}
+
+lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_t *bytes_out)
+{
+    lspo_workload_t workload = question->workload;
+    lspo_tune_products(question->policy, question->machine, &workload);
+    lspo_status_t status = lspo_tune_lane(question->model, question->policy, question->machine, &workload);
+    if (status != LSPO_OK)
+        return status;
+    const bool is_open = lspo_tune_stride_is_open(question->policy, &workload);
+    uint64_t least_bytes = UINT64_MAX;
+    for (uint32_t i = 0; status == LSPO_OK && least_bytes > 0 && (i == 0 || (is_open && lspo_tune_stride_at(i) > 0));
+         i++) {
+        uint64_t bytes = 0;
+        if (is_open)
+            *(int32_t *)lspo_policy_slot(question->policy, &workload, &lspo_parameter_stride) = lspo_tune_stride_at(i);
+        status = held_excess(question, &workload, &bytes);
+        least_bytes = bytes < least_bytes ? bytes : least_bytes;
+    }
+    if (status == LSPO_OK)
+        *bytes_out = least_bytes;
     return status;
 }
 

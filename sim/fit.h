@@ -55,6 +55,11 @@ lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machi
 /* The same for the plan of the question, with the transition of lspo_tune_transition(). */
 lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out);
 
+/* Bytes of both memories that are missing at least, whatever a play shows: those for what the plan holds all the time,
+ * with the stride that holds least.  More than 0: lspo_fit_try() would find that it does not fit, at many times the
+ * cost. */
+lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_t *bytes_out);
+
 /* The largest batch of the question's workload that fits; 0 if not even 1 does.  Peaks grow with the batch, but not
  * strictly, because the messages in transit at a given moment depend on times.  So after the bisection LSPO_FIT_BEYOND
  * larger batches are tried one by one, until none of them fits. */

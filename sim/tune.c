@@ -287,31 +287,50 @@ lspo_status_t lspo_tune_lane(const lspo_model_t *model, const lspo_policy_t *pol
 typedef struct {
     int32_t stride;
     double time_s;
-    bool tried; /* it does not fit */
+    bool is_out; /* it does not fit */
 } stride_t;
 
 static const int32_t strides[] = {64, 32, 16, 10, 9, 8, 7, 6, 5, 4, 3, LSPO_STRIDE_LEAST};
 enum { STRIDES = sizeof strides / sizeof strides[0] };
 
-/* The time per iteration or, with `fit_out`, whether it fits. */
-static lspo_status_t try_stride(const lspo_fit_question_t *question, double *time_s_out, lspo_fit_t *fit_out)
+bool lspo_tune_stride_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload)
+{
+    return is_open(policy, workload, &lspo_parameter_stride);
+}
+
+int32_t lspo_tune_stride_at(uint32_t index)
+{
+    return index < STRIDES ? strides[index] : 0;
+}
+
+static lspo_status_t time_stride(const lspo_fit_question_t *question, stride_t *stride)
 {
     lspo_plan_t *plan = NULL;
     lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
-    if (status == LSPO_OK && fit_out == NULL)
-        status = lspo_pace_of(plan, question->machine, time_s_out);
-    else if (status == LSPO_OK && lspo_fits(question->machine, plan->gpu_static_bytes, plan->host_static_bytes))
+    if (status == LSPO_OK) {
+        stride->is_out = !lspo_fits(question->machine, plan->gpu_static_bytes, plan->host_static_bytes);
+        status = lspo_pace_of(plan, question->machine, &stride->time_s);
+    }
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+static lspo_status_t fit_stride(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
+    if (status == LSPO_OK)
         status = lspo_fit_plan(plan, question->machine, fit_out);
     lspo_plan_destroy(plan);
     return status;
 }
 
-/* The first of the fastest that have not been tried. */
-static stride_t *fastest(stride_t *found)
+/* The first of the fastest, of all or of those that may fit. */
+static stride_t *fastest(stride_t *found, bool of_all)
 {
     stride_t *best = NULL;
     for (int i = 0; i < STRIDES; i++)
-        if (!found[i].tried && (best == NULL || found[i].time_s < best->time_s))
+        if ((of_all || !found[i].is_out) && (best == NULL || found[i].time_s < best->time_s))
             best = &found[i];
     return best;
 }
@@ -323,22 +342,22 @@ lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *p
     stride_t found[STRIDES] = {{0}};
     lspo_status_t status = LSPO_OK;
     lspo_fit_t fit = {0};
-    if (!is_open(policy, workload, &lspo_parameter_stride))
+    if (!lspo_tune_stride_is_open(policy, workload))
         return LSPO_OK;
     int32_t *stride = lspo_policy_slot(policy, &question.workload, &lspo_parameter_stride);
     question.workload.iterations = lspo_policy_iterations(policy, workload);
     for (int i = 0; i < STRIDES && status == LSPO_OK; i++) {
         *stride = found[i].stride = strides[i];
-        status = try_stride(&question, &found[i].time_s, NULL);
+        status = time_stride(&question, &found[i]);
     }
-    const int32_t first = fastest(found)->stride;
-    for (stride_t *best = fastest(found); status == LSPO_OK && !fit.fits && best != NULL; best = fastest(found)) {
+    for (stride_t *best; status == LSPO_OK && !fit.fits && (best = fastest(found, false)) != NULL;) {
         *stride = best->stride;
-        best->tried = true;
-        status = try_stride(&question, NULL, &fit);
+        best->is_out = true;
+        status = fit_stride(&question, &fit);
     }
     if (status == LSPO_OK)
-        *(int32_t *)lspo_policy_slot(policy, workload, &lspo_parameter_stride) = fit.fits ? *stride : first;
+        *(int32_t *)lspo_policy_slot(policy, workload, &lspo_parameter_stride) =
+            fit.fits ? *stride : fastest(found, true)->stride;
     return status;
 }
 

@@ -35,6 +35,10 @@ lspo_status_t lspo_tune_lane(const lspo_model_t *model, const lspo_policy_t *pol
 lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *policy, const lspo_machine_t *machine,
                                lspo_workload_t *workload);
 
+/* Is --stride AUTO?  And the strides that lspo_tune_stride() tries; 0 behind the last. */
+bool lspo_tune_stride_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload);
+int32_t lspo_tune_stride_at(uint32_t index);
+
 /* Append " --compress-by dense" and so on to `text`, for a command that does not know the machine: the products and the
  * lane that are not as in `asked`, or with NULL all that are not what such a command takes, and the stride. */
 void lspo_tune_write_products(const lspo_policy_t *policy, const lspo_workload_t *asked, const lspo_workload_t *tuned,

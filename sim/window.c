@@ -242,9 +242,9 @@ static void list_op(const dag_t *dag, const uint64_t *head_ns, uint32_t op, scra
     list[at] = op;
 }
 
-/* The larger of `known_ns` and Jackson's schedule of the listed ops of one lane; those with a negative tail are left out.
- * To serve them in the order of their heads is a schedule, too: no shorter one, and the same where no tail is longer
- * than the one before it. */
+/* The larger of `known_ns` and Jackson's schedule of the listed ops of one lane; those with a negative tail are left
+ * out.  To serve them in the order of their heads is a schedule, too: no shorter one, and the same where no tail is
+ * longer than the one before it. */
 static uint64_t raise_to_lane_ns(const dag_t *dag, uint32_t lane, const uint64_t *head_ns, const int64_t *tail_ns,
                                  uint64_t known_ns, scratch_t *scratch)
 {

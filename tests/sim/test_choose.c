@@ -60,6 +60,34 @@ static lspo_fit_t fit_of(const lspo_fit_question_t *question)
     return fit;
 }
 
+/* ---- without a play ---- */
+
+/* What a play finds missing is as much or more, and a byte less than what is held is missed: by each policy, also with
+ * a stride that is chosen. */
+Test(choose, what_is_held_all_the_time_needs_no_play)
+{
+    for (uint32_t p = 0; p < lspo_policy_count(); p++) {
+        case_t it = small_case();
+        const lspo_fit_question_t question = ask(&it, lspo_policy_at(p));
+        uint64_t held_bytes = 0, missing_bytes = 0;
+        it.machine.gpu.memory_bytes = it.machine.cpu.memory_bytes = 0;
+        cr_assert_eq(lspo_fit_least_excess(&question, &held_bytes), LSPO_OK);
+        const lspo_fit_t fit = fit_of(&question);
+        cr_expect_gt(held_bytes, 0u);
+        cr_expect_leq(held_bytes, fit.gpu_bytes + fit.host_bytes, "%s", question.policy->name);
+        it.machine.gpu.memory_bytes = (double)held_bytes;
+        it.machine.cpu.memory_bytes = 0;
+        cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
+        it.machine.gpu.memory_bytes = (double)(held_bytes - missing_bytes); /* all of the GPU's */
+        it.machine.cpu.memory_bytes = (double)missing_bytes;
+        cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
+        cr_expect_eq(missing_bytes, 0u, "%s", question.policy->name);
+        it.machine.gpu.memory_bytes--;
+        cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
+        cr_expect_eq(missing_bytes, 1u, "%s", question.policy->name);
+    }
+}
+
 /* ---- the largest batch ---- */
 
 /* Memory that holds what batches 1, 2, 3, 5 and 11 take, to the byte and a byte less: every batch is tried.  With a
