@@ -15,6 +15,7 @@
 #include "bench/read_words.h"
 #include "kernels/cpu.h"
 #include "kernels/few_rows.h"
+#include "kernels/gptq.h"
 #include "kernels/int4.h"
 #include "kernels/int4_quantize.h"
 #include "kernels/pack.h"
@@ -144,7 +145,8 @@ static void calibrated(void)
     const double start_s = measure_thread_s();
     for (size_t i = 0; i < 8; i++)
         lspo_gptq_add_inputs(NULL, D, ROWS_MOST, o.x, hessian);
-    if (lspo_gptq_factor(D, hessian) != LSPO_OK || !lspo_gptq_quantize(NULL, &square, o.fp32, hessian, o.int4))
+    if (lspo_gptq_factor(D, LSPO_INT4_DAMPING, hessian) != LSPO_OK ||
+        !lspo_int4_gptq(NULL, &square, o.fp32, hessian, o.int4))
         exit(1);
     printf("GPTQ, %d x %d, 512 tokens: %.3f G weights/s\n", D, D, 1e-9 * D * D / (measure_thread_s() - start_s));
     free(hessian);

@@ -41,6 +41,7 @@ typedef struct {
     uint32_t most; /* new tokens */
     lspo_number_t weights_number;
     lspo_int4_form_t int4;
+    bool ternary; /* experts */
     lspo_workers_t *workers;
     lspo_device_t *device;
     lspo_windows_t windows; /* of a text to score */
@@ -97,6 +98,7 @@ static lspo_generate_weights_t weights_of(const writer_t *writer)
                                      .checkpoint = writer->checkpoint,
                                      .number = writer->weights_number,
                                      .int4 = writer->int4,
+                                     .ternary = writer->ternary,
                                      .pruned = request->prune != LSPO_NOT_GIVEN,
                                      .sparsity = request->sparsity,
                                      .calibration = request->calibration,
@@ -114,6 +116,10 @@ static bool are_packed(const writer_t *writer)
 static lspo_status_t open_weights(writer_t *writer)
 {
     const lspo_generate_request_t *request = writer->request;
+    writer->ternary = request->weights == LSPO_WEIGHTS_TERNARY;
+    if (writer->ternary && writer->model->expert_count == 0)
+        return lspo_error(LSPO_ERR_INPUT, "--weights ternary is of experts, and the blocks of %s have none",
+                          writer->model->name);
     lspo_status_t status =
         lspo_generation_check(writer->model, &(lspo_generation_shape_t){.batch = 1, .tokens = 1, .positions = 1});
     if (status != LSPO_OK)
@@ -179,6 +185,7 @@ static lspo_generator_options_t generator_options(const writer_t *writer)
                                       .positions = writer->positions,
                                       .weights = writer->weights_number,
                                       .int4 = writer->int4,
+                                      .experts = writer->weights.experts,
                                       .cache = lspo_compute_number_of((lspo_precision_t)writer->request->cache),
                                       .workers = writer->workers,
                                       .device = writer->device};
@@ -189,11 +196,13 @@ static void advise(const writer_t *writer, bool rest_is_text, size_t bytes, char
 {
     const lspo_generate_request_t *request = writer->request;
     const bool calibrates = request->calibration != NULL, prunes = request->prune != LSPO_NOT_GIVEN;
+    const bool quantizes = writer->int4.on || writer->ternary, has_experts = writer->model->expert_count > 0;
     const struct {
         bool helps;
         const char *what;
-    } all[] = {{!writer->int4.on && writer->weights_number == LSPO_NUMBER_FP32, "16-bit --weights"},
-               {!writer->int4.on && !prunes, "--weights int4"},
+    } all[] = {{!quantizes && writer->weights_number == LSPO_NUMBER_FP32, "16-bit --weights"},
+               {!quantizes && !prunes && !has_experts, "--weights int4"},
+               {!quantizes && !prunes && has_experts, "--weights ternary"},
                {!rest_is_text && calibrates && !prunes, "--quantizer rtn without --calibration"},
                {!rest_is_text && calibrates && prunes, "--prune magnitude without --calibration"},
                {rest_is_text && request->cache == LSPO_FP32, "16-bit --cache"},
@@ -250,12 +259,11 @@ static lspo_status_t open_memory(writer_t *writer)
     status = lspo_device_open("host", &(lspo_device_caps_t){.memory_bytes = request->memory_bytes}, &writer->device);
     if (status != LSPO_OK)
         return status;
-    options.device = writer->device;
     const lspo_generate_weights_t from = weights_of(writer);
     status = lspo_generate_weights_load(&from, writer->device, &writer->weights);
     if (status != LSPO_OK)
         return status;
-    options.stages = (const void *const *)writer->weights.stages;
+    options = generator_options(writer);
     return lspo_generator_create(&options, &writer->generator);
 }
 
@@ -287,14 +295,27 @@ static const char *end_name(lspo_text_end_t end)
     return "all tokens added";
 }
 
+/* Without packed experts, of which only these know their bytes. */
+static uint64_t weights_bytes(const writer_t *writer)
+{
+    const lspo_weights_source_t source = {
+        .model = writer->model, .number = writer->weights_number, .int4 = writer->int4, .ternary = writer->ternary};
+    return lspo_generation_weights_bytes(&source);
+}
+
 /* What is known of every run. */
 static lspo_generate_result_t result_of(const writer_t *writer)
 {
     const lspo_generate_request_t *request = writer->request;
-    const bool calibrates = request->calibration != NULL, quantizes = writer->int4.on && !are_packed(writer);
+    const bool calibrates = request->calibration != NULL,
+               quantizes = writer->ternary || (writer->int4.on && !are_packed(writer));
+    const lspo_ternary_total_t experts =
+        writer->ternary ? lspo_ternary_experts_total(writer->weights.experts) : (lspo_ternary_total_t){0};
     return (lspo_generate_result_t){
         .model = writer->model->name,
-        .weights = writer->int4.on ? "int4" : lspo_precision_name((lspo_precision_t)writer->weights_number),
+        .weights = writer->int4.on   ? "int4"
+                   : writer->ternary ? "ternary"
+                                     : lspo_precision_name((lspo_precision_t)writer->weights_number),
         .quantizer = !quantizes   ? NULL
                      : calibrates ? "gptq"
                                   : "rtn",
@@ -309,6 +330,9 @@ static lspo_generate_result_t result_of(const writer_t *writer)
         .token_s = (double)NAN,
         .tokens_per_s = (double)NAN,
         .perplexity = (double)NAN,
+        .weights_bytes = weights_bytes(writer) + experts.bytes,
+        .expert_zeros = writer->ternary ? 1 - (double)experts.nonzeros / (double)experts.weights : (double)NAN,
+        .expert_bits = writer->ternary ? 8 * (double)experts.bytes / (double)experts.weights : (double)NAN,
         .load_s = writer->load_s,
         .peak_bytes = lspo_device_peak_bytes(writer->device),
         .version = lspo_version,
@@ -455,7 +479,9 @@ const lspo_command_t lspo_command_generate = {
     .examples = "lspo generate --model ./gpt2 --prompt \"The meaning of life is\" --tokens 40\n"
                 "printf \"Once upon a time\" | lspo generate --model ./gpt2 --prompt - --temperature 0.8 --top-p 0.95\n"
                 "lspo generate --model ./gpt2 --chat --prompt \"Count to three.\" --format json\n"
-                "lspo generate --model ./gpt2 --prune wanda --calibration notes.txt --perplexity notes.txt",
+                "lspo generate --model ./gpt2 --prune wanda --calibration notes.txt --perplexity notes.txt\n"
+                "lspo generate --model ./mixtral --weights ternary --quantizer gptq --calibration notes.txt "
+                "--perplexity notes.txt",
     .common = "model prompt chat tokens temperature top-p weights format",
     .details =
         "The answer ends with --tokens, or before with a token that ends texts: those that eos_token_id in "

@@ -9,7 +9,7 @@
 enum { THREADS_MAX = 1024 };
 
 /* The formats of weights: "file" is what the folder has. */
-static const char *const weight_names[] = {"fp32", "bf16", "fp16", "file", "int4", NULL};
+static const char *const weight_names[] = {"fp32", "bf16", "fp16", "file", "int4", "ternary", NULL};
 static const char *const cache_names[] = {"fp32", "bf16", "fp16", NULL};
 
 enum { QUANTIZER_RTN, QUANTIZER_GPTQ };
@@ -114,15 +114,16 @@ static const lspo_arg_t generate_args[] = {
      .high = INT64_MAX,
      GENERATE(seed)},
     {.name = "weights",
-     .value = "fp32|bf16|fp16|file|int4",
+     .value = "fp32|bf16|fp16|file|int4|ternary",
      .help = "format of the weights in memory; file: that of the folder or checkpoint; int4: the blocks' linear "
-             "weights in 4 bits, the others as in the file (file)",
+             "weights in 4 bits; ternary: the experts of a model as three numbers per output, packed; the others as in "
+             "the file (file)",
      .store = lspo_arg_choice,
      .names = weight_names,
      GENERATE(weights)},
     {.name = "quantizer",
      .value = "rtn|gptq",
-     .help = "how int4 weights are found: each rounded to nearest, or by GPTQ with a --calibration (rtn)",
+     .help = "how int4 and ternary weights are found: each rounded to nearest, or by GPTQ with a --calibration (rtn)",
      .store = lspo_arg_choice,
      .names = quantizer_names,
      GENERATE(quantizer)},
@@ -147,8 +148,7 @@ static const lspo_arg_t generate_args[] = {
      GENERATE(sparsity)},
     {.name = "calibration",
      .value = "FILE",
-     .help = "text for GPTQ and Wanda, of models without experts: windows of 256 tokens from its first 95 %, at places "
-             "that depend on --seed",
+     .help = "text for GPTQ and Wanda: windows of 256 tokens from its first 95 %, at places that depend on --seed",
      .store = lspo_arg_text,
      GENERATE(calibration)},
     {.name = "perplexity",
@@ -207,19 +207,22 @@ static const char *find_unscored(const lspo_generate_request_t *request)
 static lspo_status_t check_weights(const lspo_generate_request_t *request)
 {
     const bool int4 = request->weights == LSPO_WEIGHTS_INT4, pruned = request->prune != LSPO_NOT_GIVEN;
+    const bool quantized = int4 || request->weights == LSPO_WEIGHTS_TERNARY;
     const bool gptq = request->quantizer == QUANTIZER_GPTQ, wanda = request->prune == PRUNE_WANDA;
     const bool calibrated = request->calibration != NULL;
-    if (pruned && int4)
-        return lspo_error(LSPO_ERR_INPUT, "--prune and --weights int4 do not go together");
+    if (pruned && quantized)
+        return lspo_error(LSPO_ERR_INPUT, "--prune and --weights %s do not go together", int4 ? "int4" : "ternary");
     if (!pruned && !isnan(request->sparsity))
         return lspo_error(LSPO_ERR_INPUT, "--sparsity is of --prune");
-    if (!int4 && (request->quantizer != LSPO_NOT_GIVEN || request->group != LSPO_NOT_GIVEN))
-        return lspo_error(LSPO_ERR_INPUT, "--quantizer and --group are of --weights int4");
-    if (!int4 && !pruned && calibrated)
-        return lspo_error(LSPO_ERR_INPUT, "--calibration is of --weights int4 and of --prune wanda");
+    if (!int4 && request->group != LSPO_NOT_GIVEN)
+        return lspo_error(LSPO_ERR_INPUT, "--group is of --weights int4");
+    if (!quantized && request->quantizer != LSPO_NOT_GIVEN)
+        return lspo_error(LSPO_ERR_INPUT, "--quantizer is of --weights int4 and ternary");
+    if (!quantized && !pruned && calibrated)
+        return lspo_error(LSPO_ERR_INPUT, "--calibration is of --weights int4 and ternary, and of --prune wanda");
     if (pruned && wanda != calibrated)
         return lspo_error(LSPO_ERR_INPUT, "--prune wanda and --calibration FILE go together");
-    if (int4 && gptq != calibrated)
+    if (quantized && gptq != calibrated)
         return lspo_error(LSPO_ERR_INPUT, "--quantizer gptq and --calibration FILE go together");
     return LSPO_OK;
 }

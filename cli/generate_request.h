@@ -10,7 +10,7 @@
 #include "real/generate/weights.h"
 
 /* Of `weights`, after the formats of plan/precision.h; of `format`; and of `quantizer` and `group`. */
-enum { LSPO_WEIGHTS_OF_FILE = LSPO_PRECISION_COUNT, LSPO_WEIGHTS_INT4 };
+enum { LSPO_WEIGHTS_OF_FILE = LSPO_PRECISION_COUNT, LSPO_WEIGHTS_INT4, LSPO_WEIGHTS_TERNARY };
 enum { LSPO_ANSWER_TEXT, LSPO_ANSWER_JSON };
 enum { LSPO_NOT_GIVEN = -1 };
 

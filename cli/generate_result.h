@@ -9,8 +9,8 @@
 
 typedef struct {
     const char *model, *weights, *quantizer, *group, *pruning, *cache, *ended, *text, *version;
-    uint64_t threads, seed, prompt_tokens, tokens, peak_bytes;
-    double sparsity, load_s, time_to_first_token_s, token_s, tokens_per_s, perplexity;
+    uint64_t threads, seed, prompt_tokens, tokens, weights_bytes, peak_bytes;
+    double sparsity, expert_zeros, expert_bits, load_s, time_to_first_token_s, token_s, tokens_per_s, perplexity;
 } lspo_generate_result_t;
 
 /* As one JSON object on stdout, or as a table on stderr. */

@@ -1,21 +1,30 @@
 /* generate_weights.c - see generate_weights.h. */
 #include "cli/generate_weights.h"
 
+#include <inttypes.h>
+
 #include "cli/generate_windows.h"
+#include "plan/policies/qmoe.h"
 #include "real/generate/generator.h"
 
 /* Sequences of a calibration at least, and their tokens. */
 enum { SEQUENCES = 64, LENGTH = 256 };
 
-/* Of the linear weight of a block that has most: X^T X of GPTQ has full rank only from as many tokens. */
-static uint32_t most_inputs(const lspo_model_t *model)
+/* Tokens of a calibration: X^T X of a weight has full rank only from as many as it has inputs, and an expert sees k of
+ * E tokens, if all are alike. */
+static uint32_t needed_tokens(const lspo_generate_weights_t *weights)
 {
+    const lspo_model_t *model = weights->model;
     lspo_stage_t block;
     uint64_t most = 0;
     lspo_model_stage(model, 1, &block);
-    for (uint32_t i = 0; i < block.linear_count; i++)
-        most = block.tensors[i].rows > most ? block.tensors[i].rows : most;
-    return (uint32_t)most;
+    for (uint32_t i = weights->ternary ? block.expert_first : 0; i < block.linear_count; i++) {
+        const uint64_t inputs = lspo_stage_pruned(&block, i).rows;
+        most = inputs > most ? inputs : most;
+    }
+    if (weights->ternary)
+        most = (most * model->expert_count + model->experts_per_token - 1) / model->experts_per_token;
+    return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
 }
 
 static lspo_status_t load_stage(void *context, uint32_t stage, lspo_number_t number, void *weights)
@@ -40,6 +49,7 @@ static lspo_weights_source_t source_of(const lspo_generate_weights_t *weights)
     return (lspo_weights_source_t){.model = weights->model,
                                    .number = weights->number,
                                    .int4 = weights->int4,
+                                   .ternary = weights->ternary,
                                    .load = lspo_generate_weights_are_packed(weights) ? load_packed : load_stage,
                                    .context = (void *)weights};
 }
@@ -48,7 +58,7 @@ static lspo_quantizer_options_t quantizer_of(const lspo_generate_weights_t *weig
 {
     static const uint32_t some; /* tokens, of which only the number counts at first */
     const uint32_t most = lspo_generation_positions(weights->model), length = most < LENGTH ? most : LENGTH;
-    const uint32_t needed = weights->pruned ? SEQUENCES : (most_inputs(weights->model) + length - 1) / length;
+    const uint32_t needed = weights->pruned ? SEQUENCES : needed_tokens(weights) / length + 1;
     return (lspo_quantizer_options_t){.from = source_of(weights),
                                       .sparsity = weights->sparsity,
                                       .workers = weights->workers,
@@ -61,12 +71,15 @@ static lspo_quantizer_options_t quantizer_of(const lspo_generate_weights_t *weig
 uint64_t lspo_generate_weights_bytes(const lspo_generate_weights_t *weights)
 {
     const lspo_weights_source_t source = source_of(weights);
-    return lspo_generation_weights_bytes(&source);
+    const lspo_qmoe_values_t usual = {.expert_zeros = 0.885};
+    const lspo_model_t *model = weights->model;
+    const uint64_t experts = weights->ternary ? (uint64_t)model->block_count * model->expert_count : 0;
+    return lspo_generation_weights_bytes(&source) + (experts > 0 ? experts * lspo_qmoe_expert_bytes(&usual, model) : 0);
 }
 
 static bool are_changed(const lspo_generate_weights_t *weights)
 {
-    return weights->pruned || (weights->int4.on && !lspo_generate_weights_are_packed(weights));
+    return weights->pruned || weights->ternary || (weights->int4.on && !lspo_generate_weights_are_packed(weights));
 }
 
 uint64_t lspo_generate_weights_scratch(const lspo_generate_weights_t *weights)
@@ -85,6 +98,13 @@ static lspo_status_t load_changed(const lspo_quantizer_options_t *options, lspo_
     source.load = lspo_quantizer_load;
     source.context = quantizer;
     status = lspo_generation_weights_load(&source, options->device, loaded_out);
+    if (status == LSPO_OK)
+        loaded_out->experts = lspo_quantizer_take_experts(quantizer);
+    if (status == LSPO_OK && lspo_quantizer_unseen(quantizer) > 0)
+        lspo_warn("%" PRIu32 " of %" PRIu32 " experts read no token of the calibration: %s",
+                  lspo_quantizer_unseen(quantizer),
+                  options->from.model->block_count * options->from.model->expert_count,
+                  options->from.ternary ? "they are rounded" : "they are pruned by magnitude");
     lspo_quantizer_destroy(quantizer);
     return status;
 }
@@ -92,8 +112,10 @@ static lspo_status_t load_changed(const lspo_quantizer_options_t *options, lspo_
 static lspo_status_t load_calibrated(const lspo_generate_weights_t *weights, lspo_quantizer_options_t *options,
                                      lspo_generation_weights_t *loaded_out)
 {
-    const uint32_t least = weights->pruned ? options->length + 1 : most_inputs(weights->model);
-    const char *why = weights->pruned ? "a window and the token after it" : "as many as a weight has inputs";
+    const uint32_t least = weights->pruned ? options->length + 1 : needed_tokens(weights);
+    const char *why = weights->pruned    ? "a window and the token after it"
+                      : weights->ternary ? "so that an expert reads as many as a weight of it has inputs"
+                                         : "as many as a weight has inputs";
     lspo_windows_t windows;
     lspo_status_t status =
         lspo_windows_open(weights->calibration, weights->tokenizer, weights->model->vocabulary, &windows);

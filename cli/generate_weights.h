@@ -1,5 +1,5 @@
-/* generate_weights.h - the weights of `lspo generate`: from a folder or a checkpoint, as they are, in 4
- * bits or pruned. */
+/* generate_weights.h - the weights of `lspo generate`: from a folder or a checkpoint, as they are, with
+ * weights in 4 bits, ternary experts, or pruned. */
 #ifndef LSPO_CLI_GENERATE_WEIGHTS_H
 #define LSPO_CLI_GENERATE_WEIGHTS_H
 
@@ -16,7 +16,8 @@ typedef struct {
     const lspo_checkpoint_weights_t *checkpoint; /* NULL: the weights are the folder's */
     lspo_number_t number;
     lspo_int4_form_t int4;
-    bool pruned; /* linear weights of blocks, a share `sparsity` of each matrix */
+    bool ternary; /* experts */
+    bool pruned;  /* linear weights of blocks, a share `sparsity` of each matrix */
     double sparsity;
     const char *calibration;     /* the path of a text: GPTQ, Wanda; NULL: round to nearest, prune by magnitude */
     lspo_tokenizer_t *tokenizer; /* NULL: bytes */
@@ -27,7 +28,7 @@ typedef struct {
 /* Are the linear weights of blocks in 4 bits in the folder, and used? */
 bool lspo_generate_weights_are_packed(const lspo_generate_weights_t *weights);
 
-/* Bytes of the weights; and of what is needed beside them while they are loaded. */
+/* Bytes of the weights, of ternary experts with as many zeros as the authors of QMoE had; and of what is needed beside them while they are loaded. */
 uint64_t lspo_generate_weights_bytes(const lspo_generate_weights_t *weights);
 uint64_t lspo_generate_weights_scratch(const lspo_generate_weights_t *weights);
 

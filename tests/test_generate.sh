@@ -8,6 +8,14 @@ PATH=$(dirname "$program"):$PATH
 export PATH
 cd "$folder"
 
+# For these commands: a folder of a Mixtral, whose four experts are MLPs of one Llama that has learned letters.txt.
+printf '%s\n' '[model]' name=dense family=llama blocks=2 width=64 heads=4 kv_heads=2 mlp_width=128 vocabulary=256 \
+    max_sequence=256 >dense.ini
+for _ in $(seq 1 400); do printf 'abcdefg '; done >letters.txt
+lspo train --model dense.ini --policy native --data letters.txt --sequence 32 --batch 8 --steps 60 \
+    --learning-rate 5e-3 --export dense >/dev/null 2>&1
+"$source_dir/experiments/qmoe/mixture.sh" mixtral dense dense dense dense
+
 sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/generation.md" "$source_dir/docs/serving.md" >commands.sh
 [ "$(grep -c 'lspo generate' commands.sh)" -ge 4 ] && [ "$(grep -c 'lspo serve' commands.sh)" -ge 3 ] ||
     fail "docs/generation.md or serving.md has lost its commands"
@@ -34,6 +42,14 @@ for case in "adapters/the training was of adapters" "none/has no checkpoint" "mi
 done
 code=$(status_of lspo generate --model gpt-small --checkpoint run1 --prompt abc)
 check "a checkpoint of another model" "2 1" "$code $(grep -c 'the training was of a model with' "$folder/messages")"
+
+perplexity_of() { # MODEL FLAGS...
+    lspo generate --model "$1" --perplexity letters.txt --format json "${@:2}" >perplexity.json
+    number perplexity perplexity.json
+}
+answer_of() { # MODEL FLAGS...
+    lspo generate --model "$1" --prompt "abcdefg abc" --tokens 16 "${@:2}" 2>/dev/null
+}
 
 # In 4 bits: the same answer, and nearly the same perplexity, from less memory.
 check "the answer of rounded weights" "defg abcdefg abc" "$(cat rounded.txt)"
@@ -72,9 +88,44 @@ check "what is recorded of Wanda" '  "pruning": "wanda",   "sparsity": 0.5,   "s
 awk -v dense="$(pruned)" -v magnitude="$(number perplexity magnitude.json)" -v wanda="$(pruned "${wanda[@]}")" \
     'BEGIN { exit !(dense > 1 && magnitude < 1.1 * dense && wanda < 1.1 * dense) }' ||
     fail "half of the weights cost more than a tenth of perplexity"
+# Ternary experts: the answer of the dense model, whose MLP each expert is; at most a sixth of its experts in fp32.
+check "a mixture of equal experts" "$(answer_of dense)" "$(answer_of mixtral)"
+check "the answer of ternary experts" "defg abcdefg abc" "$(cat packed-experts.txt)"
+check "what is recorded of ternary experts" '  "weights": "ternary",   "quantizer": "gptq",   "group": null,   "seed": 1,' \
+    "$(grep -E '"(weights|quantizer|group|seed)"' ternary.json | paste -sd ' ')"
+awk -v dense="$(perplexity_of mixtral)" -v rounded="$(perplexity_of mixtral --weights ternary)" \
+    -v gptq="$(number perplexity ternary.json)" -v bits="$(number expert_bits ternary.json)" \
+    -v zeros="$(number expert_zeros ternary.json)" 'BEGIN { exit !(dense > 1 && rounded > dense && gptq < rounded &&
+        gptq < 1.05 * dense && bits > 1 && bits < 32 / 6 && zeros > 0.5 && zeros < 0.95) }' ||
+    fail "ternary experts: $(cat ternary.json)"
+# 2 x 4 x 3 x 64 x 128 weights of experts of a model with 2 x (64 x 64 x 3 + 64 x 4 + 128) + 2 x 256 x 64 + 64 others.
+check "bytes of all weights" $((4 * (2 * (64 * 64 * 3 + 64 * 4 + 128) + 2 * 256 * 64 + 64 + 196608))) \
+    "$(lspo generate --model mixtral --perplexity letters.txt --format json | sed -n 's/.*"weights_bytes": \(.*\),/\1/p')"
+awk -v all="$(number weights_bytes ternary.json)" -v bits="$(number expert_bits ternary.json)" \
+    'BEGIN { others = 4 * (2 * (64 * 64 * 3 + 64 * 4 + 128) + 2 * 256 * 64 + 64)
+        exit !(all - others == sprintf("%.0f", bits * 196608 / 8)) }' || fail "bytes of packed experts: $(cat ternary.json)"
+check "ternary experts with other threads" \
+    "$(perplexity_of mixtral --weights ternary --quantizer gptq --calibration letters.txt --threads 1)" \
+    "$(perplexity_of mixtral --weights ternary --quantizer gptq --calibration letters.txt --threads 3)"
+head -c 200 letters.txt >few.txt
+for case in "--weights ternary --quantizer gptq/go together" "--weights ternary --group 64/--group is of --weights int4" \
+    "--weights ternary --prune magnitude/--prune and --weights ternary do not go together" \
+    "--weights ternary --calibration letters.txt/go together" "--weights int4/not computed in blocks with experts" \
+    "--weights ternary --quantizer gptq --calibration few.txt/has 190 tokens .* at least 256, so that"; do
+    # shellcheck disable=SC2086 # several words
+    code=$(status_of lspo generate --model mixtral --prompt abc ${case%%/*})
+    check "of a mixture: ${case%%/*}" "2 1" "$code $(grep -c -e "${case#*/}" messages)"
+done
+code=$(status_of lspo generate --model letters --prompt abc --weights ternary)
+check "no experts" "2 1" "$code $(grep -c -e '--weights ternary is of experts, and the blocks of letters have none' messages)"
+code=$(status_of lspo generate --model mixtral --prompt abc --memory 100KiB)
+check "a mixture in 100 KiB" "4 1" "$code $(grep -c -e 'try 16-bit --weights or --weights ternary' messages)"
+cp -r mixtral cut && head -c 400000 mixtral/model.safetensors >cut/model.safetensors
+code=$(status_of lspo generate --model cut --prompt abc --weights ternary)
+check "a mixture that is cut" "2 1" "$code $(grep -c 'cut/model.safetensors' messages)"
 printf 'ab' > two.txt
 for case in "--weights fp32 --group 64/of --weights int4" "--weights int4 --quantizer gptq/go together" \
-    "--weights fp16 --group 128/of --weights int4" "--weights fp16 --quantizer rtn/of --weights int4" \
+    "--weights fp16 --group 128/of --weights int4" "--weights fp16 --quantizer rtn/of --weights int4 and ternary" \
     "--weights int4 --quantizer gptq --calibration two.txt/has 2 tokens .* 512, as many as a weight has inputs" \
     "--weights int4 --calibration letters.txt/go together" "--calibration letters.txt/of --prune wanda" \
     "--prune wanda/--prune wanda and --calibration FILE go together" "--sparsity 0.5/is of --prune" \

@@ -40,7 +40,8 @@ static lspo_generation_shape_t shape_of(const lspo_generator_options_t *options)
                                      .positions = options->positions,
                                      .weights = options->weights,
                                      .cache = options->cache,
-                                     .int4 = options->int4};
+                                     .int4 = options->int4,
+                                     .experts_apart = options->experts != NULL};
 }
 
 static sizes_t sizes_of(const lspo_generator_options_t *options)
@@ -144,12 +145,23 @@ static bool is_set(const atomic_int *stop)
     return stop != NULL && atomic_load(stop) != 0;
 }
 
+static void pass_block(lspo_generator_t *g, uint32_t stage, const float *from, float *to)
+{
+    const void *weights = g->options.stages[stage];
+    void *cache = g->caches + (stage - 1) * sizes_of(&g->options).cache;
+    if (g->options.experts == NULL) {
+        lspo_generation_block_forward(g->transformer, weights, cache, from, to);
+        return;
+    }
+    lspo_generation_block_begin(g->transformer, weights, cache, from);
+    lspo_generation_block_experts(g->transformer, weights, lspo_ternary_experts_of(g->options.experts, stage), to);
+}
+
 /* Reads `count` tokens per sequence, which are in g->tokens; with logits of the last ones.  LSPO_ERR_INTERRUPTED, and
  * none of them read, once `stop` is set. */
 static lspo_status_t pass(lspo_generator_t *g, size_t count, bool logits, const atomic_int *stop)
 {
     const void *const *stages = g->options.stages;
-    const size_t cache_bytes = sizes_of(&g->options).cache;
     const uint32_t head = g->stage_count - 1;
     lspo_generation_begin(g->transformer, g->length, count);
     lspo_transformer_embed_forward(g->transformer, g->tokens, stages[0], g->x);
@@ -157,7 +169,7 @@ static lspo_status_t pass(lspo_generator_t *g, size_t count, bool logits, const 
         float *from = g->x;
         if (is_set(stop))
             return LSPO_ERR_INTERRUPTED;
-        lspo_generation_block_forward(g->transformer, stages[stage], g->caches + (stage - 1) * cache_bytes, from, g->y);
+        pass_block(g, stage, from, g->y);
         g->x = g->y;
         g->y = from;
     }

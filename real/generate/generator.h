@@ -16,6 +16,7 @@
 #include "plan/model.h"
 #include "real/device/device.h"
 #include "real/generate/choice.h"
+#include "real/generate/ternary_experts.h"
 #include "real/transformer/generation.h"
 
 enum { LSPO_GENERATOR_CHUNK = 256 };
@@ -24,12 +25,13 @@ typedef struct lspo_generator lspo_generator_t;
 
 typedef struct {
     const lspo_model_t *model;
-    const void *const *stages;    /* weights of each stage, in `number` */
-    uint32_t batch, positions;    /* tokens per sequence: prompt and answer */
-    lspo_number_t weights, cache; /* formats */
-    lspo_int4_form_t int4;        /* of the linear weights of blocks */
-    lspo_workers_t *workers;      /* NULL: the calling thread */
-    lspo_device_t *device;        /* "host" */
+    const void *const *stages;             /* weights of each stage, in `number` */
+    uint32_t batch, positions;             /* tokens per sequence: prompt and answer */
+    lspo_number_t weights, cache;          /* formats */
+    lspo_int4_form_t int4;                 /* of the linear weights of blocks */
+    const lspo_ternary_experts_t *experts; /* packed; NULL: those of a block are in its array */
+    lspo_workers_t *workers;               /* NULL: the calling thread */
+    lspo_device_t *device;                 /* "host" */
 } lspo_generator_options_t;
 
 /* LSPO_ERR_INPUT as lspo_generation_check(). */

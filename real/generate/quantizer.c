@@ -3,28 +3,23 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "kernels/gptq.h"
 #include "kernels/int4_quantize.h"
 #include "kernels/pack.h"
 #include "kernels/pruned.h"
+#include "kernels/ternary_quantize.h"
+#include "real/generate/input_sums.h"
 #include "real/transformer/generation.h"
-
-enum { STORED, WIDE, FORMS };
 
 struct lspo_quantizer {
     lspo_quantizer_options_t options;
     lspo_stage_t block;
     float *wide;   /* a block's weights in fp32 */
-    float *scores; /* only for pruning: scratch of a matrix */
-    /* Only for GPTQ and Wanda. */
-    lspo_compute_t *compute;
-    lspo_transformer_t *transformers[FORMS]; /* with the stored weights, and with those in fp32 */
-    void *workspaces[FORMS], *cache;
-    float *x, *y;                 /* activations of all sequences; of one */
-    float *sums[LSPO_LINEAR_MAX]; /* of inputs: X^T X, for Wanda its diagonal; NULL: those of the tensor before */
-    const float *seen;            /* the input of the tensor before */
-    lspo_status_t status;         /* of the observer */
+    void *scratch; /* of pruning or packing a matrix */
+    lspo_ternary_experts_t *experts;
+    lspo_input_sums_t *calibration; /* only for GPTQ and Wanda */
+    uint32_t unseen;                /* experts */
 };
 
 static bool calibrates(const lspo_quantizer_options_t *options)
@@ -34,109 +29,71 @@ static bool calibrates(const lspo_quantizer_options_t *options)
 
 static bool prunes(const lspo_quantizer_options_t *options)
 {
-    return !options->from.int4.on;
+    return !options->from.int4.on && !options->from.ternary;
 }
 
-static lspo_generation_shape_t shape_of(const lspo_quantizer_options_t *options, int form)
+static lspo_input_sums_options_t calibration_of(const lspo_quantizer_options_t *options)
 {
-    return (lspo_generation_shape_t){.batch = 1,
-                                     .tokens = options->length,
-                                     .positions = options->length,
-                                     .weights = form == WIDE ? LSPO_NUMBER_FP32 : options->from.number,
-                                     .int4 = form == WIDE ? (lspo_int4_form_t){0} : options->from.int4};
+    return (lspo_input_sums_options_t){.from = options->from,
+                                       .workers = options->workers,
+                                       .device = options->device,
+                                       .tokens = options->tokens,
+                                       .sequences = options->sequences,
+                                       .length = options->length,
+                                       .squares = prunes(options)};
 }
 
-static size_t activation_bytes(const lspo_quantizer_options_t *options)
-{
-    return (size_t)options->length * options->from.model->width * sizeof(float);
-}
-
-static size_t sums_bytes(const lspo_quantizer_options_t *options, const lspo_stage_t *block, uint32_t tensor)
-{
-    const size_t inputs = block->tensors[tensor].rows;
-    return (prunes(options) ? inputs : inputs * inputs) * sizeof(float);
-}
-
-static size_t scores_bytes(const lspo_quantizer_options_t *options, const lspo_stage_t *block)
+static size_t scratch_bytes(const lspo_quantizer_options_t *options, const lspo_stage_t *block)
 {
     size_t most = 0;
+    if (options->from.ternary)
+        return lspo_ternary_experts_scratch(options->from.model);
     for (uint32_t i = 0; prunes(options) && i < block->linear_count; i++) {
         const lspo_pruned_t pruned = lspo_stage_pruned(block, i);
-        const size_t some = calibrates(options) ? lspo_prune_wanda_scratch(options->workers, pruned.rows)
-                                                : (size_t)pruned.rows * pruned.cols;
+        const size_t all = (size_t)pruned.rows * pruned.cols;
+        const size_t wanda = calibrates(options) ? lspo_prune_wanda_scratch(options->workers, pruned.rows) : 0;
+        /* An expert that no token has chosen is pruned by magnitude. */
+        const size_t some = !calibrates(options) || (i >= block->expert_first && all > wanda) ? all : wanda;
         most = pruned.count > 0 && some > most ? some : most;
     }
     return most * sizeof(float);
 }
 
-static size_t workspace_bytes(const lspo_quantizer_options_t *options, int form)
-{
-    const lspo_generation_shape_t shape = shape_of(options, form);
-    return lspo_generation_workspace_bytes(options->from.model, &shape, lspo_workers_count(options->workers));
-}
-
-static size_t cache_bytes(const lspo_quantizer_options_t *options)
-{
-    const lspo_generation_shape_t shape = shape_of(options, WIDE);
-    return lspo_generation_cache_bytes(options->from.model, &shape);
-}
-
 uint64_t lspo_quantizer_bytes(const lspo_quantizer_options_t *options)
 {
+    const lspo_input_sums_options_t calibration = calibration_of(options);
     lspo_stage_t block;
     lspo_model_stage(options->from.model, 1, &block);
-    uint64_t bytes = block.element_count * sizeof(float) + scores_bytes(options, &block);
-    if (!calibrates(options))
-        return bytes;
-    for (uint32_t i = 0; i < block.linear_count; i++)
-        bytes += sums_bytes(options, &block, i);
-    return bytes + workspace_bytes(options, STORED) + workspace_bytes(options, WIDE) + cache_bytes(options) +
-           (options->sequences + 1) * activation_bytes(options);
+    return block.element_count * sizeof(float) + scratch_bytes(options, &block) +
+           (calibrates(options) ? lspo_input_sums_bytes(&calibration) : 0);
 }
 
 /* ---- the object ---- */
 
-static lspo_status_t take(lspo_quantizer_t *q, size_t bytes, void *memory_out)
-{
-    return lspo_device_alloc(q->options.device, bytes, memory_out);
-}
-
-static lspo_status_t open_calibration(lspo_quantizer_t *q)
+static lspo_status_t open_quantizer(lspo_quantizer_t *q)
 {
     const lspo_quantizer_options_t *options = &q->options;
-    lspo_status_t status = lspo_compute_create_generation(options->workers, &q->compute);
-    for (int form = 0; status == LSPO_OK && form < FORMS; form++) {
-        const lspo_generation_shape_t shape = shape_of(options, form);
-        status = take(q, workspace_bytes(options, form), &q->workspaces[form]);
-        if (status == LSPO_OK)
-            status = lspo_generation_create(options->from.model, &shape, q->compute, q->workspaces[form],
-                                            &q->transformers[form]);
-    }
-    if (status == LSPO_OK)
-        status = take(q, cache_bytes(options), &q->cache);
-    if (status == LSPO_OK)
-        status = take(q, options->sequences * activation_bytes(options), &q->x);
-    return status == LSPO_OK ? take(q, activation_bytes(options), &q->y) : status;
+    const lspo_input_sums_options_t calibration = calibration_of(options);
+    const size_t bytes = scratch_bytes(options, &q->block);
+    lspo_status_t status =
+        lspo_device_alloc(options->device, q->block.element_count * sizeof(float), (void **)&q->wide);
+    if (status == LSPO_OK && bytes > 0)
+        status = lspo_device_alloc(options->device, bytes, &q->scratch);
+    if (status == LSPO_OK && options->from.ternary)
+        status = lspo_ternary_experts_create(options->from.model, options->device, &q->experts);
+    if (status == LSPO_OK && calibrates(options))
+        status = lspo_input_sums_create(&calibration, &q->calibration);
+    return status;
 }
 
 lspo_status_t lspo_quantizer_create(const lspo_quantizer_options_t *options, lspo_quantizer_t **quantizer_out)
 {
-    if (calibrates(options) && options->from.model->expert_count > 0)
-        return lspo_error(
-            LSPO_ERR_INPUT,
-            "model %s has experts, each of which sees only some tokens: a calibration does not tell their "
-            "inputs apart",
-            options->from.model->name);
     lspo_quantizer_t *q = calloc(1, sizeof *q);
     if (q == NULL)
         return lspo_no_memory("a quantizer");
     q->options = *options;
     lspo_model_stage(options->from.model, 1, &q->block);
-    lspo_status_t status = take(q, q->block.element_count * sizeof(float), &q->wide);
-    if (status == LSPO_OK && prunes(options))
-        status = take(q, scores_bytes(options, &q->block), &q->scores);
-    if (status == LSPO_OK && calibrates(options))
-        status = open_calibration(q);
+    lspo_status_t status = open_quantizer(q);
     if (status != LSPO_OK) {
         lspo_quantizer_destroy(q);
         return status;
@@ -145,93 +102,32 @@ lspo_status_t lspo_quantizer_create(const lspo_quantizer_options_t *options, lsp
     return LSPO_OK;
 }
 
-static void give_back(lspo_quantizer_t *q, void *memory)
-{
-    if (memory != NULL)
-        lspo_device_free(q->options.device, memory);
-}
-
 void lspo_quantizer_destroy(lspo_quantizer_t *quantizer)
 {
     if (quantizer == NULL)
         return;
-    for (int form = 0; form < FORMS; form++) {
-        lspo_transformer_destroy(quantizer->transformers[form]);
-        give_back(quantizer, quantizer->workspaces[form]);
-    }
-    for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++)
-        give_back(quantizer, quantizer->sums[i]);
-    give_back(quantizer, quantizer->wide);
-    give_back(quantizer, quantizer->scores);
-    give_back(quantizer, quantizer->cache);
-    give_back(quantizer, quantizer->x);
-    give_back(quantizer, quantizer->y);
-    lspo_compute_destroy(quantizer->compute);
+    lspo_input_sums_destroy(quantizer->calibration);
+    lspo_ternary_experts_destroy(quantizer->experts);
+    if (quantizer->wide != NULL)
+        lspo_device_free(quantizer->options.device, quantizer->wide);
+    if (quantizer->scratch != NULL)
+        lspo_device_free(quantizer->options.device, quantizer->scratch);
     free(quantizer);
 }
 
-/* ---- calibration ---- */
-
-/* Adds the inputs of a tensor to its sums, which are made when the first block is seen. */
-static void observe(void *context, uint32_t tensor, size_t tokens, const float *x)
+lspo_ternary_experts_t *lspo_quantizer_take_experts(lspo_quantizer_t *quantizer)
 {
-    lspo_quantizer_t *q = context;
-    const bool is_new = tensor == 0 || x != q->seen;
-    const size_t bytes = sums_bytes(&q->options, &q->block, tensor), inputs = q->block.tensors[tensor].rows;
-    q->seen = x;
-    if (q->status != LSPO_OK || !is_new)
-        return;
-    if (q->sums[tensor] == NULL) {
-        q->status = take(q, bytes, &q->sums[tensor]);
-        if (q->status != LSPO_OK)
-            return;
-        memset(q->sums[tensor], 0, bytes);
-    }
-    if (prunes(&q->options))
-        lspo_wanda_add_inputs(inputs, tokens, x, q->sums[tensor]);
-    else
-        lspo_gptq_add_inputs(q->options.workers, inputs, tokens, x, q->sums[tensor]);
+    lspo_ternary_experts_t *experts = quantizer->experts;
+    quantizer->experts = NULL;
+    return experts;
 }
 
-/* All sequences through a block; only with `keeps` they become what comes out. */
-static void pass(lspo_quantizer_t *q, int form, const void *weights, bool keeps)
+uint32_t lspo_quantizer_unseen(const lspo_quantizer_t *quantizer)
 {
-    lspo_transformer_t *t = q->transformers[form];
-    const size_t count = q->options.length;
-    for (uint32_t s = 0; s < q->options.sequences; s++) {
-        float *x = q->x + s * (activation_bytes(&q->options) / sizeof *x);
-        lspo_generation_begin(t, 0, count);
-        lspo_generation_block_forward(t, weights, q->cache, x, q->y);
-        if (keeps)
-            memcpy(x, q->y, activation_bytes(&q->options));
-    }
+    return quantizer->unseen;
 }
 
-/* The inputs of each linear tensor; by_tensor_out: linear_count, of which some are the same. */
-static lspo_status_t measure(lspo_quantizer_t *q, float **by_tensor_out)
-{
-    for (uint32_t i = 0; i < q->block.linear_count; i++)
-        if (q->sums[i] != NULL)
-            memset(q->sums[i], 0, sums_bytes(&q->options, &q->block, i));
-    lspo_generation_observe(q->transformers[WIDE], observe, q);
-    pass(q, WIDE, q->wide, false);
-    for (uint32_t i = 0; i < q->block.linear_count; i++)
-        by_tensor_out[i] = q->sums[i] != NULL || i == 0 ? q->sums[i] : by_tensor_out[i - 1];
-    return q->status;
-}
-
-static void embed(lspo_quantizer_t *q, const void *weights)
-{
-    lspo_transformer_t *t = q->transformers[STORED];
-    const size_t count = q->options.length;
-    for (uint32_t s = 0; s < q->options.sequences; s++) {
-        lspo_generation_begin(t, 0, count);
-        lspo_transformer_embed_forward(t, q->options.tokens + s * count, weights,
-                                       q->x + s * (activation_bytes(&q->options) / sizeof(float)));
-    }
-}
-
-/* ---- stages ---- */
+/* ---- weights ---- */
 
 static lspo_status_t refuse(const lspo_model_t *model, uint32_t stage, const lspo_tensor_t *tensor, const char *what)
 {
@@ -241,6 +137,31 @@ static lspo_status_t refuse(const lspo_model_t *model, uint32_t stage, const lsp
 }
 
 static const char beyond_int4[] = "numbers that are not finite or above 491,280; int4 cannot hold them";
+static const char beyond_bf16[] = "numbers that are not finite in bf16";
+
+/* The k-th matrix of a tensor, in fp32. */
+static float *matrix_of(const lspo_quantizer_t *q, uint32_t tensor, uint32_t k)
+{
+    const lspo_pruned_t matrix = lspo_stage_pruned(&q->block, tensor);
+    return q->wide + q->block.tensors[tensor].offset_elements + (size_t)k * matrix.rows * matrix.cols;
+}
+
+/* Has a token chosen this expert?  Without experts: yes. */
+static bool is_seen(const lspo_quantizer_t *q, uint32_t tensor, uint32_t expert)
+{
+    return tensor < q->block.expert_first || lspo_input_sums_tokens(q->calibration, expert) > 0;
+}
+
+/* The factor for GPTQ of the inputs of a matrix, which tensors with the same inputs share. */
+static lspo_status_t factor_inputs(const lspo_quantizer_t *q, uint32_t tensor, uint32_t k, float **upper_out)
+{
+    const float damping = q->options.from.ternary ? LSPO_TERNARY_DAMPING : LSPO_INT4_DAMPING;
+    bool is_first;
+    *upper_out = lspo_input_sums_of(q->calibration, tensor, k, &is_first);
+    return is_first ? lspo_gptq_factor(lspo_stage_pruned(&q->block, tensor).rows, damping, *upper_out) : LSPO_OK;
+}
+
+/* ---- 4 bits ---- */
 
 /* What is behind the linear tensors. */
 static void convert_rest(const lspo_weights_source_t *to, const lspo_stage_t *block, const float *wide, char *out)
@@ -264,37 +185,75 @@ lspo_status_t lspo_quantizer_round(const lspo_weights_source_t *to, const lspo_q
                : refuse(to->model, of->stage, tensor, beyond_int4);
 }
 
-static lspo_status_t round_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
+static lspo_status_t calibrate_tensor(lspo_quantizer_t *q, uint32_t stage, uint32_t i, char *weights)
+{
+    const lspo_weights_source_t *to = &q->options.from;
+    const lspo_tensor_t *tensor = &q->block.tensors[i];
+    const lspo_int4_shape_t shape = lspo_int4_shape(&to->int4, tensor->rows, tensor->cols);
+    float *upper = NULL;
+    lspo_status_t status = factor_inputs(q, i, 0, &upper);
+    if (status != LSPO_OK)
+        return status;
+    return lspo_int4_gptq(q->options.workers, &shape, matrix_of(q, i, 0), upper,
+                          weights + lspo_generation_weight_offset(&q->block, to->number, &to->int4, i))
+               ? LSPO_OK
+               : refuse(to->model, stage, tensor, beyond_int4);
+}
+
+static lspo_status_t narrow_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
 {
     const lspo_weights_source_t *to = &q->options.from;
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++)
-        status = lspo_quantizer_round(to, &(lspo_quantizer_columns_t){stage, i, 0, q->block.tensors[i].cols},
-                                      q->options.workers, q->wide + q->block.tensors[i].offset_elements, weights);
+        status = q->calibration != NULL
+                     ? calibrate_tensor(q, stage, i, weights)
+                     : lspo_quantizer_round(to, &(lspo_quantizer_columns_t){stage, i, 0, q->block.tensors[i].cols},
+                                            q->options.workers, matrix_of(q, i, 0), weights);
     if (status == LSPO_OK)
         convert_rest(to, &q->block, q->wide, weights);
     return status;
 }
 
-static lspo_status_t quantize_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
+/* ---- ternary experts ---- */
+
+static lspo_status_t pack_matrix(lspo_quantizer_t *q, const lspo_expert_matrix_t *of)
 {
-    const lspo_weights_source_t *to = &q->options.from;
-    float *uppers[LSPO_LINEAR_MAX];
-    lspo_status_t status = measure(q, uppers);
-    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++)
-        if (q->sums[i] != NULL)
-            status = lspo_gptq_factor(q->block.tensors[i].rows, q->sums[i]);
-    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++) {
-        const lspo_tensor_t *tensor = &q->block.tensors[i];
-        const lspo_int4_shape_t shape = lspo_int4_shape(&to->int4, tensor->rows, tensor->cols);
-        if (!lspo_gptq_quantize(q->options.workers, &shape, q->wide + tensor->offset_elements, uppers[i],
-                                weights + lspo_generation_weight_offset(&q->block, to->number, &to->int4, i)))
-            return refuse(to->model, stage, tensor, beyond_int4);
-    }
+    const lspo_quantizer_options_t *options = &q->options;
+    const lspo_pruned_t matrix = lspo_stage_pruned(&q->block, of->tensor);
+    float *w = matrix_of(q, of->tensor, of->expert), *upper = NULL;
+    const bool gptq = q->calibration != NULL && is_seen(q, of->tensor, of->expert);
+    lspo_status_t status = gptq ? factor_inputs(q, of->tensor, of->expert, &upper) : LSPO_OK;
+    if (status != LSPO_OK)
+        return status;
+    if (!(gptq ? lspo_ternary_gptq(options->workers, matrix.rows, matrix.cols, w, upper)
+               : lspo_ternary_nearest(options->workers, matrix.rows, matrix.cols, w)))
+        return refuse(options->from.model, of->stage, &q->block.tensors[of->tensor], beyond_bf16);
+    return lspo_ternary_experts_store(q->experts, of, w, q->scratch);
+}
+
+/* All but the experts. */
+static void store_apart(const lspo_quantizer_t *q, char *out)
+{
+    const lspo_number_t number = q->options.from.number;
+    const size_t first = q->block.tensors[q->block.expert_first].offset_elements;
+    const size_t rest = q->block.tensors[q->block.linear_count].offset_elements;
+    lspo_convert(first, LSPO_NUMBER_FP32, q->wide, number, out);
+    lspo_convert(q->block.element_count - rest, LSPO_NUMBER_FP32, q->wide + rest, number,
+                 out + first * lspo_number_bytes(number));
+}
+
+static lspo_status_t pack_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
+{
+    lspo_status_t status = LSPO_OK;
+    for (uint32_t e = 0; e < q->block.expert_count; e++)
+        for (uint32_t i = q->block.expert_first; status == LSPO_OK && i < q->block.linear_count; i++)
+            status = pack_matrix(q, &(lspo_expert_matrix_t){stage, i, e});
     if (status == LSPO_OK)
-        convert_rest(to, &q->block, q->wide, weights);
+        store_apart(q, weights);
     return status;
 }
+
+/* ---- pruning ---- */
 
 static bool are_finite(size_t count, const float *x)
 {
@@ -304,51 +263,74 @@ static bool are_finite(size_t count, const float *x)
     return all;
 }
 
-/* squares: NULL: by magnitude. */
-static void prune_tensor(lspo_quantizer_t *q, uint32_t tensor, const float *squares)
+static void prune_matrix(lspo_quantizer_t *q, uint32_t tensor, uint32_t k, const float *squares)
 {
     const lspo_pruned_t pruned = lspo_stage_pruned(&q->block, tensor);
-    const size_t count = (size_t)pruned.rows * pruned.cols;
     const double sparsity = q->options.sparsity;
-    float *w = q->wide + q->block.tensors[tensor].offset_elements;
-    if (squares != NULL && pruned.count > 0)
-        lspo_prune_wanda(q->options.workers, &(lspo_wanda_t){pruned.rows, pruned.cols, sparsity, squares}, w,
-                         q->scores);
+    if (squares != NULL)
+        lspo_prune_wanda(q->options.workers, &(lspo_wanda_t){pruned.rows, pruned.cols, sparsity, squares},
+                         matrix_of(q, tensor, k), q->scratch);
     else
-        for (uint32_t k = 0; k < pruned.count; k++)
-            lspo_prune_magnitude(count, sparsity, w + k * count, q->scores);
+        lspo_prune_magnitude((size_t)pruned.rows * pruned.cols, sparsity, matrix_of(q, tensor, k), q->scratch);
+}
+
+/* The sums of the squares of a matrix's inputs; NULL: it is pruned by magnitude. */
+static const float *squares_of(const lspo_quantizer_t *q, uint32_t tensor, uint32_t k)
+{
+    bool is_first;
+    return q->calibration != NULL && is_seen(q, tensor, k) ? lspo_input_sums_of(q->calibration, tensor, k, &is_first)
+                                                           : NULL;
+}
+
+static lspo_status_t check_tensor(const lspo_quantizer_t *q, uint32_t stage, uint32_t i)
+{
+    const lspo_model_t *model = q->options.from.model;
+    const lspo_tensor_t *tensor = &q->block.tensors[i];
+    const lspo_pruned_t pruned = lspo_stage_pruned(&q->block, i);
+    if (!are_finite((size_t)tensor->rows * tensor->cols, q->wide + tensor->offset_elements))
+        return refuse(model, stage, tensor, "numbers that are not finite");
+    for (uint32_t k = 0; k < pruned.count; k++) {
+        const float *squares = squares_of(q, i, k);
+        if (squares != NULL && !are_finite(pruned.rows, squares))
+            return refuse(model, stage, tensor, "inputs in the calibration whose squares are not finite");
+    }
+    return LSPO_OK;
 }
 
 static lspo_status_t prune_block(lspo_quantizer_t *q, uint32_t stage, char *weights)
 {
-    const lspo_weights_source_t *to = &q->options.from;
-    const bool wanda = calibrates(&q->options);
-    float *squares[LSPO_LINEAR_MAX];
-    lspo_status_t status = wanda ? measure(q, squares) : LSPO_OK;
-    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++) {
-        const lspo_tensor_t *tensor = &q->block.tensors[i];
-        if (!are_finite((size_t)tensor->rows * tensor->cols, q->wide + tensor->offset_elements))
-            return refuse(to->model, stage, tensor, "numbers that are not finite");
-        if (wanda && !are_finite(tensor->rows, squares[i]))
-            return refuse(to->model, stage, tensor, "inputs in the calibration whose squares are not finite");
-    }
+    lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++)
-        prune_tensor(q, i, wanda ? squares[i] : NULL);
+        status = check_tensor(q, stage, i);
+    for (uint32_t i = 0; status == LSPO_OK && i < q->block.linear_count; i++)
+        for (uint32_t k = 0; k < lspo_stage_pruned(&q->block, i).count; k++)
+            prune_matrix(q, i, k, squares_of(q, i, k));
     if (status == LSPO_OK)
-        lspo_convert(q->block.element_count, LSPO_NUMBER_FP32, q->wide, to->number, weights);
+        lspo_convert(q->block.element_count, LSPO_NUMBER_FP32, q->wide, q->options.from.number, weights);
     return status;
+}
+
+/* ---- stages ---- */
+
+static void count_unseen(lspo_quantizer_t *q)
+{
+    for (uint32_t e = 0; e < q->block.expert_count; e++)
+        q->unseen += lspo_input_sums_tokens(q->calibration, e) == 0;
 }
 
 static lspo_status_t load_block(lspo_quantizer_t *q, uint32_t stage, void *weights)
 {
     const lspo_weights_source_t *from = &q->options.from;
     lspo_status_t status = from->load(from->context, stage, LSPO_NUMBER_FP32, q->wide);
+    if (status == LSPO_OK && q->calibration != NULL) {
+        status = lspo_input_sums_measure(q->calibration, q->wide);
+        count_unseen(q);
+    }
     if (status == LSPO_OK)
-        status = (prunes(&q->options)       ? prune_block
-                  : calibrates(&q->options) ? quantize_block
-                                            : round_block)(q, stage, weights);
-    if (status == LSPO_OK && calibrates(&q->options))
-        pass(q, STORED, weights, true);
+        status = (from->ternary ? pack_block : from->int4.on ? narrow_block : prune_block)(q, stage, weights);
+    if (status == LSPO_OK && q->calibration != NULL)
+        lspo_input_sums_follow(q->calibration, weights,
+                               from->ternary ? lspo_ternary_experts_of(q->experts, stage) : NULL);
     return status;
 }
 
@@ -360,7 +342,7 @@ lspo_status_t lspo_quantizer_load(void *quantizer, uint32_t stage, lspo_number_t
     if (shape.kind == LSPO_STAGE_BLOCK)
         return load_block(q, stage, weights);
     lspo_status_t status = q->options.from.load(q->options.from.context, stage, number, weights);
-    if (status == LSPO_OK && stage == 0 && calibrates(&q->options))
-        embed(q, weights);
+    if (status == LSPO_OK && stage == 0 && q->calibration != NULL)
+        lspo_input_sums_embed(q->calibration, weights);
     return status;
 }

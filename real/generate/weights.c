@@ -5,19 +5,28 @@
 
 #include "real/transformer/generation.h"
 
+static size_t stage_bytes(const lspo_weights_source_t *source, uint32_t stage)
+{
+    lspo_stage_t shape, dense;
+    lspo_model_stage(source->model, stage, &shape);
+    if (!source->ternary || shape.kind != LSPO_STAGE_BLOCK)
+        return lspo_generation_weight_bytes(source->model, stage, source->number, &source->int4);
+    lspo_stage_without_experts(&shape, &dense);
+    return dense.element_count * lspo_number_bytes(source->number);
+}
+
 uint64_t lspo_generation_weights_bytes(const lspo_weights_source_t *source)
 {
     uint64_t bytes = 0;
     for (uint32_t s = 0; s < lspo_model_stage_count(source->model); s++)
-        bytes += lspo_generation_weight_bytes(source->model, s, source->number, &source->int4);
+        bytes += stage_bytes(source, s);
     return bytes;
 }
 
 static lspo_status_t load_stage(const lspo_weights_source_t *source, uint32_t stage, lspo_device_t *device,
                                 void **weights_out)
 {
-    const size_t bytes = lspo_generation_weight_bytes(source->model, stage, source->number, &source->int4);
-    lspo_status_t status = lspo_device_alloc(device, bytes, weights_out);
+    lspo_status_t status = lspo_device_alloc(device, stage_bytes(source, stage), weights_out);
     return status == LSPO_OK ? source->load(source->context, stage, source->number, *weights_out) : status;
 }
 
@@ -44,5 +53,6 @@ void lspo_generation_weights_release(lspo_generation_weights_t *weights)
         if (weights->stages[s] != NULL)
             lspo_device_free(weights->device, weights->stages[s]);
     free(weights->stages);
+    lspo_ternary_experts_destroy(weights->experts);
     *weights = (lspo_generation_weights_t){0};
 }

@@ -48,6 +48,8 @@ static void multiply(const lspo_transformer_t *t, const matrix_t *by, size_t row
 {
     const bool down = by->matrix == DOWN;
     const size_t m = down ? t->mlp_width : t->width, n = down ? t->width : t->mlp_width;
+    if (t->pass.observer != NULL)
+        t->pass.observer(t->pass.context, t->block.expert_first + by->matrix, (uint32_t)by->expert, rows, x);
     if (t->pass.experts != NULL) {
         lspo_compute_ternary_product(t->compute, &t->pass.experts[by->expert * MATRICES + by->matrix], rows, x, out);
         return;

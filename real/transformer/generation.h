@@ -66,8 +66,9 @@ lspo_status_t lspo_generation_create(const lspo_model_t *model, const lspo_gener
 void lspo_generation_begin(lspo_transformer_t *t, size_t first, size_t count);
 
 /* From now on called with the input of every linear tensor of a block, tokens x its rows, before it is used; NULL: no
- * more. */
-typedef void (*lspo_generation_observer_t)(void *context, uint32_t tensor, size_t tokens, const float *x);
+ * more.  expert: whose matrix it is, with the tokens that have chosen it; 0 of other tensors. */
+typedef void (*lspo_generation_observer_t)(void *context, uint32_t tensor, uint32_t expert, size_t tokens,
+                                           const float *x);
 void lspo_generation_observe(lspo_transformer_t *t, lspo_generation_observer_t observer, void *context);
 
 /* x_in, x_out: (batch x count) x w floats, not the same.  Adds the new tokens to the cache. */

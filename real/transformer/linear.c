@@ -52,7 +52,7 @@ static lspo_adapter_t adapter_of(const lspo_transformer_t *t, const lspo_adapter
 static void observe(const lspo_transformer_t *t, uint32_t tensor, const void *x)
 {
     if (t->pass.observer != NULL)
-        t->pass.observer(t->pass.context, tensor, t->tokens, x);
+        t->pass.observer(t->pass.context, tensor, 0, t->tokens, x);
 }
 
 void lspo_block_linear_forward(const lspo_transformer_t *t, const lspo_block_parameters_t *from, uint32_t tensor,

@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "kernels/cpu.h"
+#include "kernels/gptq.h"
 #include "kernels/int4.h"
 #include "kernels/int4_quantize.h"
 #include "kernels/pack.h"
 #include "kernels/random.h"
 #include "plan/footprint.h"
+#include "tests/gptq_reference.h"
 
 /* One number; less than a strip and a group; whole ones; more; several parts of what is rounded at a time. */
 static const lspo_int4_shape_t shapes[] = {
@@ -349,24 +351,14 @@ Test(int4, weights_that_fp16_cannot_scale_are_refused)
         cr_expect_not(lspo_int4_round(NULL, &shape, w, packed), "%g", (double)bad[k]);
         for (size_t i = 0; i < shape.m; i++)
             hessian[i * shape.m + i] = 1;
-        cr_expect_not(lspo_gptq_quantize(NULL, &shape, w, hessian, packed));
+        cr_expect_not(lspo_int4_gptq(NULL, &shape, w, hessian, packed));
     }
     hessian[0] = NAN;
-    cr_expect_eq(lspo_gptq_factor(shape.m, hessian), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_gptq_factor(shape.m, LSPO_INT4_DAMPING, hessian), LSPO_ERR_INPUT);
     hessian[0] = 1;
     hessian[3] = NAN;
-    cr_expect_eq(lspo_gptq_factor(shape.m, hessian), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_gptq_factor(shape.m, LSPO_INT4_DAMPING, hessian), LSPO_ERR_INPUT);
     free(w), free(hessian), free(packed);
-}
-
-/* Inputs of which each is near the one before. */
-static float *correlated_inputs(size_t tokens, size_t m)
-{
-    float *x = random_floats(11, tokens * m);
-    for (size_t t = 0; t < tokens; t++)
-        for (size_t i = 1; i < m; i++)
-            x[t * m + i] = 0.9F * x[t * m + i - 1] + 0.4F * x[t * m + i];
-    return x;
 }
 
 /* The sum of squares of X (W - W'). */
@@ -400,8 +392,8 @@ Test(int4, gptq_halves_the_error_of_rounding_with_correlated_inputs)
         cr_assert(lspo_int4_round(NULL, &shape, w, rounded));
         lspo_gptq_add_inputs(NULL, shape.m, TOKENS / 2, x, hessian);
         lspo_gptq_add_inputs(NULL, shape.m, TOKENS / 2, x + TOKENS / 2 * shape.m, hessian);
-        cr_assert_eq(lspo_gptq_factor(shape.m, hessian), LSPO_OK);
-        cr_assert(lspo_gptq_quantize(NULL, &shape, changing, hessian, packed));
+        cr_assert_eq(lspo_gptq_factor(shape.m, LSPO_INT4_DAMPING, hessian), LSPO_OK);
+        cr_assert(lspo_int4_gptq(NULL, &shape, changing, hessian, packed));
         cr_expect_lt(output_error(TOKENS, x, &shape, w, packed), 0.5 * output_error(TOKENS, x, &shape, w, rounded));
         free(x), free(w), free(changing), free(hessian), free(rounded), free(packed);
     }
@@ -418,36 +410,22 @@ Test(int4, gptq_rounds_to_nearest_with_independent_inputs)
     for (size_t i = 0; i < shape.m; i++)
         hessian[i * shape.m + i] = 3;
     cr_assert(lspo_int4_round(NULL, &shape, w, rounded));
-    cr_assert_eq(lspo_gptq_factor(shape.m, hessian), LSPO_OK);
-    cr_assert(lspo_gptq_quantize(NULL, &shape, w, hessian, packed));
+    cr_assert_eq(lspo_gptq_factor(shape.m, LSPO_INT4_DAMPING, hessian), LSPO_OK);
+    cr_assert(lspo_int4_gptq(NULL, &shape, w, hessian, packed));
     cr_expect_arr_eq(packed, rounded, bytes);
     free(w), free(hessian), free(rounded), free(packed);
 }
 
-/* The inverse of a symmetric matrix (d x d), by Gauss-Jordan. */
-static void invert(size_t d, double *a)
+/* By the code of a column's scale. */
+static double nearest_code(const void *scales, size_t j, double w)
 {
-    for (size_t p = 0; p < d; p++) {
-        const double pivot = a[p * d + p];
-        a[p * d + p] = 1;
-        for (size_t j = 0; j < d; j++)
-            a[p * d + j] /= pivot;
-        for (size_t i = 0; i < d; i++) {
-            const double factor = a[i * d + p];
-            if (i == p)
-                continue;
-            a[i * d + p] = 0;
-            for (size_t j = 0; j < d; j++)
-                a[i * d + j] -= factor * a[p * d + j];
-        }
-    }
+    const double scale = ((const double *)scales)[j];
+    return fmin(fmax(rint(w / scale), -8), 7) * scale;
 }
 
-/* By its derivation [Frantar et al., Eq. 2 and 3]: after each row the inverse of what is left of H says how the rows
- * behind it change.  All rows are one group. */
-static void gptq_in_double(size_t m, size_t n, const double *h, double *w, uint8_t *codes)
+/* All rows are one group. */
+static void find_scales(size_t m, size_t n, const double *w, double *scales)
 {
-    double *scales = room(n * sizeof *scales), *rest = room(m * m * sizeof *rest);
     for (size_t j = 0; j < n; j++) {
         double most = 0;
         for (size_t i = 0; i < m; i++)
@@ -458,21 +436,6 @@ static void gptq_in_double(size_t m, size_t n, const double *h, double *w, uint8
         lspo_unpack_fp16(1, &half, &scale);
         scales[j] = (double)scale;
     }
-    for (size_t q = 0; q < m; q++) {
-        const size_t d = m - q;
-        for (size_t i = 0; i < d; i++)
-            for (size_t j = 0; j < d; j++)
-                rest[i * d + j] = h[(q + i) * m + q + j];
-        invert(d, rest);
-        for (size_t j = 0; j < n; j++) {
-            const double code = fmin(fmax(rint(w[q * n + j] / scales[j]) + 8, 0), 15);
-            const double error = w[q * n + j] - (code - 8) * scales[j];
-            codes[q * n + j] = (uint8_t)code;
-            for (size_t i = 1; i < d; i++)
-                w[(q + i) * n + j] -= error * rest[i] / rest[0];
-        }
-    }
-    free(scales), free(rest);
 }
 
 Test(int4, gptq_follows_its_derivation)
@@ -480,31 +443,28 @@ Test(int4, gptq_follows_its_derivation)
     enum { M = 150, N = 5, TOKENS = 300 };
     const lspo_int4_shape_t shape = {M, N, 0, false};
     float *x = correlated_inputs(TOKENS, M), *w = random_floats(4, M * N), *hessian = calloc(M * M, sizeof *hessian);
-    double *h = calloc(M * M, sizeof *h), *exact = calloc(M * N, sizeof *exact), mean = 0;
-    uint8_t wanted[M * N], codes[M * N];
+    double exact[M * N], scales[N];
+    uint8_t codes[M * N];
     void *packed = room(lspo_int4_bytes(&shape));
-    cr_assert(hessian != NULL && h != NULL && exact != NULL);
+    cr_assert_not_null(hessian);
     for (size_t t = 0; t < TOKENS; t++) /* inputs without values */
         x[t * M] = x[t * M + 60] = 0;
-    for (size_t i = 0; i < M; i++)
-        for (size_t j = 0; j < M; j++)
-            for (size_t t = 0; t < TOKENS; t++)
-                h[i * M + j] += (double)x[t * M + i] * (double)x[t * M + j];
-    for (size_t i = 0; i < M; i++)
-        mean += h[i * M + i] / M;
-    for (size_t i = 0; i < M; i++)
-        h[i * M + i] += 0.01 * mean;
+    double *h = reference_hessian(TOKENS, M, x, 0.01);
     for (size_t i = 0; i < M * N; i++)
         exact[i] = i / N % 60 == 0 && i / N < 120 ? 0 : (double)w[i];
-    gptq_in_double(M, N, h, exact, wanted);
+    find_scales(M, N, exact, scales);
+    reference_gptq(M, N, h, nearest_code, scales, exact);
     lspo_gptq_add_inputs(NULL, M, TOKENS, x, hessian);
-    cr_assert_eq(lspo_gptq_factor(shape.m, hessian), LSPO_OK);
-    cr_assert(lspo_gptq_quantize(NULL, &shape, w, hessian, packed));
+    cr_assert_eq(lspo_gptq_factor(shape.m, LSPO_INT4_DAMPING, hessian), LSPO_OK);
+    cr_assert(lspo_int4_gptq(NULL, &shape, w, hessian, packed));
     lspo_int4_unpack(&shape, packed, codes, NULL, NULL);
-    cr_expect_arr_eq(codes, wanted, M * N);
+    for (size_t i = 0; i < M * N; i++) {
+        cr_assert_eq(codes[i], (int)rint(exact[i] / scales[i % N]) + 8, "%zu, %zu", i / N, i % N);
+        cr_assert_float_eq((double)w[i], exact[i], 1e-6, "w becomes what the codes stand for");
+    }
     for (size_t j = 0; j < N; j++)
         cr_expect_eq(codes[60 * N + j], 8);
-    free(x), free(w), free(hessian), free(h), free(exact), free(packed);
+    free(x), free(w), free(hessian), free(h), free(packed);
 }
 
 Test(int4, workers_change_no_code)
@@ -521,8 +481,8 @@ Test(int4, workers_change_no_code)
         cr_assert(lspo_int4_round(workers, &shape, w, count == 1 ? first[0] : packed));
         cr_expect(count == 1 || memcmp(packed, first[0], bytes) == 0);
         lspo_gptq_add_inputs(workers, shape.m, 64, x, hessian);
-        cr_assert_eq(lspo_gptq_factor(shape.m, hessian), LSPO_OK);
-        cr_assert(lspo_gptq_quantize(workers, &shape, changing, hessian, count == 1 ? first[1] : packed));
+        cr_assert_eq(lspo_gptq_factor(shape.m, LSPO_INT4_DAMPING, hessian), LSPO_OK);
+        cr_assert(lspo_int4_gptq(workers, &shape, changing, hessian, count == 1 ? first[1] : packed));
         cr_expect(count == 1 || memcmp(packed, first[1], bytes) == 0);
         lspo_workers_destroy(workers);
         free(changing), free(hessian);

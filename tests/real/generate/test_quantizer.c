@@ -418,19 +418,6 @@ static lspo_model_t with_experts(void)
     return model;
 }
 
-Test(quantizer, experts_are_not_calibrated)
-{
-    origin_t origin = {.model = with_experts()};
-    uint32_t tokens[SEQUENCES * LENGTH];
-    lspo_quantizer_t *quantizer = NULL;
-    fill_tokens(SEQUENCES * LENGTH, tokens);
-    for (int prunes = 0; prunes < 2; prunes++) {
-        const lspo_quantizer_options_t options =
-            prunes ? pruned_of(&origin, 0.5, tokens) : options_of(&origin, 128, tokens);
-        cr_expect_eq(lspo_quantizer_create(&options, &quantizer), LSPO_ERR_INPUT);
-    }
-}
-
 static size_t zeros_among(size_t count, const float *w)
 {
     size_t zeros = 0;
