@@ -28,7 +28,8 @@ typedef struct {
 /* Are the linear weights of blocks in 4 bits in the folder, and used? */
 bool lspo_generate_weights_are_packed(const lspo_generate_weights_t *weights);
 
-/* Bytes of the weights, of ternary experts with as many zeros as the authors of QMoE had; and of what is needed beside them while they are loaded. */
+/* Bytes of the weights, of ternary experts with as many zeros as the authors of QMoE had; and of what is needed beside
+ * them while they are loaded. */
 uint64_t lspo_generate_weights_bytes(const lspo_generate_weights_t *weights);
 uint64_t lspo_generate_weights_scratch(const lspo_generate_weights_t *weights);
 

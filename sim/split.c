@@ -190,7 +190,9 @@ lspo_status_t lspo_split_tune(const lspo_model_t *model, const lspo_policy_t *po
     *share = 0;
     if (workload->iterations < 2)
         return LSPO_OK;
-    lspo_status_t status = lspo_split_by_program(&question, &shares[1]);
+    lspo_status_t status = lspo_generate_check(model, workload); /* before trials with other numbers */
+    if (status == LSPO_OK)
+        status = lspo_split_by_program(&question, &shares[1]);
     if (status == LSPO_OK)
         status = lspo_split_by_simulation(&question, &shares[3], &times_s[3]);
     for (int i = 0; status == LSPO_OK && i < 3; i++)

@@ -386,8 +386,11 @@ lsp,1,3,192,48,192,4,1" "$(tail -n +2 "$folder/written/bytes.csv")"
 check "mean rank and extremes" "lsp,4,37,17,57" "$(tail -n 1 "$folder/written/mean_rank.csv")"
 
 # Packed experts: 152 GB of 3.14 TB are a twentieth; a cached expert that saves nothing on the link fails, and so does a
-# machine on which all cached experts save no time.
-qmoe() { # BYTES MOVED-WITH-4 MEASURED-WITH-8
+# machine on which all cached experts save no time, and GPTQ that is no better than rounding.
+qmoe() { # BYTES MOVED-WITH-4 MEASURED-WITH-8 PERPLEXITY-BY-GPTQ
+    printf '%s\n' weights,quantizer,seed,perplexity,expert_zeros,expert_bits,weights_bytes fp32,,,10,,,900 \
+        ternary,rtn,,11,0.8,1.5,90 ternary,gptq,1,10.3,0.8,1.6,90 "ternary,gptq,2,$4,0.8,1.6,90" \
+        > "$folder/perplexity.csv"
     printf '%s\n' name,peak_gpu_bytes,token_s resident,3.14e12,1 "qmoe,$1,1.03" > "$folder/switch.csv"
     { echo cached,token_s,h2d_bytes
       for n in 0 1 2 3 4 5 6 7 8; do
@@ -395,12 +398,13 @@ qmoe() { # BYTES MOVED-WITH-4 MEASURED-WITH-8
       done; } > "$folder/mixtral.csv"
     printf '%s\n' kind,cached,token_s predicted,0,0.01 predicted,4,0.006 predicted,8,0.003 measured,0,0.011 \
         measured,4,0.006 "measured,8,$3" > "$folder/host.csv"
-    claims qmoe "$folder/switch.csv" "$folder/mixtral.csv" "$folder/host.csv"
+    claims qmoe "$folder/switch.csv" "$folder/mixtral.csv" "$folder/host.csv" "$folder/perplexity.csv"
 }
-check "packed experts pass" 0 "$(status_of qmoe 152e9 4000000 0.004)"
-check "more than 160 GB fails" 1 "$(status_of qmoe 161e9 4000000 0.004)"
-check "half the experts, and not half the bytes: fails" 1 "$(status_of qmoe 152e9 4100000 0.004)"
-check "no gain on this machine fails" 1 "$(status_of qmoe 152e9 4000000 0.009)"
+check "packed experts pass" 0 "$(status_of qmoe 152e9 4000000 0.004 10.5)"
+check "more than 160 GB fails" 1 "$(status_of qmoe 161e9 4000000 0.004 10.5)"
+check "half the experts, and not half the bytes: fails" 1 "$(status_of qmoe 152e9 4100000 0.004 10.5)"
+check "no gain on this machine fails" 1 "$(status_of qmoe 152e9 4000000 0.009 10.5)"
+check "GPTQ as bad as rounding fails" 1 "$(status_of qmoe 152e9 4000000 0.004 11.8)"
 
 # zero falls from 4 to 2 in 10 s; lsp from 4 to 3 in 2 s and to 1 in 4 s, so that it passes 2 after 3 s: 30 %.  Joined,
 # 6 of 40 s: 15 %.

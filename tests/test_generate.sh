@@ -91,7 +91,8 @@ awk -v dense="$(pruned)" -v magnitude="$(number perplexity magnitude.json)" -v w
 # Ternary experts: the answer of the dense model, whose MLP each expert is; at most a sixth of its experts in fp32.
 check "a mixture of equal experts" "$(answer_of dense)" "$(answer_of mixtral)"
 check "the answer of ternary experts" "defg abcdefg abc" "$(cat packed-experts.txt)"
-check "what is recorded of ternary experts" '  "weights": "ternary",   "quantizer": "gptq",   "group": null,   "seed": 1,' \
+check "what is recorded of ternary experts" \
+    '  "weights": "ternary",   "quantizer": "gptq",   "group": null,   "seed": 1,' \
     "$(grep -E '"(weights|quantizer|group|seed)"' ternary.json | paste -sd ' ')"
 awk -v dense="$(perplexity_of mixtral)" -v rounded="$(perplexity_of mixtral --weights ternary)" \
     -v gptq="$(number perplexity ternary.json)" -v bits="$(number expert_bits ternary.json)" \
@@ -99,16 +100,17 @@ awk -v dense="$(perplexity_of mixtral)" -v rounded="$(perplexity_of mixtral --we
         gptq < 1.05 * dense && bits > 1 && bits < 32 / 6 && zeros > 0.5 && zeros < 0.95) }' ||
     fail "ternary experts: $(cat ternary.json)"
 # 2 x 4 x 3 x 64 x 128 weights of experts of a model with 2 x (64 x 64 x 3 + 64 x 4 + 128) + 2 x 256 x 64 + 64 others.
-check "bytes of all weights" $((4 * (2 * (64 * 64 * 3 + 64 * 4 + 128) + 2 * 256 * 64 + 64 + 196608))) \
-    "$(lspo generate --model mixtral --perplexity letters.txt --format json | sed -n 's/.*"weights_bytes": \(.*\),/\1/p')"
-awk -v all="$(number weights_bytes ternary.json)" -v bits="$(number expert_bits ternary.json)" \
-    'BEGIN { others = 4 * (2 * (64 * 64 * 3 + 64 * 4 + 128) + 2 * 256 * 64 + 64)
-        exit !(all - others == sprintf("%.0f", bits * 196608 / 8)) }' || fail "bytes of packed experts: $(cat ternary.json)"
+others=$((4 * (2 * (64 * 64 * 3 + 64 * 4 + 128) + 2 * 256 * 64 + 64)))
+perplexity_of mixtral >/dev/null
+check "bytes of all weights" $((others + 4 * 196608)) "$(number weights_bytes perplexity.json)"
+awk -v bytes=$(($(number weights_bytes ternary.json) - others)) -v bits="$(number expert_bits ternary.json)" \
+    'BEGIN { exit !(bytes == sprintf("%.0f", bits * 196608 / 8)) }' || fail "packed experts: $(cat ternary.json)"
 check "ternary experts with other threads" \
     "$(perplexity_of mixtral --weights ternary --quantizer gptq --calibration letters.txt --threads 1)" \
     "$(perplexity_of mixtral --weights ternary --quantizer gptq --calibration letters.txt --threads 3)"
 head -c 200 letters.txt >few.txt
-for case in "--weights ternary --quantizer gptq/go together" "--weights ternary --group 64/--group is of --weights int4" \
+for case in "--weights ternary --quantizer gptq/go together" \
+    "--weights ternary --group 64/--group is of --weights int4" \
     "--weights ternary --prune magnitude/--prune and --weights ternary do not go together" \
     "--weights ternary --calibration letters.txt/go together" "--weights int4/not computed in blocks with experts" \
     "--weights ternary --quantizer gptq --calibration few.txt/has 190 tokens .* at least 256, so that"; do
@@ -117,7 +119,8 @@ for case in "--weights ternary --quantizer gptq/go together" "--weights ternary 
     check "of a mixture: ${case%%/*}" "2 1" "$code $(grep -c -e "${case#*/}" messages)"
 done
 code=$(status_of lspo generate --model letters --prompt abc --weights ternary)
-check "no experts" "2 1" "$code $(grep -c -e '--weights ternary is of experts, and the blocks of letters have none' messages)"
+check "no experts" "2 1" \
+    "$code $(grep -c -e '--weights ternary is of experts, and the blocks of letters have none' messages)"
 code=$(status_of lspo generate --model mixtral --prompt abc --memory 100KiB)
 check "a mixture in 100 KiB" "4 1" "$code $(grep -c -e 'try 16-bit --weights or --weights ternary' messages)"
 cp -r mixtral cut && head -c 400000 mixtral/model.safetensors >cut/model.safetensors

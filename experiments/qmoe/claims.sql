@@ -5,6 +5,11 @@ CREATE VIEW ours AS SELECT packed, dense, dense / packed AS times, 8 * packed / 
         pick(token_s, name = 'qmoe') AS packed_s FROM switch);
 CREATE VIEW here AS SELECT cached, pick(token_s, kind = 'measured') AS measured,
     pick(token_s, kind = 'predicted') AS predicted FROM host GROUP BY cached;
+CREATE VIEW costs AS SELECT pick(perplexity, weights = 'fp32') AS dense,
+    pick(perplexity, quantizer = 'rtn') AS rounded, pick(expert_bits, quantizer = 'rtn') AS rounded_bits,
+    pick(expert_zeros, quantizer = 'rtn') AS rounded_zeros, avg(iif(quantizer = 'gptq', perplexity, NULL)) AS gptq,
+    avg(iif(quantizer = 'gptq', expert_bits, NULL)) AS gptq_bits,
+    avg(iif(quantizer = 'gptq', expert_zeros, NULL)) AS gptq_zeros FROM perplexity;
 CREATE VIEW none AS SELECT * FROM here WHERE cached = 0;
 CREATE VIEW steps AS SELECT cached, token_s, h2d_bytes, lag(token_s) OVER (ORDER BY cached) AS before_s,
     first_value(h2d_bytes) OVER (ORDER BY cached) AS all_bytes FROM mixtral;
@@ -18,6 +23,10 @@ SELECT ' ' || group_concat(printf('  %d: %.0f, %.0f', cached, 1e3 * token_s, h2d
 SELECT '';
 SELECT '  this machine, ms per token, measured (predicted):' || group_concat(printf('  %d: %.2f (%.2f)', cached,
     1e3 * measured, 1e3 * predicted), '') FROM here;
+SELECT '';
+SELECT printf('  perplexity of a small mixture: %.2f in fp32; ternary %.2f rounded (%.2f bits, %.0f %% zeros),', dense,
+    rounded, rounded_bits, 100 * rounded_zeros) FROM costs;
+SELECT printf('  %.2f by GPTQ (%.2f bits, %.0f %% zeros)', gptq, gptq_bits, 100 * gptq_zeros) FROM costs;
 SELECT '';
 
 REQUIRE SELECT packed < 160e9, printf('1.6e12 parameters fit in 160 GB: %.1f GB', packed / 1e9) FROM ours;
@@ -34,3 +43,9 @@ REQUIRE SELECT abs(measured / predicted - 1) <= 0.5, printf(
 REQUIRE SELECT here.measured < none.measured, 'half of them cached is faster' FROM here, none WHERE here.cached = 4;
 REQUIRE SELECT here.measured < 0.6 * none.measured, 'all of them cached takes at most 0.6 of the time of none'
     FROM here, none WHERE here.cached = 8;
+REQUIRE SELECT gptq < rounded, printf('GPTQ costs less perplexity than rounding, at this scale: %.1f %% and %.1f %%',
+    100 * (gptq / dense - 1), 100 * (rounded / dense - 1)) FROM costs;
+REQUIRE SELECT gptq < 1.2 * dense, printf('ternary experts by GPTQ cost at most a fifth of perplexity, at this scale: '
+    || '%.1f %%', 100 * (gptq / dense - 1)) FROM costs;
+REQUIRE SELECT 7 * gptq_bits < 16, printf('less than a seventh of 16 bits, with the rows'' heads: %.2f bits', gptq_bits)
+    FROM costs;

@@ -18,6 +18,7 @@
 #include "sim/pace.h"
 #include "sim/split.h"
 #include "sim/tune.h"
+#include "tests/said.h"
 
 static const double link_Bps = 32e9, flops = 312e12;
 
@@ -154,6 +155,20 @@ Test(split, four_ways_to_the_same_share)
             const double gain = simulated_s(&q, chosen) / simulated_s(&q, 0) - 1;
             cr_expect_float_eq(gain, gains[i], 0.01, "width %u: %g", model.width, gain);
         }
+}
+
+/* The message has the numbers that were given, not those of a trial. */
+Test(split, texts_longer_than_the_model_are_refused_as_they_are)
+{
+    const lspo_machine_t machine = ideal();
+    const lspo_model_t model = opt(0);
+    lspo_workload_t w = texts(2040, LSPO_SCHEDULE_LATENCY, 1);
+    w.iterations = 16;
+    const lspo_fit_question_t q = ask(&model, &machine, &w);
+    listen_begin();
+    cr_expect_eq(lspo_split_tune(&model, q.policy, &machine, &w), LSPO_ERR_INPUT);
+    listen_end();
+    expect_said("too long", "--sequence 2040 and --iterations 16: ");
 }
 
 /* Where W counts: for many micro-batches all is rebuilt if r < a, and 2 a / (a + r) of it else, where both sides take
