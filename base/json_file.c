@@ -11,7 +11,7 @@
 enum { JSON_MAX_BYTES = 1 << 30 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static _Thread_local bool lacked_memory, shares;
+static _Thread_local bool watches, lacked_memory, shares;
 
 bool lspo_json_share(bool shared)
 {
@@ -20,9 +20,11 @@ bool lspo_json_share(bool shared)
     return before;
 }
 
+/* One failure is followed by others: jansson 2.14 forgets a byte that its buffer had no memory for, and where that was
+ * the quote behind a string it would copy what lies behind the buffer into memory that it gets next. */
 static void *allocate(size_t bytes)
 {
-    void *memory = malloc(bytes);
+    void *memory = watches && lacked_memory ? NULL : malloc(bytes);
     lacked_memory |= !memory;
     return memory;
 }
@@ -65,6 +67,14 @@ static void start_watching(void)
 {
     pthread_once(&once, watch_memory);
     lacked_memory = false;
+    watches = true;
+}
+
+/* Has any failed? */
+static bool stop_watching(void)
+{
+    watches = false;
+    return lacked_memory;
 }
 
 json_t *lspo_json_parse(const char *text, size_t bytes, size_t flags, json_error_t *error, bool *no_memory_out)
@@ -73,8 +83,8 @@ json_t *lspo_json_parse(const char *text, size_t bytes, size_t flags, json_error
         return parse_again(text, bytes, flags, error, no_memory_out);
     start_watching();
     json_t *value = json_loadb(text, bytes, flags, error);
-    *no_memory_out = lacked_memory;
-    if (!lacked_memory)
+    *no_memory_out = stop_watching();
+    if (!*no_memory_out)
         return value;
     json_decref(value);
     return NULL;
@@ -88,7 +98,7 @@ char *lspo_json_print(const json_t *value, size_t flags)
         return print_again(value, flags);
     start_watching();
     char *text = json_dumps(value, flags);
-    if (!lacked_memory)
+    if (!stop_watching())
         return text;
     free(text);
     return NULL;
@@ -101,7 +111,7 @@ json_t *lspo_json_copy(const json_t *value)
     if (!shares)
         start_watching();
     json_t *copy = json_deep_copy(value);
-    if (shares ? json_equal(copy, value) : !lacked_memory)
+    if (shares ? json_equal(copy, value) : !stop_watching())
         return copy;
     json_decref(copy);
     return NULL;

@@ -21,6 +21,20 @@ uint32_t lspo_serving_slots(const lspo_serving_options_t *options, uint32_t grou
     return 2 * options->batch + groups;
 }
 
+/* Advice, which also says of which cache a message is. */
+static const char *what_needs_less(const lspo_serving_options_t *options)
+{
+    switch (options->cache) {
+    case LSPO_SERVING_VTENSOR:
+        return options->one_range ? "a smaller --chunk needs less" : "a smaller --chunk or --range text needs less";
+    case LSPO_SERVING_PAGED:
+        return "a smaller --block needs less";
+    case LSPO_SERVING_RESERVED:
+        break;
+    }
+    return "fewer --positions, or --cache paged or vtensor, need less";
+}
+
 lspo_status_t lspo_serving_check(const lspo_serving_options_t *options, const lspo_serving_request_t *requests,
                                  uint32_t count)
 {
@@ -29,9 +43,10 @@ lspo_status_t lspo_serving_check(const lspo_serving_options_t *options, const ls
     char size[32], there[32];
     if (units.units < units.ranges)
         return lspo_error(
-            LSPO_ERR_FIT, "%s of memory for caches: one text needs %s at least",
+            LSPO_ERR_FIT, "%s of memory for caches: one text needs %s at least; %s",
             lspo_format_quantity((double)options->cache_bytes, LSPO_UNIT_BYTES, there, sizeof there),
-            lspo_format_quantity((double)units.ranges * (double)units.unit_bytes, LSPO_UNIT_BYTES, size, sizeof size));
+            lspo_format_quantity((double)units.ranges * (double)units.unit_bytes, LSPO_UNIT_BYTES, size, sizeof size),
+            what_needs_less(options));
     for (uint32_t i = 0; i < count; i++) {
         const lspo_serving_request_t *r = &requests[i];
         if (r->arrival_s > LSPO_SERVING_TIME_MAX_S)

@@ -111,9 +111,25 @@ deny report results -o out/report.html
 deny trace import --kineto "$source_dir/tests/data/import/pytorch-profile.json.gz" -o out/trace
 "$program" train --model gpt-tiny --policy native --steps 1 --batch 1 --sequence 16 --export model >/dev/null 2>&1
 
+# Names whose last quote is the byte for which jansson's buffer grows: all allocations.
+mkdir long-names
+{
+    printf '{'
+    for n in 14 30 62 126 254 510 1022 2046; do printf '"%s": %d, ' "$(head -c $n /dev/zero | tr '\0' x)" $n; done
+    tail -n +2 model/config.json
+} >long-names/config.json
+deny_some 1000 0 same_bytes show model long-names
+
 # The starts of OpenBLAS, PAPI and hwloc are among these.  Alone: libgfortran calls itself without end when it has no
 # memory to say so.
 deny_some 16 0 same_bytes generate --model model --prompt abc --tokens 4 --weights bf16
+printf '%s\n' '[model]' name=dense family=llama blocks=1 width=32 heads=2 kv_heads=1 mlp_width=32 vocabulary=256 \
+    max_sequence=32 >dense.ini
+"$program" train --model dense.ini --policy native --steps 1 --batch 1 --sequence 16 --export dense >/dev/null 2>&1
+"$source_dir/experiments/qmoe/mixture.sh" mixture dense dense
+seq 1000 >numbers.txt
+deny_some 24 0 same_bytes generate --model mixture --prompt abc --tokens 2 --weights ternary --quantizer gptq \
+    --calibration numbers.txt
 for i in $(seq 200); do echo "line $i of a text"; done >text.txt
 deny_some 32 0 same_columns run --model gpt-tiny --policy zero --iterations 4 --batch 1 --sequence 32 --timing-only \
     --text text.txt

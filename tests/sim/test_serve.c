@@ -300,6 +300,28 @@ Test(serve, refuses_requests_that_are_not_possible)
               message);
 }
 
+Test(serve, memory_for_no_text_is_refused_with_what_needs_less)
+{
+    static const struct {
+        lspo_serving_cache_t cache;
+        const char *advice;
+    } cases[] = {{LSPO_SERVING_VTENSOR, "at least; a smaller --chunk or --range text needs less"},
+                 {LSPO_SERVING_PAGED, "at least; a smaller --block needs less"},
+                 {LSPO_SERVING_RESERVED, "at least; fewer --positions, or --cache paged or vtensor, need less"}};
+    const lspo_serving_request_t request = {.prompt = 4, .tokens = 1};
+    const lspo_serving_engine_t engine = {0};
+    for (size_t i = 0; i < 3; i++) {
+        const lspo_serving_options_t o = options_of(cases[i].cache, 1);
+        lspo_served_t served;
+        lspo_serving_report_t r;
+        char message[256];
+        lspo_messages_keep(message, sizeof message);
+        cr_expect_eq(lspo_serving_run(&o, &request, 1, &engine, &served, &r), LSPO_ERR_FIT);
+        lspo_messages_keep(NULL, 0);
+        cr_expect(strstr(message, cases[i].advice) != NULL, "%s", message);
+    }
+}
+
 static bool stopped(void *context)
 {
     const account_t *a = context;
