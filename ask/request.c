@@ -113,7 +113,7 @@ static const lspo_arg_t workload_args[] = {
     {.name = "batch", .value = "N", .help = "sequences per micro-batch (4)", .store = store_batch, WORKLOAD(batch)},
     {.name = "sequence",
      .value = "N",
-     .help = "tokens per sequence (512; byte-level models 256)",
+     .help = "tokens per sequence (512; byte-level models 256; of generation fewer if new ones need the positions)",
      .store = store_sequence,
      WORKLOAD(sequence)},
     {.name = "precision",
@@ -368,7 +368,17 @@ lspo_status_t lspo_request_own_values(const lspo_request_t *request, const lspo_
     return lspo_given_apply(&request->given, policy, workload);
 }
 
-/* The policy's own values, and the iterations, which follow from them. */
+/* Where no prompt's length is given, it leaves positions for the new tokens. */
+static void shorten_prompt(const lspo_request_t *request, lspo_workload_t *workload)
+{
+    const uint32_t positions = request->model.max_sequence, new_tokens = workload->iterations;
+    if (request->policy->task != LSPO_TASK_GENERATE || request->own_sequence || new_tokens > positions)
+        return;
+    if (workload->sequence > positions + 1 - new_tokens)
+        workload->sequence = positions + 1 - new_tokens;
+}
+
+/* The policy's own values, and the iterations and the default prompt, which follow from them. */
 static lspo_status_t finish_workload(lspo_request_t *request)
 {
     lspo_workload_t *workload = &request->workload;
@@ -383,6 +393,7 @@ static lspo_status_t finish_workload(lspo_request_t *request)
     request->own_iterations = workload->iterations > 0;
     if (!request->own_iterations)
         workload->iterations = lspo_policy_iterations(request->policy, workload);
+    shorten_prompt(request, workload);
     status = lspo_workload_check(workload, &request->model);
     if (status != LSPO_OK)
         return status;
@@ -496,6 +507,7 @@ lspo_status_t lspo_request_read(lspo_request_read_t read, void *context, lspo_pr
     const uint32_t sequence = request->workload.sequence;
     lspo_request_workload(&request->model, &request->workload);
     request->batch_most = most_batch(request, sequence);
+    request->own_sequence = sequence > 0;
     bool on_host = request->device_name != NULL && strcmp(request->device_name, "host") == 0;
     if (precision == LSPO_PRECISION_COUNT || !on_host)
         precision = request->workload.precision;

@@ -58,6 +58,7 @@ typedef struct {
     uint32_t batch_most; /* the largest --batch; 0 until the model is known */
     const lspo_policy_t *policy;
     bool own_iterations;      /* --iterations was given; else the policy's default */
+    bool own_sequence;        /* --sequence was given */
     bool own_transfer;        /* --transfer was given */
     double framework_buffers; /* lspo_request_machine(): the framework's --gradient-buffers; 0: none */
     double framework_sums;    /* the same: lspo_accumulate_on_t */

@@ -182,14 +182,38 @@ static lspo_status_t try_pair(search_t *search, lspo_op_id_t first, lspo_op_id_t
     return status;
 }
 
-/* Of each pair of classes only the first occurrence is tried. */
-static bool is_new_pair(const search_t *search, const lspo_op_id_t *path, uint32_t at)
+/* Of each pair of classes that follow each other on the path, only the first occurrence is tried. */
+typedef struct {
+    uint64_t classes;
+    uint32_t at;
+} pair_t;
+
+static int compare_pair(const void *left, const void *right)
 {
-    for (uint32_t i = 1; i < at; i++)
-        if (search->class_of[path[i]] == search->class_of[path[at]] &&
-            search->class_of[path[i - 1]] == search->class_of[path[at - 1]])
-            return false;
-    return true;
+    const pair_t *a = left, *b = right;
+    return a->classes != b->classes ? (a->classes > b->classes) - (a->classes < b->classes)
+                                    : (a->at > b->at) - (a->at < b->at);
+}
+
+/* By place on the path: is the op there, behind the one before it, the first such pair?  The caller frees it. */
+static lspo_status_t find_new_pairs(const search_t *search, const lspo_op_id_t *path, uint32_t count, bool **is_new_out)
+{
+    pair_t *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
+    bool *is_new = calloc((size_t)count + 1, sizeof *is_new);
+    if (!pairs || !is_new) {
+        free(is_new);
+        free(pairs);
+        return lspo_no_memory("a critical path of %u ops", count);
+    }
+    for (uint32_t at = 1; at < count; at++)
+        pairs[at - 1] = (pair_t){(uint64_t)search->class_of[path[at - 1]] << 32 | search->class_of[path[at]], at};
+    const uint32_t pair_count = count > 0 ? count - 1 : 0;
+    qsort(pairs, pair_count, sizeof *pairs, compare_pair);
+    for (uint32_t i = 0; i < pair_count; i++)
+        is_new[pairs[i].at] = i == 0 || pairs[i].classes != pairs[i - 1].classes;
+    free(pairs);
+    *is_new_out = is_new;
+    return LSPO_OK;
 }
 
 /* Try the pairs of the best order's critical path until one is faster. */
@@ -198,15 +222,19 @@ static lspo_status_t improve(search_t *search, bool *is_best_out)
     const lspo_plan_t *plan = search->plan;
     lspo_trace_t *trace = NULL;
     lspo_op_id_t *path = NULL;
+    bool *is_new = NULL;
     uint32_t count = 0;
     apply(search, search->best_due_ns);
     lspo_status_t status = lspo_engine_play(plan, search->machine, search->work_ns, &trace);
     if (status == LSPO_OK)
         status = lspo_bound_critical_path(plan, trace, &path, &count);
+    if (status == LSPO_OK)
+        status = find_new_pairs(search, path, count, &is_new);
     for (uint32_t at = 1; at < count && status == LSPO_OK && !*is_best_out; at++)
-        if (plan->ops[path[at]].lane == plan->ops[path[at - 1]].lane && !waits_for(plan, path[at], path[at - 1]) &&
-            is_new_pair(search, path, at))
+        if (is_new[at] && plan->ops[path[at]].lane == plan->ops[path[at - 1]].lane &&
+            !waits_for(plan, path[at], path[at - 1]))
             status = try_pair(search, path[at - 1], path[at], is_best_out);
+    free(is_new);
     free(path);
     lspo_trace_destroy(trace);
     return status;

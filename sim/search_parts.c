@@ -23,10 +23,24 @@ static lspo_status_t busy_of(const lspo_plan_t *plan, const lspo_machine_t *mach
     return status;
 }
 
-/* Logs what was kept from the log, unless all is well. */
-static lspo_status_t pass_on(lspo_status_t status, const char *messages)
+/* Messages that are kept from the log, because what is tried may be refused. */
+typedef struct {
+    lspo_messages_t before;
+    char text[256];
+} trial_messages_t;
+
+static void keep_messages(trial_messages_t *trial)
 {
-    return status == LSPO_OK ? status : lspo_error(status, "%s", messages);
+    trial->text[0] = '\0';
+    trial->before = lspo_messages_send((lspo_messages_t){.text = trial->text, .capacity = sizeof trial->text});
+}
+
+/* A refusal is no error, only *refused_out; another error is logged. */
+static lspo_status_t end_trial(const trial_messages_t *trial, lspo_status_t status, bool *refused_out)
+{
+    lspo_messages_send(trial->before);
+    *refused_out = status == LSPO_ERR_INPUT;
+    return status == LSPO_OK || *refused_out ? LSPO_OK : lspo_error(status, "%s", trial->text);
 }
 
 /* The plan; of generation NULL if the policy refuses the model or the workload, since another candidate may be taken.
@@ -34,14 +48,13 @@ static lspo_status_t pass_on(lspo_status_t status, const char *messages)
 static lspo_status_t build(const lspo_search_options_t *options, const lspo_policy_t *policy,
                            const lspo_workload_t *workload, lspo_plan_t **plan_out)
 {
-    char refusal[256] = "";
+    trial_messages_t trial;
+    bool refused;
     if (options->task != LSPO_TASK_GENERATE ||
         (options->policy == NULL && policy == lspo_policy_baseline(LSPO_TASK_GENERATE)))
         return lspo_plan_build(options->model, workload, policy, plan_out);
-    lspo_messages_t before = lspo_messages_send((lspo_messages_t){.text = refusal, .capacity = sizeof refusal});
-    lspo_status_t status = lspo_plan_build(options->model, workload, policy, plan_out);
-    lspo_messages_send(before);
-    return status == LSPO_ERR_INPUT ? LSPO_OK : pass_on(status, refusal);
+    keep_messages(&trial);
+    return end_trial(&trial, lspo_plan_build(options->model, workload, policy, plan_out), &refused);
 }
 
 /* The plan has the products of projectors, the lane and the stride that lspo_fit_try() takes: other ones may be busy
@@ -103,12 +116,12 @@ static lspo_status_t predict(const lspo_search_options_t *options, const lspo_wo
 /* What is tried in the place of a result: a refusal by the policy is no better, and no error. */
 static lspo_status_t simulate(const lspo_search_options_t *options, lspo_found_t *found)
 {
-    char refusal[256] = "";
-    lspo_messages_t before = lspo_messages_send((lspo_messages_t){.text = refusal, .capacity = sizeof refusal});
-    lspo_status_t status = predict(options, &found->workload, found);
-    lspo_messages_send(before);
-    if (status != LSPO_ERR_INPUT)
-        return pass_on(status, refusal);
+    trial_messages_t trial;
+    bool refused;
+    keep_messages(&trial);
+    lspo_status_t status = end_trial(&trial, predict(options, &found->workload, found), &refused);
+    if (!refused)
+        return status;
     found->fit.fits = false;
     found->objective = INFINITY;
     return LSPO_OK;
