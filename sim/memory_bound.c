@@ -37,9 +37,12 @@ typedef struct {
     const lspo_plan_t *plan;
     const lspo_trace_t *trace;
     uint64_t slack_ns;
-    uint32_t *row_of; /* of each op; UINT32_MAX: not in the trace */
-    uint32_t *by_end; /* rows in the order of their ends */
-    bool on_gpu;      /* or on the host */
+    uint32_t *row_of;       /* of each op; UINT32_MAX: not in the trace */
+    uint32_t *by_end;       /* rows in the order of their ends */
+    uint32_t *before;       /* rows of an op's dependencies, or UINT32_MAX: those of a row begin at ... */
+    uint32_t *before_first; /* ... this index; one more than there are rows */
+    change_t *changes;      /* by row */
+    bool on_gpu;            /* or on the host */
     lspo_peers_t peers;
     uint32_t peer; /* whose memory it is: no op of another changes it */
 
@@ -64,7 +67,7 @@ static const lspo_op_t *op_of(const sweep_t *sweep, uint32_t row)
     return &sweep->plan->ops[sweep->trace->rows[row].op];
 }
 
-static change_t change_of(const sweep_t *sweep, uint32_t row)
+static change_t find_change(const sweep_t *sweep, uint32_t row)
 {
     const lspo_op_t *op = op_of(sweep, row);
     change_t change = sweep->on_gpu ? (change_t){op->gpu_alloc_bytes, op->gpu_free_bytes}
@@ -74,6 +77,17 @@ static change_t change_of(const sweep_t *sweep, uint32_t row)
     change.taken_bytes = sweep->peers.taker[sweep->trace->rows[row].op] == sweep->peer ? change.taken_bytes : 0;
     change.given_bytes = lspo_peers_giver(&sweep->peers, op) == sweep->peer ? change.given_bytes : 0;
     return change;
+}
+
+static void find_changes(const sweep_t *sweep)
+{
+    for (uint32_t row = 0; row < sweep->trace->row_count; row++)
+        sweep->changes[row] = find_change(sweep, row);
+}
+
+static change_t change_of(const sweep_t *sweep, uint32_t row)
+{
+    return sweep->changes[row];
 }
 
 /* The open row that ends first, if it closes before `next` starts; UINT32_MAX: none.  Rows are sorted by start, so a
@@ -127,16 +141,19 @@ static void add_to_base(const sweep_t *sweep, uint32_t row, base_t *base)
 }
 
 /* Rows for which found[first .. count) wait, directly or not, are found, too; where `outside`, not beyond the base.
- * Returns their new count; is the row of the base one of them? */
-static uint32_t find_before(sweep_t *sweep, uint32_t first, uint32_t count, bool outside, bool *reaches_base)
+ * Returns their new count, once those behind the first have given back `enough_bytes`; is the row of the base one of
+ * them? */
+static uint32_t find_before(sweep_t *sweep, uint32_t count, bool outside, uint64_t enough_bytes, bool *reaches_base)
 {
     const base_t *base = sweep->base;
-    for (; first < count; first++) {
-        const lspo_op_t *op = op_of(sweep, sweep->found[first]);
-        if (outside && sweep->found[first] != sweep->newest && is_in(base, sweep->found[first]))
+    uint64_t given_bytes = 0;
+    for (uint32_t first = 0; first < count && given_bytes < enough_bytes; first++) {
+        given_bytes += first > 0 ? change_of(sweep, sweep->found[first]).given_bytes : 0;
+        const uint32_t row = sweep->found[first];
+        if (outside && row != sweep->newest && is_in(base, row))
             continue;
-        for (uint32_t d = 0; d < op->dep_count; d++) {
-            uint32_t before = sweep->row_of[sweep->plan->deps[op->dep_first + d]];
+        for (uint32_t d = sweep->before_first[row]; d < sweep->before_first[row + 1]; d++) {
+            const uint32_t before = sweep->before[d];
             if (before >= sweep->newest || !sweep->is_open[before] || sweep->needed_by[before] == sweep->newest)
                 continue;
             sweep->needed_by[before] = sweep->newest;
@@ -147,17 +164,19 @@ static uint32_t find_before(sweep_t *sweep, uint32_t first, uint32_t count, bool
     return count;
 }
 
-/* Finds the open rows that must have ended where the newest one has started: what they have given back. */
-static uint64_t find_needed(sweep_t *sweep)
+/* Finds the open rows that must have ended where the newest one has started: what they have given back.  Where that is
+ * `enough_bytes` or more, perhaps not all of them are found, and what is returned is at least enough. */
+static uint64_t find_needed(sweep_t *sweep, uint64_t enough_bytes)
 {
     base_t *base = sweep->base;
     uint64_t given_bytes = 0;
     bool reaches_base = false;
     sweep->found[0] = sweep->newest;
-    uint32_t count = find_before(sweep, 0, 1, true, &reaches_base);
+    const bool has_base = base->row != UINT32_MAX && sweep->is_open[base->row];
+    uint32_t count = find_before(sweep, 1, true, UINT64_MAX, &reaches_base);
     if (!reaches_base)
-        count = find_before(sweep, 0, count, false, &reaches_base);
-    bool renews = !reaches_base && (base->row == UINT32_MAX || !sweep->is_open[base->row]);
+        count = find_before(sweep, count, false, has_base ? enough_bytes : UINT64_MAX, &reaches_base);
+    bool renews = !reaches_base && !has_base;
     if (renews) {
         base->number++;
         base->given_bytes = 0;
@@ -293,7 +312,7 @@ static lspo_status_t raise_most(sweep_t *sweep, int64_t *most_bytes)
     int64_t bytes = sweep->closed_bytes + (int64_t)sweep->taken_bytes, returned_bytes = 0;
     if (change_of(sweep, sweep->newest).taken_bytes == 0 || bytes <= *most_bytes)
         return LSPO_OK;
-    bytes -= (int64_t)find_needed(sweep);
+    bytes -= (int64_t)find_needed(sweep, (uint64_t)(bytes - *most_bytes));
     if (bytes <= *most_bytes || bytes - (int64_t)chain_excess(sweep) <= *most_bytes)
         return LSPO_OK;
     lspo_status_t status = find_returned(sweep, &returned_bytes);
@@ -373,11 +392,13 @@ static void choose_peer(sweep_t *sweep)
     uint64_t most_bytes = 0;
     uint32_t most = 0;
     for (sweep->peer = 0; sweep->peers.count > 1 && sweep->peer < sweep->peers.count; sweep->peer++) {
+        find_changes(sweep);
         const uint64_t bytes = static_bytes(sweep) + (uint64_t)replay(sweep);
         most = bytes > most_bytes ? sweep->peer : most;
         most_bytes = bytes > most_bytes ? bytes : most_bytes;
     }
     sweep->peer = most;
+    find_changes(sweep);
 }
 
 /* The most bytes on the GPU or on the host. */
@@ -423,6 +444,27 @@ static lspo_status_t sort_ends(sweep_t *sweep)
     return status;
 }
 
+static lspo_status_t link_rows(sweep_t *sweep)
+{
+    const lspo_plan_t *plan = sweep->plan;
+    const uint32_t rows = sweep->trace->row_count;
+    size_t count = 0;
+    for (uint32_t row = 0; row < rows; row++)
+        count += op_of(sweep, row)->dep_count;
+    sweep->before = malloc((count + 1) * sizeof *sweep->before);
+    if (!sweep->before)
+        return lspo_no_memory("a bound of %" PRIu32 " ops", rows);
+    uint32_t next = 0;
+    for (uint32_t row = 0; row < rows; row++) {
+        const lspo_op_t *op = op_of(sweep, row);
+        sweep->before_first[row] = next;
+        for (uint32_t d = 0; d < op->dep_count; d++)
+            sweep->before[next++] = sweep->row_of[plan->deps[op->dep_first + d]];
+    }
+    sweep->before_first[rows] = next;
+    return LSPO_OK;
+}
+
 static lspo_status_t index_rows(sweep_t *sweep)
 {
     const lspo_trace_t *trace = sweep->trace;
@@ -433,7 +475,8 @@ static lspo_status_t index_rows(sweep_t *sweep)
             return lspo_error(LSPO_ERR_CHECK, "memory bound: op %" PRIu32 " is not in the plan", trace->rows[row].op);
         sweep->row_of[trace->rows[row].op] = row;
     }
-    return sort_ends(sweep);
+    lspo_status_t status = link_rows(sweep);
+    return status == LSPO_OK ? sort_ends(sweep) : status;
 }
 
 /* Ops of the second period: the first one may lack some, and so may the last one. */
@@ -458,11 +501,13 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
     for (size_t lane = 0; numbers && lane < LSPO_LANE_KIND_COUNT; lane++)
         sweep->bases[lane].number_of = numbers + lane * rows;
     sweep->past = malloc(rows * sizeof *sweep->past);
+    sweep->before_first = malloc(rows * sizeof *sweep->before_first);
+    sweep->changes = malloc(rows * sizeof *sweep->changes);
     lspo_status_t status = lspo_peers_create(plan, &sweep->peers);
     if (status != LSPO_OK)
         return status;
     return sweep->row_of && sweep->is_open && sweep->place_of && sweep->needed_by && sweep->found && numbers &&
-                   sweep->past
+                   sweep->past && sweep->before_first && sweep->changes
                ? index_rows(sweep)
                : lspo_no_memory("a bound of %" PRIu32 " ops", plan->op_count);
 }
@@ -470,6 +515,9 @@ static lspo_status_t sweep_create(const lspo_plan_t *plan, const lspo_trace_t *t
 static void sweep_release(sweep_t *sweep)
 {
     lspo_peers_release(&sweep->peers);
+    free(sweep->changes);
+    free(sweep->before_first);
+    free(sweep->before);
     free(sweep->past);
     free(sweep->bases[0].number_of);
     free(sweep->found);

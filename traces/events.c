@@ -2,54 +2,70 @@
 #include "traces/events.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
-#include "base/radix.h"
-
-/* First all ends and then all starts, each in the order of ops; a stable sort by time keeps this order of ties. */
-static lspo_status_t order_events(const lspo_trace_t *trace, const uint32_t *by_op, uint64_t *at_ns,
-                                  lspo_trace_event_t *events)
+static bool is_after(const lspo_trace_event_t *a, const lspo_trace_event_t *b)
 {
-    uint32_t rows = trace->row_count, *order = NULL;
-    for (uint32_t i = 0; i < rows; i++) {
-        at_ns[i] = trace->rows[by_op[i]].end_ns;
-        at_ns[rows + i] = trace->rows[by_op[i]].start_ns;
+    if (a->at_ns != b->at_ns)
+        return a->at_ns > b->at_ns;
+    return a->op != b->op ? a->op > b->op : a->row > b->row;
+}
+
+/* Rows are in the order of starts, and an op ends before few others that started later, so that few events are out of
+ * place.  False, with events in between, where many are. */
+static bool insert_all(lspo_trace_event_t *events, uint32_t count)
+{
+    enum { MOVES_MOST = 32 };
+    uint64_t left = (uint64_t)MOVES_MOST * count;
+    for (uint32_t i = 1; i < count; i++) {
+        const lspo_trace_event_t event = events[i];
+        uint32_t at = i;
+        for (; at > 0 && is_after(&events[at - 1], &event); at--)
+            events[at] = events[at - 1];
+        events[at] = event;
+        if (i - at > left)
+            return false;
+        left -= i - at;
     }
-    lspo_status_t status = lspo_radix_order(at_ns, 2 * rows, &order);
-    if (status != LSPO_OK)
-        return status;
-    for (uint32_t i = 0; i < 2 * rows; i++) {
-        uint32_t row = by_op[order[i] % rows];
-        events[i] = (lspo_trace_event_t){at_ns[order[i]], row, trace->rows[row].op, order[i] >= rows};
-    }
-    free(order);
-    return LSPO_OK;
+    return true;
+}
+
+static int compare(const void *left, const void *right)
+{
+    const lspo_trace_event_t *a = left, *b = right;
+    return is_after(a, b) ? 1 : is_after(b, a) ? -1 : 0;
+}
+
+static void sort_events(lspo_trace_event_t *events, uint32_t count)
+{
+    if (!insert_all(events, count))
+        qsort(events, count, sizeof *events, compare);
 }
 
 lspo_status_t lspo_trace_events(const lspo_trace_t *trace, lspo_trace_event_t **events_out)
 {
-    size_t count = 2 * ((size_t)trace->row_count + 1);
-    lspo_trace_event_t *events = malloc(count * sizeof *events);
-    uint64_t *keys = malloc(count * sizeof *keys);
-    uint32_t *by_op = NULL;
-    lspo_status_t status = LSPO_OK;
-    if (!events || !keys) {
-        status = lspo_no_memory("replaying %" PRIu32 " ops", trace->row_count);
-        goto cleanup;
+    const uint32_t rows = trace->row_count;
+    lspo_trace_event_t *events = malloc((2 * (size_t)rows + 1) * sizeof *events);
+    lspo_trace_event_t *ends = malloc(((size_t)rows + 1) * sizeof *ends);
+    if (!events || !ends) {
+        free(ends);
+        free(events);
+        return lspo_no_memory("replaying %" PRIu32 " ops", rows);
     }
-    for (uint32_t i = 0; i < trace->row_count; i++)
-        keys[i] = trace->rows[i].op;
-    status = lspo_radix_order(keys, trace->row_count, &by_op);
-    if (status != LSPO_OK)
-        goto cleanup;
-    status = order_events(trace, by_op, keys, events);
-    if (status != LSPO_OK)
-        goto cleanup;
+    lspo_trace_event_t *starts = events + rows; /* read before they are overwritten */
+    for (uint32_t row = 0; row < rows; row++) {
+        ends[row] = (lspo_trace_event_t){trace->rows[row].end_ns, row, trace->rows[row].op, false};
+        starts[row] = (lspo_trace_event_t){trace->rows[row].start_ns, row, trace->rows[row].op, true};
+    }
+    sort_events(ends, rows);
+    sort_events(starts, rows);
+    for (uint32_t end = 0, start = 0; end + start < 2 * rows;) {
+        const bool ends_first = end < rows && (start == rows || ends[end].at_ns <= starts[start].at_ns);
+        events[end + start] = ends_first ? ends[end] : starts[start];
+        *(ends_first ? &end : &start) += 1;
+    }
+    free(ends);
     *events_out = events;
-    events = NULL;
-cleanup:
-    free(by_op);
-    free(keys);
-    free(events);
-    return status;
+    return LSPO_OK;
 }
