@@ -411,3 +411,27 @@ Test(trace, exports_a_gantt_table)
     lspo_trace_destroy(trace);
     maker_release(&maker);
 }
+
+/* From rows that are hardly out of place, which are inserted, to those that are anywhere: in the order of starts, ties
+ * in that of lanes, and none lost. */
+Test(trace, sorts_rows_that_are_out_of_place)
+{
+    enum { ROWS = 2000 };
+    static lspo_trace_row_t rows[ROWS];
+    uint64_t random = 7;
+    for (uint64_t reach = 0; reach <= ROWS; reach += reach < 40 ? 1 : 490) {
+        lspo_trace_t trace = {.rows = rows, .row_count = ROWS};
+        bool seen[ROWS] = {false};
+        for (uint32_t i = 0; i < ROWS; i++)
+            rows[i] = (lspo_trace_row_t){
+                .op = i, .lane = i % 3, .start_ns = i / 2 + maker_below(&random, reach + 1), .end_ns = UINT64_MAX};
+        lspo_trace_sort(&trace);
+        for (uint32_t i = 0; i < ROWS; i++) {
+            cr_assert(!seen[rows[i].op], "reach %lu: op %u is there twice", reach, rows[i].op);
+            seen[rows[i].op] = true;
+            cr_assert(i == 0 || rows[i - 1].start_ns < rows[i].start_ns ||
+                          (rows[i - 1].start_ns == rows[i].start_ns && rows[i - 1].lane <= rows[i].lane),
+                      "reach %lu, row %u", reach, i);
+        }
+    }
+}
