@@ -263,12 +263,22 @@ train_one() {
 
 # judge FIGURE [SOURCE...] [--given NAME=VALUE...]: the claims.sql of its folder, with the CSV in $out and the sources
 # as tables.  If a claim fails, so does the figure in the end, behind its pictures.
-judged=0
 judge() {
-    local claims=$experiments_dir/$1/claims.sql status=0
-    shift
-    "$LSPO" sql "$claims" "$out" "$@" -o "$out" || status=$?
-    [ $status -le 1 ] || die "failed: $LSPO sql $claims $out $*"
+    judge_by "$1/claims.sql" "$out" "${@:2}"
+}
+# judge_by FIGURE/FILE FOLDER [SOURCE...] [--given NAME=VALUE...]: the same by another file of claims, with the CSV in
+# FOLDER.  A line of $out/judged.txt has all that, separated by tabs, so that others can judge again: paths begin with
+# experiments/ or results/.
+judged=0 judgements=0
+judge_by() {
+    local claims=$experiments_dir/$1 status=0 line
+    [ $judgements -gt 0 ] || : > "$out/judged.txt"
+    judgements=$((judgements + 1))
+    line=$(printf '\t%s' "$claims" "${@:2}")
+    line=${line//"$experiments_dir/"/experiments/} line=${line//"$RESULTS/"/results/}
+    echo "${line#$'\t'}" >> "$out/judged.txt"
+    "$LSPO" sql "$claims" "${@:2}" -o "$2" || status=$?
+    [ $status -le 1 ] || die "failed: $LSPO sql $claims ${*:2}"
     judged=$((judged | status))
 }
 

@@ -292,6 +292,9 @@ check "a lora with more memory fails" 1 "$(status_of meft 28.8e9 0.42 712 383)"
 # A trace of two iterations: forward 0-2, backward 2-5 with its last D2H 6, the next forward 9.
 check "deep-optimizer-states holds" 0 "$(status_of env LSPO="$program" RESULTS="$folder/states" \
     "$here/deep-optimizer-states/run.sh")"
+check "with a record of what was judged" \
+    "experiments/deep-optimizer-states/claims.sql results/deep-optimizer-states experiments/deep-optimizer-states" \
+    "$(tr '\t' ' ' < "$folder/states/deep-optimizer-states/judged.txt")"
 states() { # states MODEL,STRIDE,... or PARTS,... whose step is to be 20 % shorter
     local file
     for file in decomposition strides; do

@@ -33,9 +33,9 @@ validate() {
 # of generation and of pipelines, which have gates of their own.
 parts= generation= pipelines= chains=
 if [ "$EXPERIMENTS" = full ]; then
-    parts=$out/parts/cells.csv
-    validate "$here/grid-parts" 3min "$out/parts"
-    plot validate-errors "$out/parts/errors"
+    parts=$out/parts
+    validate "$here/grid-parts" 3min "$parts"
+    plot validate-errors "$parts/errors"
     generation=$out/generation
     validate "$here/grid-generation" 4min "$generation"
     plot validate-errors "$generation/errors"
@@ -52,11 +52,12 @@ models=$(query "$out/cells.csv" "SELECT replace(group_concat(DISTINCT model), ',
 cells=$(query "$out/cells.csv" "SELECT count(*) FROM rows")
 plot sim-vs-host "$out/sim-vs-host" note="Predicted against measured on the host: $cells cells of $models"
 plot validate-errors "$out/errors"
-[ -z "$parts" ] || "$LSPO" sql "$here/parts.sql" "$parts" || judged=1
-[ -z "$generation" ] || "$LSPO" sql "$here/gates.sql" "$generation" --given what=generation --given least=30 \
-    --given limit=0.04 --given tau_least=0.9 --given memory=0.02 || judged=1
+[ -z "$parts" ] || judge_by sim-vs-host/parts.sql "$parts"
+gates=sim-vs-host/gates.sql
+[ -z "$generation" ] || judge_by $gates "$generation" --given what=generation --given least=30 --given limit=0.04 \
+    --given tau_least=0.9 --given memory=0.02
 # Two devices compute at once on the memory of one machine, of which the model knows nothing.
-[ -z "$chains" ] || "$LSPO" sql "$here/gates.sql" "$chains" --given what=chains --given least=5 \
-    --given limit=0.06 --given tau_least=0 --given memory=0 || judged=1
-[ -z "$pipelines" ] || "$LSPO" sql "$here/gates.sql" "$pipelines" --given what=pipelines --given least=11 \
-    --given limit=0.06 --given tau_least=0 --given memory=0 || judged=1
+[ -z "$chains" ] || judge_by $gates "$chains" --given what=chains --given least=5 --given limit=0.06 \
+    --given tau_least=0 --given memory=0
+[ -z "$pipelines" ] || judge_by $gates "$pipelines" --given what=pipelines --given least=11 --given limit=0.06 \
+    --given tau_least=0 --given memory=0

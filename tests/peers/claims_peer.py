@@ -1,14 +1,13 @@
-"""All claims of a folder of results, judged again from its CSV: each claims.sql by Python's sqlite3, with a reader of
-tables and statements, functions and a judge of its own.  verdicts_peer.py computes those about means without SQL.
+"""All claims of a folder of results, judged again from its CSV as judged.txt of each figure says: each file of claims
+by Python's sqlite3, with a reader of tables and statements, functions and a judge of its own.  verdicts_peer.py
+computes those about means without SQL.
 
 claims_peer.py RESULTS [EXPERIMENTS]: 1 if a line of a claim is another one than was printed; 2 if there is none.
 EXPERIMENTS has the claims and the recorded runs (default: the folder of this source).
 """
 import csv
-import json
 import math
 import re
-import shlex
 import sqlite3
 import statistics
 import sys
@@ -150,65 +149,29 @@ def run(script, folder, tables, given):
     return lines
 
 
-# ---- what each experiment hands to its claims ----
+# ---- what each experiment handed to its claims ----
 
-def is_full(figure):
-    return "--full" in (results / figure / "run.ini").read_text()
+def judged_again(record):
+    """The claims of all lines of judged.txt: a file of claims, a folder of CSV, sources, and --given NAME=VALUE."""
+    def place(text):
+        root, _, rest = text.partition("/")
+        return {"experiments": experiments, "results": results}[root] / rest
 
-
-def tables_of(figure):
-    """The tables in the line of its run.sh that calls `judge`."""
-    script = (experiments / figure / "run.sh").read_text().replace("\\\n", " ")
-    known = {"experiments_dir": experiments, "RESULTS": results, "EXPERIMENTS": "full" if is_full(figure) else "short"}
-
-    def value(name):
-        if name in known:
-            return str(known[name])
-        return expand(re.search(rf"(?:^| ){name}=(\S+)", script, re.MULTILINE)[1])
-
-    def expand(text):
-        return re.sub(r"\$(\w+)", lambda found: value(found[1]), text)
-
-    tables = {}
-    for word in shlex.split(re.search(r"^judge \S+(.*?)(--given.*)?$", script, re.MULTILINE)[1]):
-        name, path = re.fullmatch(r"(?:(\w+)=)?(.*)", word).groups()
-        path = Path(expand(path))
-        files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
-        tables.update({name or file.stem: file for file in files})
-    return tables
-
-
-def given_to(figure):
-    given = {}
-    if figure == "published":
-        ours, fit = (json.loads((results / figure / f"{name}.json").read_text()) for name in ("published", "fit"))
-        given = {name: float(ours[name]) for name in ("order_pairs", "card_pairs", "card_right")}
-        given.update(fitted_mape=fit["mape"], left_out=fit["leave_out_mean_of_sources"])
-    if figure == "sim-vs-host":
-        given = {"full": float(is_full(figure)), "verdict": thresholds(figure)}
-    return given
-
-
-def thresholds(figure):
-    """lspo validate's exit status, by the limits of the short form or of the full one; 6: nothing was judged."""
-    with open(results / figure / "summary.csv", newline="") as file:
-        row = next(row for row in csv.DictReader(file)
-                   if (row["cells"], row["predictor"], row["quantity"]) == ("all", "lspo", "time"))
-    if row["mean"] == "":
-        return 6
-    mean, p95, tau = (0.04, 0.1, 0.9) if is_full(figure) else (0.06, 0.15, 0.8)
-    return 0 if float(row["mean"]) <= mean and float(row["p95"]) <= p95 and float(row["tau"]) >= tau else 5
-
-
-def parts_of_sim_vs_host():
-    folder, lines = results / "sim-vs-host", []
-    if (folder / "parts/cells.csv").exists():
-        lines += run(experiments / "sim-vs-host/parts.sql", folder / "parts", {}, {})
-    for what, least, limit, tau_least, memory in [("generation", 30, 0.04, 0.9, 0.02), ("chains", 5, 0.06, 0, 0),
-                                                  ("pipelines", 11, 0.06, 0, 0)]:
-        if (folder / what / "cells.csv").exists():
-            lines += run(experiments / "sim-vs-host/gates.sql", folder / what, {},
-                         {"what": what, "least": least, "limit": limit, "tau_least": tau_least, "memory": memory})
+    lines = []
+    for line in record.read_text().splitlines():
+        script, folder, *words = line.split("\t")
+        tables, given = {}, {}
+        while words:
+            word = words.pop(0)
+            if word == "--given":
+                name, value = words.pop(0).split("=", 1)
+                given[name] = cell(value)
+                continue
+            name, path = re.fullmatch(r"(?:(\w+)=)?(.*)", word).groups()
+            path = place(path)
+            files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+            tables.update({name or file.stem: file for file in files})
+        lines += run(place(script), place(folder), tables, given)
     return lines
 
 
@@ -228,9 +191,8 @@ count = wrong = 0
 for output in sorted(results.glob("*/output.txt")):
     figure = output.parent.name
     printed = re.findall(r"^  (?:holds|FAILS|yes  |no   |undecided) \S.*$", output.read_text(), re.MULTILINE)
-    computed = run(experiments / figure / "claims.sql", output.parent, tables_of(figure), given_to(figure))
-    if figure == "sim-vs-host":
-        computed += parts_of_sim_vs_host()
+    record = output.with_name("judged.txt")
+    computed = judged_again(record) if record.exists() else []
     count += len(printed)
     for ours, theirs in zip(computed + ["none"] * len(printed), printed + ["none"] * (len(computed) - len(printed))):
         if not alike(theirs, ours):
