@@ -5,11 +5,12 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 tarball=$(realpath "$1")
 
-# All programs of PATH but those.
+# All programs of PATH but those; links to ccache would look for the compiler behind themselves in PATH.
 mkdir "$folder/path"
 while read -r place; do
     find -H "$place" -maxdepth 1 -executable ! -type d ! -name 'git*' ! -name 'auto*' ! -name 'aclocal*' \
-        ! -name 'm4' ! -name 'ifnames' ! -name 'libtool*' -exec ln -sf -t "$folder/path" {} + 2> /dev/null || true
+        ! -name 'm4' ! -name 'ifnames' ! -name 'libtool*' ! -lname '*/ccache' \
+        -exec ln -sf -t "$folder/path" {} + 2> /dev/null || true
 done < <(tr : '\n' <<< "$PATH" | tac)
 export PATH=$folder/path CCACHE_DISABLE=1
 for name in git autoconf automake autoreconf m4; do
