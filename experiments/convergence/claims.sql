@@ -1,4 +1,7 @@
 -- Held-out loss against measured time.
+WRITE convergence AS SELECT policy, losses.steps, iteration_s, held_out_before, losses.held_out_after
+    FROM losses JOIN timed USING (policy)
+    UNION ALL SELECT policy, steps, iteration_s, held_out_before, held_out_after FROM timed ORDER BY policy, steps;
 CREATE VIEW trainings AS SELECT *, iteration_s * steps AS time_s FROM convergence;
 SELECT printf('  %-14s %6s %12s %10s %10s', 'policy', 'steps', 'ms/step', 's', 'held-out');
 SELECT printf('  %-14s %6d %12.2f %10.2f %10.4f', policy, steps, 1000 * iteration_s, time_s, held_out_after)

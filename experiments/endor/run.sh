@@ -40,20 +40,22 @@ steps=200
 [ "$EXPERIMENTS" != full ] || steps=2000
 "$LSPO" train --model "$pretrained" --data "$corpus" --policy native --batch 4 --sequence 128 --steps $steps \
     --warmup-steps 20 --learning-rate 3e-3 --export "$out/model" > /dev/null 2>&1 || die "a training failed"
-perplexity() { # perplexity PRUNING SPARSITY SEED FLAGS...: a row of perplexity.csv
+perplexity() { # perplexity PRUNING SPARSITY SEED FLAGS...: its row
     local answer
     answer=$("$LSPO" generate --model "$out/model" --perplexity "$corpus" "${@:4}" --format json) || die "no perplexity"
     answer=$(sed -n 's/.*"perplexity": \([0-9.e+]*\),.*/\1/p' <<< "$answer")
-    echo "$1,$2,$3,$answer" >> "$out/perplexity.csv"
+    echo "$1,$2,$3,$answer"
 }
 echo pruning,sparsity,seed,perplexity > "$out/perplexity.csv"
-perplexity none 0 ''
+beside "$out/perplexity.csv" perplexity none 0 ''
 for sparsity in 0.3 0.5 0.8; do
-    perplexity magnitude $sparsity '' --prune magnitude --sparsity $sparsity
+    beside "$out/perplexity.csv" perplexity magnitude $sparsity '' --prune magnitude --sparsity $sparsity
     for seed in 1 2; do
-        perplexity wanda $sparsity $seed --prune wanda --sparsity $sparsity --calibration "$corpus" --seed $seed
+        beside "$out/perplexity.csv" perplexity wanda $sparsity $seed --prune wanda --sparsity $sparsity \
+            --calibration "$corpus" --seed $seed
     done
 done
+beside_all
 
 judge endor "$here/paper.csv"
 plot endor "$out/endor"
