@@ -9,7 +9,7 @@
 
 #include "base/input_file.h"
 
-enum { KEYS_MAX = 4096, WHERE_BYTES = 512, NOTE_BYTES = 256, FILE_BYTES_MAX = 1 << 20 };
+enum { KEYS_MAX = 8192, WHERE_BYTES = 512, NOTE_BYTES = 256, FILE_BYTES_MAX = 1 << 20 };
 
 typedef struct {
     const char *name;
@@ -21,7 +21,7 @@ typedef struct {
     void *context;
     bool heads; /* the handler is called for heads of sections, too */
     lspo_status_t status;
-    char **seen; /* "section\nkey" of every key so far, to find duplicates */
+    char **seen; /* "section\nkey" of every key, and where asked for of every head, to find duplicates */
     unsigned seen_count;
 } reader_t;
 
@@ -68,7 +68,7 @@ static void remember_key(reader_t *reader, const char *where, const char *sectio
                 lspo_error(LSPO_ERR_INPUT, "%s: [%s]%s%s is given twice", where, section, *key != '\0' ? " " : "", key);
     }
     if (reader->seen_count == KEYS_MAX)
-        reader->status = lspo_error(LSPO_ERR_INPUT, "%s: more than %d keys", where, KEYS_MAX);
+        reader->status = lspo_error(LSPO_ERR_INPUT, "%s: more than %d keys and sections", where, KEYS_MAX);
     if (reader->status != LSPO_OK) {
         free(name);
         return;

@@ -60,7 +60,7 @@ machine_line() {
 
 # inputs_hash FILE...: one hash of the contents of these files and folders.
 inputs_hash() {
-    find "$@" -type f | sort | xargs -d '\n' sha256sum | sha256sum | cut -d' ' -f1
+    find -H "$@" -type f | sort | xargs -d '\n' sha256sum | sha256sum | cut -d' ' -f1
 }
 
 # figure_inputs FIGURE BUILD: the hash of all that its results depend on, but this machine.  Its folder, and those of
@@ -82,11 +82,11 @@ figure_is_done() {
     [ -f "$record" ] && grep -qx 'status = 0' "$record" && grep -qx "inputs = $(figure_inputs "$1" "$2")" "$record"
 }
 
-# figure_reads FIGURE: the figures of which its run.sh reads CSV, named as $RESULTS/FIGURE/NAME.csv.
+# figure_reads FIGURE: the other figures of which its run.sh reads CSV, named as $RESULTS/FIGURE/NAME.csv.
 figure_reads() {
     local name='[A-Za-z0-9_-]' source
     for source in $(grep -oE "RESULTS/$name+/$name+\.csv" "$experiments_dir/$1/run.sh" | cut -d/ -f2 | sort -u); do
-        [ ! -x "$experiments_dir/$source/run.sh" ] || echo "$source"
+        [ "$source" = "$1" ] || [ ! -x "$experiments_dir/$source/run.sh" ] || echo "$source"
     done
 }
 
@@ -222,9 +222,10 @@ beside_all() {
 beside_end() {
     local groups
     mapfile -t groups < <(jobs -p)
-    [ ${#groups[@]} -gt 0 ] || return 0
-    kill -- "${groups[@]/#/-}" 2> /dev/null || true
-    wait "${groups[@]}" 2> /dev/null || true
+    if [ ${#groups[@]} -gt 0 ]; then
+        kill -- "${groups[@]/#/-}" 2> /dev/null || true
+        wait "${groups[@]}" 2> /dev/null || true
+    fi
     rm -f "$RESULTS/.beside.$$".*
 }
 trap 'status=$?; beside_end; [ $status != 0 ] || exit $judged' EXIT
@@ -251,7 +252,7 @@ train_equally() {
     done < <(grid_rows "$methods")
 }
 train_one() {
-    local key=$1 run=$RESULTS/.one.$BASHPID
+    local key=$1 run=$RESULTS/.beside.$$.run.$BASHPID
     shift
     "$LSPO" train --format csv "$@" > "$run" 2> "$run.err" || { cat "$run.err" >&2; die "the training of $key failed"; }
     query "$run" "SELECT printf('%s,%d,%.6g,%.6g', given('key'), steps, held_out_before, held_out_after) || ',' ||

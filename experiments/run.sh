@@ -33,8 +33,13 @@ if [ -z "$figures" ] && { [ -n "$fresh" ] || [ "$(cat "$RESULTS/.build" 2> /dev/
     [ -n "$(find "$PROFILE" -mmin +720 2> /dev/null)" ]; }; then
     rm -rf "$PROFILE" "$RESULTS/pretrained"
 fi
-echo "$build" > "$RESULTS/.build"
+[ -n "$figures" ] || echo "$build" > "$RESULTS/.build"
 printf '%s\n' $all > "$RESULTS/figures"
+
+for figure in "$experiments_dir"/*/run.sh; do
+    figure=$(basename "$(dirname "$figure")")
+    for source in $(figure_reads "$figure"); do echo "$source $figure"; done
+done | tsort > /dev/null || die "these figures read CSV of each other"
 
 # with_sources FIGURE...: before each of them those whose CSV it reads, if they are among them or were never run.
 with_sources() {
@@ -100,6 +105,7 @@ stop() {
     [ ${#running[@]} = 0 ] || kill -s "$1" -- "${running[@]/#/-}" 2> /dev/null || true
     while [ ${#running[@]} -gt 0 ]; do await_one; done
     show_end || true
+    rm -f "$RESULTS"/.output.*
     "$LSPO" report "$RESULTS" || true
     exit "$2"
 }

@@ -28,6 +28,12 @@ figure() {
 all() { sed -i -e '/^all="\$all/d' -e "s/^all=.*/all=\"$*\"/" -e '/print_report/d' "$tree/run.sh"; }
 experiments() { RESULTS=$folder/$1 timeout 60 bash "$tree/run.sh" "${@:2}"; } # experiments RESULTS ARGS...
 log() { xargs < "$folder/$1/log"; }
+until_soon() { # until_soon CONDITION: a minute at most
+    local turn
+    for turn in $(seq 3000); do ! eval "$1" || return 0; sleep 0.02; done
+    echo "never: $1" >&2
+    exit 1
+}
 value() { sed -n "s/^$3 = //p" "$folder/$1/$2/run.ini"; } # value RESULTS FIGURE KEY
 
 all timed reader first second later
@@ -72,6 +78,15 @@ figure hidden <<< 'bash "$experiments_dir/timed/run.sh"'
 check "times are not measured in a figure beside others" 1 "$(status_of experiments one hidden)"
 check "which is said" 1 "$(grep -c 'times are measured beside other figures' "$folder/stdout")"
 
+# Figures that read each other's CSV, and one that names its own.
+figure hidden <<< ': "$RESULTS/hidden/rows.csv"'
+check "a figure may name its own CSV" 0 "$(status_of experiments one hidden)"
+figure hidden <<< ': "$RESULTS/reader/rows.csv"'
+figure reader <<< ': "$RESULTS/hidden/rows.csv"'
+check "a circle is refused" 1 "$(status_of experiments one hidden)"
+check "and said" 1 "$(grep -c 'these figures read CSV of each other' "$folder/messages")"
+rm -r "$tree/hidden" "$tree/reader"
+
 # A signal ends all that run, and what they began.
 figure first <<< 'slow() { echo $BASHPID >> "$RESULTS/pids"; exec sleep 100; }; beside "$out/rows" slow; beside_all'
 figure second <<< 'echo $$ >> "$RESULTS/pids"; until_logged never'
@@ -81,7 +96,7 @@ stopped() { # stopped SIGNAL: the status of the run, and of its figures, and wha
     RESULTS=$folder/signal env --default-signal=INT bash "$tree/run.sh" -j 3 first second timed \
         > "$folder/stdout" 2>&1 &
     runner=$!
-    until [ -f "$folder/signal/pids" ] && [ "$(wc -l < "$folder/signal/pids")" = 2 ]; do sleep 0.02; done
+    until_soon '[ -f "$folder/signal/pids" ] && [ "$(wc -l < "$folder/signal/pids")" = 2 ]'
     kill -s "$1" $runner
     wait $runner || status=$?
     echo "$status $(value signal first status) $(value signal second status)"
@@ -104,7 +119,7 @@ job() { # job NAME FILE: a job that ends when there is the file
         beside /dev/null wait_for "$@"; beside_all' "$tree" "$@"
 }
 job a end &
-until [ -e "$folder/cores/begun.a" ]; do sleep 0.02; done
+until_soon '[ -e "$folder/cores/begun.a" ]'
 job b end &
 sleep 0.3
 check "jobs share a core only in turns" begun.a "$(cd "$folder/cores" && ls -d begun.*)"

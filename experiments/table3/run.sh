@@ -5,7 +5,7 @@
 here=$experiments_dir/table3
 . "$here/tasks.sh"
 runs=$RESULTS/fig5/runs.csv
-[ -s "$runs" ] || die "fig5 did not run through"
+[ -s "$runs" ] || die "there is no $runs: run fig5 first"
 pretrain_model
 results_open table3
 

@@ -1,6 +1,7 @@
 """All claims of a folder of results, judged again from its CSV as judged.txt of each figure says: each file of claims
-by Python's sqlite3, with a reader of tables and statements, functions and a judge of its own.  verdicts_peer.py
-computes those about means without SQL.
+by Python's sqlite3, with a reader of tables and statements, functions and a judge of its own.  Numbers that were
+handed to claims with --given, as the verdict of `lspo validate`, are taken from there.  verdicts_peer.py computes those
+about means without SQL.
 
 claims_peer.py RESULTS [EXPERIMENTS]: 1 if a line of a claim is another one than was printed; 2 if there is none.
 EXPERIMENTS has the claims and the recorded runs (default: the folder of this source).
