@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "plan/policies/deep_optimizer_states.h"
+#include "plan/policies/fusion.h"
+#include "plan/policies/kvpr.h"
 #include "sim/tune.h"
 
 lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
@@ -31,9 +33,29 @@ static lspo_status_t held_excess(const lspo_fit_question_t *question, const lspo
     return status;
 }
 
+/* Has it peers, each with a machine of its own? */
+static bool has_peers(const lspo_fit_question_t *question)
+{
+    const uint32_t *peers = lspo_policy_value(question->policy, &question->workload, &lspo_parameter_peers);
+    return peers != NULL && *peers != 0;
+}
+
+/* An open share of tokens to rebuild becomes none, which holds least. */
+static void close_share(const lspo_policy_t *policy, lspo_workload_t *workload)
+{
+    double *share = lspo_policy_slot(policy, workload, &lspo_parameter_recompute_share);
+    if (share != NULL && *share < 0)
+        *share = 0;
+}
+
 lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_t *bytes_out)
 {
     lspo_workload_t workload = question->workload;
+    if (has_peers(question)) {
+        *bytes_out = 0;
+        return LSPO_OK;
+    }
+    close_share(question->policy, &workload);
     lspo_tune_products(question->policy, question->machine, &workload);
     lspo_status_t status = lspo_tune_lane(question->model, question->policy, question->machine, &workload);
     if (status != LSPO_OK)

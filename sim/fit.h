@@ -56,8 +56,8 @@ lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machi
 lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out);
 
 /* Bytes of both memories that are missing at least, whatever a play shows: those for what the plan holds all the time,
- * with the stride that holds least.  More than 0: lspo_fit_try() would find that it does not fit, at many times the
- * cost. */
+ * with the stride and the share to rebuild that hold least.  More than 0: lspo_fit_try() would find that it does not
+ * fit, at many times the cost.  0 with --peers, whose memory is not the machine's. */
 lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_t *bytes_out);
 
 /* The largest batch of the question's workload that fits; 0 if not even 1 does.  Peaks grow with the batch, but not

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/texts.h"
 #include "plan/policies/badam.h"
 #include "plan/policies/deep_optimizer_states.h"
+#include "plan/policies/fusion.h"
 #include "plan/policies/galore.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/meft.h"
@@ -17,6 +19,7 @@
 #include "sim/choose.h"
 #include "sim/fit.h"
 #include "sim/sim.h"
+#include "tests/own_folder.h"
 #include "tests/own_values.h"
 #include "tests/plan_maker.h"
 
@@ -62,30 +65,64 @@ static lspo_fit_t fit_of(const lspo_fit_question_t *question)
 
 /* ---- without a play ---- */
 
-/* What a play finds missing is as much or more, and a byte less than what is held is missed: by each policy, also with
- * a stride that is chosen. */
-Test(choose, what_is_held_all_the_time_needs_no_play)
+/* What a play finds missing is as much or more, of each memory and of both, and a byte less than what is held is
+ * missed. */
+static void check_held(case_t it, const lspo_policy_t *policy)
 {
-    for (uint32_t p = 0; p < lspo_policy_count(); p++) {
-        case_t it = small_case();
-        const lspo_fit_question_t question = ask(&it, lspo_policy_at(p));
-        uint64_t held_bytes = 0, missing_bytes = 0;
-        it.machine.gpu.memory_bytes = it.machine.cpu.memory_bytes = 0;
+    const lspo_fit_question_t question = ask(&it, policy);
+    uint64_t held_bytes = 0, missing_bytes = 0;
+    for (int gpu = 0; gpu < 2; gpu++) {
+        it.machine.gpu.memory_bytes = gpu ? 0 : 1e18;
+        it.machine.cpu.memory_bytes = gpu ? 1e18 : 0;
         cr_assert_eq(lspo_fit_least_excess(&question, &held_bytes), LSPO_OK);
         const lspo_fit_t fit = fit_of(&question);
-        cr_expect_gt(held_bytes, 0u);
-        cr_expect_leq(held_bytes, fit.gpu_bytes + fit.host_bytes, "%s", question.policy->name);
-        it.machine.gpu.memory_bytes = (double)held_bytes;
-        it.machine.cpu.memory_bytes = 0;
-        cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
-        it.machine.gpu.memory_bytes = (double)(held_bytes - missing_bytes); /* all of the GPU's */
-        it.machine.cpu.memory_bytes = (double)missing_bytes;
-        cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
-        cr_expect_eq(missing_bytes, 0u, "%s", question.policy->name);
-        it.machine.gpu.memory_bytes--;
-        cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
-        cr_expect_eq(missing_bytes, 1u, "%s", question.policy->name);
+        cr_expect_leq(held_bytes, gpu ? fit.gpu_bytes : fit.host_bytes, "%s, %d", policy->name, gpu);
     }
+    it.machine.gpu.memory_bytes = it.machine.cpu.memory_bytes = 0;
+    cr_assert_eq(lspo_fit_least_excess(&question, &held_bytes), LSPO_OK);
+    const lspo_fit_t fit = fit_of(&question);
+    cr_expect_gt(held_bytes, 0u);
+    cr_expect_leq(held_bytes, fit.gpu_bytes + fit.host_bytes, "%s", policy->name);
+    it.machine.gpu.memory_bytes = (double)held_bytes;
+    it.machine.cpu.memory_bytes = 0;
+    cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
+    it.machine.gpu.memory_bytes = (double)(held_bytes - missing_bytes); /* all of the GPU's */
+    it.machine.cpu.memory_bytes = (double)missing_bytes;
+    cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
+    cr_expect_eq(missing_bytes, 0u, "%s", policy->name);
+    it.machine.gpu.memory_bytes--;
+    cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
+    cr_expect_eq(missing_bytes, 1u, "%s", policy->name);
+}
+
+/* By each policy, also with a stride, or a share to rebuild, that is chosen. */
+Test(choose, what_is_held_all_the_time_needs_no_play)
+{
+    for (uint32_t p = 0; p < lspo_policy_count(); p++)
+        check_held(small_case(), lspo_policy_at(p));
+    for (uint32_t p = 0; p < lspo_generation_policy_count(); p++) {
+        case_t it = small_case();
+        const lspo_policy_t *policy = lspo_generation_policy_at(p);
+        if (!lspo_policy_takes(policy, &it.model))
+            cr_assert_eq(lspo_model_find("moe-tiny", &it.model), LSPO_OK);
+        check_held(it, policy);
+    }
+}
+
+/* Peers have their own memory, and none is missing there. */
+Test(choose, the_memory_of_peers_is_not_the_machines, .init = make_folder, .fini = remove_folder)
+{
+    case_t it = small_case();
+    uint64_t missing_bytes = 1;
+    lspo_fit_question_t question = ask(&it, find("fusion"));
+    it.machine.gpu.memory_bytes = it.machine.cpu.memory_bytes = 0;
+    cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
+    cr_expect_gt(missing_bytes, 0u);
+    const char *file = own_file("peers.ini", "[peers]\nmachine = a100-80gb-sxm\nBps = 1 GB/s\n[peer a]\ncount = 2\n");
+    cr_assert_eq(lspo_text_number(file, &lspo_fusion_values_edit(&question.workload)->peers), LSPO_OK);
+    cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
+    cr_expect(fit_of(&question).fits);
+    cr_expect_eq(missing_bytes, 0u);
 }
 
 /* ---- the largest batch ---- */
@@ -392,6 +429,31 @@ Test(choose, no_policy_is_told_to_buy_memory)
             cr_expect_leq(least_bytes, fit_of(&other).gpu_bytes, "%s before %s", named->name, other.policy->name);
         }
     }
+}
+
+/* With half of the cached tokens rebuilt, kvpr needs 20.6 GiB of the host; with the fastest share it fits. */
+Test(choose, advice_knows_that_an_open_share_may_be_small)
+{
+    case_t it;
+    char advice[LSPO_ADVICE_BYTES];
+    const lspo_policy_t *resident = NULL;
+    lspo_plan_t *plan = NULL;
+    lspo_prediction_t prediction;
+    cr_assert_eq(lspo_model_find("opt-6.7b", &it.model), LSPO_OK);
+    cr_assert_eq(lspo_machine_find("t4", &it.machine), LSPO_OK);
+    it.machine.gpu.memory_bytes = 26 * 0x1p30;
+    it.machine.cpu.memory_bytes = 20 * 0x1p30;
+    lspo_workload_default(&it.workload);
+    it.workload.batch = 32;
+    it.workload.sequence = 1024;
+    it.workload.iterations = 32;
+    cr_assert_eq(lspo_policy_find_any("resident", &resident), LSPO_OK);
+    cr_assert_eq(lspo_plan_build(&it.model, &it.workload, resident, &plan), LSPO_OK);
+    cr_assert_eq(lspo_simulate(plan, &it.machine, &prediction, NULL), LSPO_OK);
+    cr_assert_eq(lspo_advise(plan, &it.machine, &prediction, LSPO_ADVICE_BYTES, advice), LSPO_OK);
+    cr_expect_not_null(strstr(advice, "; --policy kvpr would make it fit"), "%s", advice);
+    lspo_prediction_release(&prediction);
+    lspo_plan_destroy(plan);
 }
 
 /* ---- settled times ---- */
