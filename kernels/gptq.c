@@ -96,13 +96,13 @@ lspo_status_t lspo_gptq_factor(size_t m, float damping, float *hessian)
     if (!isfinite(sum))
         return lspo_error(LSPO_ERR_INPUT, "inputs of a calibration are not finite numbers, or too large");
     const float added = sum > 0 ? damping * (float)(sum / (double)m) : 1;
+    const bool first_is_dead = hessian[0] == 0;
     for (size_t i = 0; i < m; i++) {
         float *diagonal = &hessian[i * m + i];
         if (i > 0) /* the other triangle is free */
             hessian[i * m] = *diagonal == 0;
         *diagonal += added;
     }
-    const bool first_is_dead = hessian[0] == added;
     lspo_blas()->spotrf("L", &order, hessian, &order, &info, 1);
     if (info == 0)
         lspo_blas()->spotri("L", &order, hessian, &order, &info, 1);

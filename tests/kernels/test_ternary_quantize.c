@@ -131,6 +131,32 @@ Test(ternary_quantize, gptq_follows_its_derivation)
     free(x), free(w), free(h), free(upper);
 }
 
+/* Inputs so small that fp32 loses their products beside the damping are none without values, the first neither. */
+Test(ternary_quantize, gptq_keeps_weights_of_tiny_inputs)
+{
+    enum { M = 20, N = 6, TOKENS = 60 };
+    float *x = correlated_inputs(TOKENS, M), *w = random_weights(M * N);
+    double exact[M * N];
+    for (size_t t = 0; t < TOKENS; t++)
+        for (size_t i = 0; i < 2; i++)
+            x[t * M + i] *= 1e-5F;
+    double *h = reference_hessian(TOKENS, M, x, 0.1);
+    float *upper = factor_of(TOKENS, M, x, NULL);
+    widen(M * N, w, exact);
+    const numbers_t numbers = numbers_of(M, N, exact);
+    reference_gptq(M, N, h, nearest_number, &numbers, exact);
+    cr_assert(lspo_ternary_gptq(NULL, M, N, w, upper));
+    for (size_t i = 0; i < 2; i++) {
+        bool lives = false;
+        for (size_t j = 0; j < N; j++)
+            lives |= exact[i * N + j] != 0;
+        cr_assert(lives, "all of row %zu round to 0", i);
+    }
+    for (size_t i = 0; i < M * N; i++)
+        cr_assert_float_eq((double)w[i], exact[i], 0, "%zu, %zu: %g, %g", i / N, i % N, (double)w[i], exact[i]);
+    free(x), free(w), free(h), free(upper);
+}
+
 /* tr(D^T X^T X D), D the change of W. */
 static double output_error(size_t tokens, size_t m, size_t n, const float *x, const float *before, const float *after)
 {
