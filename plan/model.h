@@ -152,7 +152,8 @@ typedef struct {
     uint32_t rows;    /* m, inputs; 1 for a vector                                   */
     uint32_t cols;    /* n, outputs                                                  */
     uint64_t offset_elements;
-    bool linear; /* a matrix of attention or MLP: what LSP, LoRA and GaLore compress */
+    bool linear;     /* a matrix of attention or MLP: what LSP, LoRA and GaLore compress */
+    bool same_input; /* a linear one, whose input is that of the tensor before */
 } lspo_tensor_t;
 
 typedef struct {

@@ -18,22 +18,32 @@ static void add_biases(const lspo_model_t *model, lspo_stage_t *stage)
     }
 }
 
+/* The tensor added last reads the input of the one before. */
+static void mark_same_input(lspo_stage_t *stage)
+{
+    stage->tensors[stage->tensor_count - 1].same_input = true;
+}
+
 static void block(const lspo_model_t *model, lspo_stage_t *stage)
 {
     uint32_t width = model->width, attention_width = lspo_model_attention_width(model);
     uint32_t kv_width = lspo_model_kv_width(model);
     lspo_stage_add_linear(stage, "q", width, attention_width);
     lspo_stage_add_linear(stage, "k", width, kv_width);
+    mark_same_input(stage);
     lspo_stage_add_linear(stage, "v", width, kv_width);
+    mark_same_input(stage);
     lspo_stage_add_linear(stage, "attention_out", attention_width, width);
     if (model->expert_count > 0) {
         lspo_stage_add_linear(stage, "router", width, model->expert_count);
         lspo_stage_add_experts(stage, "experts_gate", model, width, model->mlp_width);
         lspo_stage_add_experts(stage, "experts_up", model, width, model->mlp_width);
+        mark_same_input(stage);
         lspo_stage_add_experts(stage, "experts_down", model, model->mlp_width, width);
     } else {
         lspo_stage_add_linear(stage, "gate", width, model->mlp_width);
         lspo_stage_add_linear(stage, "up", width, model->mlp_width);
+        mark_same_input(stage);
         lspo_stage_add_linear(stage, "down", model->mlp_width, width);
     }
     add_biases(model, stage);

@@ -10,24 +10,16 @@
 
 enum { STORED, WIDE, FORMS };
 
-/* Of a tensor: the sums of each of its matrices; NULL: they are those of the tensor `like`. */
-typedef struct {
-    float *of;
-    uint32_t like;
-} sums_t;
-
 struct lspo_input_sums {
     lspo_input_sums_options_t options;
     lspo_stage_t block;
     lspo_compute_t *compute;
     lspo_transformer_t *transformers[FORMS]; /* with the stored weights, and with those in fp32 */
     void *workspaces[FORMS], *cache;
-    float *x, *y; /* activations of all sequences; of one */
-    sums_t sums[LSPO_LINEAR_MAX];
-    uint64_t *tokens;  /* of each expert */
-    const float *seen; /* the input of the tensor before, and whose sums it has */
-    uint32_t like;
-    lspo_status_t status; /* of the observer */
+    float *x, *y;                 /* activations of all sequences; of one */
+    float *sums[LSPO_LINEAR_MAX]; /* of each of a tensor's matrices; NULL: none, or those of the tensor before */
+    uint64_t *tokens;             /* of each expert */
+    lspo_status_t status;         /* of the observer */
 };
 
 static lspo_generation_shape_t shape_of(const lspo_input_sums_options_t *options, int form)
@@ -51,6 +43,12 @@ static size_t activation_bytes(const lspo_input_sums_options_t *options)
 static uint32_t first_summed(const lspo_input_sums_options_t *options, const lspo_stage_t *block)
 {
     return options->from.ternary ? block->expert_first : 0;
+}
+
+/* Has the tensor sums of its own?  Else they are not wanted, or those of the one before. */
+static bool is_summed(const lspo_input_sums_options_t *options, const lspo_stage_t *block, uint32_t tensor)
+{
+    return tensor >= first_summed(options, block) && !block->tensors[tensor].same_input;
 }
 
 /* Floats of one matrix's sums, and how many matrices a tensor has. */
@@ -87,8 +85,8 @@ uint64_t lspo_input_sums_bytes(const lspo_input_sums_options_t *options)
     lspo_stage_t block;
     uint64_t bytes = 0;
     lspo_model_stage(options->from.model, 1, &block);
-    for (uint32_t i = first_summed(options, &block); i < block.linear_count; i++)
-        bytes += sums_bytes(options, &block, i);
+    for (uint32_t i = 0; i < block.linear_count; i++)
+        bytes += is_summed(options, &block, i) ? sums_bytes(options, &block, i) : 0;
     return bytes + workspace_bytes(options, STORED) + workspace_bytes(options, WIDE) + cache_bytes(options) +
            (options->sequences + 1) * activation_bytes(options);
 }
@@ -157,7 +155,7 @@ void lspo_input_sums_destroy(lspo_input_sums_t *sums)
         give_back(sums, sums->workspaces[form]);
     }
     for (uint32_t i = 0; i < LSPO_LINEAR_MAX; i++)
-        give_back(sums, sums->sums[i].of);
+        give_back(sums, sums->sums[i]);
     give_back(sums, sums->cache);
     give_back(sums, sums->x);
     give_back(sums, sums->y);
@@ -171,41 +169,34 @@ void lspo_input_sums_destroy(lspo_input_sums_t *sums)
 static void clear_sums(lspo_input_sums_t *c)
 {
     for (uint32_t i = 0; i < c->block.linear_count; i++)
-        if (c->sums[i].of != NULL)
-            memset(c->sums[i].of, 0, sums_bytes(&c->options, &c->block, i));
+        if (c->sums[i] != NULL)
+            memset(c->sums[i], 0, sums_bytes(&c->options, &c->block, i));
     memset(c->tokens, 0, (c->block.expert_count + 1) * sizeof *c->tokens);
-    c->seen = NULL;
 }
 
 /* Sums are made when the first block is seen. */
 static bool make_sums(lspo_input_sums_t *c, uint32_t tensor)
 {
     const size_t bytes = sums_bytes(&c->options, &c->block, tensor);
-    if (c->sums[tensor].of != NULL)
+    if (c->sums[tensor] != NULL)
         return true;
-    c->status = take(c, bytes, &c->sums[tensor].of);
+    c->status = take(c, bytes, &c->sums[tensor]);
     if (c->status != LSPO_OK)
         return false;
-    memset(c->sums[tensor].of, 0, bytes);
+    memset(c->sums[tensor], 0, bytes);
     return true;
 }
 
-/* Adds the inputs of a tensor to its sums, unless they are those of the one before. */
+/* Adds the inputs of a tensor to its sums. */
 static void observe(void *context, uint32_t tensor, uint32_t expert, size_t tokens, const float *x)
 {
     lspo_input_sums_t *c = context;
     const size_t inputs = lspo_stage_pruned(&c->block, tensor).rows;
-    const uint32_t like = x == c->seen ? c->like : tensor;
-    c->seen = x;
-    c->like = like;
     if (tensor == c->block.expert_first)
         c->tokens[expert] += tokens;
-    if (c->status != LSPO_OK || tensor < first_summed(&c->options, &c->block))
+    if (c->status != LSPO_OK || !is_summed(&c->options, &c->block, tensor) || !make_sums(c, tensor))
         return;
-    c->sums[tensor].like = like;
-    if (like != tensor || !make_sums(c, tensor))
-        return;
-    float *sums = c->sums[tensor].of + expert * sums_floats(&c->options, &c->block, tensor);
+    float *sums = c->sums[tensor] + expert * sums_floats(&c->options, &c->block, tensor);
     if (c->options.squares)
         lspo_wanda_add_inputs(inputs, tokens, x, sums);
     else
@@ -259,9 +250,10 @@ void lspo_input_sums_follow(lspo_input_sums_t *sums, const void *weights, const 
 
 float *lspo_input_sums_of(const lspo_input_sums_t *sums, uint32_t tensor, uint32_t expert, bool *is_first_out)
 {
-    const uint32_t like = sums->sums[tensor].like;
-    *is_first_out = like == tensor;
-    return sums->sums[like].of + expert * sums_floats(&sums->options, &sums->block, like);
+    *is_first_out = !sums->block.tensors[tensor].same_input;
+    while (sums->block.tensors[tensor].same_input)
+        tensor--;
+    return sums->sums[tensor] + expert * sums_floats(&sums->options, &sums->block, tensor);
 }
 
 uint64_t lspo_input_sums_tokens(const lspo_input_sums_t *sums, uint32_t expert)
