@@ -15,6 +15,21 @@ for _ in $(seq 1 400); do printf 'abcdefg '; done >letters.txt
 lspo train --model dense.ini --policy native --data letters.txt --sequence 32 --batch 8 --steps 60 \
     --learning-rate 5e-3 --export dense >/dev/null 2>&1
 "$source_dir/experiments/qmoe/mixture.sh" mixtral dense dense dense dense
+# Its routers are the same draw whichever awk there is: x <- 16807 x mod 2^31 - 1, from where they are in the file on;
+# 1/8 (3e000000) where x < 2^30, else -1/8.
+stored=mixtral/model.safetensors
+header=$(($(od -An -tu8 -N8 "$stored")))
+head -c $((8 + header)) "$stored" | grep -aoE 'gate\.weight":\{[^}]*' | sed 's/.*\[\([0-9]*\),.*/\1/' >routers
+check "routers" 2 "$(wc -l <routers)"
+while read -r begin; do
+    x=$((begin % 2147483646 + 1)) wanted=
+    for ((i = 0; i < 4 * 64; i++)); do
+        x=$((x * 16807 % 2147483647))
+        wanted+=$((x < 1 << 30 ? 3 : 5))
+    done
+    check "the router at $begin" "$wanted" "$(tail -c +$((9 + header + begin)) "$stored" | head -c 1024 |
+        od -An -v -tx4 -w4 | sed 's/ 3e000000/3/; s/ be000000/5/' | tr -d '\n')"
+done <routers
 
 sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/generation.md" "$source_dir/docs/serving.md" >commands.sh
 [ "$(grep -c 'lspo generate' commands.sh)" -ge 4 ] && [ "$(grep -c 'lspo serve' commands.sh)" -ge 3 ] ||

@@ -51,9 +51,13 @@ while read -r name shape begin bytes; do
         add "$layer.block_sparse_moe.experts.$i.$of.weight" "$shape" "${models[i]}/model.safetensors" "$begin" "$bytes"
     done
     [ "$of" = w1 ] || continue
-    # 0.125 and -0.125 are the bytes 0 0 0 3e and 0 0 0 be.
-    awk -v count=$((${#models[@]} * width)) -v seed="$offset" 'BEGIN { srand(seed)
-        for (i = 0; i < count; i++) printf rand() < 0.5 ? "\\0\\0\\0\\x3e" : "\\0\\0\\0\\xbe" }' > "$out/escapes"
+    # 0.125 and -0.125 are the bytes 0 0 0 3e and 0 0 0 be.  x <- 16807 x mod 2^31 - 1, which is exact in each awk.
+    awk -v count=$((${#models[@]} * width)) -v x=$((offset % 2147483646 + 1)) 'BEGIN {
+        for (i = 0; i < count; i++) {
+            x = x * 16807 % 2147483647
+            printf "%s", x < 1073741824 ? "\\0\\0\\0\\x3e" : "\\0\\0\\0\\xbe"
+        }
+    }' > "$out/escapes"
     # shellcheck disable=SC2059 # bytes
     printf "$(cat "$out/escapes")" > "$out/router"
     add "$layer.block_sparse_moe.gate.weight" "${#models[@]},$width" "$out/router" 1 $((4 * ${#models[@]} * width))
