@@ -12,10 +12,8 @@
  * machine with losses each start and end changes the rates of the other lanes.
  */
 #include <string.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
+#include "base/heap.h"
 #include "bench/measure.h"
 #include "plan/machine.h"
 #include "plan/model.h"
@@ -309,19 +307,9 @@ static void bench_predictions(void)
     }
 }
 
-/* What is freed stays in the process, as in lspo (cli/main.c): else the system clears the pages of a plan of 1,000
- * layers again and again. */
-static void keep_memory(void)
-{
-#ifdef __GLIBC__
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    mallopt(M_TRIM_THRESHOLD, 256 << 20);
-#endif
-}
-
 int main(void)
 {
-    keep_memory();
+    lspo_heap_keep();
     bench_sizes();
     bench_lanes();
     bench_predictions();

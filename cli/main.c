@@ -6,10 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
+#include "base/heap.h"
 #include "cli/command.h"
 #include "cli/help.h"
 
@@ -65,16 +63,6 @@ static lspo_status_t write_list(const char *list, char *format)
     return lspo_command_list.run(format != NULL ? 4 : 2, argv);
 }
 
-/* A prediction builds and plays many plans, one after the other: what one frees stays for the next, because the system
- * takes longer to clear new pages than lspo to write them. */
-static void keep_memory(void)
-{
-#ifdef __GLIBC__
-    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the largest that is allowed */
-    mallopt(M_TRIM_THRESHOLD, 256 << 20);
-#endif
-}
-
 /* argv[0] is the last word of the command's name. */
 static int run_command(const lspo_command_t *command, int argc, char **argv)
 {
@@ -88,7 +76,7 @@ static int run_command(const lspo_command_t *command, int argc, char **argv)
         return lspo_status_exit_code(LSPO_ERR_INPUT);
     }
     if (command->predicts)
-        keep_memory();
+        lspo_heap_keep();
     const char *list = list_asked_for(command, argc, argv, &format);
     lspo_status_t status = list != NULL ? write_list(list, format) : command->run(argc, argv);
     return status == LSPO_ERR_INPUT ? refuse_usage(command) : lspo_status_exit_code(status);
