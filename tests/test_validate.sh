@@ -216,13 +216,17 @@ code=$(status_of validate --resume --budget 2s --interval 50%)
 case $code in 0 | 5 | 6) ;; *) check "it goes on" "0, 5 or 6" "$code: $(cat "$folder/messages")" ;; esac
 check "with what there was" yes "$([ "$(wc -l < "$folder/out/visits.csv")" -ge "$visits" ] && echo yes)"
 
-# What was visited least comes first: a round that ended with zero's visit is completed before another begins.
-rm -rf "$folder/out"
-mkdir "$folder/out"
-sed -n 1,3p "$folder/visits.csv" > "$folder/out/visits.csv"
-status_of validate --resume --budget 3s --interval 50% > /dev/null
-check "lsp alone is behind" "lsp" \
-    "$(sed -n 's/^2,.*--policy \([a-z]*\).*/\1/p' "$folder/out/visits.csv" | xargs)"
+# What was visited least comes first: a round that ended with zero's visit is completed before another begins.  The
+# baseline has two visits in each round.
+second_round() { # second_round LINES: who is visited, if the first round has had these lines of visits.csv
+    rm -rf "$folder/out"
+    mkdir "$folder/out"
+    sed -n "$1" "$folder/visits.csv" > "$folder/out/visits.csv"
+    status_of validate --resume --budget 3s --interval 50% > /dev/null
+    sed -n 's/^2,.*--policy \([a-z]*\).*/\1/p' "$folder/out/visits.csv" | xargs
+}
+check "native and lsp are behind" "native lsp" "$(second_round 1,3p)"
+check "lsp alone is behind" "lsp" "$(second_round '1,3p; 2p')"
 
 # A cell without room, and its native step, are named and left out; the others are measured.
 cat > "$folder/grid" <<'GRID'

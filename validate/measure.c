@@ -240,20 +240,32 @@ static lspo_status_t visit(rounds_t *rounds, uint32_t index, uint32_t round)
     return measure_cell(rounds, index, round);
 }
 
-/* The fewest visits of a cell that is not settled and for which there is time: a round that was cut short, by a signal
+/* Of a round.  A baseline is in the slowdown of every cell of its group, so one visit that a busy host slows down must
+ * not decide: of four visits in two rounds the median leaves it out. */
+static uint32_t visits_per_round(const rounds_t *rounds, uint32_t index)
+{
+    return rounds->cells->cells[index].native == index ? 2 : 1;
+}
+
+static uint32_t rounds_of(const rounds_t *rounds, uint32_t index)
+{
+    return rounds->measurements[index].visit_count / visits_per_round(rounds, index);
+}
+
+/* The fewest rounds of a cell that is not settled and for which there is time: a round that was cut short, by a signal
  * or the budget, is completed before another begins. */
-static uint32_t least_visits(const rounds_t *rounds)
+static uint32_t least_rounds(const rounds_t *rounds)
 {
     uint32_t least = UINT32_MAX;
     for (uint32_t i = 0; i < rounds->cells->count - rounds->cells->yardsticks; i++)
-        if (!is_settled(rounds, i) && has_time(rounds, i) && rounds->measurements[i].visit_count < least)
-            least = rounds->measurements[i].visit_count;
+        if (!is_settled(rounds, i) && has_time(rounds, i) && rounds_of(rounds, i) < least)
+            least = rounds_of(rounds, i);
     return least;
 }
 
-static bool is_due(const rounds_t *rounds, uint32_t index, uint32_t visits)
+static bool is_due(const rounds_t *rounds, uint32_t index, uint32_t had)
 {
-    return !is_settled(rounds, index) && rounds->measurements[index].visit_count <= visits;
+    return !is_settled(rounds, index) && rounds_of(rounds, index) <= had;
 }
 
 /* One visit to each yardstick from *next on, so that so many have had theirs. */
@@ -266,19 +278,20 @@ static lspo_status_t visit_yardsticks(rounds_t *rounds, uint32_t so_many, uint32
     return status;
 }
 
-/* One visit to each cell of that many visits and to each yardstick, which are spread evenly among the cells. */
-static lspo_status_t play_round(rounds_t *rounds, uint32_t round, uint32_t visits)
+/* The visits of a round to each cell that has had so many rounds, and one to each yardstick, which are spread evenly
+ * among the cells. */
+static lspo_status_t play_round(rounds_t *rounds, uint32_t round, uint32_t had)
 {
     uint32_t yardsticks = rounds->cells->yardsticks, count = rounds->cells->count - yardsticks;
     uint32_t due = 0, done = 0, next = 0;
     lspo_status_t status = LSPO_OK;
     for (uint32_t i = 0; i < count; i++)
-        due += is_due(rounds, i, visits);
+        due += is_due(rounds, i, had);
     for (uint32_t i = 0; i < count && status == LSPO_OK; i++) {
-        if (!is_due(rounds, i, visits))
+        if (!is_due(rounds, i, had))
             continue;
         status = visit_yardsticks(rounds, done++ * yardsticks / due + 1, round, &next);
-        if (status == LSPO_OK)
+        for (uint32_t v = 0; v < visits_per_round(rounds, i) && status == LSPO_OK && is_due(rounds, i, had); v++)
             status = visit(rounds, i, round);
     }
     return status == LSPO_OK ? visit_yardsticks(rounds, yardsticks, round, &next) : status;
@@ -293,7 +306,7 @@ lspo_status_t lspo_validate_measure(const lspo_cells_t *cells, const lspo_measur
         for (uint32_t v = 0; v < measurements[i].visit_count; v++)
             if (measurements[i].visits[v].round >= round)
                 round = measurements[i].visits[v].round + 1;
-    for (uint32_t least; (least = least_visits(&rounds)) != UINT32_MAX; round++) {
+    for (uint32_t least; (least = least_rounds(&rounds)) != UINT32_MAX; round++) {
         lspo_status_t status = play_round(&rounds, round, least);
         if (status != LSPO_OK)
             return status;
