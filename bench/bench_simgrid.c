@@ -25,9 +25,9 @@
 #include "traces/trace.h"
 
 enum { REPEATS = 21, PAIRS = 7, ITERATIONS = 100 };
-/* The goal is 90, and medians are 89.6 to 101.8; other programs on the machine, which take cache and memory, cost the
- * engine more than SimGrid. */
-static const double ratio_least = 60;
+/* Medians on calm machines are 89.6 to 120; other programs, which take cache and memory, cost the engine more than
+ * SimGrid. */
+static const double ratio_least = 90;
 
 static int fail(const char *what)
 {
