@@ -191,7 +191,10 @@ def alike(printed, computed):
 count = wrong = 0
 for output in sorted(results.glob("*/output.txt")):
     figure = output.parent.name
-    printed = re.findall(r"^  (?:holds|FAILS|yes  |no   |undecided) \S.*$", output.read_text(), re.MULTILINE)
+    # Without the limits of `lspo validate` itself, whose status is one of the claims.
+    limits = {line for report in output.parent.glob("**/report.txt") for line in report.read_text().splitlines()}
+    printed = [line for line in re.findall(r"^  (?:holds|FAILS|yes  |no   |undecided) \S.*$", output.read_text(),
+                                           re.MULTILINE) if line not in limits]
     record = output.with_name("judged.txt")
     computed = judged_again(record) if record.exists() else []
     count += len(printed)
