@@ -174,16 +174,27 @@ static lspo_status_t fill(lspo_plan_t *plan)
     return LSPO_OK;
 }
 
-lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
-                              lspo_plan_t **plan_out)
+/* A plan that is described, but not filled. */
+static lspo_status_t begin(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
+                           lspo_plan_t **plan_out)
 {
     lspo_status_t status = check_question(model, workload, policy);
     if (status != LSPO_OK)
         return status;
-    lspo_plan_t *plan = calloc(1, sizeof *plan);
-    if (!plan)
+    *plan_out = calloc(1, sizeof **plan_out);
+    if (*plan_out == NULL)
         return lspo_no_memory("a plan");
-    describe(model, workload, policy, plan);
+    describe(model, workload, policy, *plan_out);
+    return LSPO_OK;
+}
+
+lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
+                              lspo_plan_t **plan_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = begin(model, workload, policy, &plan);
+    if (status != LSPO_OK)
+        return status;
     status = fill(plan);
     if (status == LSPO_OK)
         status = lspo_plan_check(plan);
@@ -199,13 +210,10 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
 lspo_status_t lspo_plan_held(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
                              uint64_t *gpu_bytes_out, uint64_t *host_bytes_out)
 {
-    lspo_status_t status = check_question(model, workload, policy);
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = begin(model, workload, policy, &plan);
     if (status != LSPO_OK)
         return status;
-    lspo_plan_t *plan = calloc(1, sizeof *plan);
-    if (!plan)
-        return lspo_no_memory("a plan");
-    describe(model, workload, policy, plan);
     if (policy->task == LSPO_TASK_TRAIN) {
         plan->workload.iterations = 0;
         plan->workload.open_end = true;
