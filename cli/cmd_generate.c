@@ -295,7 +295,7 @@ static const char *end_name(lspo_text_end_t end)
     return "all tokens added";
 }
 
-/* Without packed experts, of which only these know their bytes. */
+/* Without packed experts: how many bytes those take, only they know. */
 static uint64_t weights_bytes(const writer_t *writer)
 {
     const lspo_weights_source_t source = {

@@ -1,8 +1,8 @@
 /* ternary_quantize.h - make the columns of a matrix ternary (ternary.h), by rounding or by GPTQ (gptq.h).
  *
  * As [Frantar, Alistarh, QMoE, arXiv 2310.16795, Sec. 3]: the three numbers of a column are 0, its least weight and its
- * largest, in bf16 (0 if it has none below, or none above 0), of which a weight becomes the nearest; of two that are as
- * near, 0.  So most weights become 0: 88 % of 768 normal ones.
+ * largest, in bf16 (0 if it has none below, or none above 0).  A weight becomes the nearest of the three, and 0 where
+ * another one is as near.  So most weights become 0: 88 % of 768 normal ones.
  */
 #ifndef LSPO_KERNELS_TERNARY_QUANTIZE_H
 #define LSPO_KERNELS_TERNARY_QUANTIZE_H

@@ -21,7 +21,7 @@ uint32_t lspo_serving_slots(const lspo_serving_options_t *options, uint32_t grou
     return 2 * options->batch + groups;
 }
 
-/* Advice, which also says of which cache a message is. */
+/* Advice, which also names the cache that a message is about. */
 static const char *what_needs_less(const lspo_serving_options_t *options)
 {
     switch (options->cache) {

@@ -67,7 +67,7 @@ static inline double *reference_hessian(size_t tokens, size_t m, const float *x,
     return h;
 }
 
-/* Inputs of which each is near the one before. */
+/* Inputs: each is near the one before. */
 static inline float *correlated_inputs(size_t tokens, size_t m)
 {
     float *x = calloc(tokens * m, sizeof *x);
