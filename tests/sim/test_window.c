@@ -1,15 +1,16 @@
-/* Jackson's schedule against all sets of jobs, and the window between two passes of a barrier against plans that are
- * added up by hand and against the best of all schedules of small ones. */
+/* Jackson's schedule and heads against all sets of jobs, and the window between two passes of a barrier against plans
+ * that are added up by hand and against the best of all schedules of small ones. */
 #include <criterion/criterion.h>
 
 #include "sim/bound.h"
 #include "sim/engine.h"
+#include "sim/heads.h"
 #include "sim/jackson.h"
 #include "sim/window.h"
 #include "tests/plan_maker.h"
 #include "traces/summary.h"
 
-enum { JOBS_MAX = 9, ITERATIONS = 6 };
+enum { JOBS_MAX = 9, ITERATIONS = 6, LAYERS_MAX = 40 };
 
 /* max over sets S of jobs of (min head + sum work + min tail), [Carlier 1982]. */
 static uint64_t largest_set_ns(const lspo_job_t *jobs, uint32_t count)
@@ -44,6 +45,87 @@ Test(jackson, is_the_largest_of_all_sets)
         }
         uint64_t wanted_ns = largest_set_ns(jobs, count);
         cr_expect_eq(lspo_jackson_ns(jobs, count, room), wanted_ns, "seed %lu", seed);
+    }
+}
+
+enum { DAG_OPS = 16, DAG_LANES = 3 };
+
+/* Ops on three lanes, of which each waits for up to three earlier ones. */
+static lspo_heads_dag_t random_dag(uint64_t seed)
+{
+    uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
+    lspo_heads_dag_t dag;
+    cr_assert_eq(lspo_heads_dag_create(DAG_OPS, DAG_LANES, 3 * DAG_OPS, &dag), LSPO_OK);
+    for (uint32_t op = 0, deps = 0; op < DAG_OPS; op++) {
+        dag.lane[op] = (uint32_t)maker_below(&state, DAG_LANES);
+        dag.lane_first[dag.lane[op] + 1]++;
+        dag.work_ns[op] = maker_below(&state, 30);
+        for (uint64_t d = op > 0 ? maker_below(&state, 4) : 0; d > 0; d--)
+            dag.deps[deps++] = op - 1 - (uint32_t)maker_below(&state, op < 6 ? op : 6);
+        dag.dep_first[op + 1] = deps;
+    }
+    for (uint32_t lane = 0; lane < DAG_LANES; lane++)
+        dag.lane_first[lane + 1] += dag.lane_first[lane];
+    return dag;
+}
+
+/* The longest path from the end of `from` to the start of `to`; -1: there is none. */
+static int64_t longest_path_ns(const lspo_heads_dag_t *dag, uint32_t from, uint32_t to)
+{
+    int64_t longest_ns = from == to ? -(int64_t)dag->work_ns[to] : -1;
+    bool found = from == to;
+    for (uint32_t d = dag->dep_first[to]; d < dag->dep_first[to + 1]; d++) {
+        const uint32_t dep = dag->deps[d];
+        const int64_t before_ns = dep < from ? -1 : dep == from ? 0 : longest_path_ns(dag, from, dep);
+        const int64_t path_ns = before_ns < 0 ? -1 : before_ns + (dep == from ? 0 : (int64_t)dag->work_ns[dep]);
+        longest_ns = path_ns >= 0 && (!found || path_ns > longest_ns) ? path_ns : longest_ns;
+        found |= path_ns >= 0;
+    }
+    return longest_ns;
+}
+
+/* By the definition in sim/window.h, with the heads of the ops before it. */
+static uint64_t defined_head_ns(const lspo_heads_dag_t *dag, uint32_t op, const uint64_t *head_ns)
+{
+    uint64_t most_ns = 0;
+    for (uint32_t d = dag->dep_first[op]; d < dag->dep_first[op + 1]; d++) {
+        const uint64_t end_ns = head_ns[dag->deps[d]] + dag->work_ns[dag->deps[d]];
+        most_ns = end_ns > most_ns ? end_ns : most_ns;
+    }
+    const bool joins = dag->dep_first[op + 1] - dag->dep_first[op] > 1;
+    for (uint32_t lane = 0; joins && lane < DAG_LANES; lane++) {
+        lspo_job_t jobs[DAG_OPS];
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < op; i++) {
+            const int64_t path_ns = dag->lane[i] == lane ? longest_path_ns(dag, i, op) : -1;
+            if (path_ns >= 0)
+                jobs[count++] = (lspo_job_t){head_ns[i], dag->work_ns[i], (uint64_t)path_ns};
+        }
+        const uint64_t set_ns = largest_set_ns(jobs, count);
+        most_ns = set_ns > most_ns ? set_ns : most_ns;
+    }
+    return most_ns;
+}
+
+Test(heads, are_those_of_all_sets_before_an_op)
+{
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        lspo_heads_dag_t dag = random_dag(seed);
+        uint64_t head_ns[DAG_OPS], tail_ns[DAG_OPS], bound_ns = 0, wanted_ns = 0;
+        cr_assert_eq(lspo_heads_bound(&dag, head_ns, tail_ns, &bound_ns), LSPO_OK);
+        for (uint32_t op = 0; op < DAG_OPS; op++)
+            cr_expect_eq(head_ns[op], defined_head_ns(&dag, op, head_ns), "seed %lu, op %u", seed, op);
+        for (uint32_t lane = 0; lane < DAG_LANES; lane++) {
+            lspo_job_t jobs[DAG_OPS];
+            uint32_t count = 0;
+            for (uint32_t op = 0; op < DAG_OPS; op++)
+                if (dag.lane[op] == lane)
+                    jobs[count++] = (lspo_job_t){head_ns[op], dag.work_ns[op], tail_ns[op]};
+            const uint64_t set_ns = largest_set_ns(jobs, count);
+            wanted_ns = set_ns > wanted_ns ? set_ns : wanted_ns;
+        }
+        cr_expect_eq(bound_ns, wanted_ns, "seed %lu", seed);
+        lspo_heads_dag_release(&dag);
     }
 }
 
@@ -229,6 +311,84 @@ Test(window, heads_and_tails_hold_in_a_played_plan)
             cr_expect_leq(window.tail_ns[i], to_ns - end_ns[window.ops[i]], "seed %lu, op %u", seed, i);
         }
         lspo_trace_destroy(trace);
+        lspo_window_release(&window);
+        maker_release(&maker);
+    }
+}
+
+/* A chain of FWD through all iterations, with D2H that each run beside some links of it. */
+static plan_maker_t chain_plan(uint64_t seed, uint32_t layers)
+{
+    plan_maker_t maker = maker_create();
+    uint64_t state = seed * 0x9e3779b97f4a7c15u + 5;
+    lspo_op_id_t last = LSPO_NO_OP, side[3 * LAYERS_MAX];
+    uint32_t until[LAYERS_MAX];
+    for (uint32_t l = 0; l < layers; l++)
+        until[l] = maker_below(&state, 3) > 0 ? 2 + (uint32_t)maker_below(&state, layers) : 0;
+    for (uint32_t place = 0; place < ITERATIONS * layers; place++) {
+        const uint32_t layer = place % layers, iteration = place / layers;
+        const lspo_op_id_t fwd = maker_op(&maker, LSPO_OP_FWD, layer, iteration, 1 + 7 * layer % 5);
+        maker_depend(&maker, last);
+        for (uint32_t from = place > 2 * layers ? place - 2 * layers : 0; from < place; from++)
+            if (until[from % layers] > 0 && from + until[from % layers] == place)
+                maker_depend(&maker, side[from % (3 * layers)]);
+        last = fwd;
+        if (until[layer] == 0)
+            continue;
+        side[place % (3 * layers)] = maker_op(&maker, LSPO_OP_D2H, layer, iteration, 1 + 11 * layer % 13);
+        maker_depend(&maker, fwd);
+    }
+    return maker;
+}
+
+/* The work of the ops that depend on `first` and on which `last` depends, and of that. */
+static uint64_t work_between_ns(const plan_maker_t *maker, lspo_op_id_t first, lspo_op_id_t last)
+{
+    const lspo_plan_t *plan = &maker->plan;
+    static bool behind[MAKER_OPS_MAX], ahead[MAKER_OPS_MAX];
+    uint64_t sum_ns = 0;
+    for (lspo_op_id_t id = 0; id <= last; id++) {
+        behind[id] = ahead[id] = false;
+        for (uint32_t d = 0; d < plan->ops[id].dep_count; d++) {
+            const lspo_op_id_t dep = plan->deps[plan->ops[id].dep_first + d];
+            behind[id] |= dep == first || behind[dep];
+        }
+    }
+    ahead[last] = true;
+    for (lspo_op_id_t id = last + 1; id-- > 0;) {
+        sum_ns += ahead[id] && behind[id] ? maker->work_ns[(size_t)id * LSPO_LANE_KIND_COUNT] : 0;
+        for (uint32_t d = 0; ahead[id] && d < plan->ops[id].dep_count; d++)
+            ahead[plan->deps[plan->ops[id].dep_first + d]] = true;
+    }
+    return sum_ns;
+}
+
+/* Of all FWD, the first of those with the most work between two passes. */
+Test(window, begins_where_most_work_is_between)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        const uint32_t layers = 3 + (uint32_t)(seed % 38), iterations = 1 + (uint32_t)(seed % 2);
+        plan_maker_t maker = chain_plan(seed, layers);
+        lspo_window_t window = window_of(&maker, iterations);
+        lspo_op_id_t first[LAYERS_MAX], last[LAYERS_MAX], wanted = LSPO_NO_OP;
+        uint64_t most_ns = 0, listed_ns = 0;
+        const uint32_t iteration = ITERATIONS - iterations - 2;
+        for (lspo_op_id_t id = 0; id < maker.plan.op_count; id++) {
+            const lspo_op_t *op = &maker.plan.ops[id];
+            if (op->kind == LSPO_OP_FWD && op->iteration == iteration)
+                first[op->layer] = id;
+            if (op->kind == LSPO_OP_FWD && op->iteration == iteration + iterations)
+                last[op->layer] = id;
+        }
+        for (uint32_t l = 0; l < layers; l++) {
+            const uint64_t sum_ns = work_between_ns(&maker, first[l], last[l]);
+            wanted = sum_ns > most_ns ? first[l] : wanted;
+            most_ns = sum_ns > most_ns ? sum_ns : most_ns;
+        }
+        for (uint32_t i = 0; i < window.count; i++)
+            listed_ns += maker.work_ns[(size_t)window.ops[i] * LSPO_LANE_KIND_COUNT];
+        cr_expect_eq(window.barrier, wanted, "seed %lu: %u, not %u", seed, window.barrier, wanted);
+        cr_expect_eq(listed_ns, most_ns, "seed %lu", seed);
         lspo_window_release(&window);
         maker_release(&maker);
     }
