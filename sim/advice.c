@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/units.h"
 #include "plan/policy.h"
@@ -209,42 +210,73 @@ static lspo_status_t find_fewer_bits(const question_t *question, size_t text_byt
     return LSPO_OK;
 }
 
-/* The policy that comes nearest to fitting, with a batch of 1 and checkpointing. */
-static lspo_status_t find_nearest(const question_t *question, size_t text_bytes, char *text)
+/* A policy with a batch of 1 and checkpointing, and the bytes that it lacks: at least, until it has been played. */
+typedef struct {
+    lspo_fit_question_t asked;
+    uint64_t short_bytes;
+    bool is_played;
+} candidate_t;
+
+/* The first of those that lack least. */
+static candidate_t *least_short(candidate_t *candidates, uint32_t count)
 {
-    const lspo_policy_t *nearest = NULL;
-    uint64_t least_bytes = UINT64_MAX;
-    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
-        lspo_fit_question_t asked = ask(question, lspo_policy_at(i));
-        lspo_fit_t fit = {0};
-        uint64_t short_bytes = 0;
-        asked.workload.batch = 1;
-        asked.workload.checkpointing = true;
-        lspo_status_t status = lspo_fit_least_excess(&asked, &short_bytes);
-        if (status == LSPO_OK && short_bytes >= least_bytes)
-            continue;
-        if (status == LSPO_OK)
-            status = lspo_fit_try(&asked, &fit);
-        if (status != LSPO_OK)
-            return status;
-        uint64_t excess_bytes = lspo_fit_gpu_excess(question->machine, fit.gpu_bytes) +
-                                lspo_fit_host_excess(question->machine, fit.host_bytes);
-        if (excess_bytes < least_bytes) {
-            nearest = asked.policy;
-            least_bytes = excess_bytes;
-        }
+    candidate_t *best = &candidates[0];
+    for (uint32_t i = 1; i < count; i++)
+        if (candidates[i].short_bytes < best->short_bytes)
+            best = &candidates[i];
+    return best;
+}
+
+static lspo_status_t play(candidate_t *candidate)
+{
+    const lspo_machine_t *machine = candidate->asked.machine;
+    lspo_fit_t fit = {0};
+    lspo_status_t status = lspo_fit_try(&candidate->asked, &fit);
+    candidate->short_bytes =
+        lspo_fit_gpu_excess(machine, fit.gpu_bytes) + lspo_fit_host_excess(machine, fit.host_bytes);
+    candidate->is_played = true;
+    return status;
+}
+
+/* The policy that comes nearest to fitting.  Each time the one that may lack least is played, until it has been. */
+static lspo_status_t find_nearest(const question_t *question, candidate_t *nearest_out)
+{
+    const uint32_t count = lspo_policy_count();
+    candidate_t *candidates = calloc(count, sizeof *candidates), *best = candidates;
+    lspo_status_t status = candidates != NULL ? LSPO_OK : lspo_no_memory("%u policies", count);
+    for (uint32_t i = 0; status == LSPO_OK && i < count; i++) {
+        candidates[i].asked = ask(question, lspo_policy_at(i));
+        candidates[i].asked.workload.batch = 1;
+        candidates[i].asked.workload.checkpointing = true;
+        status = lspo_fit_least_excess(&candidates[i].asked, &candidates[i].short_bytes);
     }
+    while (status == LSPO_OK && !(best = least_short(candidates, count))->is_played)
+        status = play(best);
+    if (status == LSPO_OK)
+        *nearest_out = *best;
+    free(candidates);
+    return status;
+}
+
+/* What the nearest policy lacks, and what would help. */
+static lspo_status_t describe_nearest(const question_t *question, size_t text_bytes, char *text)
+{
+    candidate_t nearest;
+    lspo_status_t status = find_nearest(question, &nearest);
+    if (status != LSPO_OK)
+        return status;
+    const lspo_policy_t *policy = nearest.asked.policy;
     char excess[32];
-    lspo_format_quantity((double)least_bytes, LSPO_UNIT_BYTES, excess, sizeof excess);
-    if (least_bytes > 0) {
-        lspo_status_t status = find_fewer_bits(question, text_bytes, text);
+    lspo_format_quantity((double)nearest.short_bytes, LSPO_UNIT_BYTES, excess, sizeof excess);
+    if (nearest.short_bytes > 0) {
+        status = find_fewer_bits(question, text_bytes, text);
         if (status != LSPO_OK || text[0] != '\0')
             return status;
         snprintf(text, text_bytes, "no policy fits at any batch size; the nearest is --policy %s --batch 1, %s short",
-                 nearest->name, excess);
+                 policy->name, excess);
     } else
-        snprintf(text, text_bytes, "--policy %s (%s) --checkpointing on --batch 1 would fit", nearest->name,
-                 lspo_semantics_name(nearest->semantics));
+        snprintf(text, text_bytes, "--policy %s (%s) --checkpointing on --batch 1 would fit", policy->name,
+                 lspo_semantics_name(policy->semantics));
     return LSPO_OK;
 }
 
@@ -289,7 +321,7 @@ static lspo_status_t describe_remedy(const question_t *question, size_t text_byt
         snprintf(other, sizeof other, "--policy %s (%s, not %s)", policy->name, lspo_semantics_name(policy->semantics),
                  lspo_semantics_name(wanted->semantics));
     if (change[0] == '\0' && other[0] == '\0')
-        return find_nearest(question, text_bytes, text);
+        return describe_nearest(question, text_bytes, text);
     snprintf(text, text_bytes, "%s%s%s would make it fit", change, change[0] && other[0] ? " or " : "", other);
     return LSPO_OK;
 }
