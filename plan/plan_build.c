@@ -64,6 +64,12 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
         stage->left = LSPO_NO_OP;
 }
 
+/* Blocks are alike, but for the first ones, which --native-layers keeps on the GPU. */
+static bool is_like_before(const lspo_builder_t *b, uint32_t index)
+{
+    return index > 1 && index <= b->model->block_count && index != lspo_plan_native_layers(b->plan);
+}
+
 static lspo_status_t create_builder(lspo_plan_t *plan, lspo_build_works_t *works, lspo_builder_t *b)
 {
     *b = (lspo_builder_t){
@@ -92,7 +98,10 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_build_works_t *works
     b->sums_on_host = lspo_plan_sums_on_host(plan);
     lspo_activations(&plan->model, &plan->workload, &b->activations);
     for (uint32_t s = 0; s < b->stage_count; s++)
-        describe_stage(b, s);
+        if (is_like_before(b, s))
+            b->stages[s] = b->stages[s - 1];
+        else
+            describe_stage(b, s);
     return LSPO_OK;
 }
 
