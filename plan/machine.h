@@ -73,9 +73,10 @@ typedef struct {
         double few_rows_cached_Bps, int4_cached_Bps, cache_cached_Bps;
         double near_bytes;  /* up to so many bytes between two uses, all is in cache; X_cached were measured so */
         double cache_bytes; /* with at least so many, nothing is in cache; 0: there is no cache */
-        /* The same in generation, whose passes are short: with kept_bytes between two uses (0: cache_bytes) the share
-         * kept_share is in cache; after kept_s exp(-1) of it, for others use the cache, too (0: all of it). */
-        double kept_bytes, kept_share, kept_s;
+        /* The same in generation, whose passes are short: up to kept_all_bytes all is in cache (0: near_bytes), with
+         * kept_bytes between two uses (0: cache_bytes) the share kept_share; after kept_s exp(-1) of it, for others use
+         * the cache, too (0: all of it). */
+        double kept_all_bytes, kept_bytes, kept_share, kept_s;
         double training_speed; /* speed of kernels in a training relative to their speed alone; 0: not measured, 1 */
         double backward_loss;  /* fraction of its speed that a backward pass loses to autograd, [0, 1) */
         double context_bytes;  /* memory that the driver takes; 0 on the host device */

@@ -163,6 +163,8 @@ static bool find_caches(const lspo_machine_t *machine, const lspo_plan_t *plan, 
         const lspo_machine_t *m = lspo_place_machine(plan, machine, work, &own, &speed);
         caches[work] = (cache_t){m->gpu.near_bytes, m->gpu.cache_bytes, 0, generates ? m->gpu.kept_s : 0};
         if (generates && m->gpu.kept_bytes > 0) {
+            if (m->gpu.kept_all_bytes > 0)
+                caches[work].near_bytes = m->gpu.kept_all_bytes;
             caches[work].cache_bytes = m->gpu.kept_bytes;
             caches[work].left = m->gpu.kept_share;
         }

@@ -8,8 +8,9 @@
  * on.
  *
  * Passes of generation take milliseconds, so that it counts how long ago a use was, too: others use the cache.  There
- * gpu.kept_bytes takes the place of cache_bytes, with which the share gpu.kept_share is still in cache:
- *     share(d) = 1 - (1 - kept_share) log(d / near_bytes) / log(kept_bytes / near_bytes)   within [0, 1]
+ * gpu.kept_bytes takes the place of cache_bytes, with which the share gpu.kept_share is still in cache, and
+ * gpu.kept_all_bytes, where a profile has it, that of near_bytes:
+ *     share(d) = 1 - (1 - kept_share) log(d / kept_all_bytes) / log(kept_bytes / kept_all_bytes)   within [0, 1]
  * times exp(-(s / kept_s)^2) for a use that ended s seconds ago, if all ops run as early as they can.  What rebuilds a
  * cache is no use, because it reads only a part of a layer.
  *

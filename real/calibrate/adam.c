@@ -40,6 +40,8 @@ static void call_gpu_adam(void *context)
     lspo_adam_t adam = lspo_adam_default(1e-3F, 1);
     bool has_master = lspo_compute_number(c->compute) != LSPO_NUMBER_FP32;
     for (int form = 0; form < 2; form++) {
+        if (!c->far)
+            c->memory->near_output.at = 0; /* the same state, as of a small model */
         const void *gradient = lspo_calibrate_saved(c, call->n);
         float *m = lspo_calibrate_saved_output_floats(c, call->n), *v = lspo_calibrate_saved_output_floats(c, call->n);
         float *master = has_master && form == 0 ? lspo_calibrate_saved_output_floats(c, call->n) : NULL;

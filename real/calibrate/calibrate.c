@@ -62,6 +62,7 @@ static const struct {
     lspo_lane_kind_t lane;
     measurement_t measure;
 } measurements[] = {
+    {"what a cache holds", LSPO_LANE_GPU, lspo_calibrate_near},
     {"noise", LSPO_DEVICE_LANES, measure_noise},
     {"counters", LSPO_DEVICE_LANES, lspo_calibrate_counters},
     {"vector kernels", LSPO_LANE_GPU, lspo_calibrate_vector_kernels},

@@ -232,7 +232,8 @@ typedef struct {
 static size_t copies_of(const int4_call_t *call)
 {
     const lspo_calibration_t *c = call->calibration;
-    return c->far ? call->copy_count : c->shapes->near_floats * sizeof(float) / lspo_int4_bytes(&call->product.shape);
+    return c->far ? call->copy_count
+                  : c->memory->near_input.around * sizeof(float) / lspo_int4_bytes(&call->product.shape);
 }
 
 static void call_int4(void *context)

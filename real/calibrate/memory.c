@@ -59,7 +59,7 @@ float *lspo_pool_take(lspo_pool_t *pool, size_t n)
 {
     const size_t gap = 336;
     n = (n + 15) / 16 * 16; /* keep cache lines whole */
-    if (pool->at + n > pool->count)
+    if (pool->at >= pool->around || pool->at + n > pool->count)
         pool->at = 0;
     float *taken = pool->data + pool->at;
     pool->at += n + gap;
@@ -146,7 +146,7 @@ static lspo_status_t make_on_host(lspo_device_t *device, const lspo_calibration_
     if (status != LSPO_OK)
         return status;
     for (size_t i = 0; i < 4; i++) {
-        pools[i]->count = i < 2 ? shapes->near_floats : shapes->far_floats;
+        pools[i]->count = pools[i]->around = i < 2 ? shapes->near_floats : shapes->far_floats;
         status = lspo_device_host_alloc(device, pools[i]->count * sizeof(float), (void **)&pools[i]->data);
         if (status != LSPO_OK)
             return status;
@@ -241,7 +241,7 @@ static lspo_status_t make_on_device(lspo_calibration_t *calibration)
     if (status != LSPO_OK)
         return status;
     for (size_t i = 0; i < 4; i++) {
-        pools[i]->count = i < 2 ? shapes->near_floats : shapes->far_floats;
+        pools[i]->count = pools[i]->around = i < 2 ? shapes->near_floats : shapes->far_floats;
         status = lspo_device_alloc(calibration->device, pools[i]->count * sizeof(float), (void **)&pools[i]->data);
         if (status != LSPO_OK)
             return status;

@@ -61,9 +61,9 @@ lspo_timing_t lspo_calibrate_keep(lspo_calibration_t *calibration, const char *k
 static void bring_near(lspo_calibration_memory_t *memory)
 {
     volatile float sink = 0;
-    for (size_t i = 0; i < memory->near_input.count; i += 16)
+    for (size_t i = 0; i < memory->near_input.around; i += 16)
         sink = sink + memory->near_input.data[i];
-    for (size_t i = 0; i < memory->near_output.count; i += 16)
+    for (size_t i = 0; i < memory->near_output.around; i += 16)
         sink = sink + memory->near_output.data[i];
 }
 
@@ -71,7 +71,7 @@ static void bring_near(lspo_calibration_memory_t *memory)
 static void evict(const lspo_calibration_memory_t *memory)
 {
     volatile float sink = 0;
-    for (size_t i = 0; i < memory->near_input.count / 2; i += 16)
+    for (size_t i = 0; i < memory->near_input.around / 2; i += 16)
         sink = sink + memory->near_input.data[i];
 }
 

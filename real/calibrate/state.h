@@ -19,10 +19,11 @@ typedef struct lspo_calibration_shapes lspo_calibration_shapes_t;
 lspo_status_t lspo_calibrate_at(const lspo_calibrate_options_t *options, const lspo_calibration_shapes_t *shapes,
                                 lspo_calibration_result_t *result_out);
 
-/* A pool of operands: kernels take successive parts of it, and start again at the end. */
+/* A pool of operands: kernels take successive parts of it, and start again after `around` floats, or at the end if an
+ * operand would not fit. */
 typedef struct {
     float *data;
-    size_t count, at;
+    size_t count, around, at;
 } lspo_pool_t;
 /* The next n floats, in whole cache lines; wraps around. n <= count.  Gaps keep the addresses of pools different modulo
  * 4096, since operands whose addresses are equal modulo 4096 stall each other. */
@@ -51,7 +52,7 @@ typedef struct {
  * too small for a GPU. */
 enum { LSPO_CALIBRATE_VECTORS = 7, LSPO_CALIBRATE_ATTENTIONS = 8, LSPO_CALIBRATE_NONZEROS = 3 };
 struct lspo_calibration_shapes {
-    size_t near_floats, far_floats; /* of a pool */
+    size_t near_floats, far_floats; /* of a pool; a host whose cache is smaller uses less of the near ones */
     size_t product_sizes[LSPO_PRODUCT_SIZES_MAX];
     size_t vectors[LSPO_CALIBRATE_VECTORS][2];       /* rows, a power of two (see slots); width */
     size_t attentions[LSPO_CALIBRATE_ATTENTIONS][4]; /* batch, sequence, heads, head width */
@@ -165,6 +166,7 @@ lspo_status_t lspo_calibrate_vector_kernels(lspo_calibration_t *calibration); /*
 lspo_status_t lspo_calibrate_projectors(lspo_calibration_t *calibration);     /* projectors.c */
 lspo_status_t lspo_calibrate_dense(lspo_calibration_t *calibration);          /* dense.c */
 lspo_status_t lspo_calibrate_generation(lspo_calibration_t *calibration);     /* generation.c; after vector_kernels */
+lspo_status_t lspo_calibrate_near(lspo_calibration_t *calibration);           /* kept.c; before all others */
 lspo_status_t lspo_calibrate_kept(lspo_calibration_t *calibration);           /* kept.c */
 lspo_status_t lspo_calibrate_gpu_adam(lspo_calibration_t *calibration);       /* adam.c */
 lspo_status_t lspo_calibrate_cpu_adam(lspo_calibration_t *calibration);
@@ -176,15 +178,21 @@ lspo_status_t lspo_calibrate_make_projector(lspo_device_t *device, uint32_t rows
                                             lspo_projector_t *projector_out);
 void lspo_calibrate_release_projector(lspo_device_t *device, const lspo_projector_t *projector);
 
+/* How often a memory must be halved until a cache holds it: read_s[i], of a weight in a memory halved i times and read
+ * again and again, is at most a tenth of the way from read_s[halves] to far_s, of one that no cache holds.  0 where
+ * that is no slower. */
+size_t lspo_calibrate_halves(const double *read_s, size_t halves, double far_s);
+
 /* What was read `age_s` ago, and is in cache to this share although `bytes` have been touched since, its own included.
- * The cache whose shares are nearest to those of `count` of them: gpu.kept_bytes, of which the share kept_share is left
- * (0, or they are the most bytes of any), and kept_s; and such a share. */
-enum { LSPO_CALIBRATE_KEPT = 12 };
+ * The cache whose shares are nearest to those of `count` of them: gpu.kept_all_bytes, at least near_bytes;
+ * gpu.kept_bytes, of which the share kept_share is left (0, or they are the most bytes of any), and kept_s; and such a
+ * share. */
+enum { LSPO_CALIBRATE_KEPT = 14 };
 typedef struct {
     double bytes, age_s, share;
 } lspo_kept_t;
 typedef struct {
-    double near_bytes, bytes, left, s;
+    double all_bytes, bytes, left, s;
 } lspo_kept_cache_t;
 lspo_kept_cache_t lspo_calibrate_fit_kept(double near_bytes, const lspo_kept_t *kept, size_t count);
 double lspo_calibrate_kept_share(const lspo_kept_cache_t *cache, const lspo_kept_t *kept);

@@ -131,14 +131,18 @@ Test(reuse, moments_are_as_old_as_the_last_adam)
  *     F0          8-10        16-18         24-26     6 ms after layer 0 was last used
  *     F1           10-12       18-20         26-28    6 ms as well
  * Each touches 150 bytes, so 300 since its last use: log(2700 / 300) / log(2700 / 150) of it are left by bytes,
- * and exp(-0.6^2) of these by time; or of a cache with 0.4 after 600 bytes 1 - 0.6 log 2 / log 4.  What
- * rebuilds a cache of layer 0 is no use of it.  Trainings know neither. */
+ * and exp(-0.6^2) of these by time; or of a cache with 0.4 after 600 bytes 1 - 0.6 log 2 / log 4; of one that holds
+ * all of 200 bytes, and nothing of 450, log(450 / 300) / log(450 / 200) = 1/2.  What rebuilds a cache of layer 0 is no
+ * use of it.  Trainings know neither. */
 Test(reuse, texts_lose_what_was_read_long_ago)
 {
     const lspo_machine_t shared = {.gpu = {.near_bytes = 150, .cache_bytes = 1350, .kept_bytes = 2700, .kept_s = 0.01}};
     lspo_machine_t large = shared;
     large.gpu.kept_bytes = 600;
     large.gpu.kept_share = 0.4;
+    lspo_machine_t steep = shared;
+    steep.gpu.kept_all_bytes = 200;
+    steep.gpu.kept_bytes = 450;
     const double by_bytes = log(9) / log(18), by_time = exp(-0.36);
     const lspo_policy_t *policy;
     uint64_t op_ns[MAKER_OPS_MAX] = {0};
@@ -163,6 +167,11 @@ Test(reuse, texts_lose_what_was_read_long_ago)
     cr_expect_float_eq(shares[0], by_bytes, 1e-12, "no time passes");
     cr_assert_eq(lspo_reuse_shares(&large, &maker.plan, op_ns, shares), LSPO_OK);
     cr_expect_float_eq(shares[0], 0.7 * by_time, 1e-12);
+    cr_assert_eq(lspo_reuse_shares(&steep, &maker.plan, op_ns, shares), LSPO_OK);
+    cr_expect_float_eq(shares[0], 0.5 * by_time, 1e-12);
+    steep.gpu.kept_bytes = 0;
+    cr_assert_eq(lspo_reuse_shares(&steep, &maker.plan, NULL, shares), LSPO_OK);
+    cr_expect_float_eq(shares[0], log(4.5) / log(9), 1e-12, "kept_all_bytes alone says nothing");
     cr_assert_eq(lspo_reuse_shares(&machine, &maker.plan, op_ns, shares), LSPO_OK);
     cr_expect_float_eq(shares[0], log(4.5) / log(9), 1e-12, "a profile without them");
     maker.plan.policy = NULL;

@@ -110,19 +110,21 @@ Test(calibrate, cache_size_is_found)
  * each other are there by log(1000 / 200) / log(1000 / 16) = 0.389. */
 static lspo_kept_cache_t found_cache(const lspo_kept_cache_t *cache)
 {
-    static const double bytes[] = {16e6, 50e6, 100e6, 200e6, 400e6}, ages_s[] = {0, 0.005, 0.01, 0.02, 0.03};
-    lspo_kept_t kept[25];
-    for (size_t i = 0; i < 25; i++) {
+    static const double bytes[] = {16e6, 50e6, 80e6, 100e6, 150e6, 200e6, 400e6},
+                        ages_s[] = {0, 0.005, 0.01, 0.02, 0.03};
+    enum { COUNT = 35 };
+    lspo_kept_t kept[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
         kept[i] = (lspo_kept_t){.bytes = bytes[i / 5], .age_s = ages_s[i % 5]};
         kept[i].share = lspo_calibrate_kept_share(cache, &kept[i]) + 0.02 * lspo_random_normal(3, 2, i);
     }
-    return lspo_calibrate_fit_kept(16e6, kept, 25);
+    return lspo_calibrate_fit_kept(16e6, kept, COUNT);
 }
 
 /* One that is empty after fewer bytes than were tried, and one that is not. */
 Test(calibrate, what_a_cache_keeps_is_found)
 {
-    const lspo_kept_cache_t small = {16e6, 1e8, 0, 0.02}, large = {16e6, 4e8, 0.7, 0.02};
+    const lspo_kept_cache_t small = {16e6, 1e8, 0, 0.02}, large = {16e6, 4e8, 0.7, 0.02}, steep = {60e6, 2e8, 0, 0.02};
     cr_expect_float_eq(lspo_calibrate_kept_share(&small, &(lspo_kept_t){4e7, 0, 0}), 0.5, 1e-3);
     cr_expect_float_eq(lspo_calibrate_kept_share(&large, &(lspo_kept_t){8e7, 0, 0}), 0.85, 1e-12);
     cr_expect_float_eq(lspo_calibrate_kept_share(&small, &(lspo_kept_t){15e6, 0.02, 0}), exp(-1), 1e-12);
@@ -135,16 +137,35 @@ Test(calibrate, what_a_cache_keeps_is_found)
     cr_expect_eq(found.bytes, 4e8);
     cr_expect_float_eq(found.left, 0.7, 0.05, "%g", found.left);
     cr_expect_float_eq(found.s / 0.02, 1, 0.15, "%g", found.s);
+    found = found_cache(&steep);
+    cr_expect_float_eq(found.all_bytes / 60e6, 1, 0.2, "%g", found.all_bytes);
+    cr_expect_float_eq(found.bytes / 2e8, 1, 0.2, "%g", found.bytes);
+}
+
+/* Times per weight in all of a memory, a half and a quarter, which a cache of all, of half and of a quarter of them
+ * holds, of which a tenth may be gone; and where a cache is no faster than memory. */
+Test(calibrate, near_pools_are_what_a_cache_holds)
+{
+    static const struct {
+        double read_s[3], far_s;
+        size_t wanted;
+    } cases[] = {{{20, 20, 20}, 70, 0}, {{24.9, 22, 20}, 70, 0}, {{25.1, 22, 20}, 70, 1},
+                 {{70, 26, 20}, 70, 2}, {{71, 60, 20}, 70, 2},   {{40, 30, 20}, 21.9, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        cr_expect_eq(lspo_calibrate_halves(cases[i].read_s, 2, cases[i].far_s), cases[i].wanted, "case %zu", i);
 }
 
 /* Pools hand out neighbouring regions with a gap of 336 floats and start again when the next one does not fit. */
 Test(calibrate, pools_wrap)
 {
     float data[500];
-    lspo_pool_t pool = {.data = data, .count = 500};
+    lspo_pool_t pool = {.data = data, .count = 500, .around = 500};
     cr_assert_eq(lspo_pool_take(&pool, 40) - data, 0);
     cr_assert_eq(lspo_pool_take(&pool, 40) - data, 48 + 336);
     cr_assert_eq(lspo_pool_take(&pool, 16) - data, 0);
+    pool = (lspo_pool_t){.data = data, .count = 500, .around = 384};
+    cr_assert_eq(lspo_pool_take(&pool, 40) - data, 0);
+    cr_assert_eq(lspo_pool_take(&pool, 16) - data, 0, "what a cache holds ends here");
 }
 
 /* Kept samples come back as rows, and notes find their field. */
