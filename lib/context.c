@@ -136,6 +136,8 @@ int lspo_context_open(const lspo_options *options, lspo_context **context_out)
     locale_t locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (context != NULL && locale != (locale_t)0) {
         context->options = read;
+        if (read.allocate == NULL)
+            lspo_kept_use(&context->kept, &context->options);
         context->locale = locale;
         *context_out = context;
     } else {
@@ -154,6 +156,7 @@ void lspo_context_close(lspo_context *context)
     const lspo_options options = context->options, *before = lspo_allocator_use(&options);
     lspo_texts_release(&context->texts);
     freelocale(context->locale);
+    lspo_kept_release(&context->kept);
     free(context);
     (void)lspo_allocator_use(before);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lib/lspo.h"
@@ -212,6 +213,38 @@ Test(memory, of_two_contexts)
     cr_assert_eq(outer.live + outer.foreign, 0);
     cr_assert_eq(inner.live + inner.foreign, 0);
     cr_assert_gt(inner.calls, 0);
+}
+
+/* ---- without functions of its own ---- */
+
+static long page_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
+/* The memory of a large prediction serves the next one. */
+Test(memory, that_a_context_keeps)
+{
+    enum { PREDICTIONS = 4 };
+    lspo_context *context;
+    lspo_query *query;
+    long faults[PREDICTIONS];
+    cr_assert_eq(lspo_context_open(NULL, &context), LSPO_DONE);
+    cr_assert_eq(lspo_query_create(context, &query), LSPO_DONE);
+    cr_assert_eq(lspo_query_set(query, "set", "model.blocks=300"), LSPO_DONE);
+    for (int i = 0; i < PREDICTIONS; i++) {
+        lspo_reply *reply;
+        const long before = page_faults();
+        cr_assert_eq(lspo_query_predict(query, &reply), LSPO_DONE, "%s", lspo_context_message(context));
+        lspo_reply_destroy(reply);
+        faults[i] = page_faults() - before;
+    }
+    lspo_query_destroy(query);
+    lspo_context_close(context);
+    cr_expect_lt(faults[PREDICTIONS - 1], faults[0] / 8, "%ld page faults, then %ld", faults[0],
+                 faults[PREDICTIONS - 1]);
 }
 
 /* ---- options ---- */
