@@ -2,7 +2,6 @@
 #include "sim/engine.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -39,11 +38,9 @@ typedef struct {
     lspo_trace_t *trace;
 } engine_t;
 
-/* Ends are integers: a fraction of a nanosecond is rounded up, unless it is a rounding error. */
 static uint64_t end_at(const lane_t *lane)
 {
-    double left_ns = fmin(fmax(ceil(lane->remaining_ns / lane->rate - 1e-6), 0), (double)last_start_ns);
-    return lane->since_ns + (uint64_t)left_ns;
+    return lane->since_ns + lspo_engine_left_ns(lane->remaining_ns, lane->rate);
 }
 
 /* After ops started or ended at now_ns: lanes whose rate has changed get a new end. */

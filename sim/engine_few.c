@@ -7,7 +7,6 @@
 #include "sim/engine_few.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdbool.h>
 
 #include "plan/ready.h"
@@ -49,11 +48,9 @@ static lspo_status_t fill_rates(lspo_few_t *few, const lspo_machine_t *machine)
     return LSPO_OK;
 }
 
-/* Ends are integers: a fraction of a nanosecond is rounded up, unless it is a rounding error. */
 static uint64_t end_at(const lspo_few_lane_t *lane)
 {
-    double left_ns = fmin(fmax(ceil(lane->remaining_ns / lane->rate - 1e-6), 0), (double)last_start_ns);
-    return lane->since_ns + (uint64_t)left_ns;
+    return lane->since_ns + lspo_engine_left_ns(lane->remaining_ns, lane->rate);
 }
 
 /* After ops started or ended at now_ns: lanes whose rate has changed get a new end. */

@@ -37,6 +37,19 @@ static inline uint64_t lspo_engine_wake_ns(const lspo_engine_call_t *call, uint8
     return (kind == LSPO_LANE_GPU || gpu_ended) && waited_ns > call->wake_ns ? call->wake_ns : 0;
 }
 
+/* Until so much work is done at this rate.  Ends are integers: a fraction of a nanosecond is rounded up, unless it is a
+ * rounding error.  Without a call of libm, since lanes with losses get new ends at most events. */
+static inline uint64_t lspo_engine_left_ns(double remaining_ns, double rate)
+{
+    const double left_ns = remaining_ns / rate - 1e-6;
+    if (!(left_ns > 0))
+        return 0;
+    if (left_ns >= (double)LSPO_ENGINE_LAST_START_NS)
+        return LSPO_ENGINE_LAST_START_NS;
+    const int64_t whole_ns = (int64_t)left_ns;
+    return (uint64_t)whole_ns + ((double)whole_ns < left_ns);
+}
+
 /* Findings of a play besides the trace. */
 typedef struct {
     bool too_long; /* an op would start after LSPO_ENGINE_LAST_START_NS, or last longer */
