@@ -29,9 +29,9 @@
  * writes no files, and reads only those that a query names.
  *
  * Memory: by default from malloc(); up to 64 MiB of large blocks that a context has freed wait for its next call, until
- * it is closed.  A context may have functions of its own (lspo_options).  What other libraries take for themselves while
- * they serve a call is theirs: jansson's comes from its allocation functions, that of inih and of the C library's streams
- * and locales from malloc().
+ * it is closed.  A context may have functions of its own (lspo_options).  What other libraries take for themselves
+ * while they serve a call is theirs: jansson's comes from its allocation functions, that of inih and of the C library's
+ * streams and locales from malloc().
  *
  * Handles and places for results must not be NULL.  A text that is NULL is refused.
  *
