@@ -66,10 +66,12 @@ mkdir "$scratch/work"
 cd "$scratch/work"
 cp "$source_dir/tests/data/import/pytorch-profile.json.gz" profile.json.gz
 cp "$source_dir/tests/data/import/deepspeed-0.14.txt" train.log
-lspo train --model gpt-tiny --policy native --steps 1 --batch 1 --sequence 16 --export gpt2 >/dev/null
-printf '%s\n' '[model]' name=llama family=llama blocks=1 width=32 heads=2 kv_heads=1 mlp_width=32 vocabulary=256 \
-    max_sequence=256 >llama.ini
-lspo train --model llama.ini --policy native --steps 1 --batch 1 --sequence 16 --export llama >/dev/null
+for family in gpt llama; do
+    printf '%s\n' '[model]' name=$family family=$family blocks=1 width=32 heads=2 kv_heads=2 mlp_width=32 \
+        vocabulary=256 max_sequence=256 >$family.ini
+    lspo train --model $family.ini --policy native --steps 1 --batch 1 --sequence 16 --export $family >/dev/null
+done
+mv gpt gpt2
 "$source_dir/experiments/qmoe/mixture.sh" mixtral llama llama
 cp -r "$source_dir/experiments" "$source_dir/plots" .
 cat >roberta.ini <<'END'

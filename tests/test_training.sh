@@ -53,8 +53,10 @@ grep -q '"sample": "The square of 12 is [0-9].*"' sample.json || fail "a sample 
 
 # A text is continued as it was learned, with the tokens of bytes and with a folder's.
 for i in $(seq 400); do printf 'abcdefg '; done >letters.txt
-lspo train --model gpt-tiny --policy native --data letters.txt --sequence 32 --batch 8 --steps 60 --learning-rate 5e-3 \
-    --sample "abcdefg abc" --sample-tokens 16 --format json >letters.json
+printf '%s\n' '[model]' name=letters family=llama blocks=2 width=64 heads=4 kv_heads=2 mlp_width=128 vocabulary=256 \
+    max_sequence=256 >letters.ini
+lspo train --model letters.ini --policy native --data letters.txt --sequence 32 --batch 8 --steps 60 \
+    --learning-rate 5e-3 --sample "abcdefg abc" --sample-tokens 16 --format json >letters.json
 grep -q '"sample": "abcdefg abcdefg abcdefg abc"' letters.json || fail "a sample says $(grep sample letters.json)"
 
 # A field of a result in CSV.

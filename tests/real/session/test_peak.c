@@ -176,7 +176,7 @@ Test(peak, every_policy_takes_what_is_predicted)
 {
     outcome_t extra = in_a_process_of_its_own(measure_extra, NULL);
     cr_assert_eq(extra.status, LSPO_OK);
-    lspo_workload_t plain = workload_of(1, 64);
+    lspo_workload_t plain = workload_of(1, 32);
     plain.iterations = 3;
     lspo_workload_t other = plain;
     other.checkpointing = true;
