@@ -248,6 +248,8 @@ static lspo_status_t open_trainee(const train_request_t *request, lspo_train_vie
     lspo_status_t status = LSPO_OK;
     if (lspo_request_is_folder(folder))
         status = open_folder(folder, request->base.class_count, request->base.model.vocabulary, trainee);
+    else if (request->export_path) /* better now than at the end */
+        status = lspo_hf_model_check_made(&request->base.model);
     if (status != LSPO_OK)
         return status;
     trainee->encoding = (lspo_train_encoding_t){

@@ -65,6 +65,10 @@ lspo_status_t lspo_hf_model_read_as(const lspo_hf_model_t *model, uint32_t stage
 lspo_status_t lspo_hf_model_read_int4(const lspo_hf_model_t *model, uint32_t stage, lspo_number_t number,
                                       void *weights);
 
+/* Can a model that was not loaded from a folder be saved?  LSPO_ERR_INPUT with what lspo does not compute of it, or
+ * with what no config.json can say. */
+lspo_status_t lspo_hf_model_check_made(const lspo_model_t *shape);
+
 /* Write model.safetensors, config.json and the tokenizer files into `folder`, which is created if needed; each file is
  * written completely or not at all, the weights last. stages[i]: the weights of stage i.  origin: the model that was
  * loaded, of the same shapes, or NULL: then tensors are F32, and config.json is made from `shape`. */

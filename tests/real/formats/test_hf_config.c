@@ -9,6 +9,7 @@
 
 #include "base/json_file.h"
 #include "plan/family.h"
+#include "plan/presets.h"
 #include "real/formats/hf_model.h"
 
 static const char *data_path(const char *name)
@@ -255,10 +256,25 @@ Test(hf_config, made_config_is_read_back)
     }
 }
 
+/* Before hours of training, too: every preset that can be trained can be saved. */
+Test(hf_config, presets_can_be_saved)
+{
+    uint32_t checked = 0;
+    for (uint32_t i = 0; i < lspo_preset_count("models"); i++) {
+        lspo_model_t preset;
+        cr_assert_eq(lspo_model_find(lspo_preset_at("models", i)->name, &preset), LSPO_OK);
+        if (!lspo_model_trains(&preset))
+            continue;
+        cr_expect_eq(lspo_hf_model_check_made(&preset), LSPO_OK, "%s", preset.name);
+        checked++;
+    }
+    cr_expect_gt(checked, 10u);
+}
+
 /* Traits that no model_type has together are not lost in silence. */
 Test(hf_config, what_no_config_says_is_not_saved)
 {
-    lspo_model_t plain = model_of(SMALL("llama") "}"), variants[4] = {plain, plain, plain, plain};
+    lspo_model_t plain = model_of(SMALL("llama") "}"), variants[] = {plain, plain, plain, plain, plain};
     char place[] = "/tmp/lspo-config-XXXXXX", command[64];
     cr_assert_not_null(mkdtemp(place));
     variants[0].qk_norm = LSPO_QK_NORM_HEAD;
@@ -269,6 +285,8 @@ Test(hf_config, what_no_config_says_is_not_saved)
     variants[2].biases = LSPO_BIASES_QKV;
     variants[3].window = 8;
     variants[3].biases = LSPO_BIASES_MLP;
+    cr_assert_eq(lspo_model_find("gpt-tiny", &variants[4]), LSPO_OK);
+    variants[4].kv_head_count = 1;
     for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++)
         cr_expect_eq(lspo_hf_model_save(&variants[i], NULL, NULL, place), LSPO_ERR_INPUT, "variant %zu", i);
     snprintf(command, sizeof command, "rm -r %s", place);
