@@ -50,7 +50,7 @@ used_again() { # used_again FLAG FIRST SECOND MODEL BATCH SEQUENCE STEPS
     used "${@:4}" "$known" "$1" "$3"
 }
 for model in gpt-tiny gpt-small "$here/models/small-llama.ini"; do
-    for shape in "1 16 64" "1 64 32" "1 256 16" "4 256 8"; do
+    for shape in "1 16 64" "1 64 32" "1 256 8" "4 256 4"; do
         # shellcheck disable=SC2086 # three words
         beside "$out/rows.csv" used_again --text "$out/text.first" "$out/text.second" "$model" $shape
         # shellcheck disable=SC2086 # two words
