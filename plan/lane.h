@@ -1,9 +1,9 @@
 /* lane.h - lanes, each of which runs one op at a time, and a plan's list of them.
  *
  * A lane has a kind, a machine to which it belongs (its *peer*) and a number among that machine's devices.  Lanes of
- * the same peer slow each other down (sim/contention.h); those of others do not, but for GPU lanes of host devices.
- * A plan for one machine with one GPU has the four lanes of lspo_lanes_create(): gpu, d2h, h2d, cpu of peer 0.  A plan
- * for several GPUs or machines adds lanes (lspo_build_lane() in plan/build.h); a list may have thousands.
+ * the same peer slow each other down (sim/contention.h); lanes of different peers do not.  A plan for one machine with
+ * one GPU has the four lanes of lspo_lanes_create(): gpu, d2h, h2d, cpu of peer 0.  A plan for several GPUs or machines
+ * adds lanes (lspo_build_lane() in plan/build.h); a list may have thousands.
  */
 #ifndef LSPO_PLAN_LANE_H
 #define LSPO_PLAN_LANE_H

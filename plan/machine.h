@@ -98,7 +98,6 @@ typedef struct {
             double memory_pps, cached_pps;
         } adam_narrow[LSPO_OPTIMIZER_STATE_COUNT - LSPO_OPTIMIZER_STATE_BF16];
         double own_adam_pps;  /* not in files: adam_pps before lspo_machine_pace() reduced it; 0: it did not */
-        double cores;         /* of a host device's machine, which several devices share out; 0: not known */
         double process_bytes; /* resident memory that is in no plan: buffers of libraries, thread stacks */
         double lanes_bytes;   /* more of it with other lanes than the GPU's */
         double compute_flops; /* matrix products by all threads: FWD on the CPU (paper, Table 1), bases of Adam */
@@ -107,8 +106,7 @@ typedef struct {
     } cpu;
     struct {
         double h2d_Bps, d2h_Bps;
-        double own_h2d_Bps, own_d2h_Bps;     /* not in files: before lspo_machine_pace() reduced them; 0: it did not */
-        double h2d_latency_s, d2h_latency_s; /* a message                                    */
+        double h2d_latency_s, d2h_latency_s;     /* a message                                    */
         double h2d_duplex_loss, d2h_duplex_loss; /* fraction lost while the other direction is busy: [0, 1) */
         double pcie_generation, pcie_lanes;      /* 0 where unknown; documentation only          */
     } link;
@@ -156,9 +154,8 @@ typedef struct {
         double read_Bps, write_Bps; /* 0: there is no SSD */
         double latency_s;           /* per read or write */
     } ssd;
-    /* Fraction of its speed that lane [a] loses while lane [b] of the same peer runs (shared DRAM, shared cores);
-     * [0, 1).  The duplex loss of the link is above, not here.  [GPU][GPU]: while the GPU's lane of another host device
-     * of the same machine runs, each on a core of its own; 0 for GPUs. */
+    /* Fraction of its speed that lane [a] loses while lane [b] runs (shared DRAM, shared cores); [0, 1).
+     * The duplex loss of the link is above, not here. */
     double contention[LSPO_DEVICE_LANES][LSPO_DEVICE_LANES];
     lspo_products_t
         products; /* matrix products by shape, operands in cache; if it has no sizes, the half-sizes are used */
@@ -266,9 +263,9 @@ lspo_status_t lspo_machine_set(lspo_machine_t *machine, const char *assignment);
  * A rate above the machine's own replaces it and leaves the losses as they are. */
 void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps);
 
-/* Remove one part of the model, to see what it is worth: "contention" (lanes do not slow each other down, nor share a
- * core; duplex losses are 0), "shapes" (one rate for products of every shape, and for attention), "latency" (none of
- * launches, ops and messages), "cache" (everything comes from memory).  LSPO_ERR_INPUT for another name. */
+/* Remove one part of the model, to see what it is worth: "contention" (lanes do not slow each other down, duplex losses
+ * are 0), "shapes" (one rate for products of every shape, and for attention), "latency" (no latencies of launches, ops
+ * and messages), "cache" (everything comes from memory).  LSPO_ERR_INPUT for another name. */
 lspo_status_t lspo_machine_ablate(lspo_machine_t *machine, const char *part);
 
 /* LSPO_ERR_INPUT unless every field is in its range; logs the first that is not. */

@@ -8,7 +8,6 @@ static void ablate_contention(lspo_machine_t *machine)
 {
     memset(machine->contention, 0, sizeof machine->contention);
     machine->link.h2d_duplex_loss = machine->link.d2h_duplex_loss = 0.0;
-    machine->cpu.cores = 0.0; /* no lane shares one */
 }
 
 static void ablate_shapes(lspo_machine_t *machine)
@@ -84,10 +83,6 @@ void lspo_machine_pace(lspo_machine_t *machine, double link_Bps, double cpu_pps)
         [LSPO_LANE_CPU] = pace_fraction(machine->cpu.adam_pps, cpu_pps),
     };
     scale_losses(machine, fraction);
-    if (fraction[LSPO_LANE_D2H] < 1.0)
-        machine->link.own_d2h_Bps = machine->link.d2h_Bps;
-    if (fraction[LSPO_LANE_H2D] < 1.0)
-        machine->link.own_h2d_Bps = machine->link.h2d_Bps;
     if (link_Bps > 0.0)
         machine->link.h2d_Bps = machine->link.d2h_Bps = link_Bps;
     if (fraction[LSPO_LANE_CPU] < 1.0)

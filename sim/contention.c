@@ -2,7 +2,6 @@
 #include "sim/contention.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 static bool is_link(uint8_t kind)
@@ -12,45 +11,12 @@ static bool is_link(uint8_t kind)
 
 /* ---- rates ---- */
 
-/* The fraction of a core that a lane takes: of a paced one, what it does without waiting. */
-static double demand_of(double rate, double own_rate)
+static void fill_rates(lspo_contention_t *contention, const lspo_machine_t *machine)
 {
-    return own_rate > rate ? rate / own_rate : 1;
-}
-
-static uint32_t count_gpus(const lspo_plan_t *plan)
-{
-    uint32_t gpus = 0;
-    for (uint32_t i = 0; i < plan->lanes.count; i++)
-        gpus += plan->lanes.list[i].kind == LSPO_LANE_GPU;
-    return gpus;
-}
-
-/* Two lanes on one core have half of it each, and what the other one leaves. */
-static void fill_shared_core(const lspo_machine_t *machine, double speed[][LSPO_LANE_KIND_COUNT])
-{
-    const double demands[LSPO_DEVICE_LANES] = {
-        [LSPO_LANE_GPU] = 1,
-        [LSPO_LANE_D2H] = demand_of(machine->link.d2h_Bps, machine->link.own_d2h_Bps),
-        [LSPO_LANE_H2D] = demand_of(machine->link.h2d_Bps, machine->link.own_h2d_Bps),
-        [LSPO_LANE_CPU] = demand_of(machine->cpu.adam_pps, machine->cpu.own_adam_pps),
-    };
-    for (int other = LSPO_LANE_GPU + 1; other < LSPO_DEVICE_LANES; other++) {
-        speed[LSPO_LANE_GPU][other] = fmin(speed[LSPO_LANE_GPU][other], fmax(0.5, 1 - demands[other]));
-        speed[other][LSPO_LANE_GPU] = fmin(speed[other][LSPO_LANE_GPU], fmin(1, 0.5 / demands[other]));
-    }
-}
-
-static void fill_rates(lspo_contention_t *contention, const lspo_plan_t *plan, const lspo_machine_t *machine)
-{
-    const uint32_t gpus = count_gpus(plan);
-    const bool together = gpus > 1 && gpus <= machine->cpu.cores;
     for (int a = 0; a < LSPO_LANE_KIND_COUNT; a++)
         for (int b = 0; b < LSPO_LANE_KIND_COUNT; b++)
             contention->speed[a][b] =
                 a == b || a >= LSPO_DEVICE_LANES || b >= LSPO_DEVICE_LANES ? 1 : 1 - machine->contention[a][b];
-    if (together && machine->cpu.cores < 2.0 * gpus)
-        fill_shared_core(machine, contention->speed);
     const double duplex[2] = {1 - machine->link.d2h_duplex_loss, 1 - machine->link.h2d_duplex_loss};
     for (uint32_t set = 0; set < 2 * LSPO_CONTENTION_DUPLEX; set++)
         for (uint32_t a = 0; a < LSPO_LANE_KIND_COUNT; a++) {
@@ -63,9 +29,6 @@ static void fill_rates(lspo_contention_t *contention, const lspo_plan_t *plan, c
             contention->rates[set][a] = rate;
             contention->any |= rate < 1;
         }
-    contention->host_speed = together ? 1 - machine->contention[LSPO_LANE_GPU][LSPO_LANE_GPU] : 1;
-    contention->host_rate = 1;
-    contention->any |= contention->host_speed < 1;
 }
 
 /* Not in the table: all running lanes of each kind except one. */
@@ -97,8 +60,6 @@ void lspo_contention_start(lspo_contention_t *contention, uint32_t lane)
     peer->crowded |= (uint8_t)((class->count > 1) << self->kind);
     if (is_link(self->kind) && contention->links[self->link].busy[self->kind - LSPO_LANE_D2H]++ == 0)
         peer->duplex_changed = true;
-    contention->host_running += self->shares;
-    contention->host_changed |= self->shares;
     contention->rate[lane] = 1;
     contention->started[contention->started_count++] = lane;
     mark_changed(contention, self->peer);
@@ -116,8 +77,6 @@ void lspo_contention_end(lspo_contention_t *contention, uint32_t lane)
         peer->kinds &= (uint8_t) ~(1 << self->kind);
     if (class->count <= 1)
         peer->crowded &= (uint8_t) ~(1 << self->kind);
-    contention->host_running -= self->shares;
-    contention->host_changed |= self->shares;
     if (is_link(self->kind) && --contention->links[self->link].busy[self->kind - LSPO_LANE_D2H] == 0)
         peer->duplex_changed = true;
     mark_changed(contention, self->peer);
@@ -138,8 +97,6 @@ static void find_rates(const lspo_contention_t *contention, const lspo_contentio
                        double rates[2])
 {
     double crowd = peer->crowded ? crowd_rate(contention, peer, kind) : 1;
-    if (kind == LSPO_LANE_GPU && peer->is_host)
-        crowd *= contention->host_rate;
     rates[0] = contention->rates[peer->kinds][kind] * crowd;
     rates[1] = contention->rates[peer->kinds | LSPO_CONTENTION_DUPLEX][kind] * crowd;
 }
@@ -160,23 +117,9 @@ static void settle_peer(lspo_contention_t *contention, lspo_contention_peer_t *p
     peer->changed = peer->duplex_changed = false;
 }
 
-/* A GPU lane of a host device has started or ended, which concerns those of all others. */
-static void settle_hosts(lspo_contention_t *contention)
-{
-    contention->host_rate = 1;
-    for (uint32_t i = 1; i < contention->host_running; i++)
-        contention->host_rate *= contention->host_speed;
-    for (uint32_t p = 0; p < contention->peer_count; p++)
-        if (contention->peers[p].is_host && contention->peers[p].kinds >> LSPO_LANE_GPU & 1)
-            mark_changed(contention, p);
-    contention->host_changed = false;
-}
-
 void lspo_contention_settle(lspo_contention_t *contention)
 {
     contention->changed_lane_count = 0;
-    if (contention->host_changed)
-        settle_hosts(contention);
     for (uint32_t i = 0; i < contention->changed_peer_count; i++)
         settle_peer(contention, &contention->peers[contention->changed_peers[i]]);
     contention->changed_peer_count = 0;
@@ -204,29 +147,19 @@ static int compare_place(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* Is it a device of the machine of the profile, rather than one of a file with a machine of its own? */
-static bool is_host_peer(const lspo_plan_t *plan, uint32_t peer)
-{
-    return !plan->peer_kinds || !plan->network.kinds[plan->peer_kinds[peer]].has_machine;
-}
-
 /* Number the peers and links and give each class its part of `running`. */
-static void place_lanes(lspo_contention_t *contention, const lspo_plan_t *plan, const lspo_lane_t *const *ordered)
+static void place_lanes(lspo_contention_t *contention, const lspo_lanes_t *lanes, const lspo_lane_t *const *ordered)
 {
-    const lspo_lanes_t *lanes = &plan->lanes;
     uint32_t peer = 0, link = 0, next = 0;
     for (uint32_t i = 0; i < lanes->count; i++) {
         const lspo_lane_t *lane = ordered[i];
         bool new_peer = i > 0 && lane->peer != ordered[i - 1]->peer;
         peer += new_peer;
         link += i > 0 && (new_peer || lane->device != ordered[i - 1]->device);
-        const bool is_host = contention->host_speed < 1 && is_host_peer(plan, lane->peer);
-        contention->lanes[lane - lanes->list] = (lspo_contention_lane_t){
-            .peer = peer, .link = link, .kind = lane->kind, .shares = is_host && lane->kind == LSPO_LANE_GPU};
+        contention->lanes[lane - lanes->list] =
+            (lspo_contention_lane_t){.peer = peer, .link = link, .kind = lane->kind};
         contention->peers[peer].classes[lane->kind].count++;
-        contention->peers[peer].is_host = is_host;
     }
-    contention->peer_count = peer + 1;
     for (uint32_t p = 0; p <= peer; p++)
         for (uint32_t kind = 0; kind < LSPO_LANE_KIND_COUNT; kind++) {
             lspo_contention_class_t *class = &contention->peers[p].classes[kind];
@@ -252,12 +185,11 @@ static lspo_status_t allocate(const lspo_lanes_t *lanes, lspo_contention_t *cont
     return LSPO_OK;
 }
 
-lspo_status_t lspo_contention_create(const lspo_plan_t *plan, const lspo_machine_t *machine,
+lspo_status_t lspo_contention_create(const lspo_lanes_t *lanes, const lspo_machine_t *machine,
                                      lspo_contention_t *contention_out)
 {
-    const lspo_lanes_t *lanes = &plan->lanes;
     lspo_contention_t contention = {0};
-    fill_rates(&contention, plan, machine);
+    fill_rates(&contention, machine);
     if (!contention.any || lanes->count == 0) {
         contention.any = false;
         *contention_out = contention;
@@ -271,7 +203,7 @@ lspo_status_t lspo_contention_create(const lspo_plan_t *plan, const lspo_machine
     if (status != LSPO_OK)
         goto failed;
     qsort(ordered, lanes->count, sizeof *ordered, compare_place);
-    place_lanes(&contention, plan, ordered);
+    place_lanes(&contention, lanes, ordered);
     free(ordered);
     *contention_out = contention;
     return LSPO_OK;

@@ -4,16 +4,8 @@
  *     rate_a = prod over the running lanes b of the same peer, b != a, of (1 - loss[kind a][kind b])
  * with the losses of the machine profile's contention (0 for networks and SSDs).  Each lane counts: two busy copies
  * slow a GPU twice.  Lanes of the same kind do not slow each other down.  While the other direction of the same device
- * is busy, a link also has its duplex loss.  All peers have the same profile.
- *
- * Lanes of different peers do not affect each other, but for host devices of one machine.  The GPUs of a plan are such
- * if there are several and the profile has cpu.cores, a core or more for each.  While n of their GPU lanes run, each
- * works at rate_a (1 - contention[GPU][GPU])^(n - 1).  A peer of a file (plan/network.h) that has a machine of its own
- * takes no part.
- *
- * If there are fewer than two cores for each, a device has all its lanes on one core.  There a lane that takes the
- * fraction f of a core (a paced one what it does without waiting, others all) leaves the GPU lane max(1/2, 1 - f) of
- * its speed, and has itself at most 1/(2 f) of its own while the GPU lane runs, unless the losses above are larger.
+ * is busy, a link also has its duplex loss.  Lanes of different peers do not affect each other.  All peers have the
+ * same profile.
  *
  * All running lanes of a peer and kind have the same rate (links have two, depending on the other direction), so a
  * start or end costs one step per kind and one per lane whose rate changes.
@@ -27,7 +19,6 @@
 #include "base/status.h"
 #include "plan/lane.h"
 #include "plan/machine.h"
-#include "plan/plan.h"
 
 /* The running lanes of one kind of a peer. */
 typedef struct {
@@ -38,7 +29,6 @@ typedef struct {
 
 typedef struct {
     lspo_contention_class_t classes[LSPO_LANE_KIND_COUNT];
-    bool is_host;        /* its GPU lanes share a machine's memory with those of the other such peers */
     uint8_t kinds;       /* a bit per kind with a running lane */
     uint8_t crowded;     /* a bit per kind with more than one running lane */
     bool changed;        /* since lspo_contention_settle() */
@@ -54,7 +44,6 @@ typedef struct {
     uint32_t peer, link; /* indices; link: of d2h and h2d lanes only */
     uint32_t at;         /* in its class, while it runs */
     uint8_t kind;
-    bool shares; /* a GPU lane of a peer that is_host */
 } lspo_contention_lane_t;
 
 enum { LSPO_CONTENTION_DUPLEX = 1 << LSPO_LANE_KIND_COUNT };
@@ -64,10 +53,6 @@ typedef struct {
     double speed[LSPO_LANE_KIND_COUNT][LSPO_LANE_KIND_COUNT];
     /* By set of running kinds, and whether the other direction of the device is busy; each kind counted once. */
     double rates[2 * LSPO_CONTENTION_DUPLEX][LSPO_LANE_KIND_COUNT];
-    double host_speed; /* of a GPU lane while another one runs; 1: they do not share memory */
-    double host_rate;  /* host_speed to the power of host_running - 1 */
-    uint32_t host_running, peer_count;
-    bool host_changed; /* host_running, since the last lspo_contention_settle() */
     lspo_contention_lane_t *lanes;
     lspo_contention_peer_t *peers;
     lspo_contention_link_t *links;
@@ -77,7 +62,7 @@ typedef struct {
     double *rate; /* of each running lane */
 } lspo_contention_t;
 
-lspo_status_t lspo_contention_create(const lspo_plan_t *plan, const lspo_machine_t *machine,
+lspo_status_t lspo_contention_create(const lspo_lanes_t *lanes, const lspo_machine_t *machine,
                                      lspo_contention_t *contention_out);
 /* Accepts a struct that is all zero. */
 void lspo_contention_release(lspo_contention_t *contention);

@@ -145,7 +145,7 @@ static lspo_status_t prepare(engine_t *engine)
     lspo_status_t status = lspo_ends_create(lanes->count, &engine->ends);
     if (status != LSPO_OK)
         return status;
-    return lspo_contention_create(engine->call->plan, engine->call->machine, &engine->contention);
+    return lspo_contention_create(lanes, engine->call->machine, &engine->contention);
 }
 
 static lspo_status_t play_many(const lspo_engine_call_t *call, lspo_ready_t *ready, lspo_trace_t *trace,

@@ -29,7 +29,7 @@ uint64_t lspo_engine_wake_of(const lspo_plan_t *plan, const lspo_machine_t *mach
 static lspo_status_t fill_rates(lspo_few_t *few, const lspo_machine_t *machine)
 {
     lspo_contention_t contention;
-    lspo_status_t status = lspo_contention_create(few->call->plan, machine, &contention);
+    lspo_status_t status = lspo_contention_create(&few->call->plan->lanes, machine, &contention);
     if (status != LSPO_OK || !contention.any)
         return status;
     few->contended = true;

@@ -53,8 +53,6 @@ static void add_machine(hash_t *hash, const lspo_machine_t *machine)
     for (size_t i = 0; i < lspo_machine_field_count; i++)
         add_number(hash, lspo_machine_value(machine, &lspo_machine_fields[i]));
     add_number(hash, machine->cpu.own_adam_pps);
-    add_number(hash, machine->link.own_h2d_Bps);
-    add_number(hash, machine->link.own_d2h_Bps);
     add_number(hash, products->size_count);
     if (products->size_count == 0)
         return;

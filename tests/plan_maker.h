@@ -144,7 +144,7 @@ static inline lspo_machine_t maker_machine(void)
     return machine;
 }
 
-/* Losses between every pair of lanes, GPUs of host devices included. */
+/* Losses between every pair of lanes. */
 static inline lspo_machine_t maker_contended_machine(uint64_t seed)
 {
     lspo_machine_t machine = maker_machine();
@@ -152,8 +152,6 @@ static inline lspo_machine_t maker_contended_machine(uint64_t seed)
     for (int a = 0; a < LSPO_DEVICE_LANES; a++)
         for (int b = 0; b < LSPO_DEVICE_LANES; b++)
             machine.contention[a][b] = a == b ? 0 : 0.01 * (double)maker_below(&state, 60);
-    machine.contention[LSPO_LANE_GPU][LSPO_LANE_GPU] = 0.01 * (double)maker_below(&state, 60);
-    machine.cpu.cores = 100; /* two or more for each of up to 50 GPUs */
     machine.link.d2h_duplex_loss = 0.1;
     machine.link.h2d_duplex_loss = 0.4;
     return machine;

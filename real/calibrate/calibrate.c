@@ -118,7 +118,6 @@ static void describe(const lspo_calibrate_options_t *options, const lspo_topolog
     machine->gpu.near_bytes = LSPO_CALIBRATE_NEAR_BYTES;
     machine->gpu.cache_bytes = LSPO_CALIBRATE_FAR_BYTES;
     machine->cpu.memory_bytes = floor(memory_bytes / 2);
-    machine->cpu.cores = topology->core_count;
 }
 
 /* Entries of lspo_device_describe(). */
@@ -136,7 +135,7 @@ static lspo_status_t take_entry(void *context, const char *key, const char *valu
 static lspo_status_t describe_gpu(lspo_calibration_t *calibration)
 {
     lspo_machine_t *machine = &calibration->result->machine;
-    machine->gpu.near_bytes = machine->gpu.cache_bytes = machine->cpu.cores = 0;
+    machine->gpu.near_bytes = machine->gpu.cache_bytes = 0;
     machine->cpu.memory_bytes *= 2;
     return lspo_device_describe(calibration->device, take_entry, machine);
 }

@@ -201,7 +201,7 @@ static lspo_status_t make_gpu_work(lspo_lanes_work_t *work)
     return fill_gpu_work(work, stage.element_count, activations);
 }
 
-static lspo_status_t make_all_work(lspo_lanes_work_t *work)
+static lspo_status_t make_lanes_work(lspo_lanes_work_t *work)
 {
     for (int i = 0; i < 2; i++) {
         lspo_status_t status =
@@ -235,8 +235,8 @@ static void describe_block(const lspo_calibration_shapes_t *shapes, lspo_model_t
     model->kv_head_count = model->head_count;
 }
 
-static lspo_status_t create_work(lspo_device_t *device, const lspo_calibration_shapes_t *shapes,
-                                 lspo_status_t (*make)(lspo_lanes_work_t *work), lspo_lanes_work_t **work_out)
+lspo_status_t lspo_lanes_work_create(lspo_device_t *device, const lspo_calibration_shapes_t *shapes,
+                                     lspo_lanes_work_t **work_out)
 {
     lspo_lanes_work_t *work = calloc(1, sizeof *work);
     if (!work)
@@ -244,19 +244,13 @@ static lspo_status_t create_work(lspo_device_t *device, const lspo_calibration_s
     work->device = device;
     work->asynchronous = lspo_device_is_asynchronous(device);
     describe_block(shapes, &work->model);
-    lspo_status_t status = make(work);
+    lspo_status_t status = make_lanes_work(work);
     if (status != LSPO_OK) {
         lspo_lanes_work_destroy(work);
         return status;
     }
     *work_out = work;
     return LSPO_OK;
-}
-
-lspo_status_t lspo_lanes_work_create(lspo_device_t *device, const lspo_calibration_shapes_t *shapes,
-                                     lspo_lanes_work_t **work_out)
-{
-    return create_work(device, shapes, make_all_work, work_out);
 }
 
 void lspo_lanes_work_destroy(lspo_lanes_work_t *work)
@@ -275,13 +269,6 @@ void lspo_lanes_work_destroy(lspo_lanes_work_t *work)
 }
 
 /* ---- what lanes cost each other ---- */
-
-/* A lane of a device, and its work. */
-typedef struct {
-    const lspo_topology_t *topology;
-    lspo_lane_kind_t lane;
-    lspo_lanes_work_t *work;
-} worker_t;
 
 typedef struct {
     lspo_calibration_t *calibration;
@@ -339,14 +326,12 @@ static double cpu_of(pthread_t thread)
 }
 
 /* `background_cpu_s_out`: CPU time of the other lane's thread in the meantime. */
-static lspo_status_t time_beside(lspo_calibration_t *calibration, const worker_t *running,
-                                 const lspo_topology_t *topology, foreground_t *foreground,
-                                 double *background_cpu_s_out)
+static lspo_status_t time_beside(lspo_calibration_t *calibration, lspo_lane_kind_t running, lspo_lanes_work_t *work,
+                                 foreground_t *foreground, double *background_cpu_s_out)
 {
-    background_t background = {
-        .calibration = calibration, .lane = running->lane, .step = steps[running->lane], .context = running->work};
-    lane_call_t call = {
-        .topology = running->topology, .lane = running->lane, .function = keep_stepping, .context = &background};
+    const lspo_topology_t *topology = calibration->topology;
+    background_t background = {.calibration = calibration, .lane = running, .step = steps[running], .context = work};
+    lane_call_t call = {.topology = topology, .lane = running, .function = keep_stepping, .context = &background};
     pthread_t thread;
     lspo_status_t status = start_on_lane(&call, &thread);
     if (status != LSPO_OK)
@@ -366,23 +351,24 @@ static lspo_status_t time_beside(lspo_calibration_t *calibration, const worker_t
 /* The fraction of its speed that `slowed` loses while `running` runs, measured by turns alone and together.  A step
  * takes longer if another lane uses the same memory; on the same core it also gets only a share of the time, which the
  * queues of a GPU do not need. */
-static lspo_status_t measure_loss(lspo_calibration_t *calibration, const worker_t *slowed, const worker_t *running,
-                                  uint32_t rounds, double *loss_out)
+static lspo_status_t measure_loss(lspo_calibration_t *calibration, lspo_lanes_work_t *work, lspo_lane_kind_t slowed,
+                                  lspo_lane_kind_t running, double *loss_out)
 {
-    const lspo_topology_t *topology = slowed->topology;
+    const lspo_topology_t *topology = calibration->topology;
     double losses[ROUNDS_MAX];
-    bool same_core = topology->cpu[slowed->lane] == running->topology->cpu[running->lane] && !calibration->asynchronous;
+    uint32_t rounds = calibration->quick ? 3 : 7;
+    bool same_core = topology->cpu[slowed] == topology->cpu[running] && !calibration->asynchronous;
     foreground_t foreground = {.calibration = calibration,
-                               .lane = slowed->lane,
-                               .step = steps[slowed->lane],
-                               .context = slowed->work,
+                               .lane = slowed,
+                               .step = steps[slowed],
+                               .context = work,
                                .least_s = calibration->quick ? 0.015 : 0.04};
     for (uint32_t i = 0; i < rounds; i++) {
-        lspo_status_t status = lspo_calibrate_on_lane(topology, slowed->lane, time_steps, &foreground);
+        lspo_status_t status = lspo_calibrate_on_lane(topology, slowed, time_steps, &foreground);
         if (status != LSPO_OK)
             return status;
         double alone_s = foreground.time_s / foreground.steps, background_s = 0;
-        status = time_beside(calibration, running, topology, &foreground, &background_s);
+        status = time_beside(calibration, running, work, &foreground, &background_s);
         if (status != LSPO_OK)
             return status;
         double share = same_core ? foreground.time_s / (foreground.time_s + background_s) : 1;
@@ -393,40 +379,8 @@ static lspo_status_t measure_loss(lspo_calibration_t *calibration, const worker_
     return LSPO_OK;
 }
 
-/* The same of the GPU lanes of two host devices, each on the core that lspo_grid_create() gives it.  Not measured on
- * one core; a GPU has a memory of its own.  The loss is small, so it takes more rounds. */
-static lspo_status_t measure_devices(lspo_calibration_t *calibration, lspo_lanes_work_t *work)
+lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_lanes_work_t *work)
 {
-    static const lspo_device_caps_t no_caps;
-    lspo_device_t *device = NULL;
-    lspo_topology_t shares[2];
-    worker_t workers[2];
-    if (calibration->asynchronous || calibration->topology->core_count < 2)
-        return LSPO_OK;
-    for (uint32_t i = 0; i < 2; i++) {
-        lspo_topology_share(calibration->topology, i, 2, &shares[i]);
-        workers[i] = (worker_t){.topology = &shares[i], .lane = LSPO_LANE_GPU, .work = work};
-    }
-    lspo_status_t status = lspo_device_open("host", &no_caps, &device);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_device_set_number(device, lspo_compute_number(calibration->compute));
-    if (status != LSPO_OK)
-        goto close;
-    status = create_work(device, calibration->shapes, make_gpu_work, &workers[1].work);
-    if (status != LSPO_OK)
-        goto close;
-    status = measure_loss(calibration, &workers[0], &workers[1], ROUNDS_MAX,
-                          &calibration->result->machine.contention[LSPO_LANE_GPU][LSPO_LANE_GPU]);
-    lspo_lanes_work_destroy(workers[1].work);
-close:
-    lspo_device_close(device);
-    return status;
-}
-
-static lspo_status_t measure_lanes(lspo_calibration_t *calibration, lspo_lanes_work_t *work)
-{
-    const uint32_t rounds = calibration->quick ? 3 : 7;
     lspo_machine_t *machine = &calibration->result->machine;
     for (int a = 0; a < LSPO_DEVICE_LANES; a++) {
         for (int b = 0; b < LSPO_DEVICE_LANES; b++) {
@@ -437,20 +391,12 @@ static lspo_status_t measure_lanes(lspo_calibration_t *calibration, lspo_lanes_w
                 loss = &machine->link.d2h_duplex_loss;
             else if (a == LSPO_LANE_H2D && b == LSPO_LANE_D2H)
                 loss = &machine->link.h2d_duplex_loss;
-            const worker_t slowed = {calibration->topology, (lspo_lane_kind_t)a, work};
-            const worker_t running = {calibration->topology, (lspo_lane_kind_t)b, work};
-            lspo_status_t status = measure_loss(calibration, &slowed, &running, rounds, loss);
+            lspo_status_t status = measure_loss(calibration, work, (lspo_lane_kind_t)a, (lspo_lane_kind_t)b, loss);
             if (status != LSPO_OK)
                 return status;
         }
     }
     return LSPO_OK;
-}
-
-lspo_status_t lspo_calibrate_contention(lspo_calibration_t *calibration, lspo_lanes_work_t *work)
-{
-    lspo_status_t status = measure_lanes(calibration, work);
-    return status == LSPO_OK ? measure_devices(calibration, work) : status;
 }
 
 /* ---- noise ---- */

@@ -80,8 +80,6 @@ static void check_rates(const lspo_machine_t *machine)
     cr_expect_lt(machine->gpu.op_s, 0.01);
     cr_expect(machine->cpu.wake_s > 0 && machine->cpu.wake_s < 0.05, "a thread that sleeps takes time to wake: %g",
               machine->cpu.wake_s);
-    cr_expect(machine->cpu.cores >= 1 && machine->cpu.cores == floor(machine->cpu.cores), "%g", machine->cpu.cores);
-    cr_expect(machine->contention[LSPO_LANE_GPU][LSPO_LANE_GPU] < 0.95, "two devices on two cores compute at once");
     cr_expect_gt(machine->noise.gpu_sigma, 0);
     cr_expect(machine->gpu.near_bytes == 0x1p22 || machine->gpu.near_bytes == 0x1p23 ||
                   machine->gpu.near_bytes == 0x1p24,
@@ -107,8 +105,6 @@ static void check_reading(const lspo_machine_t *machine)
     cr_expect_str_eq(again.evidence, "calibrated");
     cr_expect_eq(again.gpu.attention_flops, machine->gpu.attention_flops);
     cr_expect_eq(again.contention[LSPO_LANE_GPU][LSPO_LANE_CPU], machine->contention[LSPO_LANE_GPU][LSPO_LANE_CPU]);
-    cr_expect_eq(again.contention[LSPO_LANE_GPU][LSPO_LANE_GPU], machine->contention[LSPO_LANE_GPU][LSPO_LANE_GPU]);
-    cr_expect_eq(again.cpu.cores, machine->cpu.cores);
     cr_expect_eq(memcmp(&again.products, &machine->products, sizeof again.products), 0);
 }
 
@@ -137,18 +133,6 @@ static void check_samples(void)
     cr_expect_leq(below, TRAININGS / 2);
 }
 
-/* What two devices cost each other is measured, where there are two cores for them. */
-static void check_devices(const lspo_machine_t *machine)
-{
-    unsigned measured = 0;
-    char line[512];
-    FILE *file = open_made("host.ini", "r");
-    while (fgets(line, sizeof line, file) != NULL)
-        measured += strncmp(line, "gpu_while_gpu = ", 16) == 0 && strstr(line, "16 samples") != NULL;
-    fclose(file);
-    cr_expect_eq(measured, machine->cpu.cores >= 2);
-}
-
 /* The comment before the profile says where the lanes are and what the caches are. */
 static void check_topology(void)
 {
@@ -174,5 +158,4 @@ Test(calibrate_command, this_machine_quickly)
     check_reading(&machine);
     check_samples();
     check_topology();
-    check_devices(&machine);
 }

@@ -71,14 +71,14 @@ Test(machine, cards_and_hosts_are_halves)
     }
 }
 
-/* Every double of the struct has a row, so that none escapes the writer: 4 x 4 contention less 3 of a lane on itself
- * (not those of GPUs) and 2 between the links, which have their duplex losses; and less the rates that a pace keeps.
+/* Every double of the struct has a row, so that none escapes the writer: 4 x 4 contention less 4 of a lane on itself
+ * and 2 between the links, which have their duplex losses; and less the rate that a pace keeps.
  * The grid of products has a section of its own. */
 Test(machine, the_field_table_covers_the_struct)
 {
     lspo_machine_t machine = {0};
     size_t numbers = (sizeof machine - offsetof(lspo_machine_t, gpu) - sizeof machine.products) / sizeof(double);
-    cr_expect_eq(lspo_machine_field_count, numbers - 8);
+    cr_expect_eq(lspo_machine_field_count, numbers - 7);
     for (size_t i = 0; i < lspo_machine_field_count; i++) {
         for (size_t j = 0; j < i; j++) {
             cr_expect_neq(lspo_machine_fields[i].offset_bytes, lspo_machine_fields[j].offset_bytes);
@@ -526,9 +526,6 @@ Test(machine, overrides)
     cr_expect_eq(machine.link.h2d_Bps, 12e9);
     cr_expect_eq(lspo_machine_set(&machine, "contention.cpu_while_h2d=0.25"), LSPO_OK);
     cr_expect_eq(machine.contention[LSPO_LANE_CPU][LSPO_LANE_H2D], 0.25);
-    cr_expect_eq(lspo_machine_set(&machine, "contention.gpu_while_gpu=0.125"), LSPO_OK);
-    cr_expect_eq(machine.contention[LSPO_LANE_GPU][LSPO_LANE_GPU], 0.125);
-    cr_expect_eq(lspo_machine_set(&machine, "contention.gpu_while_gpu=1"), LSPO_ERR_INPUT);
     machine = before;
     static const char *const bad[] = {
         "",
@@ -623,14 +620,13 @@ Test(machine, notes_behind_values_are_comments)
 Test(machine, ablations_take_one_part_out)
 {
     static const struct {
-        const char *part, *zeroed[14];
+        const char *part, *zeroed[12];
     } cases[] = {
         {"contention",
          {"contention.gpu_while_d2h", "contention.cpu_while_gpu", "contention.h2d_while_cpu",
           "contention.gpu_while_h2d", "contention.gpu_while_cpu", "contention.d2h_while_gpu",
           "contention.d2h_while_cpu", "contention.h2d_while_gpu", "contention.cpu_while_d2h",
-          "contention.cpu_while_h2d", "contention.gpu_while_gpu", "cpu.cores", "link.h2d_duplex_loss",
-          "link.d2h_duplex_loss"}},
+          "contention.cpu_while_h2d", "link.h2d_duplex_loss", "link.d2h_duplex_loss"}},
         {"shapes",
          {"gpu.gemm_m_half", "gpu.gemm_n_half", "gpu.gemm_k_half", "gpu.attention_sequence_half",
           "gpu.attention_width_half"}},
@@ -653,7 +649,7 @@ Test(machine, ablations_take_one_part_out)
             char name[64];
             bool zeroed = false;
             snprintf(name, sizeof name, "%s.%s", lspo_machine_fields[i].section, lspo_machine_fields[i].key);
-            for (size_t z = 0; z < 14 && cases[c].zeroed[z] != NULL; z++)
+            for (size_t z = 0; z < 12 && cases[c].zeroed[z] != NULL; z++)
                 zeroed |= strcmp(name, cases[c].zeroed[z]) == 0;
             cr_expect_eq(field_value(&machine, i), zeroed ? 0.0 : field_value(&before, i), "%s: %s", cases[c].part,
                          name);
@@ -679,21 +675,17 @@ Test(machine, a_pace_scales_what_lanes_cost_each_other)
     m.link.h2d_duplex_loss = 0.8;
     m.contention[LSPO_LANE_GPU][LSPO_LANE_D2H] = 0.4;
     m.contention[LSPO_LANE_GPU][LSPO_LANE_CPU] = 0.5;
-    m.contention[LSPO_LANE_GPU][LSPO_LANE_GPU] = 0.03;
     m.contention[LSPO_LANE_CPU][LSPO_LANE_GPU] = 0.4;
     m.contention[LSPO_LANE_H2D][LSPO_LANE_GPU] = 0.6;
     lspo_machine_pace(&m, 4e9, 1e8);
     cr_expect_float_eq(m.contention[LSPO_LANE_GPU][LSPO_LANE_D2H], 0.1, 1e-12);
     cr_expect_float_eq(m.contention[LSPO_LANE_GPU][LSPO_LANE_CPU], 0.05, 1e-12);
-    cr_expect_eq(m.contention[LSPO_LANE_GPU][LSPO_LANE_GPU], 0.03, "GPUs are not paced");
     cr_expect_float_eq(m.contention[LSPO_LANE_CPU][LSPO_LANE_GPU], 0.0, 1e-12);
     cr_expect_float_eq(m.link.h2d_duplex_loss, 0.0, 1e-12);
     cr_expect_float_eq(m.contention[LSPO_LANE_H2D][LSPO_LANE_GPU], 0.2, 1e-12);
     cr_expect_float_eq(m.link.h2d_Bps, 4e9, 1e-3);
     cr_expect_float_eq(m.cpu.adam_cached_pps, 1e8, 1e-3);
     cr_expect_float_eq(m.cpu.own_adam_pps, 1e9, 1e-3);
-    cr_expect_float_eq(m.link.own_d2h_Bps, 16e9, 1e-3);
-    cr_expect_float_eq(m.link.own_h2d_Bps, 8e9, 1e-3);
 }
 
 Test(machine, a_pace_above_the_machine_replaces_its_rate_only)

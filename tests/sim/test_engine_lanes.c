@@ -103,100 +103,6 @@ Test(lanes, each_gpu_of_a_machine_suffers_and_those_of_other_peers_do_not)
     maker_release(&maker);
 }
 
-/* Host devices of one machine: a GPU lane loses half its speed for each other one that runs.  Three peers, 100, 40 and
- * 20 ns:
- *     GPU 2 0-80    20 done at a rate of 0.25
- *     GPU 1 0-120   20 done at 80, 20 left at a rate of 0.5
- *     GPU 0 0-180   20 done at 80, 40 at 120, 60 left
- * A CPU op of peer 1 loses nothing.  If peer 2 has a machine of its own, it takes 0-20 and the others go on at 0.5:
- * GPU 1 0-80, GPU 0 0-140.  With fewer cores than GPUs these are not devices of the machine, and nothing is lost. */
-Test(lanes, gpus_of_host_devices_share_the_memory_of_one_machine)
-{
-    static const struct {
-        bool own;
-        double cores;
-        uint64_t ends_ns[3];
-    } cases[] = {
-        {false, 6, {180, 120, 80}}, {true, 6, {140, 80, 20}}, {false, 2, {100, 40, 20}}, {false, 0, {100, 40, 20}}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        plan_maker_t maker = maker_create();
-        const uint32_t second = add_lane(&maker, LSPO_LANE_GPU, 0, 1), third = add_lane(&maker, LSPO_LANE_GPU, 0, 2);
-        maker_op(&maker, LSPO_OP_FWD, 0, 0, 100);
-        maker_op_on(&maker, second, LSPO_OP_FWD, 0, 0, 40);
-        maker_op_on(&maker, third, LSPO_OP_FWD, 0, 0, 20);
-        maker_op_on(&maker, add_lane(&maker, LSPO_LANE_CPU, 0, 1), LSPO_OP_UPD, 0, 0, 30);
-        lspo_peer_kind_t kinds[] = {{.name = "here"}, {.name = "there", .has_machine = true}};
-        uint32_t kind_of[] = {0, 0, cases[i].own};
-        maker.plan.network = (lspo_network_t){.kinds = kinds, .kind_count = 2};
-        maker.plan.peer_kinds = kind_of;
-        lspo_machine_t machine = maker_machine();
-        machine.contention[LSPO_LANE_GPU][LSPO_LANE_GPU] = 0.5;
-        machine.cpu.cores = cases[i].cores;
-        lspo_trace_t *trace = play(&maker, &machine);
-        for (lspo_op_id_t op = 0; op < 3; op++)
-            expect(trace, op, 0, cases[i].ends_ns[op]);
-        expect(trace, 3, 0, 30);
-        lspo_trace_destroy(trace);
-        maker.plan.network = (lspo_network_t){0};
-        maker.plan.peer_kinds = NULL;
-        maker_release(&maker);
-    }
-}
-
-/* The engine of four lanes, of which the last one is now another device's GPU.  Both lose half their speed until 80,
- * when the 40 ns of the other one are done and the first one has 60 left.  From 80 to 120 a link slows it to 0.8, so 28
- * are left at 120: it ends at 148. */
-Test(lanes, so_do_two_of_them_among_four_lanes)
-{
-    plan_maker_t maker = maker_create();
-    lspo_lane_t *last = &maker.plan.lanes.list[LSPO_LANE_CPU];
-    last->kind = LSPO_LANE_GPU;
-    last->peer = 1;
-    maker_op(&maker, LSPO_OP_FWD, 0, 0, 100);
-    const lspo_op_id_t other = maker_op_on(&maker, LSPO_LANE_CPU, LSPO_OP_FWD, 0, 0, 40);
-    maker_op(&maker, LSPO_OP_D2H, 0, 0, 40);
-    maker_depend(&maker, other);
-    lspo_machine_t machine = maker_machine();
-    machine.contention[LSPO_LANE_GPU][LSPO_LANE_GPU] = 0.5;
-    machine.contention[LSPO_LANE_GPU][LSPO_LANE_D2H] = 0.2;
-    machine.cpu.cores = 4;
-    lspo_trace_t *trace = play(&maker, &machine);
-    expect(trace, 0, 0, 148);
-    expect(trace, 1, 0, 80);
-    expect(trace, 2, 80, 120);
-    lspo_trace_destroy(trace);
-    maker_release(&maker);
-}
-
-/* Two devices on two cores, 80 ns of GPU each and a copy of 40 ns by the first: the link is paced to a quarter of its
- * speed, so it takes a quarter of the core and 0-40; by then the GPU has 50 left and takes 0-90.  If the link is not
- * paced, both have half of the core until 80: the copy takes 0-80, the GPU has 40 left and takes 0-120.  With three
- * cores each device still has one; with four it has two, and nothing is lost, as where their number is not known. */
-Test(lanes, lanes_of_a_device_with_one_core_share_it)
-{
-    static const struct {
-        double cores, own_Bps;
-        uint64_t gpu_ns, link_ns;
-    } cases[] = {{2, 4e9, 90, 40}, {3, 4e9, 90, 40}, {2, 0, 120, 80}, {4, 4e9, 80, 40}, {0, 4e9, 80, 40}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        plan_maker_t maker = maker_create();
-        const uint32_t second = add_lane(&maker, LSPO_LANE_GPU, 0, 1);
-        maker_op(&maker, LSPO_OP_FWD, 0, 0, 80);
-        maker_op(&maker, LSPO_OP_D2H, 0, 0, 40);
-        maker_op_on(&maker, second, LSPO_OP_FWD, 0, 0, 80);
-        lspo_machine_t machine = maker_machine();
-        machine.cpu.cores = cases[i].cores;
-        machine.link.d2h_Bps = 1e9;
-        machine.link.own_d2h_Bps = cases[i].own_Bps;
-        lspo_trace_t *trace = play(&maker, &machine);
-        expect(trace, 0, 0, cases[i].gpu_ns);
-        expect(trace, 1, 0, cases[i].link_ns);
-        expect(trace, 2, 0, 80);
-        lspo_trace_destroy(trace);
-        maker_release(&maker);
-    }
-}
-
 /* Every running lane counts: while the links of both devices are busy, GPU 0 works at 0.5 x 0.5.
  *     D2H 0 0-40, D2H 1 0-80, GPU 0: 10 done at 40, 20 more at 80, 70 left: ends at 150. */
 Test(lanes, two_busy_links_of_a_machine_count_twice)
@@ -262,7 +168,6 @@ Test(lanes, pipeline_of_two_peers)
         maker_depend(&maker, sent);
     }
     lspo_machine_t machine = maker_contended_machine(3);
-    machine.cpu.cores = 0; /* not host devices of one machine */
     lspo_trace_t *trace = play(&maker, &machine);
     for (uint32_t micro = 0; micro < 3; micro++) {
         expect(trace, 3 * micro, 10 * micro, 10 * micro + 10);
@@ -367,15 +272,11 @@ static lspo_op_id_t choose(const lspo_plan_t *plan, const span_t *spans, uint32_
     return best;
 }
 
-/* Lanes of the same kind lose nothing, and those of different peers neither, but for GPUs. */
-static double loss_between(const lspo_machine_t *machine, const lspo_lane_t *slowed, const lspo_lane_t *running)
+static double loss_between(const lspo_machine_t *machine, uint8_t slowed, uint8_t running)
 {
-    const bool gpus = slowed->kind == LSPO_LANE_GPU && running->kind == LSPO_LANE_GPU;
-    if (!gpus && (slowed->peer != running->peer || slowed->kind == running->kind))
-        return 0;
-    return slowed->kind >= LSPO_DEVICE_LANES || running->kind >= LSPO_DEVICE_LANES
+    return slowed == running || slowed >= LSPO_DEVICE_LANES || running >= LSPO_DEVICE_LANES
                ? 0
-               : machine->contention[slowed->kind][running->kind];
+               : machine->contention[slowed][running];
 }
 
 static double lane_rate(const lspo_machine_t *machine, const lspo_lanes_t *lanes, const lspo_op_id_t *running,
@@ -385,11 +286,9 @@ static double lane_rate(const lspo_machine_t *machine, const lspo_lanes_t *lanes
     double rate = 1, duplex = 1;
     for (uint32_t b = 0; b < lanes->count; b++) {
         const lspo_lane_t *other = &lanes->list[b];
-        if (b == a || running[b] == LSPO_NO_OP)
+        if (b == a || running[b] == LSPO_NO_OP || other->peer != self->peer)
             continue;
-        rate *= 1 - loss_between(machine, self, other);
-        if (other->peer != self->peer)
-            continue;
+        rate *= 1 - loss_between(machine, self->kind, other->kind);
         if (self->device == other->device && self->kind == LSPO_LANE_D2H && other->kind == LSPO_LANE_H2D)
             duplex = 1 - machine->link.d2h_duplex_loss;
         if (self->device == other->device && self->kind == LSPO_LANE_H2D && other->kind == LSPO_LANE_D2H)
