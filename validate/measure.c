@@ -66,9 +66,11 @@ static void command_words(const lspo_measure_options_t *options, char *flags, ch
     argv[argc++] = "lspo";
     argv[argc++] = "run";
     argv[argc++] = "--timing-only";
-    for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < COMMAND_WORDS_MAX - 8;
+    for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < COMMAND_WORDS_MAX - 10;
          word = strtok_r(NULL, " ", &rest))
         argv[argc++] = word;
+    argv[argc++] = "--machine";
+    argv[argc++] = (char *)options->machine;
     argv[argc++] = "--device";
     argv[argc++] = (char *)options->device;
     argv[argc++] = "--trace";

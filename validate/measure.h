@@ -9,6 +9,7 @@
 #include "validate/visits.h"
 
 typedef struct {
+    const char *machine; /* the profile of the predictions: what a policy finds by itself is the same here */
     const char *device, *text_path, *folder;
     double interval; /* half-width / median of the interval of a settled cell */
     double budget_s;

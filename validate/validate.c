@@ -98,7 +98,8 @@ static void remove_traces(const lspo_cells_t *cells, const char *folder)
 static lspo_status_t measure(const lspo_validate_options_t *options, const lspo_cells_t *cells,
                              lspo_measurement_t *measurements)
 {
-    lspo_measure_options_t rounds = {.device = options->device,
+    lspo_measure_options_t rounds = {.machine = options->machine,
+                                     .device = options->device,
                                      .text_path = options->text_path,
                                      .folder = options->folder,
                                      .interval = options->interval,
