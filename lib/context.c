@@ -137,7 +137,7 @@ int lspo_context_open(const lspo_options *options, lspo_context **context_out)
     if (context != NULL && locale != (locale_t)0) {
         context->options = read;
         if (read.allocate == NULL)
-            lspo_kept_use(&context->kept, &context->options);
+            lspo_spare_use(&context->spare, &context->options);
         context->locale = locale;
         *context_out = context;
     } else {
@@ -156,7 +156,8 @@ void lspo_context_close(lspo_context *context)
     const lspo_options options = context->options, *before = lspo_allocator_use(&options);
     lspo_texts_release(&context->texts);
     freelocale(context->locale);
-    lspo_kept_release(&context->kept);
+    lspo_spare_release(&context->spare);
+    _Static_assert(sizeof *context < LSPO_SPARE_LEAST_BYTES, "freed in a moment, it would wait in itself");
     free(context);
     (void)lspo_allocator_use(before);
 }

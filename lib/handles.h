@@ -11,15 +11,15 @@
 #include "ask/result.h"
 #include "base/status.h"
 #include "base/texts.h"
-#include "lib/kept.h"
 #include "lib/lspo.h"
 #include "lib/settings.h"
+#include "lib/spare.h"
 
 enum { LSPO_MESSAGE_BYTES = 2048 };
 
 struct lspo_context {
-    lspo_options options; /* with functions of memory: the caller's or those of `kept` */
-    lspo_kept_t kept;
+    lspo_options options; /* with functions of memory: the caller's or those of `spare` */
+    lspo_spare_t spare;
     locale_t locale; /* "C": numbers have points */
     lspo_texts_t texts;
     char message[LSPO_MESSAGE_BYTES];

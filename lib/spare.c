@@ -1,5 +1,5 @@
-/* kept.c - see kept.h. */
-#include "lib/kept.h"
+/* spare.c - see spare.h. */
+#include "lib/spare.h"
 
 #include <malloc.h> /* malloc_usable_size() */
 #include <string.h>
@@ -9,25 +9,29 @@ void *__real_malloc(size_t bytes);
 void *__real_realloc(void *block, size_t bytes);
 void __real_free(void *block);
 
-enum { LEAST_BYTES = 16 << 10, MOST_BYTES = 64 << 20 };
+#ifdef __SANITIZE_ADDRESS__
+enum { MOST_BYTES = 0 }; /* none: the sanitizer is to see that a block is no longer in use */
+#else
+enum { MOST_BYTES = 64 << 20 };
+#endif
 
 /* Takes the block at `place` out. */
-static void *take(lspo_kept_t *kept, uint32_t place)
+static void *take(lspo_spare_t *spare, uint32_t place)
 {
-    void *block = kept->blocks[place];
-    kept->bytes -= malloc_usable_size(block);
-    kept->count--;
-    memmove(&kept->blocks[place], &kept->blocks[place + 1], (kept->count - place) * sizeof *kept->blocks);
+    void *block = spare->blocks[place];
+    spare->bytes -= malloc_usable_size(block);
+    spare->count--;
+    memmove(&spare->blocks[place], &spare->blocks[place + 1], (spare->count - place) * sizeof *spare->blocks);
     return block;
 }
 
 /* The smallest kept block with so much room, but less than twice as much; `count`: none. */
-static uint32_t find(const lspo_kept_t *kept, size_t bytes)
+static uint32_t find(const lspo_spare_t *spare, size_t bytes)
 {
-    uint32_t best = kept->count;
+    uint32_t best = spare->count;
     size_t best_bytes = 2 * bytes;
-    for (uint32_t i = 0; i < kept->count; i++) {
-        const size_t room_bytes = malloc_usable_size(kept->blocks[i]);
+    for (uint32_t i = 0; i < spare->count; i++) {
+        const size_t room_bytes = malloc_usable_size(spare->blocks[i]);
         if (room_bytes < bytes || room_bytes >= best_bytes)
             continue;
         best = i;
@@ -38,15 +42,15 @@ static uint32_t find(const lspo_kept_t *kept, size_t bytes)
 
 static void *allocate(void *memory, size_t bytes)
 {
-    lspo_kept_t *kept = memory;
-    if (bytes >= LEAST_BYTES && bytes <= MOST_BYTES) {
-        const uint32_t place = find(kept, bytes);
-        if (place < kept->count)
-            return take(kept, place);
+    lspo_spare_t *spare = memory;
+    if (bytes >= LSPO_SPARE_LEAST_BYTES && bytes <= MOST_BYTES) {
+        const uint32_t place = find(spare, bytes);
+        if (place < spare->count)
+            return take(spare, place);
     }
     void *block = __real_malloc(bytes);
-    if (block == NULL && kept->count > 0) {
-        lspo_kept_release(kept);
+    if (block == NULL && spare->count > 0) {
+        lspo_spare_release(spare);
         block = __real_malloc(bytes);
     }
     return block;
@@ -54,16 +58,16 @@ static void *allocate(void *memory, size_t bytes)
 
 static void release(void *memory, void *block)
 {
-    lspo_kept_t *kept = memory;
+    lspo_spare_t *spare = memory;
     const size_t bytes = malloc_usable_size(block); /* 0 of NULL */
-    if (bytes < LEAST_BYTES || bytes > MOST_BYTES) {
+    if (bytes < LSPO_SPARE_LEAST_BYTES || bytes > MOST_BYTES) {
         __real_free(block);
         return;
     }
-    while (kept->count == LSPO_KEPT_BLOCKS || kept->bytes + bytes > MOST_BYTES)
-        __real_free(take(kept, 0));
-    kept->blocks[kept->count++] = block;
-    kept->bytes += bytes;
+    while (spare->count == LSPO_SPARE_BLOCKS || spare->bytes + bytes > MOST_BYTES)
+        __real_free(take(spare, 0));
+    spare->blocks[spare->count++] = block;
+    spare->bytes += bytes;
 }
 
 static void *reallocate(void *memory, void *block, size_t bytes)
@@ -72,22 +76,22 @@ static void *reallocate(void *memory, void *block, size_t bytes)
         return allocate(memory, bytes);
     void *moved = __real_realloc(block, bytes);
     if (moved == NULL && bytes > 0) {
-        lspo_kept_release(memory);
+        lspo_spare_release(memory);
         moved = __real_realloc(block, bytes);
     }
     return moved;
 }
 
-void lspo_kept_use(lspo_kept_t *kept, lspo_options *options)
+void lspo_spare_use(lspo_spare_t *spare, lspo_options *options)
 {
     options->allocate = allocate;
     options->reallocate = reallocate;
     options->release = release;
-    options->memory = kept;
+    options->memory = spare;
 }
 
-void lspo_kept_release(lspo_kept_t *kept)
+void lspo_spare_release(lspo_spare_t *spare)
 {
-    while (kept->count > 0)
-        __real_free(take(kept, kept->count - 1));
+    while (spare->count > 0)
+        __real_free(take(spare, spare->count - 1));
 }

@@ -121,7 +121,7 @@ const lspo_machine_field_t lspo_machine_fields[] = {
     GPU_CACHED(cache_cached_Bps, LSPO_UNIT_BPS),
     FIELD(gpu, near_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "reuse distance up to which all is in cache"),
     FIELD(gpu, cache_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "reuse distance from which nothing is; 0: no cache"),
-    FIELD(gpu, kept_all_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "the same in generation; 0: near_bytes"),
+    FIELD(gpu, kept_all_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "the same in generation, with kept_bytes; 0: near_bytes"),
     FIELD(gpu, kept_bytes, LSPO_UNIT_BYTES, 0.0, 0x1p62, "in generation kept_share is left after them; 0: cache_bytes"),
     FIELD(gpu, kept_share, LSPO_UNIT_NONE, 0.0, 1.0, "share of operands in cache with kept_bytes between two uses"),
     FIELD(gpu, kept_s, LSPO_UNIT_SECONDS, 0.0, 1e6, "time after which exp(-1) of that is left there; 0: all of it"),

@@ -77,7 +77,8 @@ struct lspo_policy {
                              lspo_message_t *message_out);
     /* For LSPO_OPTIMIZER_BLOCK_ADAM, which trains one stage at a time: the number of steps per turn, U32. */
     const lspo_parameter_t *turn;
-    /* The sizes of a stage, if they do not follow from the forms above; NULL: they do. */
+    /* The sizes of a stage, if they do not follow from the forms above; NULL: they do.  Called once for blocks that are
+     * alike, so the number of the block must not matter. */
     void (*describe_stage)(const lspo_builder_t *builder, lspo_build_stage_t *stage);
     /* The kernels of an op (*work is all zero), if they do not follow from the forms above; returns false if they do.
      * NULL: they always do. */

@@ -238,7 +238,8 @@ static lspo_status_t play(candidate_t *candidate)
     return status;
 }
 
-/* The policy that comes nearest to fitting.  Each time the one that may lack least is played, until it has been. */
+/* The policy that comes nearest to fitting: plays the one that may lack least, until the one that lacks least has been
+ * played. */
 static lspo_status_t find_nearest(const question_t *question, candidate_t *nearest_out)
 {
     const uint32_t count = lspo_policy_count();

@@ -31,7 +31,7 @@ static lspo_status_t check_same_shape(const lspo_model_t *a, const lspo_model_t 
     return LSPO_OK;
 }
 
-/* Does a config.json that was made of `a` give `a`?  Numbers with a fraction may be the same by default. */
+/* Is the field the same in the model that a config.json of `a` gives?  Reals are not compared: 0 is their default. */
 static bool same_when_read(const lspo_model_t *a, const lspo_model_t *again, const lspo_record_field_t *field)
 {
     if (field->kind == LSPO_RECORD_REAL)
