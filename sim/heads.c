@@ -87,7 +87,7 @@ static void list_op(const lspo_heads_dag_t *dag, const uint64_t *head_ns, uint32
 
 /* Jobs of one lane between two gaps in which it serves nothing, whatever the order is: jobs[] of the scratch. */
 typedef struct {
-    uint32_t count, needed; /* up to the last one by which they take longer than what is known, in the order of heads */
+    uint32_t count, needed; /* of them in the order of heads, up to the last whose end and tail exceed what is known */
     uint64_t now_ns;        /* the end of the last one in that order */
     uint64_t length_ns;     /* of that schedule, as far as needed */
     bool falls, needed_falls; /* is no tail longer than the one before it? */

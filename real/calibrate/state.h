@@ -185,8 +185,8 @@ size_t lspo_calibrate_halves(const double *read_s, size_t halves, double far_s);
 
 /* What was read `age_s` ago, and is in cache to this share although `bytes` have been touched since, its own included.
  * The cache whose shares are nearest to those of `count` of them: gpu.kept_all_bytes, at least near_bytes;
- * gpu.kept_bytes, of which the share kept_share is left (0, or they are the most bytes of any), and kept_s; and such a
- * share. */
+ * gpu.kept_bytes, after which the share kept_share is left (0, or they are the most bytes of any), and kept_s; and such
+ * a share. */
 enum { LSPO_CALIBRATE_KEPT = 14 };
 typedef struct {
     double bytes, age_s, share;

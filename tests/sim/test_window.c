@@ -50,7 +50,7 @@ Test(jackson, is_the_largest_of_all_sets)
 
 enum { DAG_OPS = 16, DAG_LANES = 3 };
 
-/* Ops on three lanes, of which each waits for up to three earlier ones. */
+/* Ops on three lanes; each waits for up to three earlier ones. */
 static lspo_heads_dag_t random_dag(uint64_t seed)
 {
     uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;

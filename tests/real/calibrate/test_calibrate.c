@@ -143,7 +143,7 @@ Test(calibrate, what_a_cache_keeps_is_found)
 }
 
 /* Times per weight in all of a memory, a half and a quarter, which a cache of all, of half and of a quarter of them
- * holds, of which a tenth may be gone; and where a cache is no faster than memory. */
+ * holds, though a tenth may be gone; and where a cache is no faster than memory. */
 Test(calibrate, near_pools_are_what_a_cache_holds)
 {
     static const struct {
