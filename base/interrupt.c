@@ -39,7 +39,7 @@ static void request_stop(int signal_number)
     atomic_store(&stop_requested, 1);
     atomic_store(&first_signal, signal_number);
     int child = atomic_load(&child_of_ours);
-    if (child > 0)
+    if (child != 0)
         kill(child, signal_number);
     errno = error;
 }
@@ -66,6 +66,6 @@ void lspo_interrupt_pass_on(pid_t child)
 {
     atomic_store(&child_of_ours, child);
     int signal_number = atomic_load(&first_signal);
-    if (child > 0 && signal_number != 0) /* it came while the child was starting */
+    if (child != 0 && signal_number != 0) /* it came while the child was starting */
         kill(child, signal_number);
 }

@@ -17,9 +17,9 @@ const atomic_int *lspo_interrupt_catch(void);
 /* In a child process: let the caught signals end it at once. */
 void lspo_interrupt_release(void);
 
-/* Pass the first signal on to this child, since `kill` reaches only the parent (a terminal reaches both). 0: to no
- * child, which is the default.  Call this with 0 before the child is reaped, so that no signal goes to another
- * process. */
+/* Pass the first signal on to this child, or if negative to this group of children, since `kill` reaches only the
+ * parent (a terminal reaches both, but not a group of their own). 0: to no child, which is the default.  Call this with
+ * 0 before the child is reaped, so that no signal goes to another process. */
 void lspo_interrupt_pass_on(pid_t child);
 
 #endif

@@ -129,6 +129,14 @@ bool lspo_lanes_are_default(const lspo_lanes_t *lanes)
     return true;
 }
 
+uint32_t lspo_lanes_of_kind(const lspo_lanes_t *lanes, lspo_lane_kind_t kind)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < lanes->count; i++)
+        count += lanes->list[i].kind == kind;
+    return count;
+}
+
 /* ---- by name ---- */
 
 static int compare_name(const void *left, const void *right)

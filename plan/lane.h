@@ -59,6 +59,8 @@ lspo_status_t lspo_lanes_check(const lspo_lanes_t *lanes);
 bool lspo_lanes_equal(const lspo_lanes_t *a, const lspo_lanes_t *b);
 /* Is this the list of lspo_lanes_create()? */
 bool lspo_lanes_are_default(const lspo_lanes_t *lanes);
+/* How many lanes have this kind. */
+uint32_t lspo_lanes_of_kind(const lspo_lanes_t *lanes, lspo_lane_kind_t kind);
 
 /* Pointers into lanes->list, sorted by name, for many look-ups; malloc'd. */
 lspo_status_t lspo_lanes_sort(const lspo_lanes_t *lanes, const lspo_lane_t ***by_name_out);

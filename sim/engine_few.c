@@ -19,10 +19,7 @@ static const uint64_t last_start_ns = LSPO_ENGINE_LAST_START_NS;
 
 uint64_t lspo_engine_wake_of(const lspo_plan_t *plan, const lspo_machine_t *machine)
 {
-    uint32_t gpus = 0;
-    for (uint32_t i = 0; i < plan->lanes.count; i++)
-        gpus += plan->lanes.list[i].kind == LSPO_LANE_GPU;
-    return gpus > 1 ? 0 : (uint64_t)(machine->cpu.wake_s * 1e9 + 0.5);
+    return lspo_lanes_of_kind(&plan->lanes, LSPO_LANE_GPU) > 1 ? 0 : (uint64_t)(machine->cpu.wake_s * 1e9 + 0.5);
 }
 
 /* The rates of every set of running lanes, from the general engine. */

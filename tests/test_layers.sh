@@ -35,7 +35,8 @@ allowed() {
     ask) echo base plan plan/policies traces sim real/formats ;;
     lib) echo base plan plan/policies sim ask ;;
     sweep) echo base plan plan/policies ;;
-    validate) echo base plan plan/policies traces sim sweep real/device real/train real/calibrate ;;
+    validate)
+        echo base plan plan/policies traces sim sweep real/machine real/device real/train real/calibrate ;;
     report | sql) echo base ;;
     cli)
         echo base plan plan/policies traces traces/import sim ask real/machine real/device real/tokenizer real/formats \

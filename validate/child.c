@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,24 +23,38 @@ static double usage_s(const struct rusage *usage)
            1e-6 * (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
 }
 
-/* Signals are forwarded to the child until it has been waited for. */
-static int await_child(pid_t child, struct rusage *usage)
+/* Without reaping it, so that its number and its group stay its own. */
+static void await_end(pid_t child)
 {
-    int status = 0;
     siginfo_t ended;
-    lspo_interrupt_pass_on(child);
     while (waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
     }
-    lspo_interrupt_pass_on(0);
-    while (wait4(child, &status, 0, usage) < 0)
+}
+
+/* Returns its exit code, or 128 + signal, and adds its CPU time to *cpu_s. */
+static int reap(pid_t child, double *cpu_s)
+{
+    int status = 0;
+    struct rusage usage = {0};
+    while (wait4(child, &status, 0, &usage) < 0)
         if (errno != EINTR)
             return -1;
-    return status;
+    *cpu_s += usage_s(&usage);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 static int open_output(const char *path)
 {
     return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+}
+
+/* If the system refuses, it runs on any: what it measures is then noisier. */
+static void stay_on(int cpu)
+{
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET((size_t)cpu, &cpus);
+    sched_setaffinity(0, sizeof cpus, &cpus);
 }
 
 /* In the child: become this program with other arguments.  It ends when its parent ends in any way.  A
@@ -48,6 +64,8 @@ static _Noreturn void become(const lspo_child_t *child, pid_t parent)
     lspo_interrupt_release();
     if (atomic_load(child->stop))
         _exit(130);
+    if (child->cpu != NULL)
+        stay_on(*child->cpu);
     int output = open_output(child->output != NULL ? child->output : "/dev/null"), messages = open_output(child->log);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() == parent && output >= 0 && messages >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
@@ -56,18 +74,46 @@ static _Noreturn void become(const lspo_child_t *child, pid_t parent)
     _exit(127);
 }
 
+/* Several are a process group, which the first one leads, so that a signal reaches all.  Each of parent and child puts
+ * the child into it, whoever is first. */
+static pid_t start(const lspo_child_t *child, bool grouped, pid_t leader)
+{
+    pid_t parent = getpid(), process = fork();
+    if (process == 0) {
+        if (grouped)
+            setpgid(0, leader);
+        become(child, parent);
+    }
+    if (process > 0 && grouped)
+        setpgid(process, leader);
+    return process;
+}
+
+lspo_status_t lspo_children_run(const lspo_child_t *children, uint32_t count, int *codes_out, double *cpu_s_out)
+{
+    pid_t processes[LSPO_CHILDREN_MAX] = {0};
+    uint32_t started = 0;
+    int error = 0;
+    for (; started < count && error == 0; started += error == 0) {
+        processes[started] = start(&children[started], count > 1, processes[0]);
+        error = processes[started] < 0 ? errno : 0;
+    }
+    if (started > 0)
+        lspo_interrupt_pass_on(count > 1 ? -processes[0] : processes[0]);
+    for (uint32_t i = 0; i < started; i++)
+        await_end(processes[i]);
+    lspo_interrupt_pass_on(0);
+    *cpu_s_out = 0;
+    for (uint32_t i = 0; i < started; i++)
+        codes_out[i] = reap(processes[i], cpu_s_out);
+    if (error != 0)
+        return lspo_error(LSPO_ERR_INTERNAL, "cannot start lspo %s: %s", children[started].argv[1], strerror(error));
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_child_run(const lspo_child_t *child, int *code_out, double *cpu_s_out)
 {
-    struct rusage usage = {0};
-    pid_t parent = getpid(), process = fork();
-    if (process == 0)
-        become(child, parent);
-    if (process < 0)
-        return lspo_error(LSPO_ERR_INTERNAL, "cannot start lspo %s: %s", child->argv[1], strerror(errno));
-    int status = await_child(process, &usage);
-    *code_out = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    *cpu_s_out = usage_s(&usage);
-    return LSPO_OK;
+    return lspo_children_run(child, 1, code_out, cpu_s_out);
 }
 
 void lspo_child_last_line(const char *path, char *last, size_t last_bytes)

@@ -1,13 +1,7 @@
-/* measure.c - see measure.h.
- *
- * A visit is disturbed if other processes used more than 6 % of a CPU during it (/proc/stat minus our own CPU time,
- * with a tolerance of two clock ticks, its resolution), or if the GPU lane's thread ran for less than 90 % of its busy
- * time.  Neither criterion uses a predicted or measured time.
- */
+/* measure.c - see measure.h. */
 #include "validate/measure.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +9,9 @@
 #include <unistd.h>
 
 #include "real/device/device.h"
-#include "traces/accuracy.h"
-#include "traces/summary.h"
-#include "validate/child.h"
+#include "validate/visit.h"
 
-enum { COMMAND_WORDS_MAX = 144, PATH_BYTES = 1024, TICKS_LET_PASS = 2 };
-static const double foreign_share_most = 0.06;
+enum { PATH_BYTES = 1024 };
 
 /* The state of the rounds. */
 typedef struct {
@@ -35,123 +26,6 @@ static double elapsed_s(const rounds_t *rounds)
     return 1e-9 * (double)(lspo_now_ns() - rounds->start_ns);
 }
 
-/* CPU time used by the whole machine so far, including time stolen by its hypervisor; 0 if unknown. */
-static double machine_cpu_s(void)
-{
-    uint64_t user, nice, system, idle, wait, irq, softirq, steal;
-    FILE *file = fopen("/proc/stat", "r");
-    if (file == NULL)
-        return 0;
-    int read =
-        fscanf(file, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-               &user, &nice, &system, &idle, &wait, &irq, &softirq, &steal);
-    fclose(file);
-    return read == 8 ? (double)(user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK) : 0;
-}
-
-/* The lanes of a run are on two cores.  On a large machine, only a share of the load of other processes, two of all
- * cores, affects them. */
-static double pairs_of_cores(void)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 2 ? (double)cores / 2 : 1;
-}
-
-/* `flags` is split into the words of the command. */
-static void command_words(const lspo_measure_options_t *options, char *flags, char *trace_path,
-                          char *argv[COMMAND_WORDS_MAX])
-{
-    char *rest;
-    int argc = 0;
-    argv[argc++] = "lspo";
-    argv[argc++] = "run";
-    argv[argc++] = "--timing-only";
-    for (char *word = strtok_r(flags, " ", &rest); word != NULL && argc < COMMAND_WORDS_MAX - 10;
-         word = strtok_r(NULL, " ", &rest))
-        argv[argc++] = word;
-    argv[argc++] = "--machine";
-    argv[argc++] = (char *)options->machine;
-    argv[argc++] = "--device";
-    argv[argc++] = (char *)options->device;
-    argv[argc++] = "--trace";
-    argv[argc++] = trace_path;
-    if (options->text_path != NULL) {
-        argv[argc++] = "--text";
-        argv[argc++] = (char *)options->text_path;
-    }
-    argv[argc] = NULL;
-}
-
-static lspo_status_t explain_failure(const lspo_cell_t *cell, int code, const char *log,
-                                     const lspo_measure_options_t *options)
-{
-    char line[512];
-    if (atomic_load(options->stop) || code == 130)
-        return LSPO_ERR_INTERRUPTED;
-    lspo_child_last_line(log, line, sizeof line);
-    if (code == lspo_status_exit_code(LSPO_ERR_FIT)) {
-        lspo_warn("left out: lspo run %s: %s", cell->flags, line);
-        return LSPO_ERR_FIT;
-    }
-    lspo_status_t status = code == 2 ? LSPO_ERR_INPUT : code == 3 ? LSPO_ERR_DEVICE : LSPO_ERR_CHECK;
-    return lspo_error(status, "lspo run %s: exit code %d, %s", cell->flags, code, line);
-}
-
-static lspo_status_t read_visit(const char *trace_path, lspo_visit_t *visit)
-{
-    lspo_trace_t *trace;
-    lspo_summary_t summary;
-    lspo_status_t status = lspo_trace_read(trace_path, &trace);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_summary_create(trace, LSPO_VALIDATE_WARMUP, &summary);
-    if (status != LSPO_OK)
-        goto cleanup;
-    visit->core_share = lspo_trace_core_share(trace);
-    visit->sample_count = summary.sample_count;
-    visit->samples_s = summary.samples_s;
-    summary.samples_s = NULL;
-    lspo_summary_release(&summary);
-cleanup:
-    lspo_trace_destroy(trace);
-    return status;
-}
-
-/* Run the cell once; its trace is written to `trace_path`. */
-static lspo_status_t visit_cell(const lspo_cell_t *cell, const lspo_measure_options_t *options, char *trace_path,
-                                lspo_visit_t *visit_out)
-{
-    char *argv[COMMAND_WORDS_MAX], log[PATH_BYTES];
-    int code = 0;
-    double child_s = 0, tick_s = 1.0 / (double)sysconf(_SC_CLK_TCK);
-    lspo_visit_t visit = {0};
-    char *flags = strdup(cell->flags);
-    if (flags == NULL)
-        return lspo_no_memory("running a cell");
-    snprintf(log, sizeof log, "%s/run.log", options->folder);
-    command_words(options, flags, trace_path, argv);
-    double before_s = machine_cpu_s();
-    uint64_t start_ns = lspo_now_ns();
-    lspo_status_t status =
-        lspo_child_run(&(lspo_child_t){.argv = argv, .log = log, .stop = options->stop}, &code, &child_s);
-    double wall_s = 1e-9 * (double)(lspo_now_ns() - start_ns);
-    double foreign_s = machine_cpu_s() - before_s - child_s - TICKS_LET_PASS * tick_s;
-    free(flags);
-    if (status != LSPO_OK)
-        return status;
-    if (code != 0)
-        status = explain_failure(cell, code, log, options);
-    if (status != LSPO_OK)
-        return status;
-    status = read_visit(trace_path, &visit);
-    if (status != LSPO_OK)
-        return status;
-    visit.foreign_share = fmax(0, foreign_s / (wall_s * pairs_of_cores()));
-    visit.disturbed = visit.foreign_share > foreign_share_most || visit.core_share < LSPO_TRACE_CORE_SHARE_LEAST;
-    *visit_out = visit;
-    return LSPO_OK;
-}
-
 static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t round)
 {
     const lspo_measure_options_t *options = rounds->options;
@@ -161,7 +35,7 @@ static lspo_status_t measure_cell(rounds_t *rounds, uint32_t index, uint32_t rou
     lspo_cell_trace_path(rounds->cells, index, options->folder, sizeof path, path);
     snprintf(fresh, sizeof fresh, "%s.new", path);
     double begun_s = elapsed_s(rounds);
-    lspo_status_t status = visit_cell(&rounds->cells->cells[index], options, fresh, &visit);
+    lspo_status_t status = lspo_validate_visit(&rounds->cells->cells[index], options, fresh, &visit);
     measurement->no_room = status == LSPO_ERR_FIT;
     if (measurement->no_room)
         return LSPO_OK;

@@ -21,6 +21,7 @@ typedef struct {
     const lspo_grid_t *grid;
     const lspo_variants_t *variants;
     double link_most_Bps;
+    uint32_t cores_most;
 } forecast_t;
 
 /* The machine on which a cell is predicted: the profile at that speed, with the cell's own values and paces. */
@@ -140,6 +141,11 @@ static uint32_t greater(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
+static uint32_t lesser(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* The number of iterations to measure for `flags`, and the number if those would take too long. */
 static lspo_status_t choose_iterations(const lspo_variants_t *variants, const char *flags, uint32_t *usual_out,
                                        uint32_t *few_out)
@@ -190,6 +196,8 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
     cell->flags = strdup(text);
     if (cell->flags == NULL)
         return lspo_no_memory("a cell");
+    if (cell->yardstick == 0)
+        cell->cores = lesser(lspo_lanes_of_kind(&cell->plan->lanes, LSPO_LANE_GPU), forecast->cores_most);
     status = lspo_validate_predict_at(forecast->variants, 1, cell);
     cell->calibrated_s = cell->iteration_s[0];
     cell->calibrated_slowdown = cell->slowdown[0];
@@ -329,35 +337,49 @@ static bool is_wanted(const forecast_t *forecast, uint32_t yardstick)
            (!any || has[lspo_yardstick_generates(yardstick) ? LSPO_TASK_GENERATE : LSPO_TASK_TRAIN]);
 }
 
-/* The profile's yardsticks, after all other cells. */
-static lspo_status_t predict_yardsticks(const forecast_t *forecast, lspo_cells_t *cells)
+static lspo_status_t add_yardstick(const forecast_t *forecast, uint32_t i, uint32_t cores, lspo_cells_t *cells)
 {
     static const lspo_grid_group_t group = {.name = "yardstick"};
-    for (uint32_t i = 0; i < LSPO_YARDSTICKS; i++) {
-        const lspo_yardstick_t *it = &lspo_yardsticks[i];
-        char flags[FLAGS_BYTES];
-        if (!is_wanted(forecast, i))
-            continue;
-        uint32_t at = cells->count++;
-        cells->cells[at] = (lspo_cell_t){.group = &group, .yardstick = i + 1, .native = at};
-        cells->yardsticks++;
-        int used = snprintf(flags, sizeof flags, "--model %s --batch %u --sequence %u --policy %s", it->model,
-                            it->batch, it->sequence, it->policy);
-        if (lspo_yardstick_generates(i))
-            snprintf(flags + used, sizeof flags - (size_t)used, " --iterations %d", LSPO_YARDSTICK_TOKENS);
-        lspo_status_t status = predict_cell(forecast, flags, &cells->cells[at]);
-        if (status != LSPO_OK)
-            return status;
-    }
+    const lspo_yardstick_t *it = &lspo_yardsticks[i];
+    char flags[FLAGS_BYTES];
+    uint32_t at = cells->count++;
+    cells->cells[at] = (lspo_cell_t){.group = &group, .yardstick = i + 1, .cores = cores, .native = at};
+    cells->yardsticks++;
+    int used = snprintf(flags, sizeof flags, "--model %s --batch %u --sequence %u --policy %s", it->model, it->batch,
+                        it->sequence, it->policy);
+    if (lspo_yardstick_generates(i))
+        snprintf(flags + used, sizeof flags - (size_t)used, " --iterations %d", LSPO_YARDSTICK_TOKENS);
+    return predict_cell(forecast, flags, &cells->cells[at]);
+}
+
+static bool any_on(const lspo_cells_t *cells, uint32_t count, uint32_t cores)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (cells->cells[i].cores == cores)
+            return true;
+    return false;
+}
+
+/* The profile's yardsticks, after all other cells: each once for every number of cores that cells have.  A round that
+ * the budget cuts short has those of the first yardsticks. */
+static lspo_status_t predict_yardsticks(const forecast_t *forecast, lspo_cells_t *cells)
+{
+    const uint32_t count = cells->count;
+    for (uint32_t i = 0; i < LSPO_YARDSTICKS; i++)
+        for (uint32_t cores = forecast->cores_most; cores > 0 && is_wanted(forecast, i); cores--) {
+            lspo_status_t status = any_on(cells, count, cores) ? add_yardstick(forecast, i, cores, cells) : LSPO_OK;
+            if (status != LSPO_OK)
+                return status;
+        }
     return LSPO_OK;
 }
 
 lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants_t *variants, double link_most_Bps,
-                                    lspo_cells_t *cells_out)
+                                    uint32_t cores_most, lspo_cells_t *cells_out)
 {
-    forecast_t forecast = {grid, variants, link_most_Bps};
-    lspo_cells_t cells = {
-        .cells = calloc((size_t)grid->cell_count + grid->group_count + LSPO_YARDSTICKS, sizeof *cells.cells)};
+    forecast_t forecast = {grid, variants, link_most_Bps, cores_most};
+    const size_t most = (size_t)grid->cell_count + grid->group_count + (size_t)cores_most * LSPO_YARDSTICKS;
+    lspo_cells_t cells = {.cells = calloc(most, sizeof *cells.cells)};
     if (cells.cells == NULL)
         return lspo_no_memory("%u cells", grid->cell_count);
     lspo_status_t status = predict_in_order(&forecast, &cells);

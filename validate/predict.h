@@ -51,6 +51,7 @@ typedef struct {
     uint32_t group_number;         /* from 1 */
     uint32_t number;               /* of the cell, from 1; 0: native, the baseline, or a yardstick */
     uint32_t yardstick;            /* from 1; 0: none */
+    uint32_t cores;                /* on which its host devices compute at once; a yardstick runs once on each */
     uint32_t native;               /* index of the native cell of the same workload */
     char *flags;                   /* owned: for `lspo sim` and `lspo run` */
     lspo_plan_t *plan;             /* owned */
@@ -59,6 +60,7 @@ typedef struct {
     uint64_t d2h_bytes, h2d_bytes; /* per iteration */
     uint64_t peak_gpu_bytes, peak_total_bytes;
     lspo_lane_kind_t bound; /* GPU; D2H for both directions of the link; CPU */
+    double speed;           /* of the machine, see lspo_validate_speed(); 0: not known, and taken for 1 */
     double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* at the speed of the machine */
     double calibrated_s, calibrated_slowdown; /* at that of the calibration: [0] with speed 1 */
 } lspo_cell_t;
@@ -69,9 +71,10 @@ typedef struct {
     uint32_t yardsticks; /* number of yardsticks; 0 if the profile has none */
 } lspo_cells_t;
 
-/* The link of a cell stays below `link_most_Bps`.  Errors name the line of the grid. */
+/* The link of a cell stays below `link_most_Bps`.  Its host devices have `cores_most` cores; 1 for GPUs, whose speed
+ * does not depend on how many there are.  Errors name the line of the grid. */
 lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants_t *variants, double link_most_Bps,
-                                    lspo_cells_t *cells_out);
+                                    uint32_t cores_most, lspo_cells_t *cells_out);
 /* Predict again for a machine whose GPU kernels all run `speed` times as fast: sets iteration_s and slowdown. */
 lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double speed, lspo_cell_t *cell);
 void lspo_cells_release(lspo_cells_t *cells);

@@ -139,14 +139,39 @@ static bool judge_all(const lspo_verdict_t *verdict, FILE *file)
     return holds;
 }
 
-/* Prints nothing without yardsticks: the speed is then 1. */
-static void print_speed(double speed, FILE *file)
+/* The most cores on which a cell's devices compute. */
+static uint32_t cores_most(const lspo_cells_t *cells)
 {
-    if (speed < 1 || speed > 1)
-        fprintf(file,
-                "predictions are for a machine at %.3f of its calibrated speed: the speed of the yardsticks, "
-                "which ran between the cells; 'lspo as calibrated' ignores it\n",
-                speed);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < cells->count; i++)
+        most = cells->cells[i].cores > most ? cells->cells[i].cores : most;
+    return most;
+}
+
+/* Of the cells on so many cores; 1 if there are none, or no yardsticks. */
+static double speed_on(const lspo_cells_t *cells, uint32_t cores)
+{
+    for (uint32_t i = 0; i < cells->count - cells->yardsticks && cells->yardsticks > 0; i++)
+        if (cells->cells[i].cores == cores)
+            return cells->cells[i].speed;
+    return 1;
+}
+
+/* Prints nothing without yardsticks: the speed is then 1. */
+static void print_speeds(const lspo_cells_t *cells, FILE *file)
+{
+    const char *before = "predictions are for a machine at";
+    for (uint32_t cores = 1; cores <= cores_most(cells); cores++) {
+        const double speed = speed_on(cells, cores);
+        if (!(speed < 1 || speed > 1))
+            continue;
+        fprintf(file, "%s %.3f of its calibrated speed", before, speed);
+        if (cores > 1)
+            fprintf(file, " while %u of its cores compute", cores);
+        before = ", and at";
+    }
+    if (before[0] == ',')
+        fputs(": the speed of the yardsticks, which ran between the cells; 'lspo as calibrated' ignores it\n", file);
 }
 
 /* The cells that fit the device. */
@@ -179,7 +204,7 @@ static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
         fprintf(file, "%u of %u cells do not fit the device and were left out\n",
                 verdict->count - cells_with_room(verdict), verdict->count);
     fprintf(file, "%s\n", verdict->calibration);
-    print_speed(verdict->speed, file);
+    print_speeds(verdict->cells, file);
     fputc('\n', file);
     if (is_inconclusive(verdict))
         fputs(cells_with_room(verdict) == 0 ? "inconclusive: no cell fits the device\n"

@@ -13,6 +13,7 @@
 #include "base/folder_lock.h"
 #include "base/input_file.h"
 #include "base/interrupt.h"
+#include "validate/child.h"
 #include "validate/measure.h"
 
 enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
@@ -96,12 +97,13 @@ static void remove_traces(const lspo_cells_t *cells, const char *folder)
 }
 
 static lspo_status_t measure(const lspo_validate_options_t *options, const lspo_cells_t *cells,
-                             lspo_measurement_t *measurements)
+                             const lspo_topology_t *topology, lspo_measurement_t *measurements)
 {
     lspo_measure_options_t rounds = {.machine = options->machine,
                                      .device = options->device,
                                      .text_path = options->text_path,
                                      .folder = options->folder,
+                                     .topology = topology,
                                      .interval = options->interval,
                                      .budget_s = options->budget_s,
                                      .visits_least = 2,
@@ -164,13 +166,25 @@ static lspo_status_t break_down(const lspo_cells_t *cells, const char *folder, l
     return LSPO_OK;
 }
 
-/* Predictions at the speed of the machine's yardsticks. */
-static lspo_status_t follow_the_machine(const lspo_variants_t *variants, double speed, lspo_cells_t *cells)
+/* The baseline computes on fewer cores, at another speed. */
+static void compare_with_native(const lspo_variants_t *variants, const lspo_cell_t *native, lspo_cell_t *cell)
+{
+    for (uint32_t v = 0; v < variants->count && native->cores != cell->cores; v++)
+        cell->slowdown[v] = cell->iteration_s[v] / native->iteration_s[v];
+}
+
+/* Predictions at the speed of the machine's yardsticks, for each cell while as many cores compute.  A baseline comes
+ * before its cells. */
+static lspo_status_t follow_the_machine(const lspo_variants_t *variants, const lspo_measurement_t *measurements,
+                                        lspo_cells_t *cells)
 {
     for (uint32_t i = 0; cells->yardsticks > 0 && i < cells->count; i++) {
-        lspo_status_t status = lspo_validate_predict_at(variants, speed, &cells->cells[i]);
+        lspo_cell_t *cell = &cells->cells[i];
+        cell->speed = lspo_validate_speed(cells, &variants->machine, measurements, cell->cores);
+        lspo_status_t status = lspo_validate_predict_at(variants, cell->speed, cell);
         if (status != LSPO_OK)
             return status;
+        compare_with_native(variants, &cells->cells[cell->native], cell);
     }
     return LSPO_OK;
 }
@@ -197,13 +211,13 @@ static lspo_status_t conclude(const lspo_validate_options_t *options, lspo_cells
     lspo_breakdown_t *breakdowns = calloc((size_t)cells->count + 1, sizeof *breakdowns);
     if (breakdowns == NULL)
         return lspo_no_memory("%u cells", cells->count);
-    verdict->speed = lspo_validate_speed(cells, &verdict->variants->machine, measurements);
-    lspo_status_t status = follow_the_machine(verdict->variants, verdict->speed, cells);
+    lspo_status_t status = follow_the_machine(verdict->variants, measurements, cells);
     if (status != LSPO_OK)
         goto free_breakdowns;
     status = lspo_validate_outcomes(cells, measurements, &outcomes, &verdict->count);
     if (status != LSPO_OK)
         goto free_breakdowns;
+    verdict->cells = cells;
     verdict->outcomes = outcomes;
     verdict->breakdowns = breakdowns;
     status = break_down(cells, options->folder, breakdowns, outcomes);
@@ -217,13 +231,13 @@ free_breakdowns:
 
 /* Measure what was predicted.  After Ctrl-C the results so far are reported, but do not set the exit code. */
 static lspo_status_t compare(const lspo_validate_options_t *options, lspo_cells_t *cells,
-                             const lspo_variants_t *variants, const char *calibration)
+                             const lspo_variants_t *variants, const lspo_topology_t *topology, const char *calibration)
 {
     lspo_verdict_t verdict = {.variants = variants, .thresholds = options->thresholds, .calibration = calibration};
     lspo_measurement_t *measurements = calloc((size_t)cells->count + 1, sizeof *measurements);
     if (measurements == NULL)
         return lspo_no_memory("%u cells", cells->count);
-    lspo_status_t measured = measure(options, cells, measurements), status = measured;
+    lspo_status_t measured = measure(options, cells, topology, measurements), status = measured;
     if (measured == LSPO_OK || measured == LSPO_ERR_INTERRUPTED)
         status = conclude(options, cells, measurements, &verdict);
     for (uint32_t i = 0; i < cells->count; i++)
@@ -232,12 +246,19 @@ static lspo_status_t compare(const lspo_validate_options_t *options, lspo_cells_
     return measured == LSPO_ERR_INTERRUPTED ? measured : status;
 }
 
+/* On as many yardsticks can run at once. */
+static uint32_t cores_of(const lspo_topology_t *topology)
+{
+    return topology->core_count < LSPO_CHILDREN_MAX ? topology->core_count : LSPO_CHILDREN_MAX;
+}
+
 lspo_status_t lspo_validate(const lspo_validate_options_t *options)
 {
     char calibration[CALIBRATION_BYTES];
     lspo_grid_t grid;
     lspo_cells_t cells;
     lspo_variants_t variants;
+    lspo_topology_t topology;
     int lock;
     lspo_status_t status = lspo_grid_read_any(options->grid, options->language, options->machine, &grid);
     if (status != LSPO_OK)
@@ -245,8 +266,14 @@ lspo_status_t lspo_validate(const lspo_validate_options_t *options)
     status = read_variants(options, &variants);
     if (status != LSPO_OK)
         goto release_grid;
-    double share = strcmp(options->device, "host") == 0 ? host_link_share_most : 1;
-    status = lspo_validate_predict(&grid, &variants, share * variants.machine.link.d2h_Bps, &cells);
+    const bool host = strcmp(options->device, "host") == 0;
+    if (host)
+        status = lspo_topology_read(&topology);
+    if (status != LSPO_OK)
+        goto release_grid;
+    const double share = host ? host_link_share_most : 1;
+    status = lspo_validate_predict(&grid, &variants, share * variants.machine.link.d2h_Bps,
+                                   host ? cores_of(&topology) : 1, &cells);
     if (status != LSPO_OK)
         goto release_grid;
     status = make_folders(options->folder);
@@ -256,7 +283,7 @@ lspo_status_t lspo_validate(const lspo_validate_options_t *options)
     if (status != LSPO_OK)
         goto release_cells;
     describe_calibration(options, calibration);
-    status = compare(options, &cells, &variants, calibration);
+    status = compare(options, &cells, &variants, host ? &topology : NULL, calibration);
     close(lock);
 release_cells:
     lspo_cells_release(&cells);

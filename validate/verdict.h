@@ -53,12 +53,12 @@ typedef struct {
 /* All results that are written at the end. */
 typedef struct {
     const lspo_variants_t *variants;
+    const lspo_cells_t *cells;
     const lspo_outcome_t *outcomes;
     const lspo_breakdown_t *breakdowns; /* one per outcome */
     uint32_t count;
     lspo_thresholds_t thresholds;
     const char *calibration; /* one line: file, date, who measured it */
-    double speed;            /* of the machine, see lspo_validate_speed() */
     lspo_score_t scores[LSPO_SCORES_MAX];
     uint32_t score_count;
     lspo_order_t order; /* of the predicted times of lspo */

@@ -15,7 +15,7 @@
 #include "traces/accuracy.h"
 #include "traces/summary.h"
 
-enum { PATH_BYTES = 1024 };
+enum { PATH_BYTES = 1024, PREFIX_BYTES = 32 };
 static const uint64_t file_bytes_max = (uint64_t)1 << 30;
 static const char header[] = "round,disturbed,foreign_share,core_share,flags,samples_s";
 
@@ -91,13 +91,15 @@ lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
 }
 
 double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
-                           const lspo_measurement_t *measurements)
+                           const lspo_measurement_t *measurements, uint32_t cores)
 {
     double speeds[LSPO_YARDSTICKS];
     uint32_t count = 0;
     for (uint32_t i = cells->count - cells->yardsticks; i < cells->count; i++)
-        if (measurements[i].counted_visits > 0 && !measurements[i].disturbed)
+        if (cells->cells[i].cores == cores && measurements[i].counted_visits > 0 && !measurements[i].disturbed)
             speeds[count++] = machine->yardstick_s[cells->cells[i].yardstick - 1] / measurements[i].median_s;
+    if (count == 0 && cores > 1)
+        return lspo_validate_speed(cells, machine, measurements, 1);
     return count > 0 ? lspo_median(speeds, count) : 1;
 }
 
@@ -107,7 +109,9 @@ const char *lspo_cell_trace_path(const lspo_cells_t *cells, uint32_t cell, const
                                  char *buffer)
 {
     const lspo_cell_t *it = &cells->cells[cell];
-    if (it->yardstick > 0)
+    if (it->yardstick > 0 && it->cores > 1)
+        snprintf(buffer, buffer_bytes, "%s/traces/yardstick-%u-%u.trace", folder, it->yardstick, it->cores);
+    else if (it->yardstick > 0)
         snprintf(buffer, buffer_bytes, "%s/traces/yardstick-%u.trace", folder, it->yardstick);
     else if (it->number > 0)
         snprintf(buffer, buffer_bytes, "%s/traces/%u.trace", folder, it->number);
@@ -116,10 +120,22 @@ const char *lspo_cell_trace_path(const lspo_cells_t *cells, uint32_t cell, const
     return buffer;
 }
 
+/* What tells the visits of this cell from those of others: its flags, and of a yardstick on several cores their number
+ * before ("2 cores "), since its flags are those of the one on a core. */
+static size_t write_prefix(const lspo_cell_t *cell, char prefix[PREFIX_BYTES])
+{
+    prefix[0] = '\0';
+    return cell->yardstick > 0 && cell->cores > 1
+               ? (size_t)snprintf(prefix, PREFIX_BYTES, "%" PRIu32 " cores ", cell->cores)
+               : 0;
+}
+
 static void write_visit(const lspo_cell_t *cell, const lspo_visit_t *visit, FILE *file)
 {
-    fprintf(file, "%u,%s,%.4f,%.4f,%s,", visit->round, visit->disturbed ? "true" : "false", visit->foreign_share,
-            visit->core_share, cell->flags);
+    char prefix[PREFIX_BYTES];
+    write_prefix(cell, prefix);
+    fprintf(file, "%u,%s,%.4f,%.4f,%s%s,", visit->round, visit->disturbed ? "true" : "false", visit->foreign_share,
+            visit->core_share, prefix, cell->flags);
     for (uint32_t i = 0; i < visit->sample_count; i++)
         fprintf(file, "%s%.9g", i > 0 ? " " : "", visit->samples_s[i]);
     fputc('\n', file);
@@ -187,9 +203,12 @@ static lspo_status_t parse_visit(const char *where, char *line, lspo_visit_t *vi
 static lspo_measurement_t *find_measurement(const lspo_cells_t *cells, const char *flags,
                                             lspo_measurement_t *measurements)
 {
-    for (uint32_t i = 0; i < cells->count; i++)
-        if (strcmp(cells->cells[i].flags, flags) == 0)
+    for (uint32_t i = 0; i < cells->count; i++) {
+        char prefix[PREFIX_BYTES];
+        const size_t length = write_prefix(&cells->cells[i], prefix);
+        if (strncmp(flags, prefix, length) == 0 && strcmp(flags + length, cells->cells[i].flags) == 0)
             return &measurements[i];
+    }
     return NULL;
 }
 

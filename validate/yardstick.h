@@ -3,7 +3,8 @@
  *
  * The speed of a shared machine changes by ten per cent and more within minutes, for everything that runs on it.  `lspo
  * calibrate` stores the times of these in the profile (lspo_machine_t.yardstick_s, in this order); `lspo validate` runs
- * those of its grid's tasks again in each of its rounds.  Their shapes are in none of the project's grids. */
+ * those of its grid's tasks again in each of its rounds, for plans of several host devices on as many cores at once.
+ * Their shapes are in none of the project's grids. */
 #ifndef LSPO_VALIDATE_YARDSTICK_H
 #define LSPO_VALIDATE_YARDSTICK_H
 
