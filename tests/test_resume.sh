@@ -51,7 +51,7 @@ own() {
 become() {
     local policy=${1%-nf4}
     # shellcheck disable=SC2046
-    exec "$program" train --model model.ini --data text.txt --steps "$steps" --batch 2 --sequence 64 --iterations 4 \
+    exec "$program" train --model model.ini --data text.txt --steps "$steps" --batch 2 --sequence 32 --iterations 4 \
         $(own "$1") --warmup-steps 5 --eval-every 15 --clip 1 --weight-decay 0.01 --learning-rate 3e-3 \
         --checkpoint-every 10 --metrics "$2.csv" --output "$2" --policy "${policy%%-*eigen}" "${@:3}"
 }
@@ -105,7 +105,7 @@ cmp -s whole-zero/$last/state.safetensors other-seed/$last/state.safetensors && 
 
 # The lane of Adam's bases, which would be the CPU's, is that of the checkpoint.
 lanes() {
-    "$program" train --model model.ini --data text.txt --batch 2 --sequence 64 --policy lsp --subspace 32 \
+    "$program" train --model model.ini --data text.txt --batch 2 --sequence 32 --policy lsp --subspace 32 \
         --output lanes --steps "$@" >/dev/null 2>lanes.err
 }
 lanes 3 --basis-lane gpu || fail "--basis-lane gpu: $(cat lanes.err)"
@@ -115,7 +115,7 @@ lanes 5 --resume || fail "no lane is named: $(cat lanes.err)"
 
 # Ctrl-C, once a training has written rows of metrics.
 interrupt() { # interrupt ROWS [ARGUMENT...]
-    env --default-signal=INT "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 --sequence 64 \
+    env --default-signal=INT "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 --sequence 32 \
         --policy zero --output interrupted --metrics interrupted.csv "${@:2}" >/dev/null 2>interrupted.err &
     pid=$!
     for _ in $(seq 600); do
@@ -135,7 +135,7 @@ interrupt $(($(wc -l <interrupted.csv) + 1)) --resume
 # So do SIGTERM, which batch systems send before they kill, and SIGHUP; a slow link holds nothing up.
 for signal in TERM HUP; do
     env --default-signal=$signal "$program" train --model model.ini --data text.txt --steps 100000 --batch 2 \
-        --sequence 64 --policy zero --link 0.05MB/s --iterations 1 --output by-$signal >/dev/null 2>signal.err &
+        --sequence 32 --policy zero --link 0.05MB/s --iterations 1 --output by-$signal >/dev/null 2>signal.err &
     pid=$!
     for _ in $(seq 300); do # until it is about to begin the first step, which takes some 20 s
         [ ! -d by-$signal ] || break
@@ -173,7 +173,7 @@ ignoring() { # ignoring SIGNAL OTHER COMMAND...: SIGNAL is sent until OTHER, whi
     code=0
     wait $pid || code=$?
 }
-long=(--data text.txt --steps 100000 --batch 2 --sequence 64 --policy zero)
+long=(--data text.txt --steps 100000 --batch 2 --sequence 32 --policy zero)
 for pair in "INT TERM" "TERM INT" "HUP TERM"; do
     ignoring $pair train --model model.ini "${long[@]}" --output "ignoring-${pair% *}"
     [ $code = 130 ] || fail "after an ignored ${pair% *}: exit $code: $(cat ignoring.err)"
@@ -242,7 +242,7 @@ refuse 'none of the 2 checkpoints can be resumed' train lsp damaged-lsp --resume
 # A model is what its bytes are: its folder may be moved and renamed, not changed.
 train zero exporting --export tuned >/dev/null || fail "export"
 with_model() {
-    "$program" train --model "$1" --data text.txt --policy zero --steps 8 --batch 2 --sequence 64 --checkpoint-every 4 \
+    "$program" train --model "$1" --data text.txt --policy zero --steps 8 --batch 2 --sequence 32 --checkpoint-every 4 \
         --output of-folder --resume
 }
 with_model tuned >/dev/null 2>folder.err || fail "a folder: $(cat folder.err)"
@@ -258,7 +258,7 @@ refuse 'started with weights' with_model elsewhere/renamed
 
 # A finished training goes on with more steps: with a constant rate as one that had them from the beginning.
 longer() {
-    "$program" train --model model.ini --data text.txt --policy "$1" --batch 2 --sequence 64 --learning-rate 1e-3 \
+    "$program" train --model model.ini --data text.txt --policy "$1" --batch 2 --sequence 32 --learning-rate 1e-3 \
         --min-lr 1e-3 --checkpoint-every 4 --output "$2" --steps "$3" --resume
 }
 for policy in zero lsp badam zero-delayed zenflow; do

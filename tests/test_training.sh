@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every command of docs/training.md, in order, as a user would type them; then what they must have left behind, and a
-# folder with a tokenizer of its own.
+# Every command of docs/training.md, in order, as a user would type them, but with fewer blocks than gpt-tiny has; then
+# what they must have left behind, and a folder with a tokenizer of its own.
 set -eu
 . "$(dirname "$0")/lib.sh"
 PATH=$(dirname "$program"):$PATH
@@ -11,6 +11,9 @@ cd "$folder"
 # All sh blocks, as one script.
 sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/training.md" >commands.sh
 [ "$(grep -c '^lspo' commands.sh)" -ge 10 ] || fail "docs/training.md has lost its commands"
+printf '%s\n' '[model]' name=small family=gpt blocks=2 width=128 heads=4 kv_heads=4 mlp_width=512 vocabulary=256 \
+    max_sequence=256 tied_head=true >small.ini
+sed -i 's/--model gpt-tiny /--model small.ini /' commands.sh
 bash -eu commands.sh >commands.out 2>&1 || fail "a command of docs/training.md: $(tail -5 commands.out)"
 
 # A value of the last row of a metrics file.
@@ -86,7 +89,7 @@ for family in llama bert; do
 done
 
 # On a terminal there is a line of progress, elsewhere none.
-progress="lspo train --model gpt-tiny --policy zero --data squares.txt --sequence 64 --steps 16"
+progress="lspo train --model small.ini --policy zero --data squares.txt --sequence 64 --steps 16"
 progress+=" --machine host-reference"
 if ! script -qec true /dev/null >/dev/null 2>script.err </dev/null; then
     echo "skipped: progress on a terminal, since there is none to be had: $(cat script.err)"

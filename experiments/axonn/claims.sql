@@ -29,7 +29,7 @@ SELECT printf('  %-58s %6s %6s   %6s %6s   %6s %6s', '', '1f1b', 'gpipe', '1f1b'
 SELECT printf('  %-58s %6.3f %6.3f   %6.3f %6.3f   %6.2f %6.2f', cell, drawn_1f1b / drawn, drawn_gpipe / drawn,
     time_1f1b / time, time_gpipe / time, bytes / 1e9, bytes_gpipe / 1e9) FROM cells;
 SELECT '';
-SELECT '  Loss of the last of ten steps of gpt-tiny on the host';
+SELECT '  Loss of the last step of gpt-tiny on the host';
 SELECT printf('  %-58s %.8f', grid, loss) FROM grids;
 SELECT '';
 

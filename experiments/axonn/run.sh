@@ -44,8 +44,10 @@ for gpus in $sizes; do
 done
 
 # Grids of host devices, which train: one device, pipelines, replicas, in all orders.
-training=(run --policy axonn --device host --model gpt-tiny --batch 2 --sequence 64 --accumulation 4 --iterations 10
-    --clip 1 --timing-only)
+steps=4
+[ "$EXPERIMENTS" != full ] || steps=10
+training=(run --policy axonn --device host --model gpt-tiny --batch 2 --sequence 64 --accumulation 4
+    --iterations $steps --clip 1 --timing-only)
 for cell in "1 1 message" "2 1 message" "2 1 gpipe" "1 2 message" "2 2 message" "2 2 1f1b" "2 2 gpipe"; do
     read -r gpus replicas order <<< "$cell"
     lspo_row "$out/losses.csv" grid,sending "$gpus-$replicas,$order" "${training[@]}" --pipeline "$gpus" \
