@@ -306,6 +306,21 @@ static uint64_t chain_excess(const sweep_t *sweep)
     return all_bytes - (uint64_t)most_bytes;
 }
 
+/* Where free rows, not counted in a chain, have taken memory, others for which they wait had given back some of it;
+ * each is counted once. */
+static uint64_t direct_excess(const sweep_t *sweep)
+{
+    uint64_t given_bytes = 0;
+    for (uint32_t row = sweep->oldest; row <= sweep->newest; row++) {
+        const uint64_t taken_bytes = change_of(sweep, row).taken_bytes;
+        if (taken_bytes == 0 || !is_free(sweep, row) || sweep->place_of[row] == sweep->newest)
+            continue;
+        const uint64_t before_bytes = given_for(sweep, row, LSPO_NO_OP);
+        given_bytes += before_bytes < taken_bytes ? before_bytes : taken_bytes;
+    }
+    return given_bytes;
+}
+
 /* The most bytes where the newest row has started, if that is more than `most_bytes`. */
 static lspo_status_t raise_most(sweep_t *sweep, int64_t *most_bytes)
 {
@@ -313,7 +328,10 @@ static lspo_status_t raise_most(sweep_t *sweep, int64_t *most_bytes)
     if (change_of(sweep, sweep->newest).taken_bytes == 0 || bytes <= *most_bytes)
         return LSPO_OK;
     bytes -= (int64_t)find_needed(sweep, (uint64_t)(bytes - *most_bytes));
-    if (bytes <= *most_bytes || bytes - (int64_t)chain_excess(sweep) <= *most_bytes)
+    if (bytes <= *most_bytes)
+        return LSPO_OK;
+    const int64_t in_chain_bytes = bytes - (int64_t)chain_excess(sweep);
+    if (in_chain_bytes <= *most_bytes || in_chain_bytes - (int64_t)direct_excess(sweep) <= *most_bytes)
         return LSPO_OK;
     lspo_status_t status = find_returned(sweep, &returned_bytes);
     if (status != LSPO_OK)

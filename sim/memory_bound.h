@@ -15,7 +15,9 @@
  * starts after r has not started, and of the rows between none ends slack before another one starts: only dependencies
  * order them.  What r waits for, directly or not, has ended.  All others of these rows may have started and ended or
  * not: they are the closure.  What all rows have taken, less what those before r must have given back, is a bound for
- * it; a flow is computed only where this is above the most so far, which begins with the peak of the replay.
+ * it; so is that less a flow that is easy to see, along a chain of the GPU's ops and from rows that take to rows for
+ * which they wait.  The greatest flow is computed only where these are above the most so far, which begins with the
+ * peak of the replay.
  *
  * Of several peers (plan/peers.h) it is the bound of the one whose peak in this timeline is the highest.
  */
