@@ -192,6 +192,37 @@ lspo_status_t lspo_bound_busy(const lspo_plan_t *plan, const uint64_t *work_ns, 
     return status;
 }
 
+static bool is_pass(const lspo_op_t *op)
+{
+    return op->kind == LSPO_OP_FWD || op->kind == LSPO_OP_RECOMPUTE || op->kind == LSPO_OP_BWD;
+}
+
+lspo_status_t lspo_bound_step(const lspo_plan_t *plan, const uint64_t *work_ns, double *step_s_out)
+{
+    int64_t *path_ns = malloc(((size_t)plan->op_count + 1) * sizeof *path_ns); /* from an op's end; -1: none */
+    int64_t step_ns = INT64_MAX;
+    bool found = false; /* the last pass of the second step */
+    if (!path_ns)
+        return lspo_no_memory("the bound of %" PRIu32 " ops", plan->op_count);
+    memset(path_ns, 0xff, plan->op_count * sizeof *path_ns);
+    for (lspo_op_id_t id = plan->op_count; id-- > 0;) {
+        const lspo_op_t *op = &plan->ops[id];
+        const bool ends_second = !found && is_pass(op) && op->iteration == 1;
+        found |= ends_second;
+        path_ns[id] = ends_second ? 0 : path_ns[id];
+        if (is_pass(op) && op->iteration == 0 && path_ns[id] < step_ns)
+            step_ns = path_ns[id];
+        for (uint32_t d = 0; path_ns[id] >= 0 && d < op->dep_count; d++) {
+            int64_t *before_ns = &path_ns[plan->deps[op->dep_first + d]];
+            const int64_t through_ns = path_ns[id] + (int64_t)lspo_cost_op_ns(op, work_ns);
+            *before_ns = through_ns > *before_ns ? through_ns : *before_ns;
+        }
+    }
+    free(path_ns);
+    *step_s_out = found && step_ns > 0 ? 1e-9 * (double)step_ns : 0;
+    return LSPO_OK;
+}
+
 static double per_iteration_ns(const lspo_window_t *window)
 {
     return (double)window->bound_ns / window->iterations;

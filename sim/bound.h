@@ -32,6 +32,11 @@ lspo_status_t lspo_bound_iteration(const lspo_plan_t *plan, const uint64_t *work
 /* Only the busy time of the busiest lane, in a fraction of the time. */
 lspo_status_t lspo_bound_busy(const lspo_plan_t *plan, const uint64_t *work_ns, double *busy_s_out);
 
+/* The least time from the end of the first step's passes (FWD, RECOMPUTE, BWD) to that of the second one's by
+ * dependencies alone, in a small fraction of the time: the least of the longest paths from each of them.  The steps of
+ * a longer plan take no less if they have the same ops and at least the same dependencies. */
+lspo_status_t lspo_bound_step(const lspo_plan_t *plan, const uint64_t *work_ns, double *step_s_out);
+
 /* The window whose bound per iteration is that one-machine bound; count 0: there is none.  Release it afterwards. */
 lspo_status_t lspo_bound_window(const lspo_plan_t *plan, const uint64_t *work_ns, lspo_window_t *window_out);
 

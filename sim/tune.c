@@ -12,6 +12,7 @@
 #include "plan/policies/kvpr.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
+#include "sim/bound.h"
 #include "sim/cost.h"
 #include "sim/fit.h"
 #include "sim/order.h"
@@ -283,15 +284,16 @@ lspo_status_t lspo_tune_lane(const lspo_model_t *model, const lspo_policy_t *pol
     return LSPO_OK;
 }
 
-/* A stride and its time per iteration. */
+/* A stride and its time per iteration: at least, until it has been played. */
 typedef struct {
     int32_t stride;
     double time_s;
-    bool is_out; /* it does not fit */
+    bool is_played, is_out; /* it does not fit */
 } stride_t;
 
 static const int32_t strides[] = {64, 32, 16, 10, 9, 8, 7, 6, 5, 4, 3, LSPO_STRIDE_LEAST};
 enum { STRIDES = sizeof strides / sizeof strides[0] };
+static const double tolerance = 1e-9; /* rounding errors of times stay below it */
 
 bool lspo_tune_stride_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
@@ -303,30 +305,57 @@ int32_t lspo_tune_stride_at(uint32_t index)
     return index < STRIDES ? strides[index] : 0;
 }
 
-static lspo_status_t time_stride(const lspo_fit_question_t *question, stride_t *stride)
+/* Sets the stride that is asked about, and takes `iterations` of it. */
+static lspo_status_t build_stride(lspo_fit_question_t *question, int32_t stride, uint32_t iterations,
+                                  lspo_plan_t **plan_out)
+{
+    *(int32_t *)lspo_policy_slot(question->policy, &question->workload, &lspo_parameter_stride) = stride;
+    lspo_workload_t workload = question->workload;
+    workload.iterations = iterations;
+    return lspo_plan_build(question->model, &workload, question->policy, plan_out);
+}
+
+/* The least time of a stride, and whether what it holds all the time fits, by a plan of two steps. */
+static lspo_status_t bound_stride(lspo_fit_question_t *question, stride_t *stride)
 {
     lspo_plan_t *plan = NULL;
-    lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
-    if (status == LSPO_OK) {
+    uint64_t *work_ns = NULL;
+    lspo_status_t status = build_stride(question, stride->stride, 2, &plan);
+    if (status == LSPO_OK)
+        status = lspo_cost_plan(question->machine, plan, &work_ns);
+    if (status == LSPO_OK)
+        status = lspo_bound_step(plan, work_ns, &stride->time_s);
+    stride->time_s *= 1 - tolerance;
+    if (status == LSPO_OK)
         stride->is_out = !lspo_fits(question->machine, plan->gpu_static_bytes, plan->host_static_bytes);
-        status = lspo_pace_of(plan, question->machine, &stride->time_s);
-    }
+    free(work_ns);
     lspo_plan_destroy(plan);
     return status;
 }
 
-static lspo_status_t fit_stride(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
+static lspo_status_t time_stride(lspo_fit_question_t *question, stride_t *stride)
 {
     lspo_plan_t *plan = NULL;
-    lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
+    lspo_status_t status = build_stride(question, stride->stride, question->workload.iterations, &plan);
+    if (status == LSPO_OK)
+        status = lspo_pace_of(plan, question->machine, &stride->time_s);
+    stride->is_played = true;
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+static lspo_status_t fit_stride(lspo_fit_question_t *question, int32_t stride, lspo_fit_t *fit_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = build_stride(question, stride, question->workload.iterations, &plan);
     if (status == LSPO_OK)
         status = lspo_fit_plan(plan, question->machine, fit_out);
     lspo_plan_destroy(plan);
     return status;
 }
 
-/* The first of the fastest, of all or of those that may fit. */
-static stride_t *fastest(stride_t *found, bool of_all)
+/* The first of those with the least time, of all or of those that may fit; NULL: there is none. */
+static stride_t *least_of(stride_t *found, bool of_all)
 {
     stride_t *best = NULL;
     for (int i = 0; i < STRIDES; i++)
@@ -335,29 +364,43 @@ static stride_t *fastest(stride_t *found, bool of_all)
     return best;
 }
 
+/* The fastest of them: plays the one that may be it, until the one with the least time has been played. */
+static lspo_status_t find_fastest(lspo_fit_question_t *question, stride_t *found, bool of_all, stride_t **best_out)
+{
+    lspo_status_t status = LSPO_OK;
+    stride_t *best;
+    while ((best = least_of(found, of_all)) != NULL && !best->is_played && status == LSPO_OK)
+        status = time_stride(question, best);
+    *best_out = best;
+    return status;
+}
+
 lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *policy, const lspo_machine_t *machine,
                                lspo_workload_t *workload)
 {
     lspo_fit_question_t question = {.model = model, .workload = *workload, .policy = policy, .machine = machine};
-    stride_t found[STRIDES] = {{0}};
+    stride_t found[STRIDES] = {{0}}, *best = NULL;
     lspo_status_t status = LSPO_OK;
     lspo_fit_t fit = {0};
     if (!lspo_tune_stride_is_open(policy, workload))
         return LSPO_OK;
-    int32_t *stride = lspo_policy_slot(policy, &question.workload, &lspo_parameter_stride);
     question.workload.iterations = lspo_policy_iterations(policy, workload);
     for (int i = 0; i < STRIDES && status == LSPO_OK; i++) {
-        *stride = found[i].stride = strides[i];
-        status = time_stride(&question, &found[i]);
-    }
-    for (stride_t *best; status == LSPO_OK && !fit.fits && (best = fastest(found, false)) != NULL;) {
-        *stride = best->stride;
-        best->is_out = true;
-        status = fit_stride(&question, &fit);
+        found[i].stride = strides[i];
+        status = bound_stride(&question, &found[i]);
     }
     if (status == LSPO_OK)
-        *(int32_t *)lspo_policy_slot(policy, workload, &lspo_parameter_stride) =
-            fit.fits ? *stride : fastest(found, true)->stride;
+        status = find_fastest(&question, found, false, &best);
+    while (status == LSPO_OK && best != NULL && !fit.fits) {
+        best->is_out = true;
+        status = fit_stride(&question, best->stride, &fit);
+        if (status == LSPO_OK && !fit.fits)
+            status = find_fastest(&question, found, false, &best);
+    }
+    if (status == LSPO_OK && !fit.fits)
+        status = find_fastest(&question, found, true, &best);
+    if (status == LSPO_OK)
+        *(int32_t *)lspo_policy_slot(policy, workload, &lspo_parameter_stride) = best->stride;
     return status;
 }
 

@@ -31,7 +31,8 @@ lspo_status_t lspo_tune_lane(const lspo_model_t *model, const lspo_policy_t *pol
                              lspo_workload_t *workload);
 
 /* Give --stride, if it is AUTO, the value that simulates fastest of 2 to 10, 16, 32 and 64, or of equal ones the
- * largest, which needs least GPU memory; those that do not fit count only if none does. */
+ * largest, which needs least GPU memory; those that do not fit count only if none does.  Only strides are played whose
+ * longest path per step is below the time of the best. */
 lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *policy, const lspo_machine_t *machine,
                                lspo_workload_t *workload);
 

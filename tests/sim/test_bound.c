@@ -74,6 +74,28 @@ Test(bound, hand_computed_cycles)
     }
 }
 
+/* From the end of BWD to that of the next one: 5 + 30 + 5 + 2 + 10 + 20 = 72 without staleness, else 10 + 20.  Where a
+ * pass of the first step is none for which the second one waits, nothing is known. */
+Test(bound, a_step_takes_its_longest_path)
+{
+    static const double wanted_s[] = {72e-9, 30e-9};
+    double step_s = 7;
+    for (uint32_t staleness = 0; staleness < 2; staleness++) {
+        plan_maker_t maker = one_layer_plan(2 + staleness, staleness, 30);
+        cr_assert_eq(lspo_bound_step(&maker.plan, maker.work_ns, &step_s), LSPO_OK);
+        cr_expect_float_eq(step_s, wanted_s[staleness], 1e-15, "%u: %g", staleness, step_s);
+        maker_release(&maker);
+    }
+    plan_maker_t maker = one_layer_plan(2, 0, 30);
+    maker_op(&maker, LSPO_OP_BWD, 1, 0, 10);
+    cr_assert_eq(lspo_bound_step(&maker.plan, maker.work_ns, &step_s), LSPO_OK);
+    cr_expect_float_eq(step_s, 0, 0);
+    maker.plan.op_count = 0;
+    cr_assert_eq(lspo_bound_step(&maker.plan, maker.work_ns, &step_s), LSPO_OK);
+    cr_expect_float_eq(step_s, 0, 0);
+    maker_release(&maker);
+}
+
 /* Fewer than three iterations have no steady one: the bound stays one (the cycle is not seen, the busy time is). */
 Test(bound, short_plans_and_odd_iterations)
 {

@@ -19,6 +19,7 @@
 #include "sim/choose.h"
 #include "sim/fit.h"
 #include "sim/sim.h"
+#include "sim/tune.h"
 #include "tests/own_folder.h"
 #include "tests/own_values.h"
 #include "tests/plan_maker.h"
@@ -123,6 +124,50 @@ Test(choose, the_memory_of_peers_is_not_the_machines, .init = make_folder, .fini
     cr_assert_eq(lspo_fit_least_excess(&question, &missing_bytes), LSPO_OK);
     cr_expect(fit_of(&question).fits);
     cr_expect_eq(missing_bytes, 0u);
+}
+
+/* ---- the stride ---- */
+
+/* The first of the fastest strides, of those that fit if any does. */
+static int32_t best_stride(const lspo_fit_question_t *question)
+{
+    int32_t best = 0;
+    bool any_fits = false;
+    double best_s = 0;
+    for (uint32_t i = 0; lspo_tune_stride_at(i) > 0; i++) {
+        lspo_fit_question_t asked = *question;
+        lspo_deep_optimizer_states_values_edit(&asked.workload)->stride = lspo_tune_stride_at(i);
+        const lspo_fit_t fit = fit_of(&asked);
+        if (best != 0 && (fit.fits != any_fits ? any_fits : fit.iteration_s >= best_s))
+            continue;
+        best = lspo_tune_stride_at(i);
+        any_fits = fit.fits;
+        best_s = fit.iteration_s;
+    }
+    return best;
+}
+
+/* On CPUs and links of several speeds, with room for all strides, for some, and for none. */
+Test(choose, the_stride_is_that_of_trying_all)
+{
+    static const double speeds[] = {0.1, 1, 10}, gpu_bytes[] = {1e12, 4.9e9, 4.2e9, 1e9};
+    uint32_t different = 0;
+    int32_t last = 0;
+    for (size_t i = 0; i < 3 * 3 * 4; i++) {
+        case_t it = small_case();
+        lspo_fit_question_t question = ask(&it, find("deep-optimizer-states"));
+        lspo_deep_optimizer_states_values_edit(&question.workload)->subgroup_size = 1u << 20;
+        it.machine.cpu.adam_pps *= speeds[i % 3];
+        it.machine.link.h2d_Bps *= speeds[i / 3 % 3];
+        it.machine.gpu.memory_bytes = gpu_bytes[i / 9];
+        const int32_t wanted = best_stride(&question);
+        cr_assert_eq(lspo_tune_stride(&it.model, question.policy, &it.machine, &question.workload), LSPO_OK);
+        const int32_t found = lspo_deep_optimizer_states_values_of(&question.workload)->stride;
+        cr_expect_eq(found, wanted, "case %zu: %d, not %d", i, found, wanted);
+        different += found != last;
+        last = found;
+    }
+    cr_expect_gt(different, 5u, "%u", different);
 }
 
 /* ---- the largest batch ---- */
