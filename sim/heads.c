@@ -34,13 +34,37 @@ lspo_status_t lspo_heads_dag_create(uint32_t count, uint32_t lane_count, size_t 
 
 /* Heads */
 
+/* Ops of a lane with known heads, in their order. */
+typedef struct {
+    uint32_t count, waiting; /* the first of them that waits; count: none */
+} list_t;
+
+typedef struct {
+    uint32_t op;
+    bool waits;         /* where its lane serves all that is listed in that order, it is served right behind another */
+    uint64_t served_ns; /* then: its end */
+} listed_t;
+
+/* An op and by each one before it the longest path from its end to the start of this one; negative: there is none. */
+typedef struct {
+    uint32_t op; /* UINT32_MAX: none yet */
+    int64_t *path_ns;
+} paths_t;
+
+static const int64_t none = INT64_MIN / 2;
+
+/* Those to the latest op of each lane; of several lanes if there are more. */
+enum { PATHS = 4 };
+
 /* What finding the heads needs, besides them. */
 typedef struct {
-    int64_t *path_ns;       /* by op: the longest path from its end to the op whose head is sought; -1: none */
-    uint32_t *listed;       /* the ops of each lane with known heads, in the order of heads, from dag->lane_first */
-    uint32_t *listed_count; /* by lane */
-    uint64_t *served_ns;    /* by op: its end where its lane serves all that is listed in that order */
-    bool *may_raise;        /* by lane: may its ops raise the head that is sought? */
+    const uint64_t *head_ns; /* by op, of those that are listed */
+    paths_t paths[PATHS];    /* by lane, modulo their number */
+    int64_t *near_ns;        /* by op: a path that is sought */
+    uint64_t *changed;       /* a bit for each op; 0 between searches */
+    int64_t *room_ns;        /* of all paths */
+    listed_t *listed;        /* of each lane, from dag->lane_first */
+    list_t *lists;           /* by lane */
     lspo_job_t *jobs;
     lspo_waiting_job_t *waiting;
 } scratch_t;
@@ -49,40 +73,51 @@ static void release_scratch(scratch_t *scratch)
 {
     free(scratch->waiting);
     free(scratch->jobs);
-    free(scratch->may_raise);
-    free(scratch->served_ns);
-    free(scratch->listed_count);
+    free(scratch->lists);
     free(scratch->listed);
-    free(scratch->path_ns);
+    free(scratch->changed);
+    free(scratch->room_ns);
 }
 
-static lspo_status_t create_scratch(const lspo_heads_dag_t *dag, scratch_t *scratch)
+static lspo_status_t create_scratch(const lspo_heads_dag_t *dag, const uint64_t *head_ns, scratch_t *scratch)
 {
     size_t count = (size_t)dag->count + 1;
-    *scratch = (scratch_t){.path_ns = malloc(count * sizeof *scratch->path_ns),
+    *scratch = (scratch_t){.head_ns = head_ns,
+                           .room_ns = malloc((PATHS + 1) * count * sizeof *scratch->room_ns),
+                           .changed = calloc(count / 64 + 1, sizeof *scratch->changed),
                            .listed = malloc(count * sizeof *scratch->listed),
-                           .listed_count = calloc((size_t)dag->lane_count + 1, sizeof *scratch->listed_count),
-                           .served_ns = malloc(count * sizeof *scratch->served_ns),
-                           .may_raise = malloc(((size_t)dag->lane_count + 1) * sizeof *scratch->may_raise),
+                           .lists = calloc((size_t)dag->lane_count + 1, sizeof *scratch->lists),
                            .jobs = malloc(count * sizeof *scratch->jobs),
                            .waiting = malloc(2 * count * sizeof *scratch->waiting)};
-    if (!scratch->path_ns || !scratch->listed || !scratch->listed_count || !scratch->served_ns || !scratch->may_raise ||
-        !scratch->jobs || !scratch->waiting)
+    if (!scratch->room_ns || !scratch->changed || !scratch->listed || !scratch->lists || !scratch->jobs ||
+        !scratch->waiting)
         return lspo_no_memory("a window of %u ops", dag->count);
+    for (size_t i = 0; i < PATHS; i++)
+        scratch->paths[i] = (paths_t){.op = UINT32_MAX, .path_ns = scratch->room_ns + i * count};
+    scratch->near_ns = scratch->room_ns + PATHS * count;
     return LSPO_OK;
 }
 
-static void list_op(const lspo_heads_dag_t *dag, const uint64_t *head_ns, uint32_t op, scratch_t *scratch)
+static void list_op(const lspo_heads_dag_t *dag, uint32_t op, scratch_t *scratch)
 {
-    uint32_t *list = scratch->listed + dag->lane_first[dag->lane[op]], at = scratch->listed_count[dag->lane[op]]++;
-    for (; at > 0 && head_ns[list[at - 1]] > head_ns[op]; at--)
-        list[at] = list[at - 1];
-    list[at] = op;
-    uint64_t now_ns = at > 0 ? scratch->served_ns[list[at - 1]] : 0;
-    for (; at < scratch->listed_count[dag->lane[op]]; at++) {
-        now_ns = (head_ns[list[at]] > now_ns ? head_ns[list[at]] : now_ns) + dag->work_ns[list[at]];
-        scratch->served_ns[list[at]] = now_ns;
+    const uint64_t *head_ns = scratch->head_ns;
+    listed_t *ops = scratch->listed + dag->lane_first[dag->lane[op]];
+    list_t *list = &scratch->lists[dag->lane[op]];
+    uint32_t at = list->count++;
+    for (; at > 0 && head_ns[ops[at - 1].op] > head_ns[op]; at--)
+        ops[at] = ops[at - 1];
+    ops[at].op = op;
+    uint64_t now_ns = at > 0 ? ops[at - 1].served_ns : 0;
+    bool found = list->waiting < at;
+    for (; at < list->count; at++) {
+        const uint32_t its = ops[at].op;
+        ops[at].waits = head_ns[its] < now_ns;
+        now_ns = (ops[at].waits ? now_ns : head_ns[its]) + dag->work_ns[its];
+        ops[at].served_ns = now_ns;
+        list->waiting = !found && ops[at].waits ? at : list->waiting;
+        found |= ops[at].waits;
     }
+    list->waiting = found ? list->waiting : list->count;
 }
 
 /* Jobs of one lane between two gaps in which it serves nothing, whatever the order is: jobs[] of the scratch. */
@@ -117,16 +152,15 @@ static uint64_t raise_to_block_ns(const block_t *block, uint64_t known_ns, const
     return length_ns > known_ns ? length_ns : known_ns;
 }
 
-/* The larger of `known_ns` and Jackson's schedule of the listed ops of one lane, block by block; those with a negative
- * tail are left out. */
-static uint64_t raise_to_lane_ns(const lspo_heads_dag_t *dag, uint32_t lane, const uint64_t *head_ns,
-                                 const int64_t *tail_ns, uint64_t known_ns, scratch_t *scratch)
+/* The larger of `known_ns` and Jackson's schedule of these listed ops of one lane, block by block; those with a
+ * negative tail are left out. */
+static uint64_t raise_to_ops_ns(const lspo_heads_dag_t *dag, const listed_t *ops, uint32_t count,
+                                const int64_t *tail_ns, uint64_t known_ns, scratch_t *scratch)
 {
-    const uint32_t *list = scratch->listed + dag->lane_first[lane];
-    const uint32_t listed = scratch->listed_count[lane];
+    const uint64_t *head_ns = scratch->head_ns;
     block_t block = {.falls = true};
-    for (uint32_t i = 0; i < listed; i++) {
-        const uint32_t op = list[i];
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t op = ops[i].op;
         if (tail_ns[op] < 0)
             continue;
         if (head_ns[op] >= block.now_ns) {
@@ -138,37 +172,107 @@ static uint64_t raise_to_lane_ns(const lspo_heads_dag_t *dag, uint32_t lane, con
     return raise_to_block_ns(&block, known_ns, scratch);
 }
 
-/* The longest paths from the ends of all ops before `op` to its start, and which lanes may raise its head above
- * `known_ns`: to serve all listed ops in the order of their heads takes no less than to serve some of them. */
-static void find_paths(const lspo_heads_dag_t *dag, uint32_t op, uint64_t known_ns, scratch_t *scratch)
+/* The same of all listed ops of a lane; `known_ns` is at least the head, work and tail of each of them.  To serve all
+ * of them in the order of their heads takes no less than to serve some of them: only where that takes more than what is
+ * known, from one gap to the next, are they looked at. */
+static uint64_t raise_to_lane_ns(const lspo_heads_dag_t *dag, uint32_t lane, const int64_t *tail_ns, uint64_t known_ns,
+                                 scratch_t *scratch)
 {
-    int64_t *path_ns = scratch->path_ns;
-    for (uint32_t lane = 0; lane < dag->lane_count; lane++)
-        scratch->may_raise[lane] = false;
-    for (uint32_t i = 0; i < op; i++)
-        path_ns[i] = -1;
-    path_ns[op] = -(int64_t)dag->work_ns[op];
-    for (uint32_t i = op + 1; i-- > 0;) {
-        int64_t through_ns = path_ns[i] + (int64_t)dag->work_ns[i];
-        if (i < op && path_ns[i] < 0)
+    const listed_t *ops = scratch->listed + dag->lane_first[lane];
+    const list_t *list = &scratch->lists[lane];
+    uint32_t begin = list->waiting - 1;
+    bool may_raise = false;
+    for (uint32_t i = list->waiting; i < list->count; i++) {
+        if (ops[i].waits) {
+            may_raise |= (int64_t)ops[i].served_ns + tail_ns[ops[i].op] > (int64_t)known_ns;
             continue;
-        if (i < op && scratch->served_ns[i] + (uint64_t)path_ns[i] > known_ns)
-            scratch->may_raise[dag->lane[i]] = true;
-        for (uint32_t d = dag->dep_first[i]; d < dag->dep_first[i + 1]; d++)
-            if (path_ns[dag->deps[d]] < through_ns)
-                path_ns[dag->deps[d]] = through_ns;
+        }
+        if (may_raise)
+            known_ns = raise_to_ops_ns(dag, ops + begin, i - begin, tail_ns, known_ns, scratch);
+        begin = i;
+        may_raise = false;
+    }
+    return may_raise ? raise_to_ops_ns(dag, ops + begin, list->count - begin, tail_ns, known_ns, scratch) : known_ns;
+}
+
+/* Paths */
+
+/* Paths through `op` to ops before `end`; those that have become longer are noted. */
+static void lengthen(const lspo_heads_dag_t *dag, uint32_t op, uint32_t end, const paths_t *paths, uint64_t *changed)
+{
+    int64_t *longest_ns = paths->path_ns;
+    const int64_t through_ns = longest_ns[op] + (int64_t)dag->work_ns[op];
+    for (uint32_t d = dag->dep_first[op]; d < dag->dep_first[op + 1]; d++) {
+        const uint32_t before = dag->deps[d];
+        if (before >= end || longest_ns[before] >= through_ns)
+            continue;
+        longest_ns[before] = through_ns;
+        changed[before / 64] |= (uint64_t)1 << before % 64;
     }
 }
 
-/* The least time to the start of `op`, which is at least `path_ns`, by the lanes of the ops before it. */
-static uint64_t busy_head_ns(const lspo_heads_dag_t *dag, uint32_t op, const uint64_t *head_ns, uint64_t path_ns,
-                             scratch_t *scratch)
+static const paths_t *paths_of(const scratch_t *scratch, uint32_t op)
 {
+    for (int i = 0; i < PATHS; i++)
+        if (scratch->paths[i].op == op)
+            return &scratch->paths[i];
+    return NULL;
+}
+
+/* The paths from the latest ops before `op`, down to the first one to which all paths are known: NULL if there is none.
+ * These are in scratch->near_ns. */
+static const paths_t *find_near(const lspo_heads_dag_t *dag, uint32_t op, scratch_t *scratch)
+{
+    int64_t *near_ns = scratch->near_ns;
+    for (uint32_t i = 0; i < op; i++)
+        near_ns[i] = none;
+    near_ns[op] = -(int64_t)dag->work_ns[op];
+    for (uint32_t i = op + 1; i-- > 0;) {
+        if (near_ns[i] == none)
+            continue;
+        const paths_t *known = paths_of(scratch, i);
+        if (known != NULL)
+            return known;
+        const int64_t through_ns = near_ns[i] + (int64_t)dag->work_ns[i];
+        for (uint32_t d = dag->dep_first[i]; d < dag->dep_first[i + 1]; d++)
+            if (near_ns[dag->deps[d]] < through_ns)
+                near_ns[dag->deps[d]] = through_ns;
+    }
+    return NULL;
+}
+
+/* The longest paths to `op` from all ops before it.  Where paths to one of these are known, those go on to `op`, unless
+ * others are longer. */
+static void find_paths(const lspo_heads_dag_t *dag, uint32_t op, paths_t *paths, scratch_t *scratch)
+{
+    const paths_t *known = find_near(dag, op, scratch);
+    const uint32_t first = known != NULL ? known->op : 0;
+    if (known != NULL) {
+        const int64_t on_ns = (int64_t)dag->work_ns[first] + scratch->near_ns[first], *known_ns = known->path_ns;
+        for (uint32_t i = 0; i < first; i++)
+            paths->path_ns[i] = known_ns[i] + on_ns;
+    }
+    memcpy(paths->path_ns + first, scratch->near_ns + first, (op + 1 - first) * sizeof *paths->path_ns);
+    paths->op = op;
+    for (uint32_t i = op + 1; known != NULL && i-- > first;)
+        if (paths->path_ns[i] != none)
+            lengthen(dag, i, first, paths, scratch->changed);
+    for (uint32_t word = first / 64 + 1; word-- > 0;)
+        for (uint64_t bits; (bits = scratch->changed[word]) != 0;) {
+            const uint32_t last = 63 - (uint32_t)__builtin_clzll(bits);
+            scratch->changed[word] = bits & ~((uint64_t)1 << last);
+            lengthen(dag, word * 64 + last, first, paths, scratch->changed);
+        }
+}
+
+/* The least time to the start of `op`, which is at least `path_ns`, by the lanes of the ops before it. */
+static uint64_t busy_head_ns(const lspo_heads_dag_t *dag, uint32_t op, uint64_t path_ns, scratch_t *scratch)
+{
+    paths_t *paths = &scratch->paths[dag->lane[op] % PATHS];
     uint64_t most_ns = path_ns;
-    find_paths(dag, op, path_ns, scratch);
+    find_paths(dag, op, paths, scratch);
     for (uint32_t lane = 0; lane < dag->lane_count; lane++)
-        if (scratch->may_raise[lane])
-            most_ns = raise_to_lane_ns(dag, lane, head_ns, scratch->path_ns, most_ns, scratch);
+        most_ns = raise_to_lane_ns(dag, lane, paths->path_ns, most_ns, scratch);
     return most_ns;
 }
 
@@ -193,8 +297,8 @@ static void find_heads(const lspo_heads_dag_t *dag, scratch_t *scratch, uint64_t
             head_ns[op] = end_ns > head_ns[op] ? end_ns : head_ns[op];
         }
         if (dag->dep_first[op + 1] - dag->dep_first[op] > 1 && (joins++ % step == 0 || op + 1 == dag->count))
-            head_ns[op] = busy_head_ns(dag, op, head_ns, head_ns[op], scratch);
-        list_op(dag, head_ns, op, scratch);
+            head_ns[op] = busy_head_ns(dag, op, head_ns[op], scratch);
+        list_op(dag, op, scratch);
     }
 }
 
@@ -230,7 +334,7 @@ static lspo_status_t find_tails(const lspo_heads_dag_t *dag, uint64_t *tail_ns)
     scratch_t scratch = {0};
     lspo_status_t status = reverse_dag(dag, &reversed);
     if (status == LSPO_OK)
-        status = create_scratch(&reversed, &scratch);
+        status = create_scratch(&reversed, tail_ns, &scratch);
     if (status == LSPO_OK)
         find_heads(&reversed, &scratch, tail_ns);
     release_scratch(&scratch);
@@ -248,14 +352,17 @@ lspo_status_t lspo_heads_bound(const lspo_heads_dag_t *dag, uint64_t *head_ns, u
     scratch_t scratch = {0};
     lspo_status_t status = find_tails(dag, tail_ns);
     if (status == LSPO_OK)
-        status = create_scratch(dag, &scratch);
+        status = create_scratch(dag, head_ns, &scratch);
     if (status != LSPO_OK)
         goto release;
     find_heads(dag, &scratch, head_ns);
-    for (uint32_t i = 0; i < dag->count; i++)
-        scratch.path_ns[i] = (int64_t)tail_ns[i];
+    for (uint32_t i = 0; i < dag->count; i++) {
+        const uint64_t through_ns = head_ns[i] + dag->work_ns[i] + tail_ns[i];
+        *bound_ns = through_ns > *bound_ns ? through_ns : *bound_ns;
+        scratch.near_ns[i] = (int64_t)tail_ns[i];
+    }
     for (uint32_t lane = 0; lane < dag->lane_count; lane++)
-        *bound_ns = raise_to_lane_ns(dag, lane, head_ns, scratch.path_ns, *bound_ns, &scratch);
+        *bound_ns = raise_to_lane_ns(dag, lane, scratch.near_ns, *bound_ns, &scratch);
 release:
     release_scratch(&scratch);
     return status;

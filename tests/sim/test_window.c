@@ -1,6 +1,7 @@
 /* Jackson's schedule and heads against all sets of jobs, and the window between two passes of a barrier against plans
  * that are added up by hand and against the best of all schedules of small ones. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 #include "sim/bound.h"
 #include "sim/engine.h"
@@ -125,6 +126,83 @@ Test(heads, are_those_of_all_sets_before_an_op)
             wanted_ns = set_ns > wanted_ns ? set_ns : wanted_ns;
         }
         cr_expect_eq(bound_ns, wanted_ns, "seed %lu", seed);
+        lspo_heads_dag_release(&dag);
+    }
+}
+
+enum { MANY_OPS = 300, MANY_LANES = 6 };
+
+/* Lanes take turns to have a run of ops; each waits for the one before it on its lane, as a rule, and for a late one of
+ * another lane. */
+static lspo_heads_dag_t long_dag(uint64_t seed)
+{
+    uint64_t state = seed * 0x9e3779b97f4a7c15u + 5;
+    uint32_t last[MANY_LANES] = {0};
+    lspo_heads_dag_t dag;
+    cr_assert_eq(lspo_heads_dag_create(MANY_OPS, MANY_LANES, 2 * MANY_OPS, &dag), LSPO_OK);
+    for (uint32_t op = 0, deps = 0; op < MANY_OPS; op++) {
+        const uint32_t lane = op < MANY_LANES ? op : (uint32_t)maker_below(&state, MANY_LANES);
+        dag.lane[op] = lane;
+        dag.lane_first[lane + 1]++;
+        dag.work_ns[op] = maker_below(&state, 30);
+        if (op >= MANY_LANES && maker_below(&state, 8) > 0)
+            dag.deps[deps++] = last[lane];
+        if (op > 0 && maker_below(&state, 2) > 0)
+            dag.deps[deps++] = op - 1 - (uint32_t)maker_below(&state, op < 20 ? op : 20);
+        last[lane] = op;
+        dag.dep_first[op + 1] = deps;
+    }
+    for (uint32_t lane = 0; lane < MANY_LANES; lane++)
+        dag.lane_first[lane + 1] += dag.lane_first[lane];
+    return dag;
+}
+
+static int compare_jobs(const void *left, const void *right)
+{
+    const lspo_job_t *a = left, *b = right;
+    return (a->head_ns > b->head_ns) - (a->head_ns < b->head_ns);
+}
+
+/* The head of `op` by Jackson's schedules of the ops from which there are paths to it. */
+static uint64_t scheduled_head_ns(const lspo_heads_dag_t *dag, uint32_t op, const uint64_t *head_ns)
+{
+    int64_t path_ns[MANY_OPS];
+    lspo_waiting_job_t room[2 * MANY_OPS];
+    uint64_t most_ns = 0;
+    for (uint32_t i = 0; i <= op; i++)
+        path_ns[i] = i < op ? -1 : -(int64_t)dag->work_ns[op];
+    for (uint32_t i = op + 1; i-- > 0;)
+        for (uint32_t d = dag->dep_first[i]; d < dag->dep_first[i + 1] && (i == op || path_ns[i] >= 0); d++) {
+            const int64_t through_ns = path_ns[i] + (int64_t)dag->work_ns[i];
+            path_ns[dag->deps[d]] = through_ns > path_ns[dag->deps[d]] ? through_ns : path_ns[dag->deps[d]];
+        }
+    const bool joins = dag->dep_first[op + 1] - dag->dep_first[op] > 1;
+    for (uint32_t lane = 0; lane < MANY_LANES; lane++) {
+        lspo_job_t jobs[MANY_OPS];
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < op; i++) {
+            if (path_ns[i] < 0 || dag->lane[i] != lane)
+                continue;
+            jobs[count++] = (lspo_job_t){head_ns[i], dag->work_ns[i], (uint64_t)path_ns[i]};
+            const uint64_t path_end_ns = head_ns[i] + dag->work_ns[i] + (uint64_t)path_ns[i];
+            most_ns = path_end_ns > most_ns ? path_end_ns : most_ns;
+        }
+        qsort(jobs, count, sizeof *jobs, compare_jobs);
+        const uint64_t lane_ns = joins ? lspo_jackson_ns(jobs, count, room) : 0;
+        most_ns = lane_ns > most_ns ? lane_ns : most_ns;
+    }
+    return most_ns;
+}
+
+Test(heads, are_those_of_schedules_of_all_before_an_op)
+{
+    uint64_t head_ns[MANY_OPS], tail_ns[MANY_OPS];
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        lspo_heads_dag_t dag = long_dag(seed);
+        uint64_t bound_ns = 0;
+        cr_assert_eq(lspo_heads_bound(&dag, head_ns, tail_ns, &bound_ns), LSPO_OK);
+        for (uint32_t op = 0; op < MANY_OPS; op++)
+            cr_expect_eq(head_ns[op], scheduled_head_ns(&dag, op, head_ns), "seed %lu, op %u", seed, op);
         lspo_heads_dag_release(&dag);
     }
 }
