@@ -72,13 +72,16 @@ typedef struct {
     lspo_ready_t ready;                        /* not owned */
     lspo_ready_lane_t queues[LSPO_ENGINE_FEW]; /* the ready ops: those of `ready`, and empty ones */
     lspo_few_lane_t lanes[LSPO_ENGINE_FEW];
-    uint32_t running_mask;
+    uint32_t running_mask, ready_mask; /* of lanes: a bit for each with a running op, with ready ones */
+    uint64_t next_ns[LSPO_ENGINE_FEW]; /* when the op of each lane ends; UINT64_MAX: none runs */
     uint64_t now_ns;
     uint32_t event; /* counts events: ops that become ready at the same event tie */
     bool gpu_ended; /* an op of the GPU, at now_ns */
     bool unsorted;  /* rows may be out of order: an op took no time, or a lane was woken */
     bool contended;
+    bool slowed;                                         /* does any running lane have a rate other than 1? */
     double rates[1 << LSPO_ENGINE_FEW][LSPO_ENGINE_FEW]; /* of each lane, by the set of running lanes */
+    bool slows[1 << LSPO_ENGINE_FEW];                    /* is any of these other than 1? */
     lspo_trace_t *trace;                                 /* NULL: none is wanted */
 
     /* Without a trace: */
@@ -93,6 +96,13 @@ typedef struct {
 
 /* The start of a play. `call` and `ready` must outlive it. */
 lspo_status_t lspo_few_create(const lspo_engine_call_t *call, const lspo_ready_t *ready, lspo_few_t *few_out);
+
+/* An op of that lane becomes ready. */
+static inline void lspo_few_push(lspo_few_t *few, uint32_t lane, lspo_ready_entry_t entry)
+{
+    lspo_ready_push(&few->queues[lane], entry);
+    few->ready_mask |= 1u << lane;
+}
 
 /* Play until `awaited` and all that ends at the same time has ended, before other ops start; or until no lane runs.
  * false: too long. */

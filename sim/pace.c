@@ -34,6 +34,8 @@ struct lspo_pace {
     lspo_ready_t ready;   /* as at the start of a play */
     lspo_ready_op_t *ops; /* those of the play         */
     lspo_few_t start;     /* as at the start of a play */
+    lspo_op_id_t *roots;  /* the ops that wait for nothing */
+    uint32_t root_count;
     uint32_t iterations;
     uint32_t *marks;      /* by op: its iteration if it may end it, or NO_MARK */
     uint64_t *ends_ns;    /* by iteration */
@@ -55,7 +57,16 @@ static void mark_ops(lspo_pace_t *pace)
         pace->marks[id] = marks ? op->iteration : NO_MARK;
         if (marks && op->iteration >= pace->iterations)
             pace->iterations = op->iteration + 1;
+        pace->root_count += op->dep_count == 0;
     }
+}
+
+static void list_roots(lspo_pace_t *pace)
+{
+    uint32_t count = 0;
+    for (lspo_op_id_t id = 0; count < pace->root_count; id++)
+        if (pace->plan->ops[id].dep_count == 0)
+            pace->roots[count++] = id;
 }
 
 /* Do the marked ops form one chain, iteration by iteration? Finds the last one of each. */
@@ -285,12 +296,13 @@ static void restart(lspo_pace_t *pace, lspo_few_t *few)
     few->ends_ns = pace->ends_ns;
     memcpy(pace->ops, pace->ready.ops, pace->plan->op_count * sizeof *pace->ops);
     memset(pace->ends_ns, 0, pace->iterations * sizeof *pace->ends_ns);
+    few->ready_mask = 0;
     for (int i = 0; i < LSPO_ENGINE_FEW; i++)
         few->queues[i].count = 0;
-    for (lspo_op_id_t id = 0; id < pace->plan->op_count; id++)
-        if (pace->ops[id].waiting == 0)
-            lspo_ready_push(&few->queues[pace->ops[id].lane],
-                            (lspo_ready_entry_t){(uint64_t)pace->ops[id].priority << 32, id});
+    for (uint32_t i = 0; i < pace->root_count; i++) {
+        const lspo_ready_op_t *op = &pace->ops[pace->roots[i]];
+        lspo_few_push(few, op->lane, (lspo_ready_entry_t){(uint64_t)op->priority << 32, pace->roots[i]});
+    }
 }
 
 /* More lanes: the ends are those of a trace. */
@@ -338,13 +350,14 @@ static lspo_status_t allocate(lspo_pace_t *pace)
     size_t ops = (size_t)pace->plan->op_count + 1, iterations = (size_t)pace->iterations + 1;
     pace->ops = malloc(ops * sizeof *pace->ops);
     pace->seen = malloc(ops * sizeof *pace->seen);
+    pace->roots = malloc(((size_t)pace->root_count + 1) * sizeof *pace->roots);
     pace->ends_ns = malloc(iterations * sizeof *pace->ends_ns);
     pace->last = malloc(iterations * sizeof *pace->last);
     pace->first = malloc(iterations * sizeof *pace->first);
     pace->moment.entries = malloc(ops * sizeof *pace->moment.entries);
     pace->moment.waiting = malloc(ops * sizeof *pace->moment.waiting);
-    return pace->ops && pace->seen && pace->ends_ns && pace->last && pace->first && pace->moment.entries &&
-                   pace->moment.waiting
+    return pace->ops && pace->roots && pace->seen && pace->ends_ns && pace->last && pace->first &&
+                   pace->moment.entries && pace->moment.waiting
                ? LSPO_OK
                : lspo_no_memory("the pace of %" PRIu32 " ops", pace->plan->op_count);
 }
@@ -369,9 +382,11 @@ static lspo_status_t prepare(lspo_pace_t *pace)
         return lspo_error(LSPO_ERR_INPUT, "an iteration %" PRIu32 " in a plan of %" PRIu32 " ops", pace->iterations - 1,
                           plan->op_count);
     status = allocate(pace);
-    if (status == LSPO_OK)
-        find_steady(pace);
-    return status;
+    if (status != LSPO_OK)
+        return status;
+    list_roots(pace);
+    find_steady(pace);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_pace_create(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
@@ -405,6 +420,7 @@ void lspo_pace_destroy(lspo_pace_t *pace)
     free(pace->last);
     free(pace->ends_ns);
     free(pace->seen);
+    free(pace->roots);
     free(pace->ops);
     free(pace->marks);
     lspo_ready_release(&pace->ready);
