@@ -42,10 +42,12 @@ static lspo_status_t has_room(const lspo_fit_question_t *asked, bool *has_room_o
 /* lspo_fit_try() where only what fits counts. */
 static lspo_status_t try_to_fit(const lspo_fit_question_t *asked, lspo_fit_t *fit_out)
 {
-    bool room = false;
-    lspo_status_t status = has_room(asked, &room);
+    bool may = false;
     *fit_out = (lspo_fit_t){0};
-    return status == LSPO_OK && room ? lspo_fit_try(asked, fit_out) : status;
+    lspo_status_t status = has_room(asked, &may);
+    if (status == LSPO_OK && may)
+        status = lspo_fit_may(asked, &may);
+    return status == LSPO_OK && may ? lspo_fit_try(asked, fit_out) : status;
 }
 
 /* Of batches that are not larger than 1 none needs less. */
@@ -77,7 +79,7 @@ static lspo_status_t find_swap(lspo_fit_question_t asked, uint32_t *blocks_out)
         return status;
     while (high - low > 1 && status == LSPO_OK) {
         asked.workload.swap_activations = low + (high - low) / 2;
-        status = lspo_fit_try(&asked, &fit);
+        status = try_to_fit(&asked, &fit);
         if (fit.fits)
             high = asked.workload.swap_activations;
         else

@@ -48,30 +48,67 @@ static void close_share(const lspo_policy_t *policy, lspo_workload_t *workload)
         *share = 0;
 }
 
+/* What a play would choose, as far as memory depends on it: all but the stride. */
+static lspo_status_t settle(const lspo_fit_question_t *question, lspo_workload_t *workload)
+{
+    *workload = question->workload;
+    close_share(question->policy, workload);
+    lspo_tune_products(question->policy, question->machine, workload);
+    return lspo_tune_lane(question->model, question->policy, question->machine, workload);
+}
+
+/* Gives the workload the stride of this number; false: there is none, or it is not open and the number is not 0. */
+static bool take_stride(const lspo_fit_question_t *question, uint32_t index, lspo_workload_t *workload)
+{
+    if (!lspo_tune_stride_is_open(question->policy, &question->workload))
+        return index == 0;
+    if (lspo_tune_stride_at(index) > 0)
+        *(int32_t *)lspo_policy_slot(question->policy, workload, &lspo_parameter_stride) = lspo_tune_stride_at(index);
+    return lspo_tune_stride_at(index) > 0;
+}
+
 lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_t *bytes_out)
 {
-    lspo_workload_t workload = question->workload;
+    lspo_workload_t workload;
     if (has_peers(question)) {
         *bytes_out = 0;
         return LSPO_OK;
     }
-    close_share(question->policy, &workload);
-    lspo_tune_products(question->policy, question->machine, &workload);
-    lspo_status_t status = lspo_tune_lane(question->model, question->policy, question->machine, &workload);
-    if (status != LSPO_OK)
-        return status;
-    const bool is_open = lspo_tune_stride_is_open(question->policy, &workload);
+    lspo_status_t status = settle(question, &workload);
     uint64_t least_bytes = UINT64_MAX;
-    for (uint32_t i = 0; status == LSPO_OK && least_bytes > 0 && (i == 0 || (is_open && lspo_tune_stride_at(i) > 0));
-         i++) {
+    for (uint32_t i = 0; status == LSPO_OK && least_bytes > 0 && take_stride(question, i, &workload); i++) {
         uint64_t bytes = 0;
-        if (is_open)
-            *(int32_t *)lspo_policy_slot(question->policy, &workload, &lspo_parameter_stride) = lspo_tune_stride_at(i);
         status = held_excess(question, &workload, &bytes);
         least_bytes = bytes < least_bytes ? bytes : least_bytes;
     }
     if (status == LSPO_OK)
         *bytes_out = least_bytes;
+    return status;
+}
+
+/* The same workload by the first step of its plan. */
+static lspo_status_t may_fit(const lspo_fit_question_t *question, const lspo_workload_t *workload, bool *may_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_memory_t least;
+    lspo_status_t status = lspo_plan_build_first(question->model, workload, question->policy, 1, &plan);
+    if (status == LSPO_OK)
+        status = lspo_memory_predict_least(plan, question->machine, &least);
+    if (status == LSPO_OK)
+        *may_out = lspo_fits(question->machine, least.gpu_bytes, least.host_bytes);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+lspo_status_t lspo_fit_may(const lspo_fit_question_t *question, bool *may_out)
+{
+    lspo_workload_t workload;
+    bool may = has_peers(question) || question->policy->task != LSPO_TASK_TRAIN;
+    lspo_status_t status = may ? LSPO_OK : settle(question, &workload);
+    for (uint32_t i = 0; status == LSPO_OK && !may && take_stride(question, i, &workload); i++)
+        status = may_fit(question, &workload, &may);
+    if (status == LSPO_OK)
+        *may_out = may;
     return status;
 }
 
@@ -100,8 +137,11 @@ static lspo_status_t try_as_it_is(const lspo_fit_question_t *question, lspo_fit_
 static bool try_batch(search_t *search, uint32_t batch)
 {
     lspo_fit_t fit = {0};
+    bool may = false;
     search->question.workload.batch = batch;
-    search->status = search->tunes ? lspo_fit_try(&search->question, &fit) : try_as_it_is(&search->question, &fit);
+    search->status = lspo_fit_may(&search->question, &may);
+    if (search->status == LSPO_OK && may)
+        search->status = search->tunes ? lspo_fit_try(&search->question, &fit) : try_as_it_is(&search->question, &fit);
     *(fit.fits ? &search->low : &search->high) = batch;
     return fit.fits;
 }

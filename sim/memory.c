@@ -7,6 +7,7 @@
 #include "plan/peers.h"
 #include "sim/framework_memory.h"
 #include "sim/memory_bound.h"
+#include "sim/memory_least.h"
 #include "traces/events.h"
 
 /* Low-rank bases: workspaces and code of LAPACK beyond its scratch, which no other policy uses.  Measured as the
@@ -176,6 +177,23 @@ lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t 
         *memory_out = sum_up(framework.plan, gpu_bytes,
                              lspo_framework_reserve_bytes(machine, gpu_bytes - framework.plan->gpu_static_bytes),
                              host_bytes + process_bytes(plan, machine), machine);
+    lspo_framework_memory_release(&framework);
+    return status;
+}
+
+lspo_status_t lspo_memory_predict_least(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                        lspo_memory_t *memory_out)
+{
+    lspo_framework_memory_t framework;
+    uint64_t gpu_bytes = 0;
+    lspo_status_t status = lspo_framework_memory_create(plan, machine, &framework);
+    if (status != LSPO_OK)
+        return status;
+    status = lspo_memory_least(framework.plan, &gpu_bytes);
+    if (status == LSPO_OK)
+        *memory_out = sum_up(framework.plan, gpu_bytes,
+                             lspo_framework_reserve_bytes(machine, gpu_bytes - framework.plan->gpu_static_bytes),
+                             framework.plan->host_static_bytes + process_bytes(plan, machine), machine);
     lspo_framework_memory_release(&framework);
     return status;
 }

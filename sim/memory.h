@@ -44,6 +44,9 @@ typedef struct {
  * cpu.lanes_bytes, and the memory of LAPACK for low-rank bases. */
 lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
                                   lspo_memory_t *memory_out);
+/* The least of any play (memory_least.h), without the memory that ops take on the host. */
+lspo_status_t lspo_memory_predict_least(const lspo_plan_t *plan, const lspo_machine_t *machine,
+                                        lspo_memory_t *memory_out);
 /* The most, if ops may be `slack_ns` early or late (memory_bound.h). */
 lspo_status_t lspo_memory_predict_bound(const lspo_plan_t *plan, const lspo_machine_t *machine,
                                         const lspo_trace_t *trace, uint64_t slack_ns, lspo_memory_t *memory_out);

@@ -25,7 +25,7 @@ enum { TRIAL_ITERATIONS = 8, TRIALS_MAX = 64 };
 /* An op whose priority depends on the transition. */
 typedef struct {
     lspo_op_id_t op;
-    uint32_t stage, iteration;
+    uint32_t iteration;
 } ranked_t;
 
 typedef struct {
@@ -36,9 +36,9 @@ typedef struct {
     lspo_plan_t *plan;        /* of the trials, if only its priorities change; owned */
     uint64_t *work_ns;        /* owned */
     lspo_pace_t *pace;        /* owned */
-    ranked_t *ranked;         /* owned */
-    uint32_t ranked_count;
-    double best_s; /* 0: none yet */
+    ranked_t *ranked;         /* by stage; owned */
+    uint32_t *ranked_first;   /* of each stage, and behind the last; owned */
+    double best_s;            /* 0: none yet */
     int32_t best_stage;
 } search_t;
 
@@ -71,14 +71,14 @@ static void set_transition(search_t *search, int32_t transition)
     uint32_t stages = search->plan->stage_count;
     int32_t *now = transition_of(search->policy, &search->plan->workload);
     int32_t low = *now < transition ? *now : transition, high = *now < transition ? transition : *now;
-    for (uint32_t i = 0; i < search->ranked_count; i++) {
-        const ranked_t *it = &search->ranked[i];
-        if ((int32_t)it->stage <= low || (int32_t)it->stage > high)
-            continue;
-        uint32_t priority =
-            lspo_build_priority(it->iteration, lspo_build_layerwise_rank(it->stage, transition, stages), stages);
-        search->plan->ops[it->op].priority = priority;
-        lspo_pace_set_priority(search->pace, it->op, priority);
+    for (uint32_t stage = (uint32_t)(low + 1); stage <= (uint32_t)high; stage++) {
+        const uint32_t rank = lspo_build_layerwise_rank(stage, transition, stages);
+        for (uint32_t i = search->ranked_first[stage]; i < search->ranked_first[stage + 1]; i++) {
+            const ranked_t *it = &search->ranked[i];
+            const uint32_t priority = lspo_build_priority(it->iteration, rank, stages);
+            search->plan->ops[it->op].priority = priority;
+            lspo_pace_set_priority(search->pace, it->op, priority);
+        }
     }
     *now = transition;
 }
@@ -137,6 +137,26 @@ static lspo_status_t search_stage(search_t *search)
     return try_stages(search, low > 0 ? low : 0, high < last ? high : last, 1);
 }
 
+/* By a counting sort: ranked_first[s + 2] counts the ops of stage s, then becomes the place of its next one. */
+static lspo_status_t list_ranked(search_t *search)
+{
+    const lspo_plan_t *plan = search->plan;
+    uint32_t *first = calloc((size_t)plan->stage_count + 2, sizeof *first);
+    search->ranked_first = first;
+    search->ranked = malloc(((size_t)plan->op_count + 1) * sizeof *search->ranked);
+    if (!first || !search->ranked)
+        return lspo_no_memory("the priorities of %u ops", plan->op_count);
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        if (lspo_op_is_ranked(&plan->ops[id]))
+            first[plan->ops[id].layer + 2]++;
+    for (uint32_t stage = 2; stage <= plan->stage_count + 1; stage++)
+        first[stage] += first[stage - 1];
+    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
+        if (lspo_op_is_ranked(&plan->ops[id]))
+            search->ranked[first[plan->ops[id].layer + 1]++] = (ranked_t){id, plan->ops[id].iteration};
+    return LSPO_OK;
+}
+
 static lspo_status_t prepare(search_t *search)
 {
     lspo_status_t status = lspo_plan_build(search->model, &search->workload, search->policy, &search->plan);
@@ -146,17 +166,15 @@ static lspo_status_t prepare(search_t *search)
     status = lspo_cost_plan(search->machine, plan, &search->work_ns);
     if (status != LSPO_OK)
         return status;
-    search->ranked = malloc(((size_t)plan->op_count + 1) * sizeof *search->ranked);
-    if (!search->ranked)
-        return lspo_no_memory("the priorities of %u ops", plan->op_count);
-    for (lspo_op_id_t id = 0; id < plan->op_count; id++)
-        if (lspo_op_is_ranked(&plan->ops[id]))
-            search->ranked[search->ranked_count++] = (ranked_t){id, plan->ops[id].layer, plan->ops[id].iteration};
+    status = list_ranked(search);
+    if (status != LSPO_OK)
+        return status;
     return lspo_pace_create(plan, search->machine, search->work_ns, &search->pace);
 }
 
 static void release(search_t *search)
 {
+    free(search->ranked_first);
     free(search->ranked);
     lspo_pace_destroy(search->pace);
     free(search->work_ns);
@@ -315,11 +333,12 @@ static lspo_status_t build_stride(lspo_fit_question_t *question, int32_t stride,
     return lspo_plan_build(question->model, &workload, question->policy, plan_out);
 }
 
-/* The least time of a stride, and whether what it holds all the time fits, by a plan of two steps. */
+/* The least time of a stride, and whether it cannot fit, by a plan of two steps. */
 static lspo_status_t bound_stride(lspo_fit_question_t *question, stride_t *stride)
 {
     lspo_plan_t *plan = NULL;
     uint64_t *work_ns = NULL;
+    lspo_memory_t least = {0};
     lspo_status_t status = build_stride(question, stride->stride, 2, &plan);
     if (status == LSPO_OK)
         status = lspo_cost_plan(question->machine, plan, &work_ns);
@@ -327,7 +346,9 @@ static lspo_status_t bound_stride(lspo_fit_question_t *question, stride_t *strid
         status = lspo_bound_step(plan, work_ns, &stride->time_s);
     stride->time_s *= 1 - tolerance;
     if (status == LSPO_OK)
-        stride->is_out = !lspo_fits(question->machine, plan->gpu_static_bytes, plan->host_static_bytes);
+        status = lspo_memory_predict_least(plan, question->machine, &least);
+    if (status == LSPO_OK)
+        stride->is_out = !lspo_fits(question->machine, least.gpu_bytes, least.host_bytes);
     free(work_ns);
     lspo_plan_destroy(plan);
     return status;

@@ -126,6 +126,48 @@ Test(choose, the_memory_of_peers_is_not_the_machines, .init = make_folder, .fini
     cr_expect_eq(missing_bytes, 0u);
 }
 
+/* With exactly the memory that a play finds necessary it may fit, by any policy, with large and small activations. */
+Test(choose, what_fits_may_fit)
+{
+    for (uint32_t i = 0; i < 4 * lspo_policy_count(); i++) {
+        case_t it = small_case();
+        const lspo_policy_t *policy = lspo_policy_at(i / 4);
+        it.workload.batch = i % 2 ? 16 : 1;
+        it.workload.accumulation = i / 2 % 2 ? 2 : 1;
+        it.workload.checkpointing = i % 2;
+        const lspo_fit_question_t question = ask(&it, policy);
+        it.machine.gpu.memory_bytes = it.machine.cpu.memory_bytes = 1e18;
+        const lspo_fit_t fit = fit_of(&question);
+        bool may = false;
+        it.machine.gpu.memory_bytes = (double)fit.gpu_bytes;
+        it.machine.cpu.memory_bytes = (double)fit.host_bytes;
+        cr_assert_eq(lspo_fit_may(&question, &may), LSPO_OK);
+        cr_expect(may, "%s, case %u", policy->name, i % 4);
+        it.machine.gpu.memory_bytes = 0;
+        cr_assert_eq(lspo_fit_may(&question, &may), LSPO_OK);
+        cr_expect(!may, "%s, case %u", policy->name, i % 4);
+    }
+}
+
+/* Without a play: native's activations of 64 sequences are more than what it holds all the time, and too much for it
+ * and half of them. */
+Test(choose, activations_need_no_play)
+{
+    case_t it = small_case();
+    uint64_t held_bytes = 0;
+    bool may = true;
+    it.workload.batch = 64;
+    it.machine.gpu.memory_bytes = 1e18;
+    const lspo_fit_question_t question = ask(&it, find("native"));
+    const double all_bytes = (double)fit_of(&question).gpu_bytes;
+    it.machine.gpu.memory_bytes = 0;
+    cr_assert_eq(lspo_fit_least_excess(&question, &held_bytes), LSPO_OK);
+    cr_expect_gt(all_bytes, 1.2 * (double)held_bytes, "%g, %lu", all_bytes, held_bytes);
+    it.machine.gpu.memory_bytes = 0.99 * all_bytes;
+    cr_assert_eq(lspo_fit_may(&question, &may), LSPO_OK);
+    cr_expect(!may);
+}
+
 /* ---- the stride ---- */
 
 /* The first of the fastest strides, of those that fit if any does. */

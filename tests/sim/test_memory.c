@@ -10,6 +10,7 @@
 #include "sim/engine.h"
 #include "sim/memory.h"
 #include "sim/memory_bound.h"
+#include "sim/memory_least.h"
 #include "sim/sim.h"
 #include "sim/trial.h"
 #include "tests/plan_maker.h"
@@ -53,6 +54,42 @@ Test(memory, hand_computed_peak)
     cr_expect_eq(gpu_bytes, 1180u, "%lu", gpu_bytes);
     cr_expect_eq(host_bytes, 507u, "%lu", host_bytes);
     lspo_trace_destroy(trace);
+    maker_release(&maker);
+}
+
+static uint64_t least_of(const plan_maker_t *maker)
+{
+    uint64_t gpu_bytes = 0;
+    cr_assert_eq(lspo_memory_least(&maker->plan, &gpu_bytes), LSPO_OK);
+    return gpu_bytes;
+}
+
+/* D2H may have ended when FWD 1 starts: 100 when FWD 0 does, 100 - 50 + 50 then.  Where D2H waits for FWD 1, and FWD 1
+ * for an H2D, too, that takes 20: 100 + 20 + 50, of which D2H may give back 10 before BWD takes 200. */
+Test(memory_least, by_hand)
+{
+    plan_maker_t maker = hand_plan();
+    cr_expect_eq(least_of(&maker), 1100u);
+    maker_release(&maker);
+    maker = maker_create();
+    maker.plan.gpu_static_bytes = 1000;
+    maker_op(&maker, LSPO_OP_FWD, 0, 0, 10);
+    maker.plan.ops[0].gpu_alloc_bytes = 100;
+    maker_op(&maker, LSPO_OP_H2D, 1, 0, 10);
+    maker.plan.ops[1].gpu_alloc_bytes = 20;
+    maker_op(&maker, LSPO_OP_FWD, 1, 0, 10);
+    maker_depend(&maker, 0);
+    maker_depend(&maker, 1);
+    maker.plan.ops[2].gpu_alloc_bytes = 50;
+    maker_op(&maker, LSPO_OP_D2H, 1, 0, 10);
+    maker_depend(&maker, 2);
+    maker.plan.ops[3].gpu_free_bytes = 10;
+    cr_expect_eq(least_of(&maker), 1170u);
+    maker_op(&maker, LSPO_OP_BWD, 1, 0, 10);
+    maker_depend(&maker, 2);
+    maker.plan.ops[4].gpu_alloc_bytes = 200;
+    maker.plan.ops[4].gpu_free_bytes = 360;
+    cr_expect_eq(least_of(&maker), 1360u);
     maker_release(&maker);
 }
 
@@ -158,6 +195,38 @@ Test(memory, equals_a_recount_on_random_plans)
         lspo_trace_destroy(trace);
         maker_release(&maker);
     }
+}
+
+/* What most ops take is given back by an op that waits for them, perhaps on another lane.  In whichever order lanes
+ * serve their ops, the peak is no less. */
+Test(memory_least, is_below_the_peak_of_plays)
+{
+    uint32_t above_static = 0;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        plan_maker_t maker = maker_random_plan(seed, 150);
+        uint64_t state = seed;
+        for (lspo_op_id_t id = 0; id < maker.plan.op_count; id++) {
+            const lspo_op_t *op = &maker.plan.ops[id];
+            for (uint32_t d = 0; d < op->dep_count; d++) {
+                lspo_op_t *before = &maker.plan.ops[maker.plan.deps[op->dep_first + d]];
+                maker.plan.ops[id].gpu_free_bytes += before->gpu_free_bytes;
+                before->gpu_free_bytes = 0;
+            }
+        }
+        const uint64_t least_bytes = least_of(&maker);
+        above_static += least_bytes > maker.plan.gpu_static_bytes + 1000;
+        for (int i = 0; i < 20; i++) {
+            for (lspo_op_id_t id = 0; id < maker.plan.op_count; id++)
+                maker.plan.ops[id].priority = (uint32_t)maker_below(&state, 100);
+            lspo_trace_t *trace = play(&maker);
+            uint64_t gpu_bytes = 0, host_bytes = 0;
+            cr_assert_eq(lspo_memory_replay(&maker.plan, trace, &gpu_bytes, &host_bytes), LSPO_OK);
+            cr_expect_leq(least_bytes, gpu_bytes, "seed %lu", seed);
+            lspo_trace_destroy(trace);
+        }
+        maker_release(&maker);
+    }
+    cr_expect_gt(above_static, 10u, "%u", above_static);
 }
 
 static uint64_t bound_of(const lspo_plan_t *plan, const lspo_trace_t *trace, uint64_t slack_ns)
