@@ -14,6 +14,7 @@
 #include "traces/import/kineto.h"
 #include "traces/import/log.h"
 #include "traces/import/pace.h"
+#include "traces/median.h"
 #include "traces/summary.h"
 
 static const double step_s_max = 1e9;

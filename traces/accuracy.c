@@ -3,15 +3,8 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "traces/summary.h"
-
-static int compare_double(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
+#include "traces/median.h"
 
 static double quantile_of_sorted(const double *sorted, uint32_t count, double q)
 {
@@ -43,7 +36,7 @@ lspo_status_t lspo_accuracy_compute(const double *predicted, const double *measu
         signed_sum += error;
     }
     if (accuracy.count > 0) {
-        qsort(sizes, accuracy.count, sizeof *sizes, compare_double);
+        lspo_sort(sizes, accuracy.count);
         accuracy.mean = sum / accuracy.count;
         accuracy.bias = signed_sum / accuracy.count;
         accuracy.median = quantile_of_sorted(sizes, accuracy.count, 0.5);

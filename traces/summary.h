@@ -46,11 +46,4 @@ lspo_status_t lspo_summary_time(const lspo_plan_t *plan, const uint64_t *ends_ns
 /* ends_ns[i]: the end of iteration i, 0 if it has no FWD, RECOMPUTE or BWD; malloc'd. */
 lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **ends_ns_out, uint32_t *count_out);
 
-/* Median of values (not modified); NaN when count is 0. */
-double lspo_median(const double *values, uint32_t count);
-/* 95 % percentile-bootstrap interval of the median: the 2.5 % and 97.5 % quantiles of the medians of 2,000 seeded
- * resamples.  NaN as above; only LSPO_ERR_MEMORY is possible. */
-lspo_status_t lspo_median_interval(const double *values, uint32_t count, uint64_t seed, double *low_out,
-                                   double *high_out);
-
 #endif

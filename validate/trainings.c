@@ -14,7 +14,7 @@
 #include "plan/policy.h"
 #include "real/train/run.h"
 #include "sim/sim.h"
-#include "traces/summary.h"
+#include "traces/median.h"
 #include "validate/yardstick.h"
 
 /* Working sets from 20 to 180 MB, with and without an optimizer pass over all weights; few and many tokens per weight.

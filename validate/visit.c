@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "real/device/device.h"
+#include "traces/median.h"
 #include "traces/summary.h"
 #include "validate/child.h"
 

@@ -13,7 +13,7 @@
 #include "base/output_file.h"
 #include "base/units.h"
 #include "traces/accuracy.h"
-#include "traces/summary.h"
+#include "traces/median.h"
 
 enum { PATH_BYTES = 1024, PREFIX_BYTES = 32 };
 static const uint64_t file_bytes_max = (uint64_t)1 << 30;

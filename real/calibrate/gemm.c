@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "real/calibrate/state.h"
-#include "traces/summary.h"
+#include "traces/median.h"
 
 typedef struct {
     lspo_calibration_t *calibration;

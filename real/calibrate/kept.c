@@ -15,13 +15,11 @@
  * of them at least, since single operands are as large. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "kernels/few_rows.h"
 #include "real/calibrate/state.h"
-#include "traces/summary.h"
+#include "traces/median.h"
 
 enum { ROWS = 384, COLS = 384, FLOATS = ROWS * COLS, REPEATS_MOST = 16 };
 /* Bytes of other memory, in near_bytes, or a pause, in between.  The first is far, the last near. */
@@ -29,12 +27,6 @@ static const struct {
     double apart, pause_s;
 } steps[LSPO_CALIBRATE_KEPT] = {{64, 0.08}, {0, 45e-3}, {0, 25e-3}, {0, 15e-3}, {0, 10e-3}, {0, 5e-3}, {0, 2e-3},
                                 {6, 0},     {4, 0},     {2, 0},     {1, 0},     {0.6, 0},   {0.3, 0},  {0, 0}};
-
-static int compare_times(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* Products of a row with weights one after the other. */
 static void read_weights(const lspo_calibration_t *calibration, const float *weights, size_t floats)
@@ -57,10 +49,7 @@ static void pause_for(double s)
 /* The lower quartile: what other programs do meanwhile takes time, and never saves any. */
 static double calm_s(const double *times_s, uint32_t count)
 {
-    double sorted_s[REPEATS_MOST];
-    memcpy(sorted_s, times_s, count * sizeof *sorted_s);
-    qsort(sorted_s, count, sizeof *sorted_s, compare_times);
-    return sorted_s[count / 4];
+    return lspo_ranked(times_s, count, count / 4);
 }
 
 /* ---- gpu.near_bytes ---- */

@@ -11,7 +11,7 @@
 #include "real/calibrate/state.h"
 #include "real/execute/lane.h"
 #include "real/transformer/transformer.h"
-#include "traces/summary.h"
+#include "traces/median.h"
 
 enum { ROUNDS_MAX = 16, NOISE_STEPS_MAX = 64 };
 

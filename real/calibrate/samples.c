@@ -6,7 +6,7 @@
 
 #include "base/array.h"
 #include "real/calibrate/state.h"
-#include "traces/summary.h"
+#include "traces/median.h"
 
 enum { REPEATS_MAX = 128 };
 

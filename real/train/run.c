@@ -11,7 +11,6 @@
 #include "kernels/blas.h"
 #include "kernels/gemm.h"
 #include "plan/policy.h"
-#include "real/data/text.h"
 #include "real/execute/lane.h"
 #include "real/execute/play.h"
 #include "real/generate/session.h"
@@ -21,6 +20,7 @@
 #include "real/methods/methods.h"
 #include "real/session/session.h"
 #include "real/train/grid.h"
+#include "traces/median.h"
 
 enum { HELD_OUT_TOKENS = 2048 };
 

@@ -13,6 +13,7 @@
 #include "sim/noise.h"
 #include "sim/sim.h"
 #include "tests/plan_maker.h"
+#include "traces/median.h"
 
 /* 5 standard errors: a right program fails one in two million such comparisons, and seeds are fixed. */
 static const double errors_allowed = 5;

@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "traces/summary.h"
+#include "traces/median.h"
 
 static void expect_near(double got, double expected, const char *what)
 {

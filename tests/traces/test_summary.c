@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "tests/plan_maker.h"
+#include "traces/median.h"
 #include "traces/summary.h"
 #include "traces/typical.h"
 
@@ -160,6 +161,19 @@ Test(summary, medians)
     cr_expect_float_eq(lspo_median(even, 4), 2.5, 0);
     cr_expect_float_eq(lspo_median(one, 1), 7, 0);
     cr_expect(isnan(lspo_median(one, 0)));
+}
+
+/* By rank and by sorting, of numbers of both signs and many equal ones. */
+Test(summary, ranks_are_those_of_the_sorted)
+{
+    double values[61], sorted[61];
+    for (int i = 0; i < 61; i++)
+        sorted[i] = values[i] = (double)(i * 37 % 23 - 11) / 4;
+    lspo_sort(sorted, 61);
+    for (uint32_t rank = 0; rank < 61; rank++) {
+        cr_expect(rank == 0 || sorted[rank - 1] <= sorted[rank]);
+        cr_expect_eq(lspo_ranked(values, 61, rank), sorted[rank], "rank %u", rank);
+    }
 }
 
 /* P(at least `least` of n draws succeed), each with probability p. */

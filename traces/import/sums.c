@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "traces/summary.h"
+#include "traces/median.h"
 
 /* A step takes at least as long as its timers.  Its time is logged with few digits, and may be that of other steps. */
 static const double equal_max = 1.05, contradiction_min = 1.3;
