@@ -20,9 +20,11 @@ visit() {
     echo "$code"
 }
 
-cat > "$folder/grid" <<'GRID'
+printf '%s\n' '[model]' name=small family=gpt blocks=2 width=64 heads=2 kv_heads=2 mlp_width=128 vocabulary=256 \
+    max_sequence=64 tied_head=true > "$folder/small.ini"
+cat > "$folder/grid" <<GRID
 flags --seed 3 --adam-basis fixed
-link gpt-tiny 1 32 zero 1.6 0.3 zero lsp:32:2
+link $folder/small.ini 1 32 zero 1.6 0.3 zero lsp:32:2
 GRID
 
 # Measured for real.  Not 0: all was well but the machine was not calm, or the predictions are off.
