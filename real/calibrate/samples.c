@@ -10,6 +10,8 @@
 
 enum { REPEATS_MAX = 128 };
 
+/* What takes longer than this does not notice what it finds in the caches: its first call is its first sample. */
+static const double longest_warm_up_s = 2e-3;
 /* Reading the clock of a thread's CPU time takes a fraction of a microsecond. */
 static const double shortest_sample_s = 60e-6;
 /* Writes go to memory later: only a long stream shows their cost. */
@@ -94,18 +96,29 @@ static double shortest_sample(const lspo_calibration_t *calibration)
     return calibration->evicted ? 20e-6 : calibration->far ? shortest_far_sample_s : shortest_sample_s;
 }
 
+/* Of a function that takes this long. */
+static uint32_t calls_per_sample(const lspo_calibration_t *calibration, double once_s)
+{
+    const double shortest_s = shortest_sample(calibration);
+    const double least_s = lspo_calibrate_is_queued(calibration, calibration->lane) ? 1e-6 : 1e-8;
+    return once_s < shortest_s ? (uint32_t)(shortest_s / fmax(once_s, least_s)) + 1 : 1;
+}
+
 lspo_timing_t lspo_calibrate_time(lspo_calibration_t *calibration, const char *kind, const char *shape,
                                   uint32_t repeats, lspo_timed_function_t function, void *context)
 {
     double times_s[REPEATS_MAX];
+    uint32_t calls = 1, done = 0;
     bool queued = lspo_calibrate_is_queued(calibration, calibration->lane);
     repeats = repeats < REPEATS_MAX ? repeats : REPEATS_MAX;
     if (!queued)
         bring_near(calibration->memory);
-    function(context);
-    double once_s = time_calls(calibration, function, context, 1), shortest_s = shortest_sample(calibration);
-    uint32_t calls = once_s < shortest_s ? (uint32_t)(shortest_s / fmax(once_s, queued ? 1e-6 : 1e-8)) + 1 : 1;
-    for (uint32_t i = 0; i < repeats; i++) {
+    times_s[0] = time_calls(calibration, function, context, 1);
+    if (!queued && times_s[0] > longest_warm_up_s)
+        done = 1;
+    else
+        calls = calls_per_sample(calibration, time_calls(calibration, function, context, 1));
+    for (uint32_t i = done; i < repeats; i++) {
         if (calibration->evicted && calls == 1)
             evict(calibration->memory);
         times_s[i] = time_calls(calibration, function, context, calls);

@@ -136,8 +136,8 @@ typedef struct {
     double median_s, error_s; /* error: robust standard error of the median */
 } lspo_timing_t;
 
-/* Median time (by the meter) of `repeats` calls of the function, each kept as a sample, after some warm-up calls; a
- * call that is too short to time is made several times per sample. */
+/* Median time (by the meter) of `repeats` calls of the function, each kept as a sample, after two more calls unless
+ * they take long; a call that is too short to time is made several times per sample. */
 lspo_timing_t lspo_calibrate_time(lspo_calibration_t *calibration, const char *kind, const char *shape,
                                   uint32_t repeats, lspo_timed_function_t function, void *context);
 /* Keep samples that were timed elsewhere. */

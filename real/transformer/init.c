@@ -1,5 +1,5 @@
 /* init.c - initialise the weights of a stage.  Each number depends only on its place, so all cores of the process share
- * the work in large stages; one core needs 20 ns per number. */
+ * the work in large stages; one core needs 10 to 20 ns per number. */
 #include <math.h>
 #include <string.h>
 

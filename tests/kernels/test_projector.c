@@ -116,6 +116,20 @@ Test(random, derived_numbers)
     }
 }
 
+/* To the last bit, also where a number is close to the middle between two floats, which one in 50,000 is. */
+Test(random, filled_numbers_are_those_of_single_calls)
+{
+    enum { FIRST = 76, N = 600001 };
+    float *filled = malloc(N * sizeof *filled);
+    cr_assert_not_null(filled);
+    lspo_random_normal_fill_from(5, 7, 0.02, FIRST, N, filled);
+    for (size_t i = 0; i < N; i++) {
+        const float single = (float)(0.02 * lspo_random_normal(5, 7, FIRST + i));
+        cr_assert_eq(filled[i], single, "%zu: %.9g, %.9g", i, (double)filled[i], (double)single);
+    }
+    free(filled);
+}
+
 /* 200,000 numbers; five standard errors: uniform mean 0.5 +- 5 0.289/447, normal mean 0 +- 5/447, variance 1 +- 5
  * sqrt(2)/447, fourth moment 3 +- 5 sqrt(96)/447. */
 Test(random, moments)
