@@ -1,6 +1,7 @@
 /* advice.c - changes that would make a plan fit; see advice.h. */
 #include "sim/advice.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,15 +40,20 @@ static lspo_status_t has_room(const lspo_fit_question_t *asked, bool *has_room_o
     return status;
 }
 
-/* lspo_fit_try() where only what fits counts. */
-static lspo_status_t try_to_fit(const lspo_fit_question_t *asked, lspo_fit_t *fit_out)
+/* lspo_fit_try() where only what fits in less time than that counts. */
+static lspo_status_t try_to_beat(const lspo_fit_question_t *asked, double most_s, lspo_fit_t *fit_out)
 {
     bool may = false;
     *fit_out = (lspo_fit_t){0};
     lspo_status_t status = has_room(asked, &may);
     if (status == LSPO_OK && may)
-        status = lspo_fit_may(asked, &may);
+        status = lspo_fit_may(asked, most_s, &may);
     return status == LSPO_OK && may ? lspo_fit_try(asked, fit_out) : status;
+}
+
+static lspo_status_t try_to_fit(const lspo_fit_question_t *asked, lspo_fit_t *fit_out)
+{
+    return try_to_beat(asked, INFINITY, fit_out);
 }
 
 /* Of batches that are not larger than 1 none needs less. */
@@ -133,7 +139,7 @@ static lspo_status_t find_change(const question_t *question, size_t text_bytes, 
 static lspo_status_t find_fastest(const question_t *question, bool alike, const lspo_policy_t **policy_out)
 {
     const lspo_policy_t *wanted = question->plan->policy;
-    double best_s = 0;
+    double best_s = INFINITY;
     *policy_out = NULL;
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         const lspo_policy_t *policy = lspo_policy_at(i);
@@ -141,10 +147,10 @@ static lspo_status_t find_fastest(const question_t *question, bool alike, const 
         lspo_fit_t fit = {0};
         if (policy == wanted || (policy->semantics == wanted->semantics) != alike)
             continue;
-        lspo_status_t status = try_to_fit(&asked, &fit);
+        lspo_status_t status = try_to_beat(&asked, best_s, &fit);
         if (status != LSPO_OK)
             return status;
-        if (fit.fits && (*policy_out == NULL || fit.iteration_s < best_s)) {
+        if (fit.fits && fit.iteration_s < best_s) {
             *policy_out = policy;
             best_s = fit.iteration_s;
         }

@@ -1,12 +1,17 @@
 /* fit.c - the plan of a question, and the largest batch that fits; see fit.h. */
 #include "sim/fit.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/fusion.h"
 #include "plan/policies/kvpr.h"
+#include "sim/bound.h"
+#include "sim/cost.h"
 #include "sim/tune.h"
+
+static const double tolerance = 1e-9; /* rounding errors of times stay below it */
 
 lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
 {
@@ -86,27 +91,44 @@ lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_
     return status;
 }
 
-/* The same workload by the first step of its plan. */
-static lspo_status_t may_fit(const lspo_fit_question_t *question, const lspo_workload_t *workload, bool *may_out)
+/* Have the first steps of a plan the ops of all later ones? */
+static bool has_alike_steps(const lspo_fit_question_t *question)
 {
+    return question->policy->turn == NULL && lspo_policy_period(question->policy, &question->workload) == 1;
+}
+
+/* May it fit, and take less time than that?  By the first step of the workload's plan, or by two if time counts. */
+static lspo_status_t may_fit(const lspo_fit_question_t *question, const lspo_workload_t *workload, double most_s,
+                             bool *may_out)
+{
+    const bool times = isfinite(most_s) && has_alike_steps(question);
     lspo_plan_t *plan = NULL;
+    uint64_t *work_ns = NULL;
     lspo_memory_t least;
-    lspo_status_t status = lspo_plan_build_first(question->model, workload, question->policy, 1, &plan);
+    double least_s = 0;
+    bool may = false;
+    lspo_status_t status = lspo_plan_build_first(question->model, workload, question->policy, times ? 2 : 1, &plan);
     if (status == LSPO_OK)
         status = lspo_memory_predict_least(plan, question->machine, &least);
     if (status == LSPO_OK)
-        *may_out = lspo_fits(question->machine, least.gpu_bytes, least.host_bytes);
+        may = lspo_fits(question->machine, least.gpu_bytes, least.host_bytes);
+    if (status == LSPO_OK && may && times)
+        status = lspo_cost_plan(question->machine, plan, &work_ns);
+    if (work_ns != NULL)
+        status = lspo_bound_step(plan, work_ns, &least_s);
+    *may_out = may && (1 - tolerance) * least_s < most_s;
+    free(work_ns);
     lspo_plan_destroy(plan);
     return status;
 }
 
-lspo_status_t lspo_fit_may(const lspo_fit_question_t *question, bool *may_out)
+lspo_status_t lspo_fit_may(const lspo_fit_question_t *question, double most_s, bool *may_out)
 {
     lspo_workload_t workload;
     bool may = has_peers(question) || question->policy->task != LSPO_TASK_TRAIN;
     lspo_status_t status = may ? LSPO_OK : settle(question, &workload);
     for (uint32_t i = 0; status == LSPO_OK && !may && take_stride(question, i, &workload); i++)
-        status = may_fit(question, &workload, &may);
+        status = may_fit(question, &workload, most_s, &may);
     if (status == LSPO_OK)
         *may_out = may;
     return status;
@@ -139,7 +161,7 @@ static bool try_batch(search_t *search, uint32_t batch)
     lspo_fit_t fit = {0};
     bool may = false;
     search->question.workload.batch = batch;
-    search->status = lspo_fit_may(&search->question, &may);
+    search->status = lspo_fit_may(&search->question, INFINITY, &may);
     if (search->status == LSPO_OK && may)
         search->status = search->tunes ? lspo_fit_try(&search->question, &fit) : try_as_it_is(&search->question, &fit);
     *(fit.fits ? &search->low : &search->high) = batch;

@@ -60,9 +60,10 @@ lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_
  * fit, at many times the cost.  0 with --peers, whose memory is not the machine's. */
 lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_t *bytes_out);
 
-/* May lspo_fit_try() find that it fits, as far as the first step of the plan shows without a play
- * (lspo_memory_predict_least()), with some stride where that is chosen?  Always with --peers and in generation. */
-lspo_status_t lspo_fit_may(const lspo_fit_question_t *question, bool *may_out);
+/* May lspo_fit_try() find that it fits and takes less than `most_s` (INFINITY: any time), as far as the first steps of
+ * the plan show without a play (lspo_memory_predict_least(), lspo_bound_step()), with some stride where that is chosen?
+ * Always with --peers and in generation. */
+lspo_status_t lspo_fit_may(const lspo_fit_question_t *question, double most_s, bool *may_out);
 
 /* The largest batch of the question's workload that fits; 0 if not even 1 does.  Peaks grow with the batch, but not
  * strictly, because the messages in transit at a given moment depend on times.  So after the bisection LSPO_FIT_BEYOND

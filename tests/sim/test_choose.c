@@ -1,6 +1,7 @@
 /* What fits and with what batch, against every batch tried; the order of choices; advice, and that following it
  * helps; times that are those of a long training, over random workloads and machines. */
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,9 +127,11 @@ Test(choose, the_memory_of_peers_is_not_the_machines, .init = make_folder, .fini
     cr_expect_eq(missing_bytes, 0u);
 }
 
-/* With exactly the memory that a play finds necessary it may fit, by any policy, with large and small activations. */
+/* With exactly the memory and the time that a play finds necessary it may fit, by any policy, with large and small
+ * activations; with a third of the time most may not. */
 Test(choose, what_fits_may_fit)
 {
+    uint32_t too_slow = 0;
     for (uint32_t i = 0; i < 4 * lspo_policy_count(); i++) {
         case_t it = small_case();
         const lspo_policy_t *policy = lspo_policy_at(i / 4);
@@ -141,12 +144,17 @@ Test(choose, what_fits_may_fit)
         bool may = false;
         it.machine.gpu.memory_bytes = (double)fit.gpu_bytes;
         it.machine.cpu.memory_bytes = (double)fit.host_bytes;
-        cr_assert_eq(lspo_fit_may(&question, &may), LSPO_OK);
+        cr_assert_eq(lspo_fit_may(&question, INFINITY, &may), LSPO_OK);
         cr_expect(may, "%s, case %u", policy->name, i % 4);
+        cr_assert_eq(lspo_fit_may(&question, fit.iteration_s * (1 + 1e-12), &may), LSPO_OK);
+        cr_expect(may, "%s, case %u: %g s", policy->name, i % 4, fit.iteration_s);
+        cr_assert_eq(lspo_fit_may(&question, 0.3 * fit.iteration_s, &may), LSPO_OK);
+        too_slow += !may;
         it.machine.gpu.memory_bytes = 0;
-        cr_assert_eq(lspo_fit_may(&question, &may), LSPO_OK);
+        cr_assert_eq(lspo_fit_may(&question, INFINITY, &may), LSPO_OK);
         cr_expect(!may, "%s, case %u", policy->name, i % 4);
     }
+    cr_expect_gt(too_slow, 2 * lspo_policy_count(), "%u", too_slow);
 }
 
 /* Without a play: native's activations of 64 sequences are more than what it holds all the time, and too much for it
@@ -164,7 +172,7 @@ Test(choose, activations_need_no_play)
     cr_assert_eq(lspo_fit_least_excess(&question, &held_bytes), LSPO_OK);
     cr_expect_gt(all_bytes, 1.2 * (double)held_bytes, "%g, %lu", all_bytes, held_bytes);
     it.machine.gpu.memory_bytes = 0.99 * all_bytes;
-    cr_assert_eq(lspo_fit_may(&question, &may), LSPO_OK);
+    cr_assert_eq(lspo_fit_may(&question, INFINITY, &may), LSPO_OK);
     cr_expect(!may);
 }
 
