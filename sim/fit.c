@@ -140,6 +140,7 @@ typedef struct {
     lspo_fit_question_t question;
     bool tunes;         /* chooses the transition for each batch */
     uint32_t low, high; /* low fits or is 0, high does not or is one more than the largest allowed */
+    uint64_t failed;    /* a bit for each small batch that is known not to fit */
     lspo_status_t status;
 } search_t;
 
@@ -158,13 +159,16 @@ static lspo_status_t try_as_it_is(const lspo_fit_question_t *question, lspo_fit_
 /* Moves low or high to `batch`, which lies between them. */
 static bool try_batch(search_t *search, uint32_t batch)
 {
+    const uint64_t bit = batch < 64 ? (uint64_t)1 << batch : 0;
     lspo_fit_t fit = {0};
     bool may = false;
     search->question.workload.batch = batch;
-    search->status = lspo_fit_may(&search->question, INFINITY, &may);
+    if ((search->failed & bit) == 0)
+        search->status = lspo_fit_may(&search->question, INFINITY, &may);
     if (search->status == LSPO_OK && may)
         search->status = search->tunes ? lspo_fit_try(&search->question, &fit) : try_as_it_is(&search->question, &fit);
     *(fit.fits ? &search->low : &search->high) = batch;
+    search->failed |= fit.fits ? 0 : bit;
     return fit.fits;
 }
 
@@ -215,6 +219,7 @@ lspo_status_t lspo_fit_largest_batch(const lspo_fit_question_t *question, uint32
         return search.status;
     if (lspo_tune_is_open(question->policy, &question->workload)) {
         search.tunes = true;
+        search.failed = 0;
         find_edge(&search, most, search.low);
     }
     look_beyond(&search, most);
