@@ -61,6 +61,14 @@ lspo_status_t lspo_input_descriptor(const char *path, int *descriptor_out)
     return lspo_error(LSPO_ERR_INPUT, "%s: not a regular file, but %s", path, kind_of_file(info.st_mode));
 }
 
+lspo_status_t lspo_input_refuse_pointer(const char *path, const char *text, size_t length)
+{
+    static const char first[] = "version https://git-lfs.github.com/";
+    if (length < sizeof first - 1 || memcmp(text, first, sizeof first - 1) != 0)
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "%s: a Git LFS pointer, not the file itself; fetch it with git lfs pull", path);
+}
+
 static lspo_status_t too_large(const lspo_input_t *input)
 {
     return lspo_error(LSPO_ERR_INPUT, "%s: larger than %" PRIu64 " bytes, the limit for such a file", input->path,
@@ -77,15 +85,19 @@ static lspo_status_t why_it_ended(const lspo_input_t *input, int error)
     return LSPO_OK;
 }
 
-/* Removes a byte-order mark at the beginning of the file. */
-static void skip_mark(const lspo_input_t *input, char *text, size_t *length)
+/* Looks at the beginning of the file: removes a byte-order mark, and refuses what git lfs leaves in a file's place. */
+static lspo_status_t begin(const lspo_input_t *input, char *text, size_t *length)
 {
     static const char mark[] = "\xef\xbb\xbf";
     size_t mark_length = sizeof mark - 1;
-    if (input->bytes_read > 0 || *length < mark_length || memcmp(text, mark, mark_length) != 0)
-        return;
+    if (input->bytes_read > 0)
+        return LSPO_OK;
+    lspo_status_t status = lspo_input_refuse_pointer(input->path, text, *length);
+    if (status != LSPO_OK || *length < mark_length || memcmp(text, mark, mark_length) != 0)
+        return status;
     *length -= mark_length;
     memmove(text, text + mark_length, *length + 1);
+    return LSPO_OK;
 }
 
 lspo_status_t lspo_input_open(const char *path, uint64_t bytes_max, lspo_input_t **input_out)
@@ -147,7 +159,9 @@ lspo_status_t lspo_input_line(lspo_input_t *input, char **line_out, size_t *leng
         return LSPO_OK;
     }
     size_t length = (size_t)got;
-    skip_mark(input, input->line, &length);
+    lspo_status_t status = begin(input, input->line, &length);
+    if (status != LSPO_OK)
+        return status;
     input->bytes_read += (uint64_t)got;
     if (input->bytes_read > input->bytes_max)
         return too_large(input);
@@ -200,7 +214,9 @@ lspo_status_t lspo_input_read_all(lspo_input_t *input, char **text_out, size_t *
     }
     text[length] = '\0';
     size_t kept = length;
-    skip_mark(input, text, &kept);
+    status = begin(input, text, &kept);
+    if (status != LSPO_OK)
+        goto failed;
     input->bytes_read += length;
     *text_out = text;
     *length_out = kept;

@@ -3,7 +3,8 @@
  * Only regular files are opened, so that opening never waits: a folder, named pipe, socket or device is refused at
  * once.  Only /dev/stdin and /dev/fd/N, which a shell opens, may be a pipe.  A UTF-8 byte-order mark at the beginning
  * is skipped.  Lines end with "\n" or "\r\n"; the last line may lack it.  Lack of memory, a disk error and a file above
- * its limit are errors, never an early end of the file.
+ * its limit are errors, never an early end of the file.  A clone without git lfs has small texts, pointers, in place of
+ * large files: those are refused as such.
  */
 #ifndef LSPO_BASE_INPUT_FILE_H
 #define LSPO_BASE_INPUT_FILE_H
@@ -36,6 +37,9 @@ lspo_status_t lspo_input_refuse_empty(const char *path);
 
 /* Only open the file, to map or decompress it; the caller closes the descriptor. */
 lspo_status_t lspo_input_descriptor(const char *path, int *descriptor_out);
+
+/* LSPO_ERR_INPUT if the file at `path` begins as a pointer of Git LFS; the functions above that read ask this. */
+lspo_status_t lspo_input_refuse_pointer(const char *path, const char *text, size_t length);
 
 /* N of /dev/fd/N or /proc/self/fd/N, 0 to 2 of /dev/stdin, /dev/stdout and /dev/stderr; -1 for any other path. */
 int lspo_descriptor_of_path(const char *path);

@@ -64,7 +64,6 @@ static const magic_t magics[] = {
     MAGIC(0, "\0\0\xfe\xff", "text in UTF-32", "convert it: iconv -f UTF-32 -t UTF-8"),
     MAGIC(0, "\xff\xfe", "text in UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"),
     MAGIC(0, "\xfe\xff", "text in UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"),
-    MAGIC(0, "version https://git-lfs.github.com/", "a pointer of Git LFS", "fetch the file itself: git lfs pull"),
     MAGIC(0, "%PDF-", "a PDF document", "extract its text"),
     MAGIC(0, "{\\rtf", "an RTF document", "extract its text"),
     MAGIC(0, "\x93NUMPY", "a NumPy array", other),

@@ -324,6 +324,23 @@ static void expect_all(const char *path, const char *expected, size_t expected_l
     lspo_input_close(input);
 }
 
+Test(files, what_git_lfs_leaves_in_a_file_s_place_is_refused_by_name)
+{
+    char said[200], *text = NULL;
+    size_t length = 0;
+    put_text("pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 11421896\n");
+    lspo_input_t *input = open_input("pointer", 1000);
+    lspo_messages_keep(said, sizeof said);
+    cr_expect_eq(lspo_input_line(input, &text, &length), LSPO_ERR_INPUT);
+    cr_expect(strstr(said, "pointer: a Git LFS pointer") && strstr(said, "git lfs pull"), "%s", said);
+    lspo_input_close(input);
+    lspo_messages_keep(said, sizeof said);
+    cr_expect_eq(lspo_input_read_file("pointer", 1000, &text, &length), LSPO_ERR_INPUT);
+    cr_expect(strstr(said, "a Git LFS pointer"), "%s", said);
+    put_text("quoted", "one\nversion https://git-lfs.github.com/spec/v1\n");
+    expect_all("quoted", "one\nversion https://git-lfs.github.com/spec/v1\n", 47);
+}
+
 Test(files, all_of_a_file_or_pipe_is_read)
 {
     put("marked", "\xef\xbb\xbf{}\0\n", 7);

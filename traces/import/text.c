@@ -104,6 +104,8 @@ lspo_status_t lspo_import_text_open(const char *path, const lspo_import_progress
         text->at = sizeof mark;
     else if (text->status == LSPO_OK && text->end == 0)
         text->status = lspo_input_refuse_empty(path);
+    if (text->status == LSPO_OK)
+        text->status = lspo_input_refuse_pointer(path, (const char *)text->window, text->end);
     lspo_status_t status = text->status;
     if (status != LSPO_OK)
         lspo_import_text_close(text);

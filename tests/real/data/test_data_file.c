@@ -350,7 +350,7 @@ Test(data_file, tables_and_packed_files_are_refused_by_name)
     NAMED("GGUF", "a GGUF model");
     NAMED("\x40\x01\0\0\0\0\0\0{\"", "a safetensors file");
     NAMED("\x89PNG\r\n\x1a\n", "a PNG picture");
-    NAMED("version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS");
+    NAMED("version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer");
     NAMED("nothing known", "binary data");
 }
 
