@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/json_file.h"
 
@@ -32,10 +33,28 @@ static bool is(const json_t *config, const char *key, const char *text)
     return value != NULL && strcmp(value, text) == 0;
 }
 
+/* AutoAWQ writes GEMM, transformers gemm; transformers takes a missing one for gemm. */
+static bool is_gemm(const json_t *version)
+{
+    const char *text = json_string_value(version);
+    return version == NULL || json_is_null(version) || (text != NULL && strcasecmp(text, "gemm") == 0);
+}
+
 static bool is_nothing(const json_t *value)
 {
     return value == NULL || json_is_null(value) || json_is_false(value) ||
            (json_is_array(value) && json_array_size(value) == 0);
+}
+
+/* The head is as in the file with all of these formats, so naming it changes nothing. */
+static bool names_only_the_head(const json_t *modules)
+{
+    for (size_t i = 0; i < json_array_size(modules); i++) {
+        const char *module = json_string_value(json_array_get(modules, i));
+        if (!module || strcmp(module, "lm_head") != 0)
+            return false;
+    }
+    return json_is_array(modules);
 }
 
 static lspo_status_t take_group(const json_t *config, const char *path, uint32_t *group_out)
@@ -54,10 +73,11 @@ lspo_status_t lspo_hf_int4_parse(const json_t *config, const char *path, lspo_hf
         return refuse(config, path, "quant_method", "gptq or awq");
     if (json_integer_value(json_object_get(config, "bits")) != 4)
         return refuse(config, path, "bits", "4");
-    if (int4.awq && !is(config, "version", "gemm"))
+    if (int4.awq && !is_gemm(json_object_get(config, "version")))
         return refuse(config, path, "version", "gemm");
-    if (!is_nothing(json_object_get(config, "modules_to_not_convert")))
-        return refuse(config, path, "modules_to_not_convert", "empty");
+    const json_t *kept = json_object_get(config, "modules_to_not_convert");
+    if (!is_nothing(kept) && !names_only_the_head(kept))
+        return refuse(config, path, "modules_to_not_convert", "empty or lm_head");
     if (!is_nothing(json_object_get(config, "lm_head")))
         return refuse(config, path, "lm_head", "false");
     const json_t *format = json_object_get(config, "checkpoint_format");

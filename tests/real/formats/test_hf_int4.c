@@ -285,6 +285,17 @@ Test(hf_int4, a_scale_that_is_not_finite_is_refused)
     free(stage);
 }
 
+/* AutoAWQ writes GEMM, transformers takes a missing version for gemm, and the head is never in 4 bits. */
+Test(hf_int4, a_configuration_may_be_written_in_several_ways)
+{
+    static const char *const configs[] = {
+        "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 32, \"version\": \"GEMM\"}",
+        "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 32}",
+        "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 32, \"modules_to_not_convert\": [\"lm_head\"]}"};
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++)
+        check_kind(&(kind_t){.awq = true, .config = configs[i]});
+}
+
 Test(hf_int4, what_is_not_supported_is_refused)
 {
     static const char *const configs[] = {
@@ -297,6 +308,7 @@ Test(hf_int4, what_is_not_supported_is_refused)
         "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"checkpoint_format\": \"marlin\"}",
         "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"lm_head\": true}",
         "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"modules_to_not_convert\": [\"x\"]}",
+        "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 32, \"modules_to_not_convert\": [\"lm_head\", 1]}",
         "7"};
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++)
         expect_refused(&(kind_t){.config = configs[i]}, configs[i]);
