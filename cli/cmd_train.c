@@ -232,22 +232,23 @@ static void close_trainee(trainee_t *trainee)
     lspo_hf_model_close(trainee->hf);
 }
 
-static lspo_status_t open_folder(const char *folder, uint32_t classes, uint32_t vocabulary, trainee_t *trainee)
+static lspo_status_t open_folder(const lspo_request_t *base, trainee_t *trainee)
 {
-    lspo_status_t status = lspo_hf_model_open(folder, classes, &trainee->hf);
+    lspo_status_t status = lspo_hf_model_open(base->model_name, base->class_count, &trainee->hf);
+    if (status == LSPO_OK)
+        status = lspo_hf_model_check_shape(trainee->hf, &base->model); /* --set may ask for another one */
     if (status != LSPO_OK)
         return status;
-    return lspo_tokenizer_open_model(folder, vocabulary, &trainee->tokenizer);
+    return lspo_tokenizer_open_model(base->model_name, base->model.vocabulary, &trainee->tokenizer);
 }
 
 static lspo_status_t open_trainee(const train_request_t *request, lspo_train_view_t *view, trainee_t *trainee)
 {
-    const char *folder = request->base.model_name;
     uint64_t start_ns = lspo_now_ns();
     *trainee = (trainee_t){.request = request, .view = view};
     lspo_status_t status = LSPO_OK;
-    if (lspo_request_is_folder(folder))
-        status = open_folder(folder, request->base.class_count, request->base.model.vocabulary, trainee);
+    if (lspo_request_is_folder(request->base.model_name))
+        status = open_folder(&request->base, trainee);
     else if (request->export_path) /* better now than at the end */
         status = lspo_hf_model_check_made(&request->base.model);
     if (status != LSPO_OK)

@@ -250,6 +250,20 @@ lspo_status_t lspo_hf_model_open(const char *folder, uint32_t class_count, lspo_
     return LSPO_OK;
 }
 
+lspo_status_t lspo_hf_model_check_shape(const lspo_hf_model_t *model, const lspo_model_t *shape)
+{
+    for (size_t i = 0; i < lspo_model_field_count; i++) {
+        const lspo_record_field_t *field = &lspo_model_fields[i];
+        char own[64], other[64];
+        lspo_record_format(field, &model->shape, own, sizeof own);
+        lspo_record_format(field, shape, other, sizeof other);
+        if (strcmp(own, other) != 0)
+            return lspo_error(LSPO_ERR_INPUT, "%s: its weights are of a model with %s %s, not %s", model->folder,
+                              field->name, own, other);
+    }
+    return LSPO_OK;
+}
+
 lspo_status_t lspo_hf_model_open_text(const char *folder, lspo_hf_model_t **model_out)
 {
     return lspo_hf_model_open(folder, FOR_TEXT, model_out);

@@ -47,6 +47,10 @@ void lspo_hf_model_close(lspo_hf_model_t *model);
 /* Shapes; the name is the folder's last part. */
 const lspo_model_t *lspo_hf_model_shape(const lspo_hf_model_t *model);
 
+/* LSPO_ERR_INPUT, with the first field that differs, unless `shape` is that of the model, but for its name.  Only with
+ * this shape do the functions below fill the stages that lspo_model_stage() describes. */
+lspo_status_t lspo_hf_model_check_shape(const lspo_hf_model_t *model, const lspo_model_t *shape);
+
 /* The 16-bit format in which all tensors of the model are stored, or fp32. */
 lspo_number_t lspo_hf_model_number(const lspo_hf_model_t *model);
 

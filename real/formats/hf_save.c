@@ -21,16 +21,6 @@ static bool same_values(const lspo_model_t *a, const lspo_model_t *b, const lspo
     return strcmp(x, y) == 0;
 }
 
-/* All fields but numbers, which may be the same by default. */
-static lspo_status_t check_same_shape(const lspo_model_t *a, const lspo_model_t *b)
-{
-    for (size_t i = 0; i < lspo_model_field_count; i++)
-        if (lspo_model_fields[i].kind != LSPO_RECORD_REAL && !same_values(a, b, &lspo_model_fields[i]))
-            return lspo_error(LSPO_ERR_INPUT, "cannot save model %s in the format of %s: their %s differs", a->name,
-                              b->name, lspo_model_fields[i].name);
-    return LSPO_OK;
-}
-
 /* Is the field the same in the model that a config.json of `a` gives?  Reals are not compared: 0 is their default. */
 static bool same_when_read(const lspo_model_t *a, const lspo_model_t *again, const lspo_record_field_t *field)
 {
@@ -195,7 +185,7 @@ lspo_status_t lspo_hf_model_save(const lspo_model_t *shape, const lspo_hf_model_
                                  const char *folder)
 {
     char *config = NULL, *weights = NULL;
-    lspo_status_t status = origin ? check_same_shape(shape, &origin->shape) : lspo_hf_model_check_made(shape);
+    lspo_status_t status = origin ? lspo_hf_model_check_shape(origin, shape) : lspo_hf_model_check_made(shape);
     if (status != LSPO_OK)
         return status;
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)

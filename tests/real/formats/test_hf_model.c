@@ -1,4 +1,5 @@
 /* Hugging Face folders: results against torch's, saved folders, and errors. */
+#include "base/status.h"
 #include "real/formats/hf_model.h"
 
 #include <criterion/criterion.h>
@@ -523,6 +524,25 @@ Test(hf_model, classifiers_get_new_heads)
     cr_assert_eq(lspo_hf_model_shape(hf)->class_count, 1u);
     cr_assert(lspo_hf_model_has_stage(hf, 0));
     cr_assert_not(lspo_hf_model_has_stage(hf, STAGES - 1));
+    lspo_hf_model_close(hf);
+}
+
+/* Reading a stage fills an array of the folder's own shape. */
+Test(hf_model, another_shape_is_refused)
+{
+    lspo_hf_model_t *hf = NULL;
+    char said[200];
+    cr_assert_eq(lspo_hf_model_open(peer_path("llama"), 0, &hf), LSPO_OK);
+    lspo_model_t shape = *lspo_hf_model_shape(hf);
+    snprintf(shape.name, sizeof shape.name, "renamed");
+    cr_expect_eq(lspo_hf_model_check_shape(hf, &shape), LSPO_OK);
+    shape.block_count++;
+    lspo_messages_keep(said, sizeof said);
+    cr_expect_eq(lspo_hf_model_check_shape(hf, &shape), LSPO_ERR_INPUT);
+    cr_expect(strstr(said, "with blocks 2, not 3"), "%s", said);
+    shape.block_count--;
+    shape.norm_epsilon *= 2;
+    cr_expect_eq(lspo_hf_model_check_shape(hf, &shape), LSPO_ERR_INPUT);
     lspo_hf_model_close(hf);
 }
 
