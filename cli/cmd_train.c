@@ -479,17 +479,52 @@ static lspo_status_t check_paths(const train_request_t *request)
     return lspo_train_paths_check(&paths);
 }
 
-static lspo_status_t fine_tune(train_request_t *request)
+/* A flag that would do nothing is refused: whoever gives --checkpoint-every counts on checkpoints. */
+static lspo_status_t check_pairs(const train_request_t *request)
 {
-    trainee_t trainee;
-    lspo_train_view_t view;
+    const bool holds_out = request->eval_path != NULL || request->held_out != 0;
+    const char *wrong = NULL;
     if (request->steps > 0 && request->epochs > 0)
-        return lspo_error(LSPO_ERR_INPUT, "--steps and --epochs exclude each other; give one of them");
+        wrong = "--steps and --epochs exclude each other; give one of them";
+    else if (request->eval_path && request->held_out >= 0)
+        wrong = "--held-out and --eval-data exclude each other; give one of them";
+    else if (!request->output && (request->checkpoint_every > 0 || request->keep > 0))
+        wrong = "--checkpoint-every and --keep need --output, the folder of the checkpoints";
+    else if (!request->export_path && !request->sample_text && request->export_weights >= 0)
+        wrong = "--export-weights needs --export, the folder for the weights, or --sample";
+    else if (!request->sample_text && request->sample_tokens > 0)
+        wrong = "--sample-tokens needs --sample, the text to continue";
+    else if (!holds_out && (request->eval_every > 0 || request->eval_batches > 0))
+        wrong = "--eval-every and --eval-batches need held-out data: --eval-data, or --held-out above 0";
+    return wrong ? lspo_error(LSPO_ERR_INPUT, "%s", wrong) : LSPO_OK;
+}
+
+/* What the help says in brackets. */
+static void take_defaults(train_request_t *request)
+{
+    if (request->held_out < 0)
+        request->held_out = 0.05;
+    if (request->checkpoint_every == 0)
+        request->checkpoint_every = 100;
+    if (request->keep == 0)
+        request->keep = 2;
+    if (request->sample_tokens == 0)
+        request->sample_tokens = 32;
     if (request->epochs <= 0)
         request->epochs = 1;
     if (request->export_weights < 0)
         request->export_weights = request->eval_every > 0 ? EXPORT_BEST : EXPORT_LAST;
-    lspo_status_t status = check_paths(request);
+}
+
+static lspo_status_t fine_tune(train_request_t *request)
+{
+    trainee_t trainee;
+    lspo_train_view_t view;
+    lspo_status_t status = check_pairs(request);
+    if (status != LSPO_OK)
+        return status;
+    take_defaults(request);
+    status = check_paths(request);
     if (status != LSPO_OK)
         return status;
     lspo_train_view_begin(&view);
@@ -509,10 +544,7 @@ static lspo_status_t train(int argc, char **argv)
                                         .policy_name = "lsp",
                                         .training = true,
                                         .format = LSPO_FORMAT_AUTO},
-                               .held_out = 0.05,
-                               .checkpoint_every = 100,
-                               .keep = 2,
-                               .sample_tokens = 32,
+                               .held_out = -1, /* these two: not given */
                                .export_weights = -1};
     lspo_status_t status = lspo_request_parse(&lspo_command_train, argc, argv, LSPO_FP32, &request.base);
     if (status != LSPO_OK)

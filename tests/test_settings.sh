@@ -56,9 +56,9 @@ checkpoint-every zero         same            3
 keep             zero         same            5
 resume           zero         same
 sample           zero         same            line
-sample-tokens    zero         same            5
+sample-tokens    zero         same            5 --sample line
 export           zero         same            exported
-export-weights   zero         export-weights  best
+export-weights   zero         export-weights  best --export exported
 metrics          zero         same            other.csv
 machine          zero         same            host-reference
 format           zero         same            json
@@ -260,7 +260,7 @@ rm -r all/step-0000000002
 classify --output all --resume >result || fail "a classifier resumed: $(cat messages)"
 ! classify --output all --resume --eval-batches 3 >result || fail "--eval-batches 3 continues a measure of 50 batches"
 grep -q eval-batches messages || fail "no word of eval-batches: $(cat messages)"
-classify --eval-batches 3 >result || fail "a classifier and --eval-batches 3: $(cat messages)"
+classify --output few --eval-batches 3 >result || fail "a classifier and --eval-batches 3: $(cat messages)"
 grep -q '"evaluated_rows": 6,' result || fail "--eval-batches 3 of batch 2 is not 6 rows: $(cat result)"
 
 echo "all held: $(wc -l <flags) changes of $(cut -d' ' -f1 flags | sort -u | wc -l) flags"
