@@ -48,6 +48,9 @@ check "its prompt" '  "prompt_tokens": 11,' "$(grep '"prompt_tokens"' answer.jso
 
 # Checkpoints of trainings in other places and formats, and those that are no answer.
 check "the answer of a checkpoint" "defg abcdefg abc" "$(cat checkpoint.txt)"
+# The preset has no norm_epsilon of its own, the folder that was made of it the usual one.
+check "the same with the folder's shapes" "defg abcdefg abc" \
+    "$(lspo generate --model letters --checkpoint run1 --prompt "abcdefg abc" --tokens 16 2>"$folder/messages")"
 lspo train --model letters --policy lora --rank 2 --data letters.txt --sequence 32 --steps 1 --output adapters \
     >/dev/null 2>&1
 mkdir none

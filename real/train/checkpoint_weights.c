@@ -2,6 +2,7 @@
 #include "real/train/checkpoint_weights.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,25 @@ static lspo_status_t as_input(lspo_status_t status)
     return status == LSPO_ERR_CHECK ? LSPO_ERR_INPUT : status;
 }
 
+/* In a file of shapes 0 stands for the usual value, which a config.json names. */
+static bool means_the_same(const lspo_record_field_t *field, const char *written, const lspo_model_t *model)
+{
+    lspo_model_t theirs = *model;
+    switch (field->offset_bytes) {
+    case offsetof(lspo_model_t, norm_epsilon):
+        theirs.norm_epsilon = strtod(written, NULL);
+        return lspo_model_norm_epsilon(&theirs) == lspo_model_norm_epsilon(model);
+    case offsetof(lspo_model_t, rope_theta):
+        theirs.rope_theta = strtod(written, NULL);
+        return lspo_model_rope_theta(&theirs) == lspo_model_rope_theta(model);
+    case offsetof(lspo_model_t, head_width):
+        theirs.head_width = (uint32_t)strtoul(written, NULL, 10);
+        return lspo_model_head_width(&theirs) == lspo_model_head_width(model);
+    default:
+        return false;
+    }
+}
+
 static lspo_status_t check_shapes(const lspo_checkpoint_weights_t *w)
 {
     char key[64], written[LSPO_SETTING_BYTES], ours[LSPO_SETTING_BYTES];
@@ -33,7 +53,7 @@ static lspo_status_t check_shapes(const lspo_checkpoint_weights_t *w)
         if (status != LSPO_OK)
             return status;
         lspo_record_format(&lspo_model_fields[i], w->model, ours, sizeof ours);
-        if (*written != '\0' && strcmp(written, ours) != 0)
+        if (*written != '\0' && strcmp(written, ours) != 0 && !means_the_same(&lspo_model_fields[i], written, w->model))
             return lspo_error(LSPO_ERR_INPUT, "%s: the training was of a model with %s %s; that of model %s is %s",
                               w->state_path, lspo_model_fields[i].name, written, w->model->name, ours);
     }
