@@ -29,10 +29,11 @@ typedef struct {
     double rate, spread; /* rate NaN, and the next three 0: not given */
     uint32_t requests, prompt, tokens;
     uint64_t seed;
-    int cache, range, precision; /* precision -1: not given */
-    uint64_t cache_bytes;        /* 0: not given */
-    uint64_t chunk_bytes;
-    uint32_t block, positions, map_ahead, batch; /* positions 0: not given */
+    int cache, range, precision;       /* range and precision -1: not given */
+    uint64_t cache_bytes, chunk_bytes; /* 0: not given */
+    uint32_t block, positions;         /* 0: not given */
+    uint32_t map_ahead;                /* UINT32_MAX: not given */
+    uint32_t batch;
     bool run;
     uint32_t threads; /* 0: not given */
     lspo_overrides_t overrides;
@@ -180,8 +181,21 @@ typedef struct {
     lspo_workers_t *workers;
 } question_t;
 
+/* A flag of a kind of cache that is not asked for. */
+static const char *find_flag_of_another(const serve_request_t *r)
+{
+    const bool all = r->cache == CACHE_ALL;
+    const bool mapped = r->chunk_bytes > 0 || r->range >= 0 || r->map_ahead != UINT32_MAX;
+    if (!all && r->cache != LSPO_SERVING_VTENSOR && mapped)
+        return "--chunk, --range and --map-ahead are of --cache vtensor";
+    return !all && r->cache != LSPO_SERVING_PAGED && r->block > 0 ? "--block is of --cache paged" : NULL;
+}
+
 static lspo_status_t check_request(const serve_request_t *r)
 {
+    const char *wrong = find_flag_of_another(r);
+    if (wrong)
+        return lspo_error(LSPO_ERR_INPUT, "%s", wrong);
     if (r->arrivals != NULL &&
         (!isnan(r->rate) || r->requests > 0 || r->prompt > 0 || r->tokens > 0 || !isnan(r->spread)))
         return lspo_error(LSPO_ERR_INPUT,
@@ -306,11 +320,11 @@ static lspo_status_t prepare(question_t *q)
                                           .precision = r->precision >= 0 ? (lspo_precision_t)r->precision
                                                        : r->run          ? LSPO_FP32
                                                                          : LSPO_FP16,
-                                          .chunk_bytes = r->chunk_bytes,
+                                          .chunk_bytes = r->chunk_bytes > 0 ? r->chunk_bytes : 2 << 20,
                                           .one_range = r->range == 1,
-                                          .block_tokens = r->block,
+                                          .block_tokens = r->block > 0 ? r->block : 16,
                                           .positions = r->positions > 0 ? r->positions : q->model.max_sequence,
-                                          .map_ahead = r->map_ahead,
+                                          .map_ahead = r->map_ahead != UINT32_MAX ? r->map_ahead : 100,
                                           .batch = r->batch};
     lspo_workload_t w;
     lspo_workload_default(&w);
@@ -396,9 +410,8 @@ static lspo_status_t serve(int argc, char **argv)
                                .seed = 1,
                                .cache = CACHE_ALL,
                                .precision = -1,
-                               .chunk_bytes = 2 << 20,
-                               .block = 16,
-                               .map_ahead = 100,
+                               .range = -1,
+                               .map_ahead = UINT32_MAX,
                                .batch = 64,
                                .format = LSPO_FORMAT_AUTO};
     question_t question = {.request = &request};

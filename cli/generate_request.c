@@ -235,6 +235,9 @@ static lspo_status_t check_request(const lspo_generate_request_t *request)
         return status;
     if (request->perplexity != NULL && unscored != NULL)
         return lspo_error(LSPO_ERR_INPUT, "--perplexity reads a text and writes none: leave out --%s", unscored);
+    const bool greedy = isnan(request->temperature) || request->temperature == 0;
+    if (greedy && (request->top_k != UINT32_MAX || !isnan(request->top_p)))
+        return lspo_error(LSPO_ERR_INPUT, "--top-k and --top-p choose at random, and need --temperature above 0");
     return LSPO_OK;
 }
 
