@@ -28,8 +28,6 @@
 #include <math.h>
 #include <string.h>
 
-#include <functional>
-#include <tuple>
 #include <type_traits>
 
 #include "cuda_runtime_api.h"
@@ -72,12 +70,21 @@ template <typename... P> cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), 
     return cudaFuncSetAttribute((const void *)kernel, attribute, value);
 }
 
-cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *kernel, std::function<void()> body);
+/* `run` calls the kernel as a copy of `call` says.  (Without <functional> a kernel's source compiles faster.) */
+cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *kernel, const void *call, size_t bytes,
+                                void (*run)(const void *call));
+template <typename... P>
+cudaError_t cuda_on_host_call(const cudaLaunchConfig_t &config, void (*kernel)(P...), P... values)
+{
+    const auto call = [=] { kernel(values...); };
+    static_assert(std::is_trivially_copyable<decltype(call)>::value, "not an argument of a kernel");
+    return cuda_on_host_launch(config, (const void *)kernel, &call, sizeof call,
+                               [](const void *copy) { (*(const decltype(call) *)copy)(); });
+}
 template <typename... P, typename... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...), A &&...arguments)
 {
-    const std::tuple<P...> values(static_cast<P>(arguments)...);
-    return cuda_on_host_launch(*config, (const void *)kernel, [kernel, values] { std::apply(kernel, values); });
+    return cuda_on_host_call<P...>(*config, kernel, static_cast<P>(arguments)...);
 }
 
 /* ---- barriers and exchanges ---- */

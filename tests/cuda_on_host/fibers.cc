@@ -26,7 +26,9 @@ enum {
     BLOCK_THREADS_MAX = 1024,
     LANES = 32,
     PAGE_BYTES = 4096,
-    STACK_BYTES = 256 * 1024, /* the lowest page without access */
+    /* The lowest page without access.  An odd number of pages, else the pages in use would share few places of the
+     * TLB. */
+    STACK_BYTES = 17 * PAGE_BYTES,
     /* Stacks begin at as many places of a page as it has lines, else all would lie in the same few lines of a cache. */
     STACK_SHIFTS = 64,
     STACK_SHIFT_BYTES = 9 * 64,
@@ -43,22 +45,30 @@ size_t cuda_on_host_shared_bytes(); /* of the device that this is, at most SHARE
 thread_local float4 lspo_shared[SHARED_BYTES_MAX / sizeof(float4)];
 
 static const unsigned all_lanes = 0xffffffffu;
-enum wait_t { RUNS, AT_BARRIER, AT_EXCHANGE, LEFT };
+/* Up to RUNS: may go on. */
+enum wait_t { TO_START, RUNS, AT_BARRIER, AT_EXCHANGE, LEFT };
+static const unsigned none = ~0u;
 
-namespace
-{
+struct call_t { /* of a kernel, with its arguments */
+    void (*run)(const void *values);
+    std::vector<char> values;
+};
+
 struct bounds_t { /* what AddressSanitizer must know of a switch */
     const void *bottom;
     size_t size;
     void *fake;
 };
 
+namespace
+{
 struct fiber_t {
     context_t context;
     bounds_t stack;
     uint3 index;
     const char *file; /* where it waits */
     int line;
+    uint16_t stack_number;
     bool left;
 };
 
@@ -86,9 +96,11 @@ struct multiprocessor_t { /* runs the kernels of a stream, whose thread's it is,
     uint16_t rank_of[BLOCK_THREADS_MAX], first_rank[BLOCK_THREADS_MAX / LANES]; /* of a thread, of a warp */
     unsigned first_ready;                                                       /* ranks before it wait or have left */
     unsigned current, thread_count, at_barrier;
-    unsigned seed, told; /* the last call of cuda_on_host_order() that it has heard of */
+    unsigned free_stacks;                   /* stacks that no thread has */
+    uint16_t free_stack[BLOCK_THREADS_MAX]; /* numbers, the next one to be taken last */
+    unsigned seed, told;                    /* the last call of cuda_on_host_order() that it has heard of */
     uint64_t random_state;
-    const std::function<void()> *body;
+    const call_t *call;
     bool failed;
     char failure[512];
     char *stacks;
@@ -187,7 +199,8 @@ __attribute__((format(printf, 1, 2))) void fail(const char *format, ...)
 /* The first thread, and the first that stands elsewhere. */
 void fail_apart()
 {
-    static const char *const doing[] = {"runs", "waits at the barrier", "waits for its warp", "has left"};
+    static const char *const doing[] = {"is to start", "runs", "waits at the barrier", "waits for its warp",
+                                        "has left"};
     unsigned other = 0;
     while (other + 1 < sm->thread_count && sm->waits[other] == sm->waits[0] &&
            sm->fibers[other].line == sm->fibers[0].line)
@@ -202,21 +215,57 @@ void place_thread(unsigned thread)
     threadIdx = sm->fibers[thread].index;
 }
 
-/* From the current thread to the next that may run; to the launcher when none may or something failed. */
+/* The next thread that may go on; none if there is none or something failed. */
+unsigned next_thread()
+{
+    while (sm->first_ready < sm->thread_count && sm->waits[sm->ranked[sm->first_ready]] > RUNS)
+        sm->first_ready++;
+    return sm->failed || sm->first_ready == sm->thread_count ? none : sm->ranked[sm->first_ready];
+}
+
+void start_thread(unsigned thread)
+{
+    fiber_t *const f = &sm->fibers[thread];
+    f->left = false;
+    f->file = "its end";
+    f->line = 0;
+    sm->waits[thread] = RUNS;
+}
+
+void fiber_main();
+
+/* A thread has a stack from when it starts to when it leaves. */
+void give_stack(fiber_t *f)
+{
+    f->stack_number = sm->free_stack[--sm->free_stacks];
+    char *const stack = sm->stacks + (size_t)f->stack_number * STACK_BYTES + PAGE_BYTES;
+    const size_t size = STACK_BYTES - PAGE_BYTES - f->stack_number % STACK_SHIFTS * STACK_SHIFT_BYTES;
+    ASAN_UNPOISON_MEMORY_REGION(stack, size);
+    context_prepare(&f->context, stack, size, fiber_main);
+    f->stack = {stack, size, nullptr};
+}
+
+/* From the current thread to the next one; to the launcher if there is none. */
 void run_next()
 {
     fiber_t *const from = &sm->fibers[sm->current];
-    while (sm->first_ready < sm->thread_count && sm->waits[sm->ranked[sm->first_ready]] != RUNS)
-        sm->first_ready++;
-    if (!sm->failed && sm->first_ready < sm->thread_count) {
-        place_thread(sm->ranked[sm->first_ready]);
-        if (&sm->fibers[sm->current] != from)
-            switch_to(from, &sm->fibers[sm->current]);
+    const unsigned next = next_thread();
+    if (next == none) {
+        switch_to(from, &sm->launcher);
         return;
     }
-    switch_to(from, &sm->launcher);
+    fiber_t *const to = &sm->fibers[next];
+    if (sm->waits[next] == TO_START) {
+        give_stack(to);
+        start_thread(next);
+    }
+    place_thread(next);
+    if (to != from)
+        switch_to(from, to);
 }
 
+/* A thread, and on its stack those that start next as long as each leaves without having waited: of a kernel without
+ * barriers and exchanges all. */
 void fiber_main()
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -228,24 +277,22 @@ void fiber_main()
         sm->launcher.stack.size = size;
     }
 #endif
-    (*sm->body)();
-    sm->waits[sm->current] = LEFT;
+    for (;;) {
+        sm->call->run(sm->call->values.data());
+        sm->waits[sm->current] = LEFT;
+        const unsigned next = next_thread();
+        if (next == none || sm->waits[next] != TO_START)
+            break;
+        const fiber_t &left = sm->fibers[sm->current];
+        sm->fibers[next].stack_number = left.stack_number;
+        sm->fibers[next].stack = left.stack;
+        start_thread(next);
+        place_thread(next);
+    }
     sm->fibers[sm->current].left = true;
+    sm->free_stack[sm->free_stacks++] = sm->fibers[sm->current].stack_number;
     run_next();
     abort(); /* nobody goes back to a thread that has left */
-}
-
-void prepare_fiber(unsigned thread, char *stack)
-{
-    fiber_t *const f = &sm->fibers[thread];
-    const size_t size = STACK_BYTES - PAGE_BYTES - thread % STACK_SHIFTS * STACK_SHIFT_BYTES;
-    ASAN_UNPOISON_MEMORY_REGION(stack + PAGE_BYTES, size);
-    context_prepare(&f->context, stack + PAGE_BYTES, size, fiber_main);
-    f->stack = {stack + PAGE_BYTES, size, nullptr};
-    f->left = false;
-    f->file = "its end";
-    f->line = 0;
-    sm->waits[thread] = RUNS;
 }
 
 char *map_stacks()
@@ -313,6 +360,16 @@ void prepare_shared(size_t dynamic_bytes)
     ASAN_POISON_MEMORY_REGION((char *)lspo_shared + dynamic_bytes, sizeof lspo_shared - dynamic_bytes);
 }
 
+void prepare_threads(const dim3 &block)
+{
+    sm->thread_count = block.x * block.y * block.z;
+    sm->free_stacks = sm->thread_count;
+    for (unsigned thread = 0; thread < sm->thread_count; thread++) {
+        sm->fibers[thread].index = {thread % block.x, thread / block.x % block.y, thread / block.x / block.y};
+        sm->free_stack[thread] = (uint16_t)(sm->thread_count - 1 - thread);
+    }
+}
+
 void run_block(const cudaLaunchConfig_t &config, unsigned index)
 {
     prepare_shared(config.dynamicSmemBytes);
@@ -321,13 +378,7 @@ void run_block(const cudaLaunchConfig_t &config, unsigned index)
     blockIdx.x = index % gridDim.x;
     blockIdx.y = index / gridDim.x % gridDim.y;
     blockIdx.z = index / gridDim.x / gridDim.y;
-    unsigned thread = 0;
-    for (unsigned z = 0; z < blockDim.z; z++)
-        for (unsigned y = 0; y < blockDim.y; y++)
-            for (unsigned x = 0; x < blockDim.x; x++, thread++) {
-                prepare_fiber(thread, sm->stacks + (size_t)thread * STACK_BYTES);
-                sm->fibers[thread].index = {x, y, z};
-            }
+    memset(sm->waits, TO_START, sm->thread_count);
     for (unsigned warp = 0; warp * LANES < sm->thread_count; warp++) {
         sm->warps[warp].open = 0;
         for (exchange_t &exchange : sm->warps[warp].exchanges)
@@ -335,10 +386,13 @@ void run_block(const cudaLaunchConfig_t &config, unsigned index)
     }
     rank_threads();
     sm->at_barrier = 0;
+    fiber_t *const first = &sm->fibers[sm->ranked[0]];
+    give_stack(first);
+    start_thread(sm->ranked[0]);
     place_thread(sm->ranked[0]);
-    switch_to(&sm->launcher, &sm->fibers[sm->current]);
+    switch_to(&sm->launcher, first);
     ASAN_UNPOISON_MEMORY_REGION(lspo_shared, sizeof lspo_shared);
-    for (thread = 0; thread < sm->thread_count && !sm->failed; thread++)
+    for (unsigned thread = 0; thread < sm->thread_count && !sm->failed; thread++)
         if (sm->waits[thread] != LEFT)
             fail_apart();
 }
@@ -428,11 +482,11 @@ template <typename Complete> void meet(unsigned mask, const char *file, int line
 }
 
 /* On a stream's own thread, whose thread-local memory is a block's shared memory. */
-cudaError_t run_kernel(const cudaLaunchConfig_t &config, const std::function<void()> &body)
+cudaError_t run_kernel(const cudaLaunchConfig_t &config, const call_t &call)
 {
     find_multiprocessor();
-    sm->thread_count = config.blockDim.x * config.blockDim.y * config.blockDim.z;
-    sm->body = &body;
+    prepare_threads(config.blockDim);
+    sm->call = &call;
     sm->failed = false;
     const unsigned blocks = config.gridDim.x * config.gridDim.y * config.gridDim.z;
     unsigned *const order = (unsigned *)malloc(blocks * sizeof *order);
@@ -441,7 +495,7 @@ cudaError_t run_kernel(const cudaLaunchConfig_t &config, const std::function<voi
     draw_order(blocks, order);
     for (unsigned i = 0; i < blocks && !sm->failed; i++)
         run_block(config, order[i]);
-    sm->body = nullptr;
+    sm->call = nullptr;
     free(order);
     if (!sm->failed)
         return cudaSuccess;
@@ -535,7 +589,8 @@ unsigned cuda_on_host_ballot(unsigned mask, bool flag, const char *file, int lin
     return (unsigned)warp->received[lane];
 }
 
-cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *kernel, std::function<void()> body)
+cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *kernel, const void *call, size_t bytes,
+                                void (*run)(const void *call))
 {
     static const char module = 0;
     if (!valid(config, kernel))
@@ -543,7 +598,8 @@ cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *ke
     if (cuda_on_host_load(&module, MODULE_BYTES) != cudaSuccess ||
         cuda_on_host_load(kernel, KERNEL_BYTES) != cudaSuccess)
         return cuda_on_host_report(cudaErrorMemoryAllocation);
-    return cuda_on_host_later(config.stream, [config, body] { return run_kernel(config, body); });
+    const call_t copy = {run, {(const char *)call, (const char *)call + bytes}};
+    return cuda_on_host_later(config.stream, [config, copy] { return run_kernel(config, copy); });
 }
 
 /* ---- alignment.  Kernels are compiled with -fsanitize=alignment, which calls this where an address is not a multiple
@@ -551,7 +607,7 @@ cudaError_t cuda_on_host_launch(const cudaLaunchConfig_t &config, const void *ke
 
 void cuda_on_host_trap(const char *what, const char *file, int line)
 {
-    if (sm == nullptr || sm->body == nullptr) {
+    if (sm == nullptr || sm->call == nullptr) {
         fprintf(stderr, "cuda_on_host: the host %s (%s:%d)\n", what, file, line);
         abort();
     }

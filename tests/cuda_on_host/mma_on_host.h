@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include <initializer_list>
+
 #include "cuda_on_host.h"
 #include "cuda_runtime.h"
 
