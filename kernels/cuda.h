@@ -250,6 +250,11 @@ int lspo_lowrank_apply_cuda(const lspo_cuda_t *on, const lspo_lowrank_t *lowrank
  * outlive it. */
 int lspo_matmul_create_cuda(void *cublas, lspo_matmul_t **matmul_out);
 void lspo_matmul_destroy_cuda(lspo_matmul_t *matmul);
+enum { LSPO_MATMUL_CHOICES = 8 };
+/* From now on take cuBLASLt's choice number `nth` < LSPO_MATMUL_CHOICES for each shape (0, the usual: its first), which
+ * it ranks by its own estimate; if it has fewer, a layer is computed as if it had none.  For benchmarks: another choice
+ * may sum in another order. */
+void lspo_matmul_take_cuda(lspo_matmul_t *matmul, uint32_t nth);
 int lspo_linear_forward_cuda(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *x, const void *residual,
                              void *out);
 int lspo_linear_gelu_forward_cuda(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *x, void *pre_out,

@@ -39,7 +39,8 @@ typedef struct {
 struct lspo_matmul {
     void *cublas; /* its handle is also one of cuBLASLt */
     void *workspace;
-    int sms; /* for products; 0: all */
+    int sms;      /* for products; 0: all */
+    uint32_t nth; /* of cuBLASLt's heuristics that is taken */
     choice_t choices[CHOICES_MAX];
     size_t count, next; /* if full, the oldest is replaced */
     bool warned;
@@ -79,6 +80,12 @@ void lspo_matmul_destroy_cuda(lspo_matmul_t *matmul)
         return;
     (void)cudaFree(matmul->workspace);
     free(matmul);
+}
+
+void lspo_matmul_take_cuda(lspo_matmul_t *matmul, uint32_t nth)
+{
+    matmul->nth = nth;
+    matmul->count = matmul->next = 0;
 }
 
 template <typename T>
@@ -152,16 +159,17 @@ static choice_t *choose(lspo_matmul_t *matmul, const shape_t &shape, description
             return &matmul->choices[i];
     choice_t *const choice = &matmul->choices[matmul->next];
     cublasLtMatmulPreferenceOpaque_t preference;
-    cublasLtMatmulHeuristicResult_t result = {};
+    cublasLtMatmulHeuristicResult_t results[LSPO_MATMUL_CHOICES] = {};
+    const uint32_t nth = matmul->nth;
     int count = 0;
     cublasStatus_t status = CUBLAS_STATUS_INVALID_VALUE;
     if (prefer(&preference))
         status = cublasLtMatmulAlgoGetHeuristic((cublasLtHandle_t)matmul->cublas, &description->product,
                                                 &description->a, &description->b, &description->d, &description->d,
-                                                &preference, 1, &result, &count);
+                                                &preference, (int)nth + 1, results, &count);
     choice->shape = shape;
-    choice->found = status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
-    choice->algorithm = result.algo;
+    choice->found = status == CUBLAS_STATUS_SUCCESS && count > (int)nth && results[nth].state == CUBLAS_STATUS_SUCCESS;
+    choice->algorithm = results[nth].algo;
     if (status != CUBLAS_STATUS_SUCCESS)
         (void)fall_back(matmul, shape, "no algorithm", status);
     matmul->next = (matmul->next + 1) % CHOICES_MAX;

@@ -93,6 +93,9 @@ static bool has_bias(cublasLtEpilogue_t epilogue)
     return (epilogue & (4 | 16)) != 0;
 }
 
+/* For each shape; they do the same. */
+enum { ALGORITHMS = 2 };
+
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t product,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -105,15 +108,16 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     if (takes_gelu(product->epilogue) && product->aux_stride % 8 != 0)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     const uint32_t rounded = CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
-    results->algo = {d->rows,
-                     d->cols,
-                     inner_of(product, a),
-                     product->epilogue,
-                     preference->alignment_bytes[0],
-                     (preference->reductions & rounded) != 0};
-    results->workspaceSize = 0;
-    results->state = CUBLAS_STATUS_SUCCESS;
-    *count = 1;
+    for (; *count < wanted && *count < ALGORITHMS; ++*count) {
+        results[*count].algo = {d->rows,
+                                d->cols,
+                                inner_of(product, a),
+                                product->epilogue,
+                                preference->alignment_bytes[0],
+                                (preference->reductions & rounded) != 0};
+        results[*count].workspaceSize = 0;
+        results[*count].state = CUBLAS_STATUS_SUCCESS;
+    }
     return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -501,6 +501,15 @@ Test(cuda_products, linear_layers)
             }
 }
 
+/* Other choices of cuBLASLt, as far as it has them; with none the layer is computed without it. */
+Test(cuda_products, linear_layers_by_other_choices)
+{
+    for (uint32_t nth = LSPO_MATMUL_CHOICES; nth-- > 0;) {
+        lspo_matmul_take_cuda(matmul(), nth);
+        check_linear(LSPO_NUMBER_FP32, &layers[1], true, true, false);
+    }
+}
+
 /* Of tokens whose inputs are 1, e/2 and zeros in the first half and -1 in the second; weights are 1. */
 Test(cuda_products, sums_of_linear_layers_are_not_rounded_in_parts)
 {
