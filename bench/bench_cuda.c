@@ -409,7 +409,7 @@ static void measure_choices(const line_t *line)
     for (uint32_t nth = 1; nth < LSPO_MATMUL_CHOICES; nth++) {
         lspo_matmul_take_cuda(bench.on.matmul, nth);
         const double time_s = median_time_s(line);
-        if (time_s < least_s) {
+        if (time_s < least_s && lspo_matmul_took_cuda(bench.on.matmul)) {
             least_s = time_s;
             best = nth;
         }

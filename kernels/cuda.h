@@ -255,6 +255,8 @@ enum { LSPO_MATMUL_CHOICES = 8 };
  * it ranks by its own estimate; if it has fewer, a layer is computed as if it had none.  For benchmarks: another choice
  * may sum in another order. */
 void lspo_matmul_take_cuda(lspo_matmul_t *matmul, uint32_t nth);
+/* Have all shapes since then been computed so?  False if there was none. */
+bool lspo_matmul_took_cuda(const lspo_matmul_t *matmul);
 int lspo_linear_forward_cuda(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *x, const void *residual,
                              void *out);
 int lspo_linear_gelu_forward_cuda(const lspo_cuda_t *on, const lspo_linear_t *layer, const void *x, void *pre_out,

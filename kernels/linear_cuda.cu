@@ -88,6 +88,14 @@ void lspo_matmul_take_cuda(lspo_matmul_t *matmul, uint32_t nth)
     matmul->count = matmul->next = 0;
 }
 
+bool lspo_matmul_took_cuda(const lspo_matmul_t *matmul)
+{
+    bool all = matmul->count > 0;
+    for (size_t i = 0; i < matmul->count; i++)
+        all = all && matmul->choices[i].found;
+    return all;
+}
+
 template <typename T>
 static bool set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t attribute, const T &value)
 {

@@ -3,7 +3,7 @@
  * Rules and results are exactly those of engine.c (tests/sim/test_engine_lanes.c).  It keeps sets of lanes in the bits
  * of a word and the ends of their ops side by side, in code whose loops the compiler unrolls, so that the processor
  * predicts its branches separately for each lane, and it takes the rates under contention from a table by the set of
- * running lanes.  That is more than twice as fast as sets and trees.
+ * running lanes.
  */
 #include "sim/engine_few.h"
 

@@ -7,6 +7,7 @@
 #include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/fusion.h"
 #include "plan/policies/kvpr.h"
+#include "plan/policies/shared.h"
 #include "sim/bound.h"
 #include "sim/cost.h"
 #include "sim/tune.h"
@@ -91,10 +92,12 @@ lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_
     return status;
 }
 
-/* Have the first steps of a plan the ops of all later ones? */
+/* Have the first steps of a plan the ops of all later ones?  Bases that stay are computed in the first step only. */
 static bool has_alike_steps(const lspo_fit_question_t *question)
 {
-    return question->policy->turn == NULL && lspo_policy_period(question->policy, &question->workload) == 1;
+    const uint32_t *basis = lspo_policy_value(question->policy, &question->workload, &lspo_parameter_adam_basis);
+    return question->policy->turn == NULL && lspo_policy_period(question->policy, &question->workload) == 1 &&
+           (basis == NULL || *basis != LSPO_ADAM_BASIS_FIXED);
 }
 
 /* May it fit, and take less time than that?  By the first step of the workload's plan, or by two if time counts. */

@@ -21,14 +21,6 @@ typedef struct {
     uint32_t count;
 } chain_t;
 
-static bool has_one_gpu(const lspo_plan_t *plan)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < plan->lanes.count; i++)
-        count += plan->lanes.list[i].kind == LSPO_LANE_GPU;
-    return count == 1;
-}
-
 static int64_t change_bytes(const lspo_op_t *op)
 {
     return (int64_t)(op->gpu_alloc_bytes - op->gpu_free_bytes);
@@ -103,7 +95,7 @@ lspo_status_t lspo_memory_least(const lspo_plan_t *plan, uint64_t *gpu_bytes_out
 {
     const size_t count = (size_t)plan->op_count + 1;
     *gpu_bytes_out = plan->gpu_static_bytes;
-    if (!has_one_gpu(plan))
+    if (lspo_lanes_of_kind(&plan->lanes, LSPO_LANE_GPU) != 1)
         return LSPO_OK;
     chain_t chain = {.plan = plan, .waits = malloc(3 * count * sizeof *chain.waits)};
     chain.links = calloc(count, sizeof *chain.links);

@@ -3,7 +3,8 @@
  * Let c_1, c_2, ... be ops of the GPU, each of which waits for the one before.  When c_k starts, it has taken its
  * memory.  What it waits for has ended and counts with taken - given back.  What waits for it has not started.  Any
  * other op may have done anything and counts with min(0, taken - given back).  The most of these sums over k is a lower
- * bound of the peak, without a play.
+ * bound of the peak, without a play.  An op that takes no time never holds what it takes and gives back: no op of the
+ * GPU is such on a machine whose kernels take time.
  */
 #ifndef LSPO_SIM_MEMORY_LEAST_H
 #define LSPO_SIM_MEMORY_LEAST_H

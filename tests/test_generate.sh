@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every command of docs/generation.md and docs/serving.md, in order, with a smaller model in place of the gpt-tiny that
-# they train; then what they must have written, and what does not depend on threads, on formats and on where the prompt
-# comes from; an interrupted text, and a folder with a tokenizer.
+# they train (LSPO_AS_PRINTED=1: with that); then what they must have written, and what does not depend on threads, on
+# formats and on where the prompt comes from; an interrupted text, and a folder with a tokenizer.
 set -eu
 . "$(dirname "$0")/lib.sh"
 PATH=$(dirname "$program"):$PATH
@@ -36,7 +36,8 @@ sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/generation.md" "$source_d
     fail "docs/generation.md or serving.md has lost its commands"
 printf '%s\n' '[model]' name=small family=gpt blocks=3 width=128 heads=4 kv_heads=4 mlp_width=512 vocabulary=256 \
     max_sequence=256 tied_head=true >small.ini
-sed -Ei 's/^(lspo (train|generate) --model) gpt-tiny /\1 small.ini /' commands.sh
+[ -n "${LSPO_AS_PRINTED:-}" ] || sed -Ei 's/^(lspo (train|generate) --model) gpt-tiny /\1 small.ini /' commands.sh
+[ -n "${LSPO_AS_PRINTED:-}" ] || grep -q small.ini commands.sh || fail "docs/generation.md has lost its model"
 bash -eu commands.sh >commands.out 2>&1 || fail "a command of the documents: $(tail -5 commands.out)"
 
 # The model has learned its text; the documentation shows the answer.

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every command of docs/training.md, in order, as a user would type them, but with fewer blocks than gpt-tiny has; then
-# what they must have left behind, and a folder with a tokenizer of its own.
+# Every command of docs/training.md, in order, as a user would type them, but with fewer blocks than gpt-tiny has
+# (LSPO_AS_PRINTED=1: with all); then what they must have left behind, and a folder with a tokenizer of its own.
 set -eu
 . "$(dirname "$0")/lib.sh"
 PATH=$(dirname "$program"):$PATH
@@ -13,7 +13,8 @@ sed -n '/^```sh$/,/^```$/{/^```/!p}' "$source_dir/docs/training.md" >commands.sh
 [ "$(grep -c '^lspo' commands.sh)" -ge 10 ] || fail "docs/training.md has lost its commands"
 printf '%s\n' '[model]' name=small family=gpt blocks=2 width=128 heads=4 kv_heads=4 mlp_width=512 vocabulary=256 \
     max_sequence=256 tied_head=true >small.ini
-sed -i 's/--model gpt-tiny /--model small.ini /' commands.sh
+[ -n "${LSPO_AS_PRINTED:-}" ] || sed -i 's/--model gpt-tiny /--model small.ini /' commands.sh
+[ -n "${LSPO_AS_PRINTED:-}" ] || grep -q small.ini commands.sh || fail "docs/training.md has lost its model"
 bash -eu commands.sh >commands.out 2>&1 || fail "a command of docs/training.md: $(tail -5 commands.out)"
 
 # A value of the last row of a metrics file.

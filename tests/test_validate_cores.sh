@@ -34,15 +34,20 @@ for _ in $(seq 600); do
     [ ${#found[@]} -lt 2 ] || break
     sleep 0.05
 done
-[ ${#found[@]} = 2 ] || fail "${#found[@]} copies at once: $(cat "$folder/messages")"
-check "each on a core of its own" 2 "$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' \
-    "${found[0]}/status" "${found[1]}/status" | grep -x '[0-9]*' | sort -u | wc -l)"
+# Stopped, they cannot end by themselves, and what they are sent stays to be seen.
+kill -STOP "${found[@]#/proc/}" || fail "${#found[@]} copies at once: $(cat "$folder/messages")"
+check "two copies" 2 ${#found[@]}
+of_both() { sed -n "s/^$1:[[:space:]]*//p" "${found[0]}/status" "${found[1]}/status" | xargs; }
+check "each on a core of its own" 2 "$(of_both Cpus_allowed_list | tr ' ' '\n' | grep -x '[0-9]*' | sort -u | wc -l)"
 kill -TERM $whole
+sigterm=0000000000004000
+for _ in $(seq 100); do [ "$(of_both ShdPnd)" != "$sigterm $sigterm" ] || break; sleep 0.05; done
+check "the signal is passed on to both" "$sigterm $sigterm" "$(of_both ShdPnd)"
+kill -CONT "${found[@]#/proc/}"
 code=0
 wait $whole || code=$?
 check "interrupted" 130 "$code"
-for _ in $(seq 100); do [ -d "${found[0]}" ] || [ -d "${found[1]}" ] || break; sleep 0.05; done
-check "both copies end, too" "" "$(ls -d "${found[@]}" 2> /dev/null)"
+check "nothing of the second copy is left" "" "$(ls "$folder/out" "$folder/out/traces" | grep '[.]1$' || true)"
 
 # Visits made up by hand: 0.8 of the calibrated speed on one core, 0.5 on both at once.
 cell=$(column "$folder/out/cells.csv" flags)

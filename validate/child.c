@@ -100,6 +100,8 @@ lspo_status_t lspo_children_run(const lspo_child_t *children, uint32_t count, in
     }
     if (started > 0)
         lspo_interrupt_pass_on(count > 1 ? -processes[0] : processes[0]);
+    if (started > 0 && error != 0)
+        kill(-processes[0], SIGTERM);
     for (uint32_t i = 0; i < started; i++)
         await_end(processes[i]);
     lspo_interrupt_pass_on(0);

@@ -137,8 +137,6 @@ static lspo_status_t keep_slowest(run_t *runs, uint32_t count, lspo_visit_t *vis
     for (uint32_t i = 0; i < count; i++) {
         lspo_visit_t one = {0};
         lspo_status_t status = read_visit(runs[i].trace_path, &one);
-        if (i > 0)
-            unlink(runs[i].trace_path);
         if (status != LSPO_OK)
             return status;
         const double core_share = i == 0 ? one.core_share : fmin(visit->core_share, one.core_share);
@@ -198,8 +196,13 @@ lspo_status_t lspo_validate_visit(const lspo_cell_t *cell, const lspo_measure_op
         *visit_out = visit;
     else
         free(visit.samples_s);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0) {
+            unlink(runs[i].trace_path);
+            unlink(runs[i].log);
+        }
         free(runs[i].words);
+    }
     free(runs);
     return status;
 }

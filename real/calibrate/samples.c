@@ -10,7 +10,7 @@
 
 enum { REPEATS_MAX = 128 };
 
-/* What takes longer than this does not notice what it finds in the caches: its first call is its first sample. */
+/* What takes longer than this does not notice what it finds in the caches: its first two calls are samples, too. */
 static const double longest_warm_up_s = 2e-3;
 /* Reading the clock of a thread's CPU time takes a fraction of a microsecond. */
 static const double shortest_sample_s = 60e-6;
@@ -108,17 +108,15 @@ lspo_timing_t lspo_calibrate_time(lspo_calibration_t *calibration, const char *k
                                   uint32_t repeats, lspo_timed_function_t function, void *context)
 {
     double times_s[REPEATS_MAX];
-    uint32_t calls = 1, done = 0;
     bool queued = lspo_calibrate_is_queued(calibration, calibration->lane);
     repeats = repeats < REPEATS_MAX ? repeats : REPEATS_MAX;
     if (!queued)
         bring_near(calibration->memory);
     times_s[0] = time_calls(calibration, function, context, 1);
-    if (!queued && times_s[0] > longest_warm_up_s)
-        done = 1;
-    else
-        calls = calls_per_sample(calibration, time_calls(calibration, function, context, 1));
-    for (uint32_t i = done; i < repeats; i++) {
+    times_s[1] = time_calls(calibration, function, context, 1);
+    const uint32_t calls = calls_per_sample(calibration, times_s[1]);
+    const bool is_long = times_s[1] > longest_warm_up_s && !queued && !calibration->far && !calibration->evicted;
+    for (uint32_t i = is_long ? 2 : 0; i < repeats; i++) {
         if (calibration->evicted && calls == 1)
             evict(calibration->memory);
         times_s[i] = time_calls(calibration, function, context, calls);

@@ -74,8 +74,8 @@ Test(bound, hand_computed_cycles)
     }
 }
 
-/* From the end of BWD to that of the next one: 5 + 30 + 5 + 2 + 10 + 20 = 72 without staleness, else 10 + 20.  Where a
- * pass of the first step is none for which the second one waits, nothing is known. */
+/* From the end of BWD to that of the next one: 5 + 30 + 5 + 2 + 10 + 20 = 72 without staleness, else 10 + 20.  Where
+ * the second step does not wait for some pass of the first, nothing is known. */
 Test(bound, a_step_takes_its_longest_path)
 {
     static const double wanted_s[] = {72e-9, 30e-9};

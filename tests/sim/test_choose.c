@@ -13,6 +13,7 @@
 #include "plan/policies/galore.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/meft.h"
+#include "plan/policies/shared.h"
 #include "plan/policies/swap.h"
 #include "plan/policies/zenflow.h"
 #include "plan/policy.h"
@@ -155,6 +156,30 @@ Test(choose, what_fits_may_fit)
         cr_expect(!may, "%s, case %u", policy->name, i % 4);
     }
     cr_expect_gt(too_slow, 2 * lspo_policy_count(), "%u", too_slow);
+}
+
+/* Bases that stay are computed in the first step, which then takes longer than all others. */
+Test(choose, a_long_first_step_may_be_fast_enough)
+{
+    uint32_t judged = 0;
+    for (uint32_t i = 0; i < lspo_policy_count(); i++) {
+        case_t it = small_case();
+        const lspo_policy_t *policy = lspo_policy_at(i);
+        const lspo_parameter_t *const parameters[] = {&lspo_parameter_adam_basis, &lspo_parameter_check_every};
+        const uint32_t values[] = {LSPO_ADAM_BASIS_FIXED, 0};
+        for (int k = 0; k < 2; k++)
+            if (lspo_policy_value(policy, &it.workload, parameters[k]) != NULL)
+                *(uint32_t *)lspo_policy_slot(policy, &it.workload, parameters[k]) = values[k];
+        if (lspo_policy_value(policy, &it.workload, parameters[0]) == NULL)
+            continue;
+        const lspo_fit_question_t question = ask(&it, policy);
+        it.machine.gpu.memory_bytes = it.machine.cpu.memory_bytes = 1e18;
+        bool may = false;
+        cr_assert_eq(lspo_fit_may(&question, fit_of(&question).iteration_s * (1 + 1e-12), &may), LSPO_OK);
+        cr_expect(may, "%s", policy->name);
+        judged++;
+    }
+    cr_expect_geq(judged, 3u);
 }
 
 /* Without a play: native's activations of 64 sequences are more than what it holds all the time, and too much for it
