@@ -1,6 +1,6 @@
 /* memory_least.h - GPU memory that a plan takes at some moment of every play.
  *
- * Let c_1, c_2, ... be ops of the GPU, each of which waits for the one before.  When c_k starts, it has taken its
+ * Let c_1, c_2, ... be ops of the GPU; each waits for the one before.  When c_k starts, it has taken its
  * memory.  What it waits for has ended and counts with taken - given back.  What waits for it has not started.  Any
  * other op may have done anything and counts with min(0, taken - given back).  The most of these sums over k is a lower
  * bound of the peak, without a play.  An op that takes no time never holds what it takes and gives back: no op of the

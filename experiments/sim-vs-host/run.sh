@@ -56,7 +56,7 @@ plot validate-errors "$out/errors"
 gates=sim-vs-host/gates.sql
 [ -z "$generation" ] || judge_by $gates "$generation" --given what=generation --given least=30 --given limit=0.04 \
     --given tau_least=0.9 --given memory=0.02
-# Two devices compute at once on the memory of one machine, of which the model knows nothing.
+# Two devices compute at once on the memory of one machine.  The yardsticks show what that costs, not the model.
 [ -z "$chains" ] || judge_by $gates "$chains" --given what=chains --given least=5 --given limit=0.04 \
     --given tau_least=0 --given memory=0
 [ -z "$pipelines" ] || judge_by $gates "$pipelines" --given what=pipelines --given least=11 --given limit=0.04 \

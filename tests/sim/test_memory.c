@@ -65,7 +65,7 @@ static uint64_t least_of(const plan_maker_t *maker)
 }
 
 /* D2H may have ended when FWD 1 starts: 100 when FWD 0 does, 100 - 50 + 50 then.  Where D2H waits for FWD 1, and FWD 1
- * for an H2D, too, that takes 20: 100 + 20 + 50, of which D2H may give back 10 before BWD takes 200. */
+ * for an H2D, too, that takes 20: 100 + 20 + 50.  D2H may give back 10 of them before BWD takes 200. */
 Test(memory_least, by_hand)
 {
     plan_maker_t maker = hand_plan();
