@@ -74,7 +74,7 @@ lspo_status_t lspo_session_judge_loss(lspo_session_t *session, const lspo_op_t *
     return lspo_error(LSPO_ERR_NUMERIC,
                       "step %" PRIu32 ": the loss is %g; the first values that are not finite come "
                       "from stage %s; try a smaller learning rate or --clip",
-                      lspo_session_step(session, op), loss,
+                      lspo_session_step(session, op), fabs(loss), /* "nan", not "-nan" */
                       lspo_model_stage_name(&session->plan->model, find_broken_stage(session, op), name));
 }
 

@@ -419,7 +419,7 @@ lspo_status_t lspo_checkpoint_setting(const char *folder, const char *key, char 
 {
     struct dirent **entries = NULL;
     int count = 0;
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], message[PATH_BYTES + 512] = "";
     *found_out = false;
     if (access(folder, F_OK) != 0)
         return LSPO_OK;
@@ -428,10 +428,14 @@ lspo_status_t lspo_checkpoint_setting(const char *folder, const char *key, char 
         int length = snprintf(path, sizeof path, "%s/%s/" STATE_FILE, folder, entries[i]->d_name);
         if (length >= PATH_BYTES || access(path, R_OK) != 0)
             continue;
+        lspo_messages_t before = lspo_messages_send((lspo_messages_t){.text = message, .capacity = sizeof message});
         status = lspo_checkpoint_read_setting(path, key, value_out);
+        lspo_messages_send(before);
         *found_out = status == LSPO_OK;
-        if (status == LSPO_ERR_CHECK) /* damaged: lspo_checkpoint_resume() sets it aside */
+        if (status == LSPO_ERR_CHECK) /* damaged: lspo_checkpoint_resume() says so and sets it aside */
             status = LSPO_OK;
+        else if (status != LSPO_OK)
+            lspo_error(status, "%s", message);
     }
     free_names(entries, count);
     return status;

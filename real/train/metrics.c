@@ -456,13 +456,37 @@ static lspo_status_t renew(lspo_metrics_t *metrics)
     return status == LSPO_OK ? forget_buffer(metrics) : status;
 }
 
+/* Somebody shortened the file, or it is another one than before. */
+static void warn_of_missing(const lspo_metrics_t *metrics, const lspo_metrics_row_t *rows, size_t count, uint32_t step)
+{
+    uint32_t missing = step;
+    for (size_t i = 0; i < count; i++)
+        missing -= rows[i].step > 0 && rows[i].step <= step; /* steps ascend */
+    if (missing > 0)
+        lspo_warn("--metrics %s: it has no rows of %" PRIu32 " of the %" PRIu32 " steps that were trained before",
+                  metrics->path, missing, step);
+}
+
+/* Where the rows up to `step` end. */
+static lspo_status_t continue_rows(lspo_metrics_t *metrics, uint32_t step, long *end_out)
+{
+    lspo_metrics_row_t *rows;
+    size_t count;
+    lspo_status_t status = renew(metrics);
+    if (status != LSPO_OK)
+        return status;
+    status = read_written(metrics, step, &rows, &count, end_out);
+    if (status == LSPO_OK)
+        warn_of_missing(metrics, rows, count, step);
+    free(rows);
+    return status;
+}
+
 lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t step)
 {
     long end = 0;
     if (metrics->regular && resume) {
-        lspo_status_t status = renew(metrics);
-        if (status == LSPO_OK)
-            status = find_end(metrics, step, &end);
+        lspo_status_t status = continue_rows(metrics, step, &end);
         if (status != LSPO_OK)
             return status;
     }

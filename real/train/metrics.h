@@ -36,7 +36,8 @@ typedef struct lspo_metrics lspo_metrics_t;
  * or if it contains anything other than metrics, which would be lost.  Pipes and terminals are not checked. */
 lspo_status_t lspo_metrics_open(const char *path, lspo_metrics_t **metrics_out);
 /* Empty it, or with `resume` continue it: removes rows after `step`, which the interrupted run wrote after its
- * checkpoint, and an incomplete last row; an older file gets the columns that it lacks. */
+ * checkpoint, and an incomplete last row; an older file gets the columns that it lacks.  Warns if rows of earlier steps
+ * are missing. */
 lspo_status_t lspo_metrics_begin(lspo_metrics_t *metrics, bool resume, uint32_t step);
 /* Call before begin: reads the row of `step` that an earlier run wrote; *row_out is unchanged if there is none. */
 lspo_status_t lspo_metrics_find(lspo_metrics_t *metrics, uint32_t step, lspo_metrics_row_t *row_out);

@@ -43,7 +43,8 @@ lspo_status_t lspo_train_evaluate(trainer_t *trainer, lspo_metrics_row_t *row)
         return status;
     double loss = evaluation.loss;
     if (!isfinite(loss))
-        return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the held-out loss is %g", state->step, loss);
+        return lspo_error(LSPO_ERR_NUMERIC, "step %" PRIu32 ": the held-out loss is %g", state->step,
+                          fabs(loss)); /* "nan", not "-nan" */
     row->held_out_loss = state->held_out_last = loss;
     state->scores_last = evaluation.scores;
     row->scores = evaluation.scores;

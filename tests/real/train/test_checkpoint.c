@@ -319,6 +319,25 @@ Test(checkpoint, the_one_before_a_damaged_one_is_taken)
     cr_expect_eq(resume(settings, arrays_of(w, i, h), 3, false, &state), LSPO_ERR_INPUT, "none is whole");
 }
 
+/* The one who resumes it tells of the damage, not the one who only asks for a setting. */
+Test(checkpoint, a_setting_of_a_damaged_one_is_that_of_the_one_before)
+{
+    char value[LSPO_SETTING_BYTES] = "", error[256] = "";
+    bool found = false;
+    write_step(2, 9);
+    write_step(3, 9);
+    FILE *file = fopen(file_of("state.json"), "w");
+    cr_assert_not_null(file);
+    fputs("{\"version\": ", file);
+    fclose(file);
+    lspo_messages_t before = lspo_messages_send((lspo_messages_t){.text = error, .capacity = sizeof error});
+    cr_expect_eq(lspo_checkpoint_setting(folder, "policy", value, &found), LSPO_OK);
+    lspo_messages_send(before);
+    cr_expect(found);
+    cr_expect_str_eq(value, "zero");
+    cr_expect_str_eq(error, "");
+}
+
 /* A stale policy's last updates are applied at the end of its 405 steps: there is nothing to go on with for more. */
 Test(checkpoint, an_end_is_no_beginning_for_a_stale_policy)
 {

@@ -58,6 +58,41 @@ Test(metrics, metrics_are_read_as_written)
     remove_folder();
 }
 
+static void keep_warning(void *context, const char *text)
+{
+    snprintf(context, 256, "%s", text);
+}
+
+/* Rows of steps 0, 1 and 3, and 4, which is behind the checkpoint. */
+Test(metrics, missing_rows_of_a_resumed_training_are_told)
+{
+    make_folder();
+    const char *path = path_of("m.csv");
+    char warning[256], error[256];
+    lspo_metrics_t *metrics;
+    lspo_metrics_row_t row = lspo_metrics_row(0);
+    cr_assert_eq(lspo_metrics_open(path, &metrics), LSPO_OK);
+    cr_assert_eq(lspo_metrics_begin(metrics, false, 0), LSPO_OK);
+    for (row.step = 0; row.step < 5; row.step++)
+        cr_assert_eq(row.step == 2 ? LSPO_OK : lspo_metrics_add(metrics, &row, 1), LSPO_OK);
+    lspo_metrics_close(metrics);
+    static const struct {
+        uint32_t step;
+        const char *words; /* NULL: nothing is missing */
+    } cases[] = {{3, "no rows of 1 of the 3 steps"}, {1, NULL}, {4, "no rows of 3 of the 4 steps"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        lspo_messages_t kept = {.text = error, .capacity = sizeof error, .warn = keep_warning, .context = warning};
+        warning[0] = '\0';
+        cr_assert_eq(lspo_metrics_open(path, &metrics), LSPO_OK);
+        lspo_messages_t before = lspo_messages_send(kept);
+        cr_expect_eq(lspo_metrics_begin(metrics, true, cases[i].step), LSPO_OK);
+        lspo_messages_send(before);
+        lspo_metrics_close(metrics);
+        cr_expect(cases[i].words ? strstr(warning, cases[i].words) != NULL : warning[0] == '\0', "%s", warning);
+    }
+    remove_folder();
+}
+
 /* Files of before the scores that follow accuracy: read, and continued with all columns. */
 Test(metrics, files_without_the_last_columns_are_read_and_resumed)
 {
