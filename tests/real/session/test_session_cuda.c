@@ -274,7 +274,7 @@ Test(session_cuda, activations_on_the_host)
 {
     for (uint32_t i = 0; i < lspo_policy_count(); i++) {
         lspo_model_t model = i % 5 == 0 ? gpt() : of_one_head(gpt());
-        model.block_count = 4;
+        model.block_count = 3;
         const char *policy = lspo_policy_at(i)->name;
         lspo_workload_t workload = small_workload();
         double expected[STEPS_MAX], got[STEPS_MAX];
@@ -285,7 +285,7 @@ Test(session_cuda, activations_on_the_host)
         workload.learning_rate = rate_of(policy);
         workload.precision = workload.transfer = i % 3 == 0 && cuda_has_bf16() ? LSPO_BF16 : LSPO_FP32;
         losses_on("cuda", &model, policy, &workload, expected);
-        workload.swap_activations = 2 + i % 2;
+        workload.swap_activations = 1 + i % 2;
         losses_on("cuda", &model, policy, &workload, got);
         for (uint32_t step = 0; step < workload.iterations; step++)
             cr_expect_eq(got[step], expected[step], "%s: loss of step %u is %.9g, not %.9g", policy, step, got[step],
