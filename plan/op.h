@@ -98,6 +98,16 @@ static inline lspo_lane_kind_t lspo_op_kind_lane(lspo_op_kind_t kind)
     return lspo_op_kinds[kind].lane;
 }
 
+/* Is it a pass of a stage?  The end of a step's last one is the end of the step. */
+static inline bool lspo_op_kind_is_pass(lspo_op_kind_t kind)
+{
+    return kind == LSPO_OP_FWD || kind == LSPO_OP_RECOMPUTE || kind == LSPO_OP_BWD;
+}
+static inline bool lspo_op_is_pass(const lspo_op_t *op)
+{
+    return lspo_op_kind_is_pass((lspo_op_kind_t)op->kind);
+}
+
 /* Is it a SWAP_OUT or SWAP_IN of a block's activations, in whichever pass? */
 static inline bool lspo_op_kind_swaps_activations(lspo_op_kind_t kind, lspo_op_variant_t variant)
 {

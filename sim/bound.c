@@ -192,11 +192,6 @@ lspo_status_t lspo_bound_busy(const lspo_plan_t *plan, const uint64_t *work_ns, 
     return status;
 }
 
-static bool is_pass(const lspo_op_t *op)
-{
-    return op->kind == LSPO_OP_FWD || op->kind == LSPO_OP_RECOMPUTE || op->kind == LSPO_OP_BWD;
-}
-
 lspo_status_t lspo_bound_step(const lspo_plan_t *plan, const uint64_t *work_ns, double *step_s_out)
 {
     int64_t *path_ns = malloc(((size_t)plan->op_count + 1) * sizeof *path_ns); /* from an op's end; -1: none */
@@ -207,10 +202,10 @@ lspo_status_t lspo_bound_step(const lspo_plan_t *plan, const uint64_t *work_ns, 
     memset(path_ns, 0xff, plan->op_count * sizeof *path_ns);
     for (lspo_op_id_t id = plan->op_count; id-- > 0;) {
         const lspo_op_t *op = &plan->ops[id];
-        const bool ends_second = !found && is_pass(op) && op->iteration == 1;
+        const bool ends_second = !found && lspo_op_is_pass(op) && op->iteration == 1;
         found |= ends_second;
         path_ns[id] = ends_second ? 0 : path_ns[id];
-        if (is_pass(op) && op->iteration == 0 && path_ns[id] < step_ns)
+        if (lspo_op_is_pass(op) && op->iteration == 0 && path_ns[id] < step_ns)
             step_ns = path_ns[id];
         for (uint32_t d = 0; path_ns[id] >= 0 && d < op->dep_count; d++) {
             int64_t *before_ns = &path_ns[plan->deps[op->dep_first + d]];

@@ -53,7 +53,7 @@ static void mark_ops(lspo_pace_t *pace)
 {
     for (lspo_op_id_t id = 0; id < pace->plan->op_count; id++) {
         const lspo_op_t *op = &pace->plan->ops[id];
-        bool marks = op->kind == LSPO_OP_FWD || op->kind == LSPO_OP_RECOMPUTE || op->kind == LSPO_OP_BWD;
+        const bool marks = lspo_op_is_pass(op);
         pace->marks[id] = marks ? op->iteration : NO_MARK;
         if (marks && op->iteration >= pace->iterations)
             pace->iterations = op->iteration + 1;

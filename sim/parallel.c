@@ -86,11 +86,6 @@ static void shard_static(sharded_t *sharded)
     sharded->plan.gpu_static_bytes -= before - lspo_footprint_gpu_bytes(f);
 }
 
-static bool computes(const lspo_op_t *op)
-{
-    return op->kind == LSPO_OP_FWD || op->kind == LSPO_OP_RECOMPUTE || op->kind == LSPO_OP_BWD;
-}
-
 /* What other GPUs keep of a stage's weights; a tied head computes with the embedding's tokens. */
 static uint64_t gathered_bytes(const sharded_t *sharded, uint32_t stage)
 {
@@ -110,7 +105,7 @@ static void gather_weights(sharded_t *sharded)
     lspo_op_id_t before = LSPO_NO_OP;
     for (lspo_op_id_t id = 0; id < sharded->plan.op_count; id++) {
         lspo_op_t *op = &sharded->ops[id];
-        if (!computes(op))
+        if (!lspo_op_is_pass(op))
             continue;
         if (before == LSPO_NO_OP) {
             op->gpu_alloc_bytes += gathered_bytes(sharded, op->layer);

@@ -54,8 +54,7 @@ static lspo_status_t fill_times(const lspo_plan_t *plan, const lspo_machine_t *m
         return status;
     for (uint32_t i = 0; i < plan->op_count; i++) {
         const lspo_op_t *op = &plan->ops[i];
-        const bool passes = op->kind == LSPO_OP_FWD || op->kind == LSPO_OP_RECOMPUTE || op->kind == LSPO_OP_BWD;
-        if (passes && op->iteration == 0 && op->micro == micro)
+        if (lspo_op_is_pass(op) && op->iteration == 0 && op->micro == micro)
             time_s[op->layer] += 1e-9 * (double)lspo_cost_op_ns(op, work_ns) / speed;
     }
     free(work_ns);

@@ -15,7 +15,7 @@
 
 static bool marks_iteration(const lspo_trace_row_t *row)
 {
-    return row->kind == LSPO_OP_FWD || row->kind == LSPO_OP_RECOMPUTE || row->kind == LSPO_OP_BWD;
+    return lspo_op_kind_is_pass((lspo_op_kind_t)row->kind);
 }
 
 lspo_status_t lspo_trace_iteration_ends(const lspo_trace_t *trace, uint64_t **ends_ns_out, uint32_t *count_out)

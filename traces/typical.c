@@ -26,7 +26,7 @@ static void find_windows(const lspo_trace_t *trace, uint32_t count, window_t *wi
 {
     for (uint32_t i = 0; i < trace->row_count; i++) {
         const lspo_trace_row_t *row = &trace->rows[i];
-        if (row->kind != LSPO_OP_FWD && row->kind != LSPO_OP_RECOMPUTE && row->kind != LSPO_OP_BWD)
+        if (!lspo_op_kind_is_pass((lspo_op_kind_t)row->kind))
             continue;
         if (row->iteration < count && row->end_ns > windows[row->iteration].from_ns)
             windows[row->iteration].from_ns = row->end_ns;
