@@ -28,6 +28,8 @@ typedef struct {
 #define MI (KI * KI)
 #define GI (MI * KI)
 #define TI (GI * KI)
+#define PI (TI * KI)
+#define EI (PI * KI)
 
 static const unit_rules_t rules[] = {
     [LSPO_UNIT_NONE] = {"a plain number", "0.27", {{"", 1.0, 0, true}}},
@@ -38,6 +40,8 @@ static const unit_rules_t rules[] = {
                           {"MiB", MI, 0, true},
                           {"GiB", GI, 0, true},
                           {"TiB", TI, 0, true},
+                          {"PiB", PI, 0, true},
+                          {"EiB", EI, 0, true},
                           {"kB", 1.0, 3, false},
                           {"MB", 1.0, 6, false},
                           {"GB", 1.0, 9, false},
@@ -178,7 +182,7 @@ lspo_status_t lspo_parse_bytes(const char *what, const char *text, uint64_t *byt
         return status;
     /* 2^63 is the first double above INT64_MAX. */
     if (value >= 0x1p63)
-        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is too large (at most 8388607TiB)", what, text);
+        return lspo_error(LSPO_ERR_INPUT, "%s: '%s' is too large; it must be below 8EiB", what, text);
     *bytes_out = (uint64_t)llround(value);
     return LSPO_OK;
 }
@@ -228,7 +232,10 @@ const char *lspo_format_quantity(double value, lspo_unit_t unit, char *buffer, s
     double number = value / scale_of(suffix);
     bool whole = number == 0.0 || (suffix == &rules[LSPO_UNIT_BYTES].suffixes[0]);
     int decimals = whole || fabs(number) >= 99.95 ? 0 : fabs(number) >= 9.995 ? 1 : 2;
-    snprintf(buffer, buffer_bytes, "%.*f %s", decimals, number, suffix->text);
+    if (fabs(number) < 1e9)
+        snprintf(buffer, buffer_bytes, "%.*f %s", decimals, number, suffix->text);
+    else
+        snprintf(buffer, buffer_bytes, "%.3g %s", number, suffix->text);
     return buffer;
 }
 

@@ -1,6 +1,6 @@
 /* units.h - parse and format quantities with units: "4GiB", "12GB/s", "60ms", "82.6TFLOP/s".
  *
- * Decimal prefixes are k M G T P (10^3...), binary ones Ki Mi Gi Ti (2^10...).  A value without its
+ * Decimal prefixes are k M G T P (10^3...), binary ones Ki Mi Gi Ti Pi Ei (2^10...).  A value without its
  * unit is refused: "4" bytes and "4" GiB must never be confused.  All return LSPO_ERR_INPUT after
  * logging `what` (for example "--link" or "machine.ini:12: [link] h2d_Bps"), the text and an example;
  * overflow, NaN, negative values and trailing text are errors too.
@@ -15,7 +15,7 @@
 
 typedef enum {
     LSPO_UNIT_NONE,    /* a plain number: 0.27, 128                    */
-    LSPO_UNIT_BYTES,   /* B, kB, MB, GB, TB, KiB, MiB, GiB, TiB         */
+    LSPO_UNIT_BYTES,   /* B, kB to PB, KiB to EiB                        */
     LSPO_UNIT_BPS,     /* bytes per second: GB/s, GiB/s; also Gbit/s */
     LSPO_UNIT_SECONDS, /* s, ms, us, ns; min and h also                 */
     LSPO_UNIT_FLOPS,   /* FLOP/s with prefix: TFLOP/s, GFLOP/s          */

@@ -74,7 +74,7 @@ static const char machines[] =
 static const char units[] =
     "Quantities need a unit; a number without one is refused where it would be ambiguous.\n"
     "\n"
-    "  memory        --gpu-memory 24GiB      KiB MiB GiB TiB (1024), kB MB GB TB (1000), B\n"
+    "  memory        --gpu-memory 24GiB      B, KiB MiB ... EiB (1024), kB MB ... PB (1000)\n"
     "  bandwidth     --link 12GB/s           bytes per second: MB/s GB/s, MiB/s GiB/s\n"
     "  optimizer     --cpu 1.5G/s            parameters per second: k/s M/s G/s\n"
     "  time          --budget 8min           ns us ms s min h\n"

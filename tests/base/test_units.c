@@ -84,6 +84,9 @@ Test(units, bytes_stay_below_2_to_63)
 {
     uint64_t bytes = 7;
     cr_expect_eq(lspo_parse_bytes("--size", "8388608TiB", &bytes), LSPO_ERR_INPUT); /* 2^23 2^40 = 2^63 */
+    cr_expect_eq(lspo_parse_bytes("--size", "8EiB", &bytes), LSPO_ERR_INPUT);
+    cr_expect_eq(lspo_parse_bytes("--size", "4EiB", &bytes), LSPO_OK);
+    cr_expect_eq(bytes, UINT64_C(1) << 62);
     cr_expect_eq(lspo_parse_bytes("--size", "9223PB", &bytes), LSPO_OK);
     cr_expect_eq(bytes, UINT64_C(9223000000000000000));
     cr_expect_eq(lspo_parse_bytes("--size", "9224PB", &bytes), LSPO_ERR_INPUT);
@@ -115,6 +118,9 @@ Test(units, people_see_three_digits)
 {
     char text[48];
     cr_expect_str_eq(lspo_format_quantity(8010000000.0, LSPO_UNIT_BYTES, text, sizeof text), "7.46 GiB");
+    cr_expect_str_eq(lspo_format_quantity(0x1p62, LSPO_UNIT_BYTES, text, sizeof text), "4.00 EiB");
+    cr_expect_str_eq(lspo_format_quantity(0x1p50, LSPO_UNIT_BYTES, text, sizeof text), "1.00 PiB");
+    cr_expect_str_eq(lspo_format_quantity(1e21, LSPO_UNIT_BPS, text, sizeof text), "1e+09 TB/s");
     cr_expect_str_eq(lspo_format_quantity(12e9, LSPO_UNIT_BPS, text, sizeof text), "12.0 GB/s");
     cr_expect_str_eq(lspo_format_quantity(0.0281, LSPO_UNIT_SECONDS, text, sizeof text), "28.1 ms");
     cr_expect_str_eq(lspo_format_quantity(-0.0281, LSPO_UNIT_SECONDS, text, sizeof text), "-28.1 ms");
