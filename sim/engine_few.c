@@ -87,6 +87,25 @@ static void note_overtaking(lspo_few_t *few, const lspo_ready_lane_t *queue)
     }
 }
 
+static void take_memory(lspo_few_t *few, lspo_op_id_t id)
+{
+    lspo_few_memory_t *memory = few->memory;
+    const lspo_op_t *op = &memory->ops[id];
+    memory->gpu_bytes += (int64_t)op->gpu_alloc_bytes;
+    memory->host_bytes += (int64_t)op->host_alloc_bytes;
+    if (memory->gpu_bytes > memory->gpu_peak_bytes)
+        memory->gpu_peak_bytes = memory->gpu_bytes;
+    if (memory->host_bytes > memory->host_peak_bytes)
+        memory->host_peak_bytes = memory->host_bytes;
+    few->reached |= memory->gpu_bytes > memory->gpu_most_bytes || memory->host_bytes > memory->host_most_bytes;
+}
+
+static void give_memory(lspo_few_memory_t *memory, lspo_op_id_t id)
+{
+    memory->gpu_bytes -= (int64_t)memory->ops[id].gpu_free_bytes;
+    memory->host_bytes -= (int64_t)memory->ops[id].host_free_bytes;
+}
+
 static bool start(lspo_few_t *few, int lane_index)
 {
     lspo_few_lane_t *lane = &few->lanes[lane_index];
@@ -114,7 +133,8 @@ static bool start(lspo_few_t *few, int lane_index)
         lane->row = few->trace->row_count++;
         few->trace->rows[lane->row].op = id;
         few->trace->rows[lane->row].start_ns = few->now_ns + wake_ns;
-    }
+    } else if (few->memory)
+        take_memory(few, id);
     return true;
 }
 
@@ -143,6 +163,8 @@ static void end(lspo_few_t *few, int lane_index)
         few->ends_ns[few->marks[lane->op]] = few->now_ns;
         few->reached |= lane->op == few->awaited;
     }
+    if (few->memory)
+        give_memory(few->memory, lane->op);
     feed(few, lane->op);
 }
 

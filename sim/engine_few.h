@@ -67,6 +67,15 @@ typedef struct {
     uint64_t since_ns;
 } lspo_few_lane_t;
 
+/* The memory that ops hold at the moment, and have held at most.  Where no op takes no time and no lane is woken, it is
+ * that of a replay of the trace (sim/memory.h): what ends at a moment gives back before what starts then takes. */
+typedef struct {
+    const lspo_op_t *ops; /* by id: what each takes and gives back */
+    int64_t gpu_bytes, host_bytes;
+    int64_t gpu_peak_bytes, host_peak_bytes;
+    int64_t gpu_most_bytes, host_most_bytes; /* a play ends when a peak is above these */
+} lspo_few_memory_t;
+
 typedef struct {
     const lspo_engine_call_t *call;
     lspo_ready_t ready;                        /* not owned */
@@ -85,12 +94,13 @@ typedef struct {
     lspo_trace_t *trace;                                 /* NULL: none is wanted */
 
     /* Without a trace: */
-    const uint32_t *marks; /* by op: the iteration that its end may be the end of; UINT32_MAX: none */
-    uint64_t *ends_ns;     /* by iteration: the latest end so far */
-    lspo_op_id_t awaited;  /* lspo_few_run() returns when it has ended; LSPO_NO_OP: at the end of the plan */
-    bool reached;          /* it has */
-    uint32_t ranks;        /* priorities are iteration * ranks + rank; 0: nobody asks for `overtook` */
-    uint32_t overtook;     /* 1 + the highest rank of an op that was served before another one of its iteration, which
+    const uint32_t *marks;     /* by op: the iteration that its end may be the end of; UINT32_MAX: none */
+    uint64_t *ends_ns;         /* by iteration: the latest end so far */
+    lspo_op_id_t awaited;      /* lspo_few_run() returns when it has ended; LSPO_NO_OP: at the end of the plan */
+    bool reached;              /* it has, or a peak is above the most */
+    lspo_few_memory_t *memory; /* NULL: nobody asks for it */
+    uint32_t ranks;            /* priorities are iteration * ranks + rank; 0: nobody asks for `overtook` */
+    uint32_t overtook; /* 1 + the highest rank of an op that was served before another one of its iteration, which
                               would have been first if their ranks were equal; 0: none was */
 } lspo_few_t;
 
@@ -104,8 +114,8 @@ static inline void lspo_few_push(lspo_few_t *few, uint32_t lane, lspo_ready_entr
     few->ready_mask |= 1u << lane;
 }
 
-/* Play until `awaited` and all that ends at the same time has ended, before other ops start; or until no lane runs.
- * false: too long. */
+/* Play until `awaited` and all that ends at the same time has ended, before other ops start; or until a peak is above
+ * the most; or until no lane runs.  false: too long. */
 bool lspo_few_run(lspo_few_t *few);
 
 /* Logs that a plan lasts too long; returns LSPO_ERR_INPUT. */

@@ -51,17 +51,29 @@ typedef struct {
 } lspo_fit_t;
 
 lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out);
+/* Only whether it fits, unless it does: its play may end where there is no more room. */
+lspo_status_t lspo_fit_plan_or_stop(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out);
 
 /* The same for the plan of the question, with the transition of lspo_tune_transition(). */
 lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out);
+lspo_status_t lspo_fit_try_or_stop(const lspo_fit_question_t *question, lspo_fit_t *fit_out);
 
 /* Bytes of both memories that are missing at least, whatever a play shows: those for what the plan holds all the time,
  * with the stride and the share to rebuild that hold least.  More than 0: lspo_fit_try() would find that it does not
  * fit, at many times the cost.  0 with --peers, whose memory is not the machine's. */
 lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_t *bytes_out);
 
+/* What the first steps of the question's plan, all of whose settings are given, show without a play. */
+typedef struct {
+    bool may_fit;   /* lspo_memory_predict_least() */
+    double least_s; /* lspo_bound_step(), less the rounding errors of times; 0: not asked for */
+} lspo_fit_first_t;
+
+/* `times`: by two steps, also the time, which only says something of plans whose steps are all alike; else by one. */
+lspo_status_t lspo_fit_first(const lspo_fit_question_t *question, bool times, lspo_fit_first_t *first_out);
+
 /* May lspo_fit_try() find that it fits and takes less than `most_s` (INFINITY: any time), as far as the first steps of
- * the plan show without a play (lspo_memory_predict_least(), lspo_bound_step()), with some stride where that is chosen?
+ * the plan show (lspo_fit_first()), with some stride where that is chosen?
  * Always with --peers and in generation. */
 lspo_status_t lspo_fit_may(const lspo_fit_question_t *question, double most_s, bool *may_out);
 

@@ -4,7 +4,9 @@
 #include "sim/cost.h"
 #include "sim/engine.h"
 #include "sim/fit.h"
+#include "sim/framework_memory.h"
 #include "sim/memory.h"
+#include "sim/pace.h"
 #include "sim/trial.h"
 
 /* What the process takes beside is taken once. */
@@ -30,37 +32,97 @@ static lspo_status_t sum_peers(const lspo_plan_t *plan, const lspo_trace_t *trac
     return LSPO_OK;
 }
 
-lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
+/* The most bytes that may come and go beside what is held all the time; -1: there is no room for that. */
+static int64_t most_bytes(const lspo_machine_t *machine, const lspo_memory_t *held, bool on_gpu)
 {
-    uint64_t *work_ns = NULL;
+    const int64_t all = INT64_C(1) << 58;
+    int64_t low = -1, high = all; /* low fits, high does not */
+    while (high - low > 1) {
+        const int64_t middle = low + (high - low) / 2;
+        const uint64_t bytes = (uint64_t)middle, reserve_bytes = lspo_framework_reserve_bytes(machine, bytes);
+        const uint64_t excess_bytes = on_gpu ? lspo_fit_gpu_excess(machine, held->gpu_bytes + bytes + reserve_bytes)
+                                             : lspo_fit_host_excess(machine, held->host_bytes + bytes);
+        *(excess_bytes == 0 ? &low : &high) = middle;
+    }
+    return high == all ? INT64_MAX : low;
+}
+
+/* Without a trace, where that shows the peaks. */
+static lspo_status_t play(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns, bool stops,
+                          bool *known_out, lspo_fit_t *fit)
+{
+    lspo_framework_memory_t framework;
+    lspo_pace_t *pace = NULL;
+    *known_out = false;
+    if (plan->network.kind_count > 0 || plan->peer_static != NULL)
+        return LSPO_OK;
+    lspo_status_t status = lspo_framework_memory_create(plan, machine, &framework);
+    if (status != LSPO_OK)
+        return status;
+    const uint64_t gpu_bytes = framework.plan->gpu_static_bytes, host_bytes = framework.plan->host_static_bytes;
+    const lspo_memory_t held = lspo_memory_of_peaks(framework.plan, machine, gpu_bytes, host_bytes);
+    lspo_few_memory_t memory = {.ops = framework.plan->ops,
+                                .gpu_most_bytes = stops ? most_bytes(machine, &held, true) : INT64_MAX,
+                                .host_most_bytes = stops ? most_bytes(machine, &held, false) : INT64_MAX};
+    status = lspo_pace_create(plan, machine, work_ns, &pace);
+    if (status == LSPO_OK)
+        status = lspo_pace_peaks(pace, &memory, known_out, &fit->iteration_s);
+    const lspo_memory_t peaks =
+        lspo_memory_of_peaks(framework.plan, machine, gpu_bytes + (uint64_t)memory.gpu_peak_bytes,
+                             host_bytes + (uint64_t)memory.host_peak_bytes);
+    fit->gpu_bytes = fit->all_gpu_bytes = peaks.gpu_bytes;
+    fit->host_bytes = fit->all_host_bytes = peaks.host_bytes;
+    fit->fits = lspo_fits(machine, peaks.gpu_bytes, peaks.host_bytes);
+    lspo_pace_destroy(pace);
+    lspo_framework_memory_release(&framework);
+    return status;
+}
+
+static lspo_status_t replay(const lspo_plan_t *plan, const lspo_machine_t *machine, const uint64_t *work_ns,
+                            lspo_fit_t *fit)
+{
     lspo_trace_t *trace = NULL;
-    lspo_fit_t fit = {0};
     lspo_memory_t memory = {0};
     lspo_short_peer_t short_peer;
-    lspo_status_t status = lspo_trial_check(plan);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_cost_plan(machine, plan, &work_ns);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_engine_play(plan, machine, work_ns, &trace);
-    if (status != LSPO_OK)
-        goto cleanup;
-    status = lspo_trial_time(plan, trace, &fit.iteration_s);
-    if (status != LSPO_OK)
-        goto cleanup;
-    status = lspo_memory_predict(plan, machine, trace, &memory);
-    if (status != LSPO_OK)
-        goto cleanup;
-    fit.gpu_bytes = memory.gpu_bytes;
-    fit.host_bytes = memory.host_bytes;
-    status = lspo_fits_plan(plan, machine, trace, &memory, &short_peer, &fit.fits);
+    lspo_status_t status = lspo_engine_play(plan, machine, work_ns, &trace);
     if (status == LSPO_OK)
-        status = sum_peers(plan, trace, &fit);
+        status = lspo_trial_time(plan, trace, &fit->iteration_s);
+    if (status == LSPO_OK)
+        status = lspo_memory_predict(plan, machine, trace, &memory);
+    fit->gpu_bytes = memory.gpu_bytes;
+    fit->host_bytes = memory.host_bytes;
+    if (status == LSPO_OK)
+        status = lspo_fits_plan(plan, machine, trace, &memory, &short_peer, &fit->fits);
+    if (status == LSPO_OK)
+        status = sum_peers(plan, trace, fit);
+    lspo_trace_destroy(trace);
+    return status;
+}
+
+static lspo_status_t fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, bool stops, lspo_fit_t *fit_out)
+{
+    uint64_t *work_ns = NULL;
+    lspo_fit_t fit = {0};
+    bool known = false;
+    lspo_status_t status = lspo_trial_check(plan);
+    if (status == LSPO_OK)
+        status = lspo_cost_plan(machine, plan, &work_ns);
+    if (status == LSPO_OK)
+        status = play(plan, machine, work_ns, stops, &known, &fit);
+    if (status == LSPO_OK && !known)
+        status = replay(plan, machine, work_ns, &fit);
     if (status == LSPO_OK)
         *fit_out = fit;
-cleanup:
-    lspo_trace_destroy(trace);
     free(work_ns);
     return status;
+}
+
+lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
+{
+    return fit_plan(plan, machine, false, fit_out);
+}
+
+lspo_status_t lspo_fit_plan_or_stop(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
+{
+    return fit_plan(plan, machine, true, fit_out);
 }

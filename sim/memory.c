@@ -151,17 +151,24 @@ static uint64_t process_bytes(const lspo_plan_t *plan, const lspo_machine_t *mac
            (plan->gradient_form == LSPO_FORM_LOWRANK ? (uint64_t)LAPACK_BYTES : 0);
 }
 
-static lspo_memory_t sum_up(const lspo_plan_t *plan, uint64_t tensor_bytes, uint64_t reserve_bytes, uint64_t host_bytes,
-                            const lspo_machine_t *machine)
+static lspo_memory_t sum_up(const lspo_plan_t *plan, const lspo_machine_t *machine, uint64_t tensor_bytes,
+                            uint64_t reserve_bytes, uint64_t host_bytes)
 {
-    uint64_t library_bytes = (uint64_t)machine->software.library_bytes;
+    const uint64_t library_bytes = (uint64_t)machine->software.library_bytes;
     return (lspo_memory_t){.gpu_bytes = tensor_bytes + reserve_bytes + library_bytes,
-                           .host_bytes = host_bytes,
+                           .host_bytes = host_bytes + process_bytes(plan, machine),
                            .gpu_tensor_bytes = tensor_bytes,
                            .gpu_reserve_bytes = reserve_bytes,
                            .gpu_library_bytes = library_bytes,
                            .gpu_static_bytes = plan->gpu_static_bytes,
                            .host_static_bytes = plan->host_static_bytes};
+}
+
+lspo_memory_t lspo_memory_of_peaks(const lspo_plan_t *plan, const lspo_machine_t *machine, uint64_t gpu_bytes,
+                                   uint64_t host_bytes)
+{
+    return sum_up(plan, machine, gpu_bytes, lspo_framework_reserve_bytes(machine, gpu_bytes - plan->gpu_static_bytes),
+                  host_bytes);
 }
 
 lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t *machine, const lspo_trace_t *trace,
@@ -174,9 +181,7 @@ lspo_status_t lspo_memory_predict(const lspo_plan_t *plan, const lspo_machine_t 
         return status;
     status = lspo_memory_replay(framework.plan, trace, &gpu_bytes, &host_bytes);
     if (status == LSPO_OK)
-        *memory_out = sum_up(framework.plan, gpu_bytes,
-                             lspo_framework_reserve_bytes(machine, gpu_bytes - framework.plan->gpu_static_bytes),
-                             host_bytes + process_bytes(plan, machine), machine);
+        *memory_out = lspo_memory_of_peaks(framework.plan, machine, gpu_bytes, host_bytes);
     lspo_framework_memory_release(&framework);
     return status;
 }
@@ -191,9 +196,7 @@ lspo_status_t lspo_memory_predict_least(const lspo_plan_t *plan, const lspo_mach
         return status;
     status = lspo_memory_least(framework.plan, &gpu_bytes);
     if (status == LSPO_OK)
-        *memory_out = sum_up(framework.plan, gpu_bytes,
-                             lspo_framework_reserve_bytes(machine, gpu_bytes - framework.plan->gpu_static_bytes),
-                             framework.plan->host_static_bytes + process_bytes(plan, machine), machine);
+        *memory_out = lspo_memory_of_peaks(framework.plan, machine, gpu_bytes, framework.plan->host_static_bytes);
     lspo_framework_memory_release(&framework);
     return status;
 }
@@ -209,9 +212,9 @@ lspo_status_t lspo_memory_predict_bound(const lspo_plan_t *plan, const lspo_mach
     status = lspo_memory_bound(framework.plan, trace, slack_ns, &gpu_bytes, &host_bytes);
     if (status == LSPO_OK)
         *memory_out =
-            sum_up(framework.plan, gpu_bytes,
+            sum_up(framework.plan, machine, gpu_bytes,
                    lspo_framework_reserve_most_bytes(machine, gpu_bytes, gpu_bytes - framework.plan->gpu_static_bytes),
-                   host_bytes + process_bytes(plan, machine), machine);
+                   host_bytes);
     lspo_framework_memory_release(&framework);
     return status;
 }

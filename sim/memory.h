@@ -39,6 +39,10 @@ typedef struct {
     uint64_t gpu_static_bytes, host_static_bytes; /* of the tensors, those that live as long as the plan */
 } lspo_memory_t;
 
+/* Of these peaks of the plan's tensors, its static memory included; the plan is that of framework_memory.h. */
+lspo_memory_t lspo_memory_of_peaks(const lspo_plan_t *plan, const lspo_machine_t *machine, uint64_t gpu_bytes,
+                                   uint64_t host_bytes);
+
 /* The replay with what the machine's framework takes (framework_memory.h), as measured by a run: the host's includes
  * cpu.process_bytes of the process (measured by real/machine/process.h), with other lanes than the GPU's
  * cpu.lanes_bytes, and the memory of LAPACK for low-rank bases. */

@@ -1,6 +1,7 @@
 /* pace.c - only the time per iteration of a plan; see pace.h. */
 #include "sim/pace.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ struct lspo_pace {
     uint64_t *ends_ns;    /* by iteration */
     lspo_op_id_t *last;   /* E(i), by iteration */
     lspo_op_id_t *first;  /* of block i; of `iterations` + 1 */
+    bool is_searched;     /* for k and P */
     uint32_t steady_from; /* k; `iterations`: no two blocks are alike */
     uint32_t block_ops;   /* P */
     uint32_t *seen;       /* by op: how many marked ops are before it or itself */
@@ -136,6 +138,7 @@ static bool blocks_are_alike(const lspo_pace_t *pace, uint32_t block, uint32_t p
 static void find_steady(lspo_pace_t *pace)
 {
     uint32_t blocks = pace->iterations;
+    pace->is_searched = true;
     pace->steady_from = blocks;
     if (blocks < 3 || !find_chain(pace))
         return;
@@ -269,7 +272,9 @@ static bool continue_ends(lspo_pace_t *pace, uint32_t iteration)
 /* Fills the ends of iterations. */
 static lspo_status_t play(lspo_pace_t *pace, lspo_few_t *few, uint32_t *played_out)
 {
-    bool may_repeat = pace->steady_from < pace->iterations;
+    if (!pace->is_searched && few->memory == NULL)
+        find_steady(pace);
+    const bool may_repeat = few->memory == NULL && pace->steady_from < pace->iterations;
     *played_out = pace->iterations;
     pace->moment.known = false;
     for (uint32_t i = 0; i < pace->iterations; i++) {
@@ -337,6 +342,38 @@ lspo_status_t lspo_pace_play(lspo_pace_t *pace, uint32_t ranks, lspo_pace_result
     return status;
 }
 
+/* Is it that of one peer, with few lanes? */
+static bool is_of_one(const lspo_lanes_t *lanes)
+{
+    for (uint32_t i = 1; i < lanes->count; i++)
+        if (lanes->list[i].peer != lanes->list[0].peer)
+            return false;
+    return lanes->count <= LSPO_ENGINE_FEW;
+}
+
+static bool has_stopped(const lspo_few_memory_t *memory)
+{
+    return memory->gpu_peak_bytes > memory->gpu_most_bytes || memory->host_peak_bytes > memory->host_most_bytes;
+}
+
+lspo_status_t lspo_pace_peaks(lspo_pace_t *pace, lspo_few_memory_t *memory, bool *known_out, double *iteration_s_out)
+{
+    lspo_few_t few;
+    uint32_t played;
+    *known_out = false;
+    if (!is_of_one(&pace->plan->lanes))
+        return LSPO_OK;
+    restart(pace, &few);
+    few.memory = memory;
+    lspo_status_t status = play(pace, &few, &played);
+    *known_out = !few.unsorted;
+    if (status != LSPO_OK || has_stopped(memory))
+        return status;
+    assert(few.unsorted || (memory->gpu_bytes == 0 && memory->host_bytes == 0));
+    return lspo_summary_time(pace->plan, pace->ends_ns, pace->iterations, lspo_simulate_warmup(pace->plan),
+                             iteration_s_out);
+}
+
 void lspo_pace_set_priority(lspo_pace_t *pace, lspo_op_id_t op, uint32_t priority)
 {
     if (pace->plan->lanes.count <= LSPO_ENGINE_FEW)
@@ -385,7 +422,6 @@ static lspo_status_t prepare(lspo_pace_t *pace)
     if (status != LSPO_OK)
         return status;
     list_roots(pace);
-    find_steady(pace);
     return LSPO_OK;
 }
 

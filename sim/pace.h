@@ -22,11 +22,13 @@
 #ifndef LSPO_SIM_PACE_H
 #define LSPO_SIM_PACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
 #include "plan/machine.h"
 #include "plan/plan.h"
+#include "sim/engine_few.h"
 
 typedef struct lspo_pace lspo_pace_t;
 
@@ -51,6 +53,11 @@ typedef struct {
 
 /* Play from the start; `ranks` 0: priorities have no ranks.  May be repeated. */
 lspo_status_t lspo_pace_play(lspo_pace_t *pace, uint32_t ranks, lspo_pace_result_t *result_out);
+
+/* Play once from the start to the end, or until a peak is above the most, for the peaks and the time, which stays as it
+ * is where a peak is above.  Not known of several peers, more lanes than LSPO_ENGINE_FEW, ops that take no time and
+ * lanes that are woken: these need a trace. */
+lspo_status_t lspo_pace_peaks(lspo_pace_t *pace, lspo_few_memory_t *memory, bool *known_out, double *iteration_s_out);
 
 /* Cost, create, play once, destroy. */
 lspo_status_t lspo_pace_of(const lspo_plan_t *plan, const lspo_machine_t *machine, double *iteration_s_out);

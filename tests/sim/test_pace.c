@@ -9,6 +9,7 @@
 #include "sim/cost.h"
 #include "sim/engine.h"
 #include "sim/fit.h"
+#include "sim/memory.h"
 #include "sim/pace.h"
 #include "sim/sim.h"
 #include "sim/trial.h"
@@ -174,6 +175,98 @@ Test(pace, is_that_of_the_long_run_of_every_policy)
         }
     }
     cr_expect_gt(early, 12 * lspo_policy_count() / 3, "%u plays stopped early", early);
+}
+
+/* Every op takes memory that it or another one gives back. */
+static void take_memory(plan_maker_t *maker, uint64_t seed)
+{
+    uint64_t state = seed;
+    for (uint32_t id = 0; id < maker->plan.op_count; id++) {
+        const uint64_t gpu_bytes = maker_below(&state, 1000), host_bytes = maker_below(&state, 1000);
+        lspo_op_t *later = &maker->plan.ops[id + maker_below(&state, maker->plan.op_count - id)];
+        maker->plan.ops[id].gpu_alloc_bytes += gpu_bytes;
+        maker->plan.ops[id].host_alloc_bytes += host_bytes;
+        later->gpu_free_bytes += gpu_bytes;
+        later->host_free_bytes += host_bytes;
+    }
+}
+
+/* Where they are known, which is where all ops take time and no lane is woken; and the play ends where there is a byte
+ * less. */
+Test(pace, peaks_are_those_of_the_trace_of_random_plans)
+{
+    uint32_t known_plans = 0;
+    for (uint64_t seed = 1; seed <= 1000; seed++) {
+        plan_maker_t maker = repeated_plan(seed, 2 + (uint32_t)(seed % 29));
+        lspo_machine_t machine = seed % 2 ? maker_machine() : maker_contended_machine(seed);
+        machine.cpu.wake_s = 1e-9 * (double)(seed % 5 == 0 ? 700 : 0);
+        take_memory(&maker, seed);
+        lspo_pace_t *pace = NULL;
+        lspo_trace_t *trace = NULL;
+        lspo_few_memory_t memory = {.ops = maker.plan.ops, .gpu_most_bytes = INT64_MAX, .host_most_bytes = INT64_MAX};
+        uint64_t gpu_bytes = 0, host_bytes = 0;
+        bool known = false;
+        double iteration_s = 0, stopped_s = 0;
+        cr_assert_eq(lspo_engine_play(&maker.plan, &machine, maker.work_ns, &trace), LSPO_OK);
+        cr_assert_eq(lspo_memory_replay(&maker.plan, trace, &gpu_bytes, &host_bytes), LSPO_OK);
+        cr_assert_eq(lspo_pace_create(&maker.plan, &machine, maker.work_ns, &pace), LSPO_OK);
+        cr_assert_eq(lspo_pace_peaks(pace, &memory, &known, &iteration_s), LSPO_OK);
+        cr_expect_eq(iteration_s, long_run_s(&maker, &machine), "seed %lu", seed);
+        if (known) {
+            cr_expect_eq((uint64_t)memory.gpu_peak_bytes, gpu_bytes, "seed %lu", seed);
+            cr_expect_eq((uint64_t)memory.host_peak_bytes, host_bytes, "seed %lu", seed);
+            memory = (lspo_few_memory_t){.ops = maker.plan.ops,
+                                         .gpu_most_bytes = (int64_t)gpu_bytes - (seed % 4 < 2),
+                                         .host_most_bytes = (int64_t)host_bytes - (seed % 4 >= 2)};
+            cr_assert_eq(lspo_pace_peaks(pace, &memory, &known, &stopped_s), LSPO_OK);
+            cr_expect(memory.gpu_peak_bytes > memory.gpu_most_bytes || memory.host_peak_bytes > memory.host_most_bytes);
+            cr_expect_eq(stopped_s, 0.0, "seed %lu", seed);
+        }
+        known_plans += known;
+        lspo_pace_destroy(pace);
+        lspo_trace_destroy(trace);
+        maker_release(&maker);
+    }
+    cr_expect_gt(known_plans, 400u, "%u", known_plans);
+}
+
+/* What a plan needs against the replay of its trace, also with several peers, and with a byte less room. */
+Test(pace, what_fits_is_that_of_the_trace_of_every_policy)
+{
+    lspo_model_t model;
+    uint64_t state = 4711;
+    cr_assert_eq(lspo_model_find("gpt-small", &model), LSPO_OK);
+    for (uint32_t i = 0; i < 6 * lspo_policy_count(); i++) {
+        const lspo_policy_t *policy = lspo_policy_at(i / 6);
+        lspo_machine_t machine = random_machine(&state);
+        lspo_workload_t workload = random_workload(&state);
+        lspo_plan_t *plan = NULL;
+        lspo_trial_t trial = {0};
+        lspo_memory_t memory = {0};
+        lspo_fit_t fit = {0}, stopped = {0};
+        cr_assert_eq(lspo_machine_use_framework(&machine, i % 2 ? "eager" : "lspo"), LSPO_OK);
+        lspo_policy_set_defaults(policy, &model, false, &workload);
+        workload.iterations = lspo_policy_iterations(policy, &workload);
+        cr_assert_eq(lspo_plan_build(&model, &workload, policy, &plan), LSPO_OK);
+        cr_assert_eq(lspo_trial_play(plan, &machine, &trial), LSPO_OK);
+        cr_assert_eq(lspo_memory_predict(plan, &machine, trial.trace, &memory), LSPO_OK);
+        machine.gpu.context_bytes = 0;
+        for (uint32_t less = 0; less < 2; less++) {
+            const uint32_t of_host = i % 3 == 0 && memory.host_bytes > 0 ? less : 0;
+            machine.gpu.memory_bytes = (double)(memory.gpu_bytes - (less - of_host));
+            machine.cpu.memory_bytes = (double)(memory.host_bytes - of_host);
+            cr_assert_eq(lspo_fit_plan(plan, &machine, &fit), LSPO_OK);
+            cr_assert_eq(lspo_fit_plan_or_stop(plan, &machine, &stopped), LSPO_OK);
+            cr_expect_eq(fit.gpu_bytes, memory.gpu_bytes, "%s", policy->name);
+            cr_expect_eq(fit.host_bytes, memory.host_bytes, "%s", policy->name);
+            cr_expect_eq(fit.iteration_s, trial.summary.iteration_s, "%s", policy->name);
+            cr_expect_eq(fit.fits, less == 0, "%s", policy->name);
+            cr_expect_eq(stopped.fits, less == 0, "%s", policy->name);
+            cr_expect(less || stopped.iteration_s == fit.iteration_s, "%s", policy->name);
+        }
+        lspo_trial_release(&trial);
+        lspo_plan_destroy(plan);
+    }
 }
 
 /* A lane that is never used waits longer and longer, which is no reason to play on. */
