@@ -85,14 +85,10 @@ lspo_status_t lspo_plan_build(const lspo_model_t *model, const lspo_workload_t *
                               lspo_plan_t **plan_out);
 void lspo_plan_destroy(lspo_plan_t *plan);
 
-/* Only the first steps of that plan of a training, also none, with an open end (plan/workload.h); the whole plan of a
- * generation. */
+/* Only the first steps of that plan of a training, with an open end (plan/workload.h); the whole plan of a generation.
+ * With no steps it has the static memory of the whole plan, at a small part of the cost. */
 lspo_status_t lspo_plan_build_first(const lspo_model_t *model, const lspo_workload_t *workload,
                                     const lspo_policy_t *policy, uint32_t steps, lspo_plan_t **plan_out);
-
-/* Only the static memory of that plan, gpu_static_bytes and host_static_bytes, at a small part of the cost. */
-lspo_status_t lspo_plan_held(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
-                             uint64_t *gpu_bytes_out, uint64_t *host_bytes_out);
 
 /* Check that every dependency exists and precedes its op; that every op is on a lane of the list, of the right kind;
  * that names of lanes differ; that iterations of a (kind, layer, variant) are in order; that works exist; and that

@@ -234,16 +234,3 @@ lspo_status_t lspo_plan_build_first(const lspo_model_t *model, const lspo_worklo
     *plan_out = plan;
     return LSPO_OK;
 }
-
-lspo_status_t lspo_plan_held(const lspo_model_t *model, const lspo_workload_t *workload, const lspo_policy_t *policy,
-                             uint64_t *gpu_bytes_out, uint64_t *host_bytes_out)
-{
-    lspo_plan_t *plan = NULL;
-    lspo_status_t status = lspo_plan_build_first(model, workload, policy, 0, &plan);
-    if (status != LSPO_OK)
-        return status;
-    *gpu_bytes_out = plan->gpu_static_bytes;
-    *host_bytes_out = plan->host_static_bytes;
-    lspo_plan_destroy(plan);
-    return LSPO_OK;
-}

@@ -40,7 +40,7 @@ static lspo_status_t has_room(const lspo_fit_question_t *asked, bool *has_room_o
     return status;
 }
 
-/* lspo_fit_try() where only what fits in less time than that counts. */
+/* lspo_fit_try_or_stop() where only what fits in less time than that counts. */
 static lspo_status_t try_to_beat(const lspo_fit_question_t *asked, double most_s, lspo_fit_t *fit_out)
 {
     bool may = false;
@@ -48,7 +48,7 @@ static lspo_status_t try_to_beat(const lspo_fit_question_t *asked, double most_s
     lspo_status_t status = has_room(asked, &may);
     if (status == LSPO_OK && may)
         status = lspo_fit_may(asked, most_s, &may);
-    return status == LSPO_OK && may ? lspo_fit_try(asked, fit_out) : status;
+    return status == LSPO_OK && may ? lspo_fit_try_or_stop(asked, fit_out) : status;
 }
 
 static lspo_status_t try_to_fit(const lspo_fit_question_t *asked, lspo_fit_t *fit_out)

@@ -2,40 +2,58 @@
 #include "sim/fit.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "plan/policies/deep_optimizer_states.h"
 #include "plan/policies/fusion.h"
 #include "plan/policies/kvpr.h"
 #include "plan/policies/shared.h"
-#include "sim/bound.h"
-#include "sim/cost.h"
 #include "sim/tune.h"
 
-static const double tolerance = 1e-9; /* rounding errors of times stay below it */
+/* With the transition of lspo_tune_transition(), or as it is. */
+static lspo_status_t build(const lspo_fit_question_t *question, bool tunes, lspo_plan_t **plan_out)
+{
+    return tunes ? lspo_tune_transition(question->model, &question->workload, question->policy, question->machine,
+                                        plan_out)
+                 : lspo_plan_build(question->model, &question->workload, question->policy, plan_out);
+}
 
 lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
 {
     lspo_plan_t *plan = NULL;
-    lspo_status_t status =
-        lspo_tune_transition(question->model, &question->workload, question->policy, question->machine, &plan);
-    if (status != LSPO_OK)
-        goto cleanup;
-    status = lspo_fit_plan(plan, question->machine, fit_out);
-cleanup:
+    lspo_status_t status = build(question, true, &plan);
+    if (status == LSPO_OK)
+        status = lspo_fit_plan(plan, question->machine, fit_out);
     lspo_plan_destroy(plan);
     return status;
 }
 
-/* Of the question's plan with this workload. */
-static lspo_status_t held_excess(const lspo_fit_question_t *question, const lspo_workload_t *workload,
-                                 uint64_t *bytes_out)
+static lspo_status_t try_or_stop(const lspo_fit_question_t *question, bool tunes, lspo_fit_t *fit_out)
 {
-    uint64_t gpu_bytes, host_bytes;
-    lspo_status_t status = lspo_plan_held(question->model, workload, question->policy, &gpu_bytes, &host_bytes);
+    lspo_plan_t *plan = NULL;
+    lspo_status_t status = build(question, tunes, &plan);
     if (status == LSPO_OK)
-        *bytes_out =
-            lspo_fit_gpu_excess(question->machine, gpu_bytes) + lspo_fit_host_excess(question->machine, host_bytes);
+        status = lspo_fit_plan_or_stop(plan, question->machine, fit_out);
+    lspo_plan_destroy(plan);
+    return status;
+}
+
+lspo_status_t lspo_fit_try_or_stop(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
+{
+    return try_or_stop(question, true, fit_out);
+}
+
+/* Of the question's plan, as its framework implements it. */
+static lspo_status_t held_excess(const lspo_fit_question_t *question, uint64_t *bytes_out)
+{
+    lspo_plan_t *plan = NULL;
+    lspo_memory_t least;
+    lspo_status_t status = lspo_plan_build_first(question->model, &question->workload, question->policy, 0, &plan);
+    if (status == LSPO_OK)
+        status = lspo_memory_predict_least(plan, question->machine, &least);
+    if (status == LSPO_OK)
+        *bytes_out = lspo_fit_gpu_excess(question->machine, least.gpu_static_bytes + least.gpu_library_bytes) +
+                     lspo_fit_host_excess(question->machine, least.host_bytes);
+    lspo_plan_destroy(plan);
     return status;
 }
 
@@ -55,36 +73,36 @@ static void close_share(const lspo_policy_t *policy, lspo_workload_t *workload)
 }
 
 /* What a play would choose, as far as memory depends on it: all but the stride. */
-static lspo_status_t settle(const lspo_fit_question_t *question, lspo_workload_t *workload)
+static lspo_status_t settle(lspo_fit_question_t *question)
 {
-    *workload = question->workload;
-    close_share(question->policy, workload);
-    lspo_tune_products(question->policy, question->machine, workload);
-    return lspo_tune_lane(question->model, question->policy, question->machine, workload);
+    close_share(question->policy, &question->workload);
+    lspo_tune_products(question->policy, question->machine, &question->workload);
+    return lspo_tune_lane(question->model, question->policy, question->machine, &question->workload);
 }
 
-/* Gives the workload the stride of this number; false: there is none, or it is not open and the number is not 0. */
-static bool take_stride(const lspo_fit_question_t *question, uint32_t index, lspo_workload_t *workload)
+/* Asks about the stride of this number; false: there is none, or `asked` has one and the number is not 0. */
+static bool take_stride(const lspo_fit_question_t *asked, uint32_t index, lspo_fit_question_t *question)
 {
-    if (!lspo_tune_stride_is_open(question->policy, &question->workload))
+    if (!lspo_tune_stride_is_open(asked->policy, &asked->workload))
         return index == 0;
-    if (lspo_tune_stride_at(index) > 0)
-        *(int32_t *)lspo_policy_slot(question->policy, workload, &lspo_parameter_stride) = lspo_tune_stride_at(index);
-    return lspo_tune_stride_at(index) > 0;
+    const int32_t stride = lspo_tune_stride_at(index);
+    if (stride > 0)
+        *(int32_t *)lspo_policy_slot(question->policy, &question->workload, &lspo_parameter_stride) = stride;
+    return stride > 0;
 }
 
 lspo_status_t lspo_fit_least_excess(const lspo_fit_question_t *question, uint64_t *bytes_out)
 {
-    lspo_workload_t workload;
+    lspo_fit_question_t settled = *question;
     if (has_peers(question)) {
         *bytes_out = 0;
         return LSPO_OK;
     }
-    lspo_status_t status = settle(question, &workload);
+    lspo_status_t status = settle(&settled);
     uint64_t least_bytes = UINT64_MAX;
-    for (uint32_t i = 0; status == LSPO_OK && least_bytes > 0 && take_stride(question, i, &workload); i++) {
+    for (uint32_t i = 0; status == LSPO_OK && least_bytes > 0 && take_stride(question, i, &settled); i++) {
         uint64_t bytes = 0;
-        status = held_excess(question, &workload, &bytes);
+        status = held_excess(&settled, &bytes);
         least_bytes = bytes < least_bytes ? bytes : least_bytes;
     }
     if (status == LSPO_OK)
@@ -100,38 +118,17 @@ static bool has_alike_steps(const lspo_fit_question_t *question)
            (basis == NULL || *basis != LSPO_ADAM_BASIS_FIXED);
 }
 
-/* May it fit, and take less time than that?  By the first step of the workload's plan, or by two if time counts. */
-static lspo_status_t may_fit(const lspo_fit_question_t *question, const lspo_workload_t *workload, double most_s,
-                             bool *may_out)
-{
-    const bool times = isfinite(most_s) && has_alike_steps(question);
-    lspo_plan_t *plan = NULL;
-    uint64_t *work_ns = NULL;
-    lspo_memory_t least;
-    double least_s = 0;
-    bool may = false;
-    lspo_status_t status = lspo_plan_build_first(question->model, workload, question->policy, times ? 2 : 1, &plan);
-    if (status == LSPO_OK)
-        status = lspo_memory_predict_least(plan, question->machine, &least);
-    if (status == LSPO_OK)
-        may = lspo_fits(question->machine, least.gpu_bytes, least.host_bytes);
-    if (status == LSPO_OK && may && times)
-        status = lspo_cost_plan(question->machine, plan, &work_ns);
-    if (work_ns != NULL)
-        status = lspo_bound_step(plan, work_ns, &least_s);
-    *may_out = may && (1 - tolerance) * least_s < most_s;
-    free(work_ns);
-    lspo_plan_destroy(plan);
-    return status;
-}
-
 lspo_status_t lspo_fit_may(const lspo_fit_question_t *question, double most_s, bool *may_out)
 {
-    lspo_workload_t workload;
+    const bool times = isfinite(most_s) && has_alike_steps(question);
+    lspo_fit_question_t settled = *question;
     bool may = has_peers(question) || question->policy->task != LSPO_TASK_TRAIN;
-    lspo_status_t status = may ? LSPO_OK : settle(question, &workload);
-    for (uint32_t i = 0; status == LSPO_OK && !may && take_stride(question, i, &workload); i++)
-        status = may_fit(question, &workload, most_s, &may);
+    lspo_status_t status = may ? LSPO_OK : settle(&settled);
+    for (uint32_t i = 0; status == LSPO_OK && !may && take_stride(question, i, &settled); i++) {
+        lspo_fit_first_t first = {0};
+        status = lspo_fit_first(&settled, times, &first);
+        may = first.may_fit && first.least_s < most_s;
+    }
     if (status == LSPO_OK)
         *may_out = may;
     return status;
@@ -147,18 +144,6 @@ typedef struct {
     lspo_status_t status;
 } search_t;
 
-/* Without choosing the transition. */
-static lspo_status_t try_as_it_is(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
-{
-    lspo_plan_t *plan = NULL;
-    lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
-    if (status != LSPO_OK)
-        return status;
-    status = lspo_fit_plan(plan, question->machine, fit_out);
-    lspo_plan_destroy(plan);
-    return status;
-}
-
 /* Moves low or high to `batch`, which lies between them. */
 static bool try_batch(search_t *search, uint32_t batch)
 {
@@ -169,7 +154,7 @@ static bool try_batch(search_t *search, uint32_t batch)
     if ((search->failed & bit) == 0)
         search->status = lspo_fit_may(&search->question, INFINITY, &may);
     if (search->status == LSPO_OK && may)
-        search->status = search->tunes ? lspo_fit_try(&search->question, &fit) : try_as_it_is(&search->question, &fit);
+        search->status = try_or_stop(&search->question, search->tunes, &fit);
     *(fit.fits ? &search->low : &search->high) = batch;
     search->failed |= fit.fits ? 0 : bit;
     return fit.fits;

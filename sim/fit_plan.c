@@ -1,6 +1,7 @@
-/* fit_plan.c - the memory that a plan needs on a machine; see fit.h. */
+/* fit_plan.c - the memory that a plan needs on a machine, and what its first steps show; see fit.h. */
 #include <stdlib.h>
 
+#include "sim/bound.h"
 #include "sim/cost.h"
 #include "sim/engine.h"
 #include "sim/fit.h"
@@ -125,4 +126,29 @@ lspo_status_t lspo_fit_plan(const lspo_plan_t *plan, const lspo_machine_t *machi
 lspo_status_t lspo_fit_plan_or_stop(const lspo_plan_t *plan, const lspo_machine_t *machine, lspo_fit_t *fit_out)
 {
     return fit_plan(plan, machine, true, fit_out);
+}
+
+lspo_status_t lspo_fit_first(const lspo_fit_question_t *question, bool times, lspo_fit_first_t *first_out)
+{
+    static const double tolerance = 1e-9; /* rounding errors of times stay below it */
+    lspo_plan_t *plan = NULL;
+    uint64_t *work_ns = NULL;
+    lspo_memory_t least;
+    lspo_fit_first_t first = {0};
+    lspo_status_t status =
+        lspo_plan_build_first(question->model, &question->workload, question->policy, times ? 2 : 1, &plan);
+    if (status == LSPO_OK)
+        status = lspo_memory_predict_least(plan, question->machine, &least);
+    if (status == LSPO_OK)
+        first.may_fit = lspo_fits(question->machine, least.gpu_bytes, least.host_bytes);
+    if (status == LSPO_OK && times)
+        status = lspo_cost_plan(question->machine, plan, &work_ns);
+    if (work_ns != NULL)
+        status = lspo_bound_step(plan, work_ns, &first.least_s);
+    first.least_s *= 1 - tolerance;
+    if (status == LSPO_OK)
+        *first_out = first;
+    free(work_ns);
+    lspo_plan_destroy(plan);
+    return status;
 }

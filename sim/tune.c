@@ -12,7 +12,6 @@
 #include "plan/policies/kvpr.h"
 #include "plan/policies/lsp.h"
 #include "plan/policies/shared.h"
-#include "sim/bound.h"
 #include "sim/cost.h"
 #include "sim/fit.h"
 #include "sim/order.h"
@@ -311,7 +310,6 @@ typedef struct {
 
 static const int32_t strides[] = {64, 32, 16, 10, 9, 8, 7, 6, 5, 4, 3, LSPO_STRIDE_LEAST};
 enum { STRIDES = sizeof strides / sizeof strides[0] };
-static const double tolerance = 1e-9; /* rounding errors of times stay below it */
 
 bool lspo_tune_stride_is_open(const lspo_policy_t *policy, const lspo_workload_t *workload)
 {
@@ -323,41 +321,32 @@ int32_t lspo_tune_stride_at(uint32_t index)
     return index < STRIDES ? strides[index] : 0;
 }
 
-/* Sets the stride that is asked about, and takes `iterations` of it. */
-static lspo_status_t build_stride(lspo_fit_question_t *question, int32_t stride, uint32_t iterations,
-                                  lspo_plan_t **plan_out)
+static void ask_about(lspo_fit_question_t *question, int32_t stride)
 {
     *(int32_t *)lspo_policy_slot(question->policy, &question->workload, &lspo_parameter_stride) = stride;
-    lspo_workload_t workload = question->workload;
-    workload.iterations = iterations;
-    return lspo_plan_build(question->model, &workload, question->policy, plan_out);
 }
 
-/* The least time of a stride, and whether it cannot fit, by a plan of two steps. */
+static lspo_status_t build_stride(lspo_fit_question_t *question, int32_t stride, lspo_plan_t **plan_out)
+{
+    ask_about(question, stride);
+    return lspo_plan_build(question->model, &question->workload, question->policy, plan_out);
+}
+
+/* The least time of a stride, and whether it cannot fit. */
 static lspo_status_t bound_stride(lspo_fit_question_t *question, stride_t *stride)
 {
-    lspo_plan_t *plan = NULL;
-    uint64_t *work_ns = NULL;
-    lspo_memory_t least = {0};
-    lspo_status_t status = build_stride(question, stride->stride, 2, &plan);
-    if (status == LSPO_OK)
-        status = lspo_cost_plan(question->machine, plan, &work_ns);
-    if (status == LSPO_OK)
-        status = lspo_bound_step(plan, work_ns, &stride->time_s);
-    stride->time_s *= 1 - tolerance;
-    if (status == LSPO_OK)
-        status = lspo_memory_predict_least(plan, question->machine, &least);
-    if (status == LSPO_OK)
-        stride->is_out = !lspo_fits(question->machine, least.gpu_bytes, least.host_bytes);
-    free(work_ns);
-    lspo_plan_destroy(plan);
+    lspo_fit_first_t first = {0};
+    ask_about(question, stride->stride);
+    lspo_status_t status = lspo_fit_first(question, true, &first);
+    stride->time_s = first.least_s;
+    stride->is_out = !first.may_fit;
     return status;
 }
 
 static lspo_status_t time_stride(lspo_fit_question_t *question, stride_t *stride)
 {
     lspo_plan_t *plan = NULL;
-    lspo_status_t status = build_stride(question, stride->stride, question->workload.iterations, &plan);
+    lspo_status_t status = build_stride(question, stride->stride, &plan);
     if (status == LSPO_OK)
         status = lspo_pace_of(plan, question->machine, &stride->time_s);
     stride->is_played = true;
@@ -365,34 +354,35 @@ static lspo_status_t time_stride(lspo_fit_question_t *question, stride_t *stride
     return status;
 }
 
-static lspo_status_t fit_stride(lspo_fit_question_t *question, int32_t stride, lspo_fit_t *fit_out)
+/* Whether it does not fit, by a play. */
+static lspo_status_t fit_stride(lspo_fit_question_t *question, stride_t *stride)
 {
     lspo_plan_t *plan = NULL;
-    lspo_status_t status = build_stride(question, stride, question->workload.iterations, &plan);
+    lspo_fit_t fit = {0};
+    lspo_status_t status = build_stride(question, stride->stride, &plan);
     if (status == LSPO_OK)
-        status = lspo_fit_plan(plan, question->machine, fit_out);
+        status = lspo_fit_plan_or_stop(plan, question->machine, &fit);
+    stride->is_out = !fit.fits;
     lspo_plan_destroy(plan);
     return status;
 }
 
-/* The first of those with the least time, of all or of those that may fit; NULL: there is none. */
-static stride_t *least_of(stride_t *found, bool of_all)
+/* The first of those with the least time, of those that may fit, or of all if none may. */
+static stride_t *least_of(stride_t *found)
 {
-    stride_t *best = NULL;
-    for (int i = 0; i < STRIDES; i++)
-        if ((of_all || !found[i].is_out) && (best == NULL || found[i].time_s < best->time_s))
+    stride_t *best = &found[0];
+    for (int i = 1; i < STRIDES; i++)
+        if (found[i].is_out != best->is_out ? best->is_out : found[i].time_s < best->time_s)
             best = &found[i];
     return best;
 }
 
 /* The fastest of them: plays the one that may be it, until the one with the least time has been played. */
-static lspo_status_t find_fastest(lspo_fit_question_t *question, stride_t *found, bool of_all, stride_t **best_out)
+static lspo_status_t find_fastest(lspo_fit_question_t *question, stride_t *found, stride_t **best_out)
 {
     lspo_status_t status = LSPO_OK;
-    stride_t *best;
-    while ((best = least_of(found, of_all)) != NULL && !best->is_played && status == LSPO_OK)
-        status = time_stride(question, best);
-    *best_out = best;
+    while (!(*best_out = least_of(found))->is_played && status == LSPO_OK)
+        status = time_stride(question, *best_out);
     return status;
 }
 
@@ -400,9 +390,9 @@ lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *p
                                lspo_workload_t *workload)
 {
     lspo_fit_question_t question = {.model = model, .workload = *workload, .policy = policy, .machine = machine};
-    stride_t found[STRIDES] = {{0}}, *best = NULL;
+    stride_t found[STRIDES] = {{0}}, *best;
     lspo_status_t status = LSPO_OK;
-    lspo_fit_t fit = {0};
+    bool may_fit = true;
     if (!lspo_tune_stride_is_open(policy, workload))
         return LSPO_OK;
     question.workload.iterations = lspo_policy_iterations(policy, workload);
@@ -410,16 +400,14 @@ lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *p
         found[i].stride = strides[i];
         status = bound_stride(&question, &found[i]);
     }
-    if (status == LSPO_OK)
-        status = find_fastest(&question, found, false, &best);
-    while (status == LSPO_OK && best != NULL && !fit.fits) {
-        best->is_out = true;
-        status = fit_stride(&question, best->stride, &fit);
-        if (status == LSPO_OK && !fit.fits)
-            status = find_fastest(&question, found, false, &best);
-    }
-    if (status == LSPO_OK && !fit.fits)
-        status = find_fastest(&question, found, true, &best);
+    if (status != LSPO_OK)
+        return status;
+    do {
+        status = find_fastest(&question, found, &best);
+        may_fit = !best->is_out;
+        if (status == LSPO_OK && may_fit)
+            status = fit_stride(&question, best);
+    } while (status == LSPO_OK && may_fit && best->is_out);
     if (status == LSPO_OK)
         *(int32_t *)lspo_policy_slot(policy, workload, &lspo_parameter_stride) = best->stride;
     return status;

@@ -98,11 +98,19 @@ static void check_held(case_t it, const lspo_policy_t *policy)
     cr_expect_eq(missing_bytes, 1u, "%s", policy->name);
 }
 
-/* By each policy, also with a stride, or a share to rebuild, that is chosen. */
+/* By each policy, also with a stride, or a share to rebuild, that is chosen; with frameworks that keep states of half
+ * the size, or other states on the host. */
 Test(choose, what_is_held_all_the_time_needs_no_play)
 {
-    for (uint32_t p = 0; p < lspo_policy_count(); p++)
-        check_held(small_case(), lspo_policy_at(p));
+    static const char *const frameworks[] = {"lspo", "eager", "torchao"};
+    for (uint32_t i = 0; i < 3 * lspo_policy_count(); i++) {
+        case_t it = small_case();
+        cr_assert_eq(lspo_machine_use_framework(&it.machine, frameworks[i % 3]), LSPO_OK);
+        it.workload.precision = LSPO_BF16;
+        it.workload.batch = 1;
+        it.workload.sequence = 16;
+        check_held(it, lspo_policy_at(i / 3));
+    }
     for (uint32_t p = 0; p < lspo_generation_policy_count(); p++) {
         case_t it = small_case();
         const lspo_policy_t *policy = lspo_generation_policy_at(p);
