@@ -26,6 +26,7 @@ static void describe_stage(lspo_builder_t *b, uint32_t index)
 {
     const lspo_workload_t *w = b->workload;
     lspo_build_stage_t *stage = &b->stages[index];
+    *stage = (lspo_build_stage_t){0};
     uint64_t p = lspo_precision_bytes(w->precision);
     uint64_t q = lspo_precision_bytes(w->transfer);
     bool offloads = b->plan->return_form != LSPO_RETURN_NOTHING;
@@ -90,7 +91,7 @@ static lspo_status_t create_builder(lspo_plan_t *plan, lspo_build_works_t *works
                   [LSPO_LANE_SSD] = LSPO_NO_LANE},
         .last_compute = LSPO_NO_OP};
     memset(works->is_known, 0, sizeof works->is_known);
-    b->stages = calloc(b->stage_count, sizeof *b->stages);
+    b->stages = malloc(b->stage_count * sizeof *b->stages);
     if (!b->stages)
         return lspo_no_memory("a plan of %u stages", b->stage_count);
     const uint32_t *buffers = lspo_policy_value(plan->policy, &plan->workload, &lspo_parameter_gradient_buffers);
@@ -162,13 +163,10 @@ static void describe(const lspo_model_t *model, const lspo_workload_t *workload,
 }
 
 /* Ops, and static memory. */
-static lspo_status_t fill(lspo_plan_t *plan)
+static lspo_status_t fill_with(lspo_plan_t *plan, lspo_build_works_t *works)
 {
     lspo_builder_t builder;
-    lspo_build_works_t works;
-    lspo_status_t status = lspo_lanes_create(&plan->lanes);
-    if (status == LSPO_OK)
-        status = create_builder(plan, &works, &builder);
+    lspo_status_t status = create_builder(plan, works, &builder);
     if (status != LSPO_OK)
         return status;
     status = lspo_build_check_size(&builder);
@@ -181,6 +179,19 @@ static lspo_status_t fill(lspo_plan_t *plan)
     plan->gpu_static_bytes = lspo_footprint_gpu_bytes(&plan->footprint);
     plan->host_static_bytes = lspo_footprint_host_bytes(&plan->footprint);
     return LSPO_OK;
+}
+
+/* The works are not on the stack, which may have less room than their 220 KiB. */
+static lspo_status_t fill(lspo_plan_t *plan)
+{
+    lspo_build_works_t *works = malloc(sizeof *works);
+    if (works == NULL)
+        return lspo_no_memory("the works of a plan");
+    lspo_status_t status = lspo_lanes_create(&plan->lanes);
+    if (status == LSPO_OK)
+        status = fill_with(plan, works);
+    free(works);
+    return status;
 }
 
 /* A plan that is described, but not filled. */
