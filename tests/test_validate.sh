@@ -166,6 +166,51 @@ check "the prediction at that speed" "$(column "$folder/sim.csv" iteration_s)" \
     "$(column "$folder/out/cells.csv" predicted_s | head -n 1)"
 check "a predictor of its own" "2" "$(grep -c '^lspo as calibrated,' "$folder/stdout")"
 
+# Generations of a tiny model take as long as with half of the cache, the others as in the calibration: the predictions
+# are those of a machine with that cache, at the same speed.
+cat > "$folder/kept.ini" <<'INI'
+[machine]
+base = host-reference
+name = host
+[gpu]
+few_rows_Bps = 10GB/s
+few_rows_cached_Bps = 40GB/s
+near_bytes = 6MB
+cache_bytes = 18MB
+kept_all_bytes = 6MB
+kept_bytes = 18MB
+INI
+printf 'flags --iterations 17 --precision fp32\ngpu gpt-tiny 4 128 self free free resident\n' > "$folder/tokens"
+with_half() { # with_half FLAG...: iteration_s with half of the cache
+    "$program" sim --machine "$folder/kept.ini" "$@" --set gpu.kept_all_bytes=3MB --set gpu.kept_bytes=9MB \
+        --format csv > "$folder/sim.csv"
+    column "$folder/sim.csv" iteration_s
+}
+visit_tokens() { # visit_tokens: as if each yardstick had been visited, and the cell
+    rm -rf "$folder/tokens.out"
+    mkdir "$folder/tokens.out"
+    echo "round,disturbed,foreign_share,core_share,flags,samples_s" > "$folder/tokens.out/visits.csv"
+    echo '[yardstick]' > "$folder/yardsticks"
+    local model policy flags
+    for model in gpt-tiny gpt-small; do
+        for policy in resident marlin; do
+            flags="--model $model --batch 2 --sequence 96 --policy $policy --iterations 17"
+            "$program" sim --machine "$folder/kept.ini" $flags --format csv > "$folder/sim.csv"
+            echo "${model/-/_}_${policy}_s = $(column "$folder/sim.csv" iteration_s)s" >> "$folder/yardsticks"
+            echo "1,false,0,1,--iterations 11 $flags,$(with_half $flags)" >> "$folder/tokens.out/visits.csv"
+        done
+    done
+    cat "$folder/yardsticks" >> "$folder/kept.ini"
+}
+visit_tokens
+status_of "$program" validate --machine "$folder/kept.ini" --grid "$folder/tokens" --out "$folder/tokens.out" \
+    --resume --budget 1us > /dev/null
+flags=$(column "$folder/tokens.out/cells.csv" flags)
+check "the machine's cache" 1 \
+    "$(grep -c 'a machine at 1.000 of its calibrated speed with 0.50 of its cache: ' "$folder/tokens.out/report.txt")"
+check "the prediction with that cache" "$(with_half $flags | xargs printf %.4g)" \
+    "$(column "$folder/tokens.out/cells.csv" predicted_s | xargs printf %.4g)"
+
 # The profile makes a product dense: what is run names it, since it does not know the machine.
 "$program" show machine host-reference | sed 's/^gather_flops/dense_compress_ratio = 1000\n&/' > "$folder/dense.ini"
 status_of validate --machine "$folder/dense.ini" --resume --budget 1us > /dev/null

@@ -9,6 +9,7 @@
 
 #include "plan/policies/shared.h"
 #include "sim/sim.h"
+#include "validate/agreement.h"
 #include "validate/yardstick.h"
 
 /* Iterations of a measurement, unless set by the grid's flags: eight samples after warm-up, or four if those would take
@@ -24,14 +25,18 @@ typedef struct {
     uint32_t cores_most;
 } forecast_t;
 
-/* The machine on which a cell is predicted: the profile at that speed, with the cell's own values and paces. */
-static lspo_status_t ask(const lspo_variants_t *variants, const char *flags, double speed, lspo_machine_t *machine_out,
-                         lspo_asked_t *asked_out)
+/* That of the calibration. */
+static const lspo_now_t calibrated = {1, 1};
+
+/* The machine on which a cell is predicted: the profile as it is now, with the cell's own values and paces. */
+static lspo_status_t ask(const lspo_variants_t *variants, const char *flags, const lspo_now_t *now,
+                         lspo_machine_t *machine_out, lspo_asked_t *asked_out)
 {
     *machine_out = variants->machine;
     if (!(machine_out->gpu.training_speed > 0))
         machine_out->gpu.training_speed = 1;
-    machine_out->gpu.training_speed *= speed;
+    machine_out->gpu.training_speed *= now->speed;
+    lspo_machine_scale_cache(machine_out, now->cache);
     return variants->read_flags(flags, machine_out, asked_out);
 }
 
@@ -42,7 +47,7 @@ static lspo_status_t simulate(const char *flags, const lspo_variants_t *variants
     lspo_asked_t asked;
     lspo_machine_t machine;
     lspo_plan_t *plan;
-    lspo_status_t status = ask(variants, flags, 1, &machine, &asked);
+    lspo_status_t status = ask(variants, flags, &calibrated, &machine, &asked);
     if (status != LSPO_OK)
         return status;
     status = lspo_tune_transition(&asked.model, &asked.workload, asked.policy, &machine, &plan);
@@ -100,11 +105,11 @@ static lspo_status_t set_rates(const forecast_t *forecast, const char *flags, ls
     return status;
 }
 
-lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double speed, lspo_cell_t *cell)
+lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, const lspo_now_t *now, lspo_cell_t *cell)
 {
     lspo_asked_t asked;
     lspo_machine_t whole;
-    lspo_status_t status = ask(variants, cell->flags, speed, &whole, &asked);
+    lspo_status_t status = ask(variants, cell->flags, now, &whole, &asked);
     if (status != LSPO_OK)
         return status;
     /* Variants without a part of the model also use the plan of the complete profile, because that plan is measured. */
@@ -198,7 +203,7 @@ static lspo_status_t predict_cell(const forecast_t *forecast, const char *flags,
         return lspo_no_memory("a cell");
     if (cell->yardstick == 0)
         cell->cores = lesser(lspo_lanes_of_kind(&cell->plan->lanes, LSPO_LANE_GPU), forecast->cores_most);
-    status = lspo_validate_predict_at(forecast->variants, 1, cell);
+    status = lspo_validate_predict_at(forecast->variants, &calibrated, cell);
     cell->calibrated_s = cell->iteration_s[0];
     cell->calibrated_slowdown = cell->slowdown[0];
     return status;

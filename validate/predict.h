@@ -24,6 +24,12 @@ typedef struct {
 /* Read `flags` like `lspo run`.  --link, --cpu and --set change `machine` (may be NULL). */
 typedef lspo_status_t (*lspo_read_flags_t)(const char *flags, lspo_machine_t *machine, lspo_asked_t *asked_out);
 
+/* A machine relative to its calibration. */
+typedef struct {
+    double speed; /* of all kernels of the GPU */
+    double cache; /* see lspo_machine_scale_cache() */
+} lspo_now_t;
+
 /* The profile, then variants of it that each lack one part of the model. */
 enum { LSPO_VARIANTS_MAX = 8 };
 
@@ -60,9 +66,9 @@ typedef struct {
     uint64_t d2h_bytes, h2d_bytes; /* per iteration */
     uint64_t peak_gpu_bytes, peak_total_bytes;
     lspo_lane_kind_t bound; /* GPU; D2H for both directions of the link; CPU */
-    double speed;           /* of the machine, see lspo_validate_speed(); 0: not known, and taken for 1 */
-    double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* at the speed of the machine */
-    double calibrated_s, calibrated_slowdown; /* at that of the calibration: [0] with speed 1 */
+    lspo_now_t now;         /* see lspo_validate_now(); 0: not known, and taken for 1 */
+    double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* on the machine now */
+    double calibrated_s, calibrated_slowdown; /* on that of the calibration: [0] with 1 and 1 */
 } lspo_cell_t;
 
 typedef struct {
@@ -75,8 +81,8 @@ typedef struct {
  * does not depend on how many there are.  Errors name the line of the grid. */
 lspo_status_t lspo_validate_predict(const lspo_grid_t *grid, const lspo_variants_t *variants, double link_most_Bps,
                                     uint32_t cores_most, lspo_cells_t *cells_out);
-/* Predict again for a machine whose GPU kernels all run `speed` times as fast: sets iteration_s and slowdown. */
-lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, double speed, lspo_cell_t *cell);
+/* Predict again for the machine now: sets iteration_s and slowdown. */
+lspo_status_t lspo_validate_predict_at(const lspo_variants_t *variants, const lspo_now_t *now, lspo_cell_t *cell);
 void lspo_cells_release(lspo_cells_t *cells);
 
 #endif

@@ -148,30 +148,37 @@ static uint32_t cores_most(const lspo_cells_t *cells)
     return most;
 }
 
-/* Of the cells on so many cores; 1 if there are none, or no yardsticks. */
-static double speed_on(const lspo_cells_t *cells, uint32_t cores)
+/* Of the cells on so many cores; 1 and 1 if there are none, or no yardsticks. */
+static lspo_now_t now_on(const lspo_cells_t *cells, uint32_t cores)
 {
     for (uint32_t i = 0; i < cells->count - cells->yardsticks && cells->yardsticks > 0; i++)
         if (cells->cells[i].cores == cores)
-            return cells->cells[i].speed;
-    return 1;
+            return cells->cells[i].now;
+    return (lspo_now_t){1, 1};
 }
 
-/* Prints nothing without yardsticks: the speed is then 1. */
-static void print_speeds(const lspo_cells_t *cells, FILE *file)
+static bool is_1(double factor)
+{
+    return !(factor < 1 || factor > 1);
+}
+
+/* Prints nothing without yardsticks: all is then as in the calibration. */
+static void print_now(const lspo_cells_t *cells, FILE *file)
 {
     const char *before = "predictions are for a machine at";
     for (uint32_t cores = 1; cores <= cores_most(cells); cores++) {
-        const double speed = speed_on(cells, cores);
-        if (!(speed < 1 || speed > 1))
+        const lspo_now_t now = now_on(cells, cores);
+        if (is_1(now.speed) && is_1(now.cache))
             continue;
-        fprintf(file, "%s %.3f of its calibrated speed", before, speed);
+        fprintf(file, "%s %.3f of its calibrated speed", before, now.speed);
+        if (!is_1(now.cache))
+            fprintf(file, " with %.2f of its cache", now.cache);
         if (cores > 1)
             fprintf(file, " while %u of its cores compute", cores);
         before = ", and at";
     }
     if (before[0] == ',')
-        fputs(": the speed of the yardsticks, which ran between the cells; 'lspo as calibrated' ignores it\n", file);
+        fputs(": by the yardsticks, which ran between the cells; 'lspo as calibrated' ignores them\n", file);
 }
 
 /* The cells that fit the device. */
@@ -204,7 +211,7 @@ static void print_verdict(const lspo_verdict_t *verdict, FILE *file)
         fprintf(file, "%u of %u cells do not fit the device and were left out\n",
                 verdict->count - cells_with_room(verdict), verdict->count);
     fprintf(file, "%s\n", verdict->calibration);
-    print_speeds(verdict->cells, file);
+    print_now(verdict->cells, file);
     fputc('\n', file);
     if (is_inconclusive(verdict))
         fputs(cells_with_room(verdict) == 0 ? "inconclusive: no cell fits the device\n"

@@ -15,6 +15,7 @@
 #include "real/train/run.h"
 #include "sim/sim.h"
 #include "traces/median.h"
+#include "validate/agreement.h"
 #include "validate/yardstick.h"
 
 /* Working sets from 20 to 180 MB, with and without an optimizer pass over all weights; few and many tokens per weight.
@@ -35,6 +36,8 @@ enum { ITERATIONS = 7, QUICK_ITERATIONS = 5, ROUNDS = 3, QUICK_ROUNDS = 2 };
 
 /* The cache sizes to try: from just above the near pools to where nothing changes any more. */
 static const double least_over_near = 1.25, most_over_near = 64;
+/* By how much the error must be lower with a larger one: that near pools fit was measured. */
+static const double least_gain = 0.005;
 
 /* Trainings come first. */
 typedef struct {
@@ -113,41 +116,30 @@ static lspo_status_t predict(const lspo_plan_t *plan, const lspo_machine_t *mach
     return LSPO_OK;
 }
 
-typedef struct {
-    double speed; /* for which the median of ln(predicted / measured) is 0 */
-    double error; /* the mean absolute value of the remaining errors       */
-} agreement_t;
-
 /* Of runs first .. first + count. */
-static lspo_status_t compare(const runs_t *all, uint32_t first, uint32_t count, const lspo_machine_t *machine,
-                             agreement_t *agreement_out)
+static void some_of(const runs_t *all, uint32_t first, uint32_t count, lspo_runs_t *runs_out)
 {
-    double errors[RUN_COUNT], predicted_s, sum = 0;
+    runs_out->count = count;
     for (uint32_t i = 0; i < count; i++) {
-        lspo_status_t status = predict(all->plan[first + i], machine, &predicted_s);
-        if (status != LSPO_OK)
-            return status;
-        errors[i] = log(predicted_s / all->measured_s[first + i]);
+        runs_out->plan[i] = all->plan[first + i];
+        runs_out->measured_s[i] = all->measured_s[first + i];
     }
-    double middle = lspo_median(errors, count);
-    for (uint32_t i = 0; i < count; i++)
-        sum += fabs(errors[i] - middle);
-    *agreement_out = (agreement_t){exp(middle), sum / count};
-    return LSPO_OK;
 }
 
-static lspo_status_t fit(const runs_t *all, lspo_machine_t *machine)
+static lspo_status_t fit_trainings(const runs_t *all, lspo_machine_t *machine)
 {
-    agreement_t best = {1, INFINITY}, now;
+    lspo_agreement_t best = {1, INFINITY}, now;
+    lspo_runs_t trainings;
     double best_bytes = machine->gpu.cache_bytes;
     machine->gpu.training_speed = 1;
+    some_of(all, 0, TRAINING_COUNT, &trainings);
     for (int i = 0; i < ENDS; i++) {
         double over = least_over_near * pow(most_over_near / least_over_near, i / (double)(ENDS - 1));
         machine->gpu.cache_bytes = floor(machine->gpu.near_bytes * over);
-        lspo_status_t status = compare(all, 0, TRAINING_COUNT, machine, &now);
+        lspo_status_t status = lspo_agreement(&trainings, machine, &now);
         if (status != LSPO_OK)
             return status;
-        if (now.error < best.error) {
+        if (now.error < best.error - (i > 0 ? least_gain : 0)) {
             best = now;
             best_bytes = machine->gpu.cache_bytes;
         }
@@ -155,6 +147,17 @@ static lspo_status_t fit(const runs_t *all, lspo_machine_t *machine)
     machine->gpu.cache_bytes = best_bytes;
     machine->gpu.training_speed = best.speed;
     return LSPO_OK;
+}
+
+/* A model that is read again and again keeps less of itself in cache than weights alone do in kept.c. */
+static lspo_status_t fit_generations(const runs_t *all, lspo_machine_t *machine)
+{
+    double factor;
+    lspo_runs_t generations;
+    some_of(all, TRAINING_COUNT, GENERATION_COUNT, &generations);
+    lspo_status_t status = lspo_agreement_cache(&generations, machine, &factor);
+    lspo_machine_scale_cache(machine, factor);
+    return status;
 }
 
 static lspo_status_t keep_samples(const runs_t *all, lspo_calibration_result_t *result)
@@ -197,7 +200,10 @@ lspo_status_t lspo_calibrate_trainings(const lspo_calibrate_options_t *options, 
     status = measure_all(options, &all);
     if (status != LSPO_OK)
         goto cleanup;
-    status = fit(&all, &result->machine);
+    status = fit_trainings(&all, &result->machine);
+    if (status != LSPO_OK)
+        goto cleanup;
+    status = fit_generations(&all, &result->machine);
     if (status != LSPO_OK)
         goto cleanup;
     status = keep_samples(&all, result);

@@ -15,6 +15,7 @@
 #include "base/interrupt.h"
 #include "validate/child.h"
 #include "validate/measure.h"
+#include "validate/now.h"
 
 enum { PATH_BYTES = 1024, CALIBRATION_BYTES = 1024 };
 
@@ -173,15 +174,21 @@ static void compare_with_native(const lspo_variants_t *variants, const lspo_cell
         cell->slowdown[v] = cell->iteration_s[v] / native->iteration_s[v];
 }
 
-/* Predictions at the speed of the machine's yardsticks, for each cell while as many cores compute.  A baseline comes
+/* Predictions for the machine now, for each cell while as many cores compute.  A baseline comes
  * before its cells. */
 static lspo_status_t follow_the_machine(const lspo_variants_t *variants, const lspo_measurement_t *measurements,
                                         lspo_cells_t *cells)
 {
+    lspo_now_t known[LSPO_CHILDREN_MAX + 1] = {0}; /* by cores; speed 0: not known yet */
     for (uint32_t i = 0; cells->yardsticks > 0 && i < cells->count; i++) {
         lspo_cell_t *cell = &cells->cells[i];
-        cell->speed = lspo_validate_speed(cells, &variants->machine, measurements, cell->cores);
-        lspo_status_t status = lspo_validate_predict_at(variants, cell->speed, cell);
+        lspo_now_t *now = &known[cell->cores];
+        lspo_status_t status = LSPO_OK;
+        if (!(now->speed > 0))
+            status = lspo_validate_now(cells, &variants->machine, measurements, cell->cores, now);
+        if (status == LSPO_OK)
+            status = lspo_validate_predict_at(variants, now, cell);
+        cell->now = *now;
         if (status != LSPO_OK)
             return status;
         compare_with_native(variants, &cells->cells[cell->native], cell);

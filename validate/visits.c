@@ -90,19 +90,6 @@ lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement)
     return status;
 }
 
-double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
-                           const lspo_measurement_t *measurements, uint32_t cores)
-{
-    double speeds[LSPO_YARDSTICKS];
-    uint32_t count = 0;
-    for (uint32_t i = cells->count - cells->yardsticks; i < cells->count; i++)
-        if (cells->cells[i].cores == cores && measurements[i].counted_visits > 0 && !measurements[i].disturbed)
-            speeds[count++] = machine->yardstick_s[cells->cells[i].yardstick - 1] / measurements[i].median_s;
-    if (count == 0 && cores > 1)
-        return lspo_validate_speed(cells, machine, measurements, 1);
-    return count > 0 ? lspo_median(speeds, count) : 1;
-}
-
 /* The file */
 
 const char *lspo_cell_trace_path(const lspo_cells_t *cells, uint32_t cell, const char *folder, size_t buffer_bytes,

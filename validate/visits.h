@@ -39,12 +39,6 @@ lspo_status_t lspo_measurement_add(lspo_measurement_t *measurement, const lspo_v
 lspo_status_t lspo_measurement_update(lspo_measurement_t *measurement);
 void lspo_measurement_release(lspo_measurement_t *measurement);
 
-/* The speed of the machine during the measurements relative to its calibration, while so many of its cores compute at
- * once: the median of (time during the calibration / time now) over the yardsticks on as many.  If none of these has a
- * calm visit, that of one core; 1 if that has none either. */
-double lspo_validate_speed(const lspo_cells_t *cells, const lspo_machine_t *machine,
-                           const lspo_measurement_t *measurements, uint32_t cores);
-
 /* Write and read FOLDER/visits.csv; without that file nothing has been measured yet.  Reading adds the visits with the
  * flags of a cell to `measurements`.  Lines of other cells (another grid, or another profile and so other rates) are
  * reported and kept for writing in `others`, which the caller frees. */
