@@ -4,6 +4,7 @@
  *     lanes_t                     a vector type that the compiler knows
  *     lanes_all(value), lanes_load(from), lanes_of_fp16(from)
  *     lanes_fma(a, b, c): a b + c, lanes_total(a): the sum of its lanes
+ *     FOLLOWS                     defined where follow_strip() is faster
  *     ROWS_MOST                   rows of X whose sums for two vectors of columns fit in registers
  *     DOT_ROWS_MOST               rows of X whose sums for DOTS columns of a transposed W do */
 
@@ -119,6 +120,47 @@ TARGET static void NAME(add_strip_fp16)(const strip_t *s)
     NAME(add_strip)(LSPO_NUMBER_FP16, s);
 }
 
+#ifdef FOLLOWS
+/* The same sums for W in fp32 and `rows` rows of X: FOLLOWED rows of W at a time, from the first tile to the last. */
+TARGET LSPO_INLINE void NAME(follow)(size_t rows, const strip_t *s)
+{
+    for (size_t first = 0; first < s->rows; first += FOLLOWED) {
+        const size_t count = smaller(s->rows - first, FOLLOWED);
+        const char *at = s->w + first * s->stride;
+        const bool last = first + count == s->rows;
+        float *to = last ? s->sums : s->parts;
+        for (size_t t = 0; t < s->cols * rows; t += 2 * LANES * rows, at += 2 * LANES * sizeof(float)) {
+            lanes_t part[FEWEST_ROWS][2], w[2];
+#pragma GCC unroll 4
+            for (size_t v = 0; v < 2 * rows; v++)
+                part[v / 2][v % 2] = first > 0 ? lanes_load(s->parts + t + v * LANES) : lanes_all(0.0F);
+            for (size_t i = 0; i < count; i++) {
+                NAME(load_tile)(LSPO_NUMBER_FP32, at + i * s->stride, w);
+                __builtin_prefetch((const void *)((uintptr_t)at + i * s->stride + AHEAD_BYTES));
+#pragma GCC unroll 4
+                for (size_t v = 0; v < 2 * rows; v++)
+                    part[v / 2][v % 2] =
+                        lanes_fma(lanes_all(s->x[v / 2 * TOGETHER + first + i]), w[v % 2], part[v / 2][v % 2]);
+            }
+            if (last) {
+#pragma GCC unroll 4
+                for (size_t v = 0; v < 2 * rows; v++)
+                    part[v / 2][v % 2] += lanes_load(to + t + v * LANES);
+            }
+            memcpy(to + t, part, 2 * rows * sizeof part[0][0]);
+        }
+    }
+}
+
+TARGET static void NAME(follow_strip)(const strip_t *s)
+{
+    if (s->x_rows == 1)
+        NAME(follow)(1, s);
+    else
+        NAME(follow)(FEWEST_ROWS, s);
+}
+#endif
+
 /* ---- of a transposed W ---- */
 
 TARGET LSPO_INLINE lanes_t NAME(numbers)(lspo_number_t number, const char *from)
@@ -216,3 +258,4 @@ TARGET static void NAME(dots_fp16)(const dots_t *dots)
 #undef lanes_total
 #undef ROWS_MOST
 #undef DOT_ROWS_MOST
+#undef FOLLOWS
