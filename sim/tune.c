@@ -326,12 +326,6 @@ static void ask_about(lspo_fit_question_t *question, int32_t stride)
     *(int32_t *)lspo_policy_slot(question->policy, &question->workload, &lspo_parameter_stride) = stride;
 }
 
-static lspo_status_t build_stride(lspo_fit_question_t *question, int32_t stride, lspo_plan_t **plan_out)
-{
-    ask_about(question, stride);
-    return lspo_plan_build(question->model, &question->workload, question->policy, plan_out);
-}
-
 /* The least time of a stride, and whether it cannot fit. */
 static lspo_status_t bound_stride(lspo_fit_question_t *question, stride_t *stride)
 {
@@ -343,26 +337,20 @@ static lspo_status_t bound_stride(lspo_fit_question_t *question, stride_t *strid
     return status;
 }
 
-static lspo_status_t time_stride(lspo_fit_question_t *question, stride_t *stride)
-{
-    lspo_plan_t *plan = NULL;
-    lspo_status_t status = build_stride(question, stride->stride, &plan);
-    if (status == LSPO_OK)
-        status = lspo_pace_of(plan, question->machine, &stride->time_s);
-    stride->is_played = true;
-    lspo_plan_destroy(plan);
-    return status;
-}
-
-/* Whether it does not fit, by a play. */
-static lspo_status_t fit_stride(lspo_fit_question_t *question, stride_t *stride)
+/* Whether it fits, and if so its time; of one that does not fit the time. */
+static lspo_status_t play_stride(lspo_fit_question_t *question, stride_t *stride)
 {
     lspo_plan_t *plan = NULL;
     lspo_fit_t fit = {0};
-    lspo_status_t status = build_stride(question, stride->stride, &plan);
-    if (status == LSPO_OK)
+    ask_about(question, stride->stride);
+    lspo_status_t status = lspo_plan_build(question->model, &question->workload, question->policy, &plan);
+    if (status == LSPO_OK && stride->is_out)
+        status = lspo_pace_of(plan, question->machine, &stride->time_s);
+    else if (status == LSPO_OK)
         status = lspo_fit_plan_or_stop(plan, question->machine, &fit);
+    stride->is_played = stride->is_out || fit.fits;
     stride->is_out = !fit.fits;
+    stride->time_s = fit.fits ? fit.iteration_s : stride->time_s;
     lspo_plan_destroy(plan);
     return status;
 }
@@ -377,22 +365,12 @@ static stride_t *least_of(stride_t *found)
     return best;
 }
 
-/* The fastest of them: plays the one that may be it, until the one with the least time has been played. */
-static lspo_status_t find_fastest(lspo_fit_question_t *question, stride_t *found, stride_t **best_out)
-{
-    lspo_status_t status = LSPO_OK;
-    while (!(*best_out = least_of(found))->is_played && status == LSPO_OK)
-        status = time_stride(question, *best_out);
-    return status;
-}
-
 lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *policy, const lspo_machine_t *machine,
                                lspo_workload_t *workload)
 {
     lspo_fit_question_t question = {.model = model, .workload = *workload, .policy = policy, .machine = machine};
-    stride_t found[STRIDES] = {{0}}, *best;
+    stride_t found[STRIDES] = {{0}}, *best = NULL;
     lspo_status_t status = LSPO_OK;
-    bool may_fit = true;
     if (!lspo_tune_stride_is_open(policy, workload))
         return LSPO_OK;
     question.workload.iterations = lspo_policy_iterations(policy, workload);
@@ -400,14 +378,9 @@ lspo_status_t lspo_tune_stride(const lspo_model_t *model, const lspo_policy_t *p
         found[i].stride = strides[i];
         status = bound_stride(&question, &found[i]);
     }
-    if (status != LSPO_OK)
-        return status;
-    do {
-        status = find_fastest(&question, found, &best);
-        may_fit = !best->is_out;
-        if (status == LSPO_OK && may_fit)
-            status = fit_stride(&question, best);
-    } while (status == LSPO_OK && may_fit && best->is_out);
+    /* Plays the one that may be the fastest until the one with the least time has been played. */
+    while (status == LSPO_OK && !(best = least_of(found))->is_played)
+        status = play_stride(&question, best);
     if (status == LSPO_OK)
         *(int32_t *)lspo_policy_slot(policy, workload, &lspo_parameter_stride) = best->stride;
     return status;

@@ -48,10 +48,15 @@ static double value_of(uint64_t key)
     return value;
 }
 
-/* By halving the range of keys 64 times. */
+/* By halving the range of keys, at most 64 times; not at all where all values are alike, as in most simulations. */
 double lspo_ranked(const double *values, uint32_t count, uint32_t rank)
 {
-    uint64_t low = 0, high = UINT64_MAX;
+    uint64_t low = UINT64_MAX, high = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t key = key_of(values[i]);
+        low = key < low ? key : low;
+        high = key > high ? key : high;
+    }
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         uint32_t below = 0;
