@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/names.h"
 
@@ -169,9 +170,89 @@ static lspo_status_t unknown_option(const char *text, const lspo_arg_group_t *co
     return lspo_error(LSPO_ERR_INPUT, "unknown option %s", text);
 }
 
+/* Files */
+
+/* What a command line reads and writes. */
+typedef struct {
+    const char *option; /* NULL: a positional argument */
+    const char *path;
+    bool written;
+} named_file_t;
+
+enum { FILES_MAX = 64 };
+
+typedef struct {
+    named_file_t at[FILES_MAX];
+    size_t count;
+} named_files_t;
+
+bool lspo_arg_names_files(const char *value, size_t length)
+{
+    return memmem(value, length, "FILE", 4) != NULL || memmem(value, length, "FOLDER", 6) != NULL ||
+           memmem(value, length, "TRACE", 5) != NULL;
+}
+
+/* Of an output that is given twice, only the last is written. */
+static void note_file(named_files_t *files, const char *option, const char *path, bool written)
+{
+    size_t i = 0;
+    while (i < files->count && !(written && files->at[i].option != NULL && strcmp(files->at[i].option, option) == 0))
+        i++;
+    if (i == FILES_MAX)
+        return;
+    files->at[i] = (named_file_t){option, path, written};
+    files->count += i == files->count;
+}
+
+/* Are both the same regular file?  `none` is the answer if neither is there yet. */
+static bool same_file(const char *a, const char *b, bool none)
+{
+    struct stat one, other;
+    const bool has_one = stat(a, &one) == 0, has_other = stat(b, &other) == 0;
+    if (!has_one || !has_other)
+        return none && !has_one && !has_other;
+    return S_ISREG(one.st_mode) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static lspo_status_t check_pair(const named_file_t *output, const named_file_t *other)
+{
+    if (other->written && same_file(output->path, other->path, strcmp(output->path, other->path) == 0))
+        return lspo_error(LSPO_ERR_INPUT, "--%s and --%s would both write %s", other->option, output->option,
+                          output->path);
+    if (other->written || !same_file(output->path, other->path, false))
+        return LSPO_OK;
+    return lspo_error(LSPO_ERR_INPUT, "--%s %s would overwrite the file %s%s%s%s", output->option, output->path,
+                      other->option != NULL ? "of --" : "", other->option != NULL ? other->option : "",
+                      other->option != NULL ? " " : "", other->path);
+}
+
+/* No output may replace an input, nor another output. */
+static lspo_status_t check_files(const named_files_t *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        for (size_t k = 0; files->at[i].written && k < files->count; k++) {
+            if (k == i || (files->at[k].written && k > i))
+                continue;
+            lspo_status_t status = check_pair(&files->at[i], &files->at[k]);
+            if (status != LSPO_OK)
+                return status;
+        }
+    return LSPO_OK;
+}
+
+/* Store an option's value, and note the file that it names.  Outputs may share a folder. */
+static lspo_status_t store_value(const lspo_arg_t *arg, const char *what, const char *text, void *slot,
+                                 named_files_t *files)
+{
+    const bool written = arg->store == lspo_arg_output;
+    if (lspo_arg_names_files(arg->value, strlen(arg->value)) && !(written && strcmp(arg->value, "FOLDER") == 0))
+        note_file(files, arg->name, text, written);
+    return arg->store(arg, what, text, slot);
+}
+
 /* Parse the option at argv[*index] and advance past the value that it takes. */
 static lspo_status_t parse_option(int argc, char **argv, int *index, const lspo_arg_group_t *const *groups,
-                                  void *target)
+                                  void *target, named_files_t *files)
 {
     const char *text = argv[*index];
     bool is_long = text[1] == '-';
@@ -193,33 +274,35 @@ static lspo_status_t parse_option(int argc, char **argv, int *index, const lspo_
         return arg->store(arg, what, "", slot);
     }
     if (equals != NULL)
-        return arg->store(arg, what, equals + 1, slot);
+        return store_value(arg, what, equals + 1, slot, files);
     if (*index + 1 >= argc || strncmp(argv[*index + 1], "--", 2) == 0)
         return lspo_error(LSPO_ERR_INPUT, "%s needs a value: %s %s", what, what, arg->value);
     *index += 1;
-    return arg->store(arg, what, argv[*index], slot);
+    return store_value(arg, what, argv[*index], slot, files);
 }
 
 lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *const *groups, void *target,
                               lspo_positionals_t *positionals_out)
 {
     bool options_ended = false;
+    named_files_t files = {.count = 0};
     positionals_out->count = 0;
     for (int i = 1; i < argc; i++) {
         const char *text = argv[i];
         if (!options_ended && strcmp(text, "--") == 0) {
             options_ended = true;
         } else if (!options_ended && text[0] == '-' && text[1] != '\0') {
-            lspo_status_t status = parse_option(argc, argv, &i, groups, target);
+            lspo_status_t status = parse_option(argc, argv, &i, groups, target, &files);
             if (status != LSPO_OK)
                 return status;
         } else if (positionals_out->count == LSPO_POSITIONALS_MAX) {
             return lspo_error(LSPO_ERR_INPUT, "too many arguments, from '%s' on", text);
         } else {
             positionals_out->texts[positionals_out->count++] = text;
+            note_file(&files, NULL, text, false);
         }
     }
-    return LSPO_OK;
+    return check_files(&files);
 }
 
 /* Find the option, or refuse the name. */

@@ -74,10 +74,14 @@ typedef struct {
     size_t count;
 } lspo_positionals_t;
 
-/* Parse argv[1..argc) into the struct at `target`.  `groups` ends with NULL. LSPO_ERR_INPUT for an unknown option; the
- * message names the nearest one. */
+/* Parse argv[1..argc) into the struct at `target`.  `groups` ends with NULL.  LSPO_ERR_INPUT for an unknown option (the
+ * message names the nearest one), and for an output (lspo_arg_output) that is the same regular file as an input or
+ * another output. */
 lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *const *groups, void *target,
                               lspo_positionals_t *positionals_out);
+
+/* Does this part of an option's placeholder stand for files or folders? */
+bool lspo_arg_names_files(const char *value, size_t length);
 
 /* The option with this index; false after the last. */
 bool lspo_arg_group_at(const lspo_arg_group_t *group, size_t index, lspo_arg_t *arg_out);

@@ -469,9 +469,6 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
 static lspo_status_t check_paths(const train_request_t *request)
 {
     const lspo_train_paths_t paths = {.model = request->base.model_name,
-                                      .machine = request->base.machine_name,
-                                      .data = request->data_path,
-                                      .eval_data = request->eval_path,
                                       .metrics = request->metrics_path,
                                       .export = request->export_path,
                                       .output = request->output,

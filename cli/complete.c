@@ -100,12 +100,6 @@ static void offer_list(const offers_t *offers, const char *list)
     }
 }
 
-static bool names_files(const char *value, size_t length)
-{
-    return memmem(value, length, "FILE", 4) != NULL || memmem(value, length, "FOLDER", 6) != NULL ||
-           memmem(value, length, "TRACE", 5) != NULL;
-}
-
 /* "NAME|FILE|FOLDER": files, once; "best|last": these words. */
 static void offer_values(const offers_t *offers, const char *value, const char *list)
 {
@@ -119,7 +113,7 @@ static void offer_values(const offers_t *offers, const char *value, const char *
         if (small)
             offer(offers, "", value, length, "");
         else
-            files |= names_files(value, length);
+            files |= lspo_arg_names_files(value, length);
     }
     if (files)
         fputs(":files\n", offers->file);

@@ -48,16 +48,6 @@ static bool is_exported(const char *path, const char *folder)
 static lspo_status_t check_metrics(const lspo_train_paths_t *paths)
 {
     const char *path = paths->metrics;
-    const struct {
-        const char *flag, *path;
-    } others[] = {{"--data", paths->data},
-                  {"--eval-data", paths->eval_data},
-                  {"--model", paths->model},
-                  {"--machine", paths->machine}};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (same_file(path, others[i].path))
-            return lspo_error(LSPO_ERR_INPUT, "--metrics %s would overwrite the file of %s %s", path, others[i].flag,
-                              others[i].path);
     if (paths->export && is_exported(path, paths->export))
         return lspo_error(LSPO_ERR_INPUT, "--metrics %s is a file that --export writes", path);
     lspo_metrics_t *metrics;

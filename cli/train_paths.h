@@ -8,12 +8,12 @@
 
 /* The values of the flags of the same names; NULL: not given. */
 typedef struct {
-    const char *model, *machine, *data, *eval_data, *metrics, *export, *output;
+    const char *model, *metrics, *export, *output;
     bool resume;
 } lspo_train_paths_t;
 
 /* Call before anything is read.  Makes the folders of --output and --export, in which the metrics file may be.
- * LSPO_ERR_INPUT if --metrics or --export would overwrite one of the others, under any name; if --output has
+ * LSPO_ERR_INPUT if --export would overwrite the model or write the metrics file; if --output has
  * checkpoints and `resume` is false; and if another training writes to the metrics or checkpoints.  LSPO_ERR_INPUT
  * also if --output or --export is not a folder; LSPO_ERR_IO if an output cannot be written.  Warns if the model is a
  * config.json, which has no weights. */
