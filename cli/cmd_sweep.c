@@ -213,6 +213,7 @@ typedef struct {
     const atomic_int *stop;
     lspo_ranks_t ranks;           /* one, or those of an MPI job */
     char *final_path, *part_path; /* owned */
+    bool part_apart;              /* the part is not beside the file, and ends with the sweep */
     file_format_t format;
 } sweep_t;
 
@@ -232,11 +233,8 @@ static lspo_status_t name_files(sweep_t *sweep)
     sweep->final_path = request->shard_count == 1
                             ? strdup(request->output)
                             : lspo_sweep_shard_path(request->output, request->shard + 1, request->shard_count);
-    if (sweep->final_path == NULL || asprintf(&sweep->part_path, "%s.part", sweep->final_path) < 0) {
-        sweep->part_path = NULL;
-        return lspo_no_memory("the names of files");
-    }
-    return LSPO_OK;
+    return sweep->final_path != NULL ? lspo_sweep_part_path(sweep->final_path, &sweep->part_path, &sweep->part_apart)
+                                     : lspo_no_memory("the names of files");
 }
 
 static lspo_status_t open_journal(sweep_t *sweep)
@@ -310,8 +308,7 @@ static lspo_status_t open_sweep(sweep_t *sweep)
     status = read_grid(request->grid_path, &language, request->machine != NULL ? &machine : NULL, &sweep->grid);
     if (status == LSPO_OK)
         status = start_workers(sweep);
-    sweep->bench =
-        (lspo_bench_t){.device = request->device != NULL ? request->device : "host", .stop = sweep->stop};
+    sweep->bench = (lspo_bench_t){.device = request->device != NULL ? request->device : "host", .stop = sweep->stop};
     if (status != LSPO_OK)
         return status;
     status = lspo_sweep_cells_create(
@@ -335,6 +332,8 @@ static void close_sweep(sweep_t *sweep)
     lspo_workers_destroy(sweep->workers);
     lspo_sweep_grid_release(&sweep->grid);
     lspo_sweep_words_destroy(sweep->words);
+    if (sweep->part_apart)
+        lspo_sweep_part_remove(sweep->part_path);
     free(sweep->final_path);
     free(sweep->part_path);
 }
@@ -360,7 +359,7 @@ static lspo_status_t play(sweep_t *sweep)
     else
         status = sweep->ranks.size > 1 ? lspo_ranks_play(&sweep->ranks, &options) : lspo_sweep_play(&options);
     lspo_progress_end(&view.line);
-    if (status == LSPO_ERR_INTERRUPTED && sweep->journal != NULL)
+    if (status == LSPO_ERR_INTERRUPTED && sweep->journal != NULL && !sweep->part_apart)
         fprintf(stderr, "Interrupted; %" PRIu64 " rows are in %s. To continue: --resume\n",
                 lspo_journal_rows(sweep->journal), sweep->part_path);
     return status;
@@ -375,8 +374,7 @@ static lspo_status_t finish(sweep_t *sweep)
                                              sweep->final_path, sweep->format == FORMAT_CSV ? names : NULL);
     if (status != LSPO_OK)
         return status;
-    lspo_sweep_warn(lspo_journal_errors(sweep->journal), names);
-    printf("%s: %" PRIu64 " rows\n", sweep->final_path, rows);
+    lspo_sweep_say(sweep->final_path, rows, lspo_journal_errors(sweep->journal), names);
     return LSPO_OK;
 }
 

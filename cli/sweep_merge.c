@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/input_file.h"
@@ -17,6 +19,41 @@ char *lspo_sweep_shard_path(const char *output, uint32_t shard, uint32_t shard_c
 {
     char *path;
     return asprintf(&path, "%s.shard-%u-of-%u", output, shard, shard_count) >= 0 ? path : NULL;
+}
+
+/* A pipe or a device has no place beside it. */
+static bool is_file(const char *path)
+{
+    struct stat info;
+    return lspo_descriptor_of_path(path) < 0 && (stat(path, &info) != 0 || S_ISREG(info.st_mode));
+}
+
+lspo_status_t lspo_sweep_part_path(const char *final_path, char **path_out, bool *apart_out)
+{
+    const char *temporary = getenv("TMPDIR");
+    const char *parent = temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp";
+    char folder[PATH_MAX];
+    *apart_out = !is_file(final_path);
+    if (*apart_out) {
+        snprintf(folder, sizeof folder, "%s/lspo-sweep-XXXXXX", parent);
+        *apart_out = mkdtemp(folder) != NULL;
+        if (!*apart_out)
+            return lspo_error(LSPO_ERR_IO, "cannot make a folder in %s: %s", parent, strerror(errno));
+    }
+    if (asprintf(path_out, "%s%s.part", *apart_out ? folder : final_path, *apart_out ? "/rows" : "") >= 0)
+        return LSPO_OK;
+    *path_out = NULL;
+    return lspo_no_memory("the names of files");
+}
+
+void lspo_sweep_part_remove(char *path)
+{
+    char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    if (slash == NULL)
+        return;
+    unlink(path);
+    *slash = '\0';
+    rmdir(path);
 }
 
 lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char *part_path, const char *final_path,
@@ -32,7 +69,7 @@ lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char 
     return status;
 }
 
-void lspo_sweep_warn(uint64_t errors, const char *columns)
+void lspo_sweep_say(const char *output, uint64_t rows, uint64_t errors, const char *columns)
 {
     static const char name[] = "error";
     bool there = false;
@@ -43,6 +80,8 @@ void lspo_sweep_warn(uint64_t errors, const char *columns)
     if (errors > 0)
         lspo_warn("cells with an error: %" PRIu64 "; %s", errors,
                   there ? "see the column error" : "the column error says why");
+    if (lspo_descriptor_of_path(output) != STDOUT_FILENO) /* where the rows are */
+        printf("%s: %" PRIu64 " rows\n", output, rows);
 }
 
 /* The shards that are open. */
@@ -173,8 +212,7 @@ static lspo_status_t write_all(const char *output, const shards_t *shards)
     lspo_status_t status = lspo_sweep_write(output, names, shards->journals, shards->count);
     if (status != LSPO_OK)
         return status;
-    lspo_sweep_warn(errors, shards->title.columns);
-    printf("%s: %" PRIu64 " rows\n", output, rows);
+    lspo_sweep_say(output, rows, errors, shards->title.columns);
     return LSPO_OK;
 }
 
