@@ -14,6 +14,17 @@ enum { PROMPT_BYTES_MAX = 64 << 20 };
 
 /* ---- text ---- */
 
+/* The byte-order mark with which editors begin a file is no text. */
+static void skip_mark(lspo_buffer_t *text)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    const size_t bytes = sizeof mark - 1;
+    if (text->bytes < bytes || memcmp(text->text, mark, bytes) != 0)
+        return;
+    text->bytes -= bytes;
+    memmove(text->text, text->text + bytes, text->bytes + 1);
+}
+
 static lspo_status_t read_stdin(lspo_buffer_t *text)
 {
     char part[65536];
@@ -25,7 +36,10 @@ static lspo_status_t read_stdin(lspo_buffer_t *text)
         if (text->bytes > PROMPT_BYTES_MAX)
             return lspo_error(LSPO_ERR_INPUT, "--prompt -: standard input has more than %d bytes", PROMPT_BYTES_MAX);
     }
-    return ferror(stdin) ? lspo_error(LSPO_ERR_IO, "--prompt -: cannot read standard input") : LSPO_OK;
+    if (ferror(stdin))
+        return lspo_error(LSPO_ERR_IO, "--prompt -: cannot read standard input");
+    skip_mark(text);
+    return LSPO_OK;
 }
 
 static lspo_status_t check_text(const char *what, const char *text, size_t bytes)
