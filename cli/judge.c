@@ -91,7 +91,7 @@ lspo_status_t lspo_judgement_status(const lspo_judgement_t *judgement)
 
 /* Print */
 
-/* "Measured 1.90 s per step, the median of 48 steps in nanoGPT's log after 2 of warm-up: ..." */
+/* "Measured 1.90 s per step, the median of 48 steps in the log of a trainer after 2 of warm-up: ..." */
 static void print_verdict(const lspo_judgement_t *judgement, FILE *file)
 {
     const lspo_measured_t *measured = judgement->measured;

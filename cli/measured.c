@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/input_file.h"
 #include "base/units.h"
 #include "real/train/metrics.h"
 #include "traces/import/deepspeed.h"
@@ -28,16 +30,19 @@ static uint32_t warmup_of(uint32_t count)
 
 /* Times */
 
-/* "1.9s", "480 ms": a number, and letters that are a unit or nothing. */
+/* "1.9s", "480 ms", "3.6e-2s": a number, and letters that are a unit or nothing. */
 static bool is_time(const char *text)
 {
     static const char *const units[] = {"", "s", "ms", "us", "ns", "min", "h"};
-    size_t digits = strspn(text, "0123456789.");
-    const char *unit = text + digits + strspn(text + digits, " ");
+    char *unit;
+    strtod(text, &unit);
+    if (strspn(text, "+-.0123456789") == 0 || unit == text)
+        return false;
+    unit += strspn(unit, " ");
     bool known = false;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         known |= strcmp(unit, units[i]) == 0;
-    return digits > 0 && known && strspn(text, ".") < digits;
+    return known;
 }
 
 static lspo_status_t read_time(const char *text, lspo_measured_t *measured)
@@ -167,7 +172,7 @@ static lspo_status_t read_timers(const char *path, double batch, lspo_measured_t
 
 static void take_pace(const char *path, const lspo_pace_t *pace, lspo_measured_t *measured)
 {
-    measured->source = pace->kind == LSPO_PACE_STEPS ? "nanoGPT's log" : "a progress bar";
+    measured->source = pace->kind == LSPO_PACE_STEPS ? "the log of a trainer" : "a progress bar";
     measured->left_out = (uint64_t)pace->bad_count + pace->repeated_count;
     if (pace->bad_count > 0)
         lspo_warn("%s: left out lines whose time is 0, not a number or above 1e6 s: %" PRIu32 " (the first in line "
@@ -212,8 +217,9 @@ static lspo_status_t read_log(const char *path, double batch, lspo_measured_t *m
     } else
         status = lspo_error(LSPO_ERR_INPUT,
                             "%s: no times of steps; read are traces and metrics of lspo, profiles of PyTorch, and logs "
-                            "with lines such as 'iter 10: loss 3.1, time 135.2ms' (nanoGPT), '25/500 [00:52<16:28, "
-                            "2.08s/it]' (Hugging Face's Trainer) or 'time (ms) | fwd: ...' (DeepSpeed)",
+                            "with lines such as 'iter 10: loss 3.1, time 135.2ms' (nanoGPT, llm.c), '25/500 "
+                            "[00:52<16:28, 2.08s/it]' (Hugging Face, torchtune, Lightning) or 'time (ms) | fwd: ...' "
+                            "(DeepSpeed)",
                             path);
 cleanup:
     lspo_pace_release(&pace);
@@ -257,6 +263,35 @@ static bool is_json(const char *head)
     return *second == (*first == '{' ? '"' : '{');
 }
 
+/* A profile, or what a trainer wrote: trainer_state.json, all_results.json, a log with an object on each line.  These
+ * are small, and have no list of events. */
+static lspo_status_t look_for_events(const char *path, const char *head, bool *found_out)
+{
+    static const char key[] = "\"traceEvents\"";
+    static const off_t trainer_bytes_max = 64 << 20;
+    struct stat info;
+    char *text;
+    size_t length;
+    *found_out = true;
+    if (head[strspn(head, " \t\r\n")] == '[' || stat(path, &info) != 0 || info.st_size > trainer_bytes_max)
+        return LSPO_OK;
+    lspo_status_t status = lspo_input_read_file(path, trainer_bytes_max, &text, &length);
+    if (status != LSPO_OK)
+        return status;
+    *found_out = memmem(text, length, key, sizeof key - 1) != NULL;
+    free(text);
+    return LSPO_OK;
+}
+
+static lspo_status_t read_json(const char *path, const char *head, double batch, lspo_measured_t *measured)
+{
+    bool events;
+    lspo_status_t status = look_for_events(path, head, &events);
+    if (status != LSPO_OK)
+        return status;
+    return events ? read_profile(path, measured) : read_log(path, batch, measured);
+}
+
 lspo_status_t lspo_measured_read(const char *text, double batch, lspo_measured_t *measured_out)
 {
     char head[HEAD_BYTES];
@@ -265,12 +300,17 @@ lspo_status_t lspo_measured_read(const char *text, double batch, lspo_measured_t
     read_head(text, head);
     if (is_time(text))
         status = read_time(text, &measured);
+    else if (access(text, F_OK) != 0 && lspo_descriptor_of_path(text) < 0)
+        status = lspo_error(LSPO_ERR_INPUT,
+                            "--measured: '%s' is neither a time with a unit, such as 60ms, nor a file here", text);
     else if (begins(head, "# lspo trace"))
         status = read_trace(text, &measured);
     else if (begins(head, "step,"))
         status = read_metrics(text, &measured);
-    else if (begins(head, "\x1f\x8b") || is_json(head))
+    else if (begins(head, "\x1f\x8b"))
         status = read_profile(text, &measured);
+    else if (is_json(head))
+        status = read_json(text, head, batch, &measured);
     else
         status = read_log(text, batch, &measured);
     if (status != LSPO_OK)

@@ -17,7 +17,7 @@
 #include "traces/trace.h"
 
 typedef struct {
-    const char *source;    /* "the time given", "nanoGPT's log", ... */
+    const char *source;    /* "the time given", "a progress bar", ... */
     double step_s;         /* median */
     uint64_t steps;        /* behind the median; 0: only a time was given */
     bool is_average;       /* over a whole training, warm-up included */

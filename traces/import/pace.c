@@ -1,10 +1,12 @@
 /* pace.c - see pace.h. */
 #include "traces/import/pace.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/array.h"
 #include "base/input_file.h"
@@ -81,24 +83,44 @@ static bool take_clock(const char **at, double *seconds_out)
 
 /* Lines */
 
-/* "iter 120: loss 2.1034, time 135.21ms, mfu 31.02%" */
+/* The time behind the first of these marks that has one: ", time 135.21ms", "dt: 338.19ms", "| 300.10 ms |",
+ * "(300.1 ms,".  In "| fwd: 10 ms |" it is that of a part. */
+static bool find_time(const char *text, double *step_s_out)
+{
+    static const char *const marks[] = {", time ", "dt: ", "| ", " ("};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        for (const char *at = text; (at = strstr(at, marks[i])) != NULL;) {
+            double ms;
+            at += strlen(marks[i]);
+            const char *end = at;
+            if (!take_number(&end, &ms))
+                continue;
+            skip_blanks(&end);
+            if (!take_text(&end, "ms") || isalnum((unsigned char)*end) || *end == '/')
+                continue;
+            *step_s_out = ms / 1000;
+            return true;
+        }
+    return false;
+}
+
+/* "iter 120: loss 2.1034, ...", "step    3/19560 | loss 11.0 ...", "step 00010/21400 (0.05%) | loss: 8.1 ..." */
 static bool read_step(const char *line, record_t *record)
 {
-    static const char mark[] = "iter ";
-    const char *at = strstr(line, mark);
-    if (at == NULL)
-        return false;
-    at += strlen(mark);
-    if (!take_integer(&at, &record->step) || !take_text(&at, ": loss "))
-        return false;
-    at = strstr(at, ", time ");
-    if (at == NULL)
-        return false;
-    at += strlen(", time ");
-    if (!take_number(&at, &record->step_s) || !take_text(&at, "ms"))
-        return false;
-    record->step_s /= 1000;
-    return true;
+    static const char *const marks[] = {"iter ", "step "};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        const char *at = strstr(line, marks[i]);
+        if (at == NULL)
+            continue;
+        at += strlen(marks[i]);
+        skip_blanks(&at);
+        if (!take_integer(&at, &record->step))
+            continue;
+        const char *loss = strstr(at, "loss");
+        if (strcspn(at, ":|") < strlen(at) && loss != NULL && find_time(loss, &record->step_s))
+            return true;
+    }
+    return false;
 }
 
 /* "2.08s/it" or "1.95it/s"; before the first step the rate is "?". */
@@ -117,15 +139,24 @@ static bool take_rate(const char **at, double *step_s_out)
     return true;
 }
 
+/* Is there nothing before the percentage, or that of a training: "Epoch 0: ", "Training: ", "1|5|Loss: 1.9: "? */
+static bool is_of_training(const char *label, size_t length)
+{
+    static const char loss[] = "oss: ";
+    const size_t blanks = strspn(label, " \t");
+    return blanks >= length || memmem(label, length, loss, sizeof loss - 1) != NULL ||
+           strncmp(label + blanks, "Epoch", 5) == 0 || strncasecmp(label + blanks, "train", 5) == 0;
+}
+
 /* "  5%|5         | 25/500 [00:52<16:28,  2.08s/it]" */
 static bool read_bar(const char *line, record_t *record)
 {
-    uint64_t percent;
-    const char *at = line;
-    skip_blanks(&at);
-    if (!take_integer(&at, &percent) || !take_text(&at, "%|"))
+    const char *at = strstr(line, "%|"), *percent = at;
+    while (percent != NULL && percent > line && isdigit((unsigned char)percent[-1]))
+        percent--;
+    if (percent == NULL || percent == at || !is_of_training(line, (size_t)(percent - line)))
         return false;
-    at = strchr(at, '|');
+    at = strchr(at + strlen("%|"), '|');
     if (at == NULL)
         return false;
     at++;

@@ -1,12 +1,14 @@
 /* pace.h - read how long a step takes from the lines that trainings without timers print.
  *
  *     iter 120: loss 2.1034, time 135.21ms, mfu 31.02%                  nanoGPT: the time of that step
+ *     step  120/19560 | loss 3.28 (+0.10z)| ... | 300.10 ms | ...       llm.c
+ *     step 00120/21400 (0.56%) | loss: 3.28 | ... | dt: 338.19ms | ...  nanochat, build-nanogpt
  *       5%|5         | 25/500 [00:52<16:28,  2.08s/it]                  progress bar (tqdm) of Hugging Face's Trainer
  *      88%|########8 | 440/500 [14:52<02:01,  1.95it/s, loss=0.7]       ... whose rate is a moving average
  *
- * A bar has no words before its percentage: bars of loading and of data sets have.  Of several bars, told apart by
- * their totals (training, evaluation), the one that took longest counts.  Any text before "iter " is ignored; a
- * carriage return ends a line, too.
+ * A bar has no words before its percentage (bars of loading and of data sets have), or those of a training: "Epoch 0: "
+ * (Lightning), "1|25|Loss: 1.9: " (torchtune).  Of several bars, told apart by their totals (training, evaluation), the
+ * one that took longest counts.  Any text before "iter " or "step " is ignored; a carriage return ends a line, too.
  */
 #ifndef LSPO_TRACES_IMPORT_PACE_H
 #define LSPO_TRACES_IMPORT_PACE_H
@@ -18,8 +20,8 @@
 
 typedef enum {
     LSPO_PACE_NONE,  /* no such lines */
-    LSPO_PACE_STEPS, /* nanoGPT       */
-    LSPO_PACE_BAR    /* a bar, in a file without nanoGPT's lines */
+    LSPO_PACE_STEPS, /* a line per step */
+    LSPO_PACE_BAR    /* a bar, in a file without such lines */
 } lspo_pace_kind_t;
 
 typedef struct {

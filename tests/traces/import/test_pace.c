@@ -45,6 +45,20 @@ Test(pace, lines_of_nanogpt)
     expect_seconds(&pace, LSPO_PACE_STEPS, 3, (const double[]){21.03552, 0.13525, 0.1});
 }
 
+/* Lines of llm.c (two versions), nanochat and build-nanogpt; times of parts of a step are none. */
+Test(pace, lines_of_other_trainers)
+{
+    lspo_pace_t pace = read_text(
+        "step    1/19560 | loss 11.009 (+nanz)| norm 15.3 (+nanz)| lr 8.57e-07 | 300.25 ms | 38.0% bf16 MFU | "
+        "1747626 tok/s\n"
+        "step 2/74: train loss 4.37 (acc 4.37) (301.5 ms, 13653 tok/s)\n"
+        "step 00003/21400 (0.05%) | loss: 8.1 | lrm: 1.00 | dt: 1574.05ms | tok/sec: 333,085 | mfu: 45.2\n"
+        "step    4 | loss: 9.5 | lr 6.0e-04 | norm: 15.3 | dt: 338.19ms | tok/sec: 1550000.12\n"
+        "step 5 | loss: 9.4 | fwd: 10 ms | bwd: 20 ms\n"
+        "step 6 | loss: 9.4 | 3 ms/token\n");
+    expect_seconds(&pace, LSPO_PACE_STEPS, 4, (const double[]){0.30025, 0.3015, 1.57405, 0.33819});
+}
+
 Test(pace, times_that_cannot_be_are_left_out)
 {
     lspo_pace_t pace = read_text("\n"
@@ -70,6 +84,8 @@ Test(pace, lines_that_are_something_else)
         "iter 1: loss 1, took 1ms\n",
         "iter 1 loss 1, time 1ms\n",
         "Map: 50%|#####     | 5/10 [00:05<00:05,  1.00it/s]\n",
+        "Loading checkpoint shards: 50%|##| 1/2 [00:05<00:05,  5.00s/it]\n",
+        "Validation DataLoader 0: 50%|##| 1/2 [00:05<00:05,  5.00s/it]\n",
         "Loading: 50%|##|\n",
         " 50%|#####     | 5/10 [00:05<00:05,  1.00 examples/s]\n",
         " 50%|#####     | 5/10 [00:05<00:05,  1.00B/s]\n",
@@ -99,6 +115,18 @@ Test(pace, the_bar_that_took_longest)
                                  "  1%|1         | 6/500 [1:01:05<20:00,  0.50it/s, loss=0.7]");
     cr_expect_eq(pace.repeated_count, 1);
     expect_seconds(&pace, LSPO_PACE_BAR, 3, (const double[]){9, 2.1, 2});
+}
+
+/* Lightning names the epoch, torchtune the loss. */
+Test(pace, bars_of_trainings_with_a_name)
+{
+    lspo_pace_t pace = read_text("Sanity Checking DataLoader 0: 50%|##| 1/2 [00:00<00:00,  9.00it/s]\r"
+                                 "Epoch 0:   1%|#  | 1/100 [00:01<01:00,  2.00it/s, v_num=3, train_loss=2.30]\r"
+                                 "Epoch 0:   2%|#  | 2/100 [00:02<01:00,  4.00it/s, v_num=3, train_loss=2.30]\n"
+                                 "Validation DataLoader 0: 50%|##| 1/2 [00:00<00:00,  9.00it/s]\n");
+    expect_seconds(&pace, LSPO_PACE_BAR, 2, (const double[]){0.5, 0.25});
+    pace = read_text("1|25|Loss: 1.9012:   2%|#  | 25/1617 [00:26<27:36,  1.25s/it]\r");
+    expect_seconds(&pace, LSPO_PACE_BAR, 1, (const double[]){1.25});
 }
 
 /* nanoGPT's lines are more precise than a bar. */
