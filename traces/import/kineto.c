@@ -199,6 +199,18 @@ static void warn_of_work(const import_t *import)
                   import->outside_count, import->device_work_count);
 }
 
+/* Without a backward pass, kernels are told apart by nothing. */
+static void warn_of_kinds(const import_t *import)
+{
+    for (uint32_t i = 0; i < import->work.item_count; i++)
+        if (!import->work.items[i].is_range && import->work.items[i].kind == LSPO_OP_BWD)
+            return;
+    lspo_warn(
+        "%s: no GPU event belongs to a backward pass, so all that no range names counts as forward; the launch of "
+        "a CUDA graph is one for forward and backward: profile without graphs, or name kernels in --map FILE",
+        import->path);
+}
+
 /* No kernel takes longer than all steps plus a margin. */
 static double longest_us(const lspo_import_steps_t *steps)
 {
@@ -346,6 +358,7 @@ static lspo_status_t build(import_t *import, lspo_trace_t **trace_out)
     status = lspo_import_name_work(&import->work, &unnamed_share);
     if (status != LSPO_OK)
         goto failed;
+    warn_of_kinds(import);
     status = lspo_trace_create(import->work.item_count, &trace);
     if (status != LSPO_OK)
         return status;

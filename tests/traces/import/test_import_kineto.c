@@ -279,6 +279,18 @@ Test(import_kineto, steps_without_times)
     lspo_trace_destroy(trace);
 }
 
+/* One launch of a CUDA graph starts forward, backward and optimizer, which no range can name then. */
+Test(import_kineto, without_a_backward_pass_all_is_forward)
+{
+    step(0, 0, 1000);
+    kernel(1, 20, 200);
+    kernel(2, 300, 500);
+    lspo_trace_t *trace = import_profile();
+    cr_expect_eq(busy_us(trace, LSPO_OP_FWD, LSPO_LANE_GPU), 700);
+    cr_expect_not_null(strstr(said(), "no GPU event belongs to a backward pass"));
+    lspo_trace_destroy(trace);
+}
+
 /* Durations */
 
 Test(import_kineto, durations_that_cannot_be)
