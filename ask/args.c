@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/names.h"
+#include "base/output_file.h"
 
 lspo_status_t lspo_arg_switch(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
@@ -207,11 +208,10 @@ static void note_file(named_files_t *files, const char *option, const char *path
 /* Are both the same regular file?  `none` is the answer if neither is there yet. */
 static bool same_file(const char *a, const char *b, bool none)
 {
-    struct stat one, other;
-    const bool has_one = stat(a, &one) == 0, has_other = stat(b, &other) == 0;
-    if (!has_one || !has_other)
-        return none && !has_one && !has_other;
-    return S_ISREG(one.st_mode) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+    struct stat info;
+    if (stat(a, &info) != 0)
+        return none && stat(b, &info) != 0;
+    return S_ISREG(info.st_mode) && lspo_same_file(a, b);
 }
 
 static lspo_status_t check_pair(const named_file_t *output, const named_file_t *other)

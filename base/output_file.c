@@ -204,6 +204,12 @@ failed:
     return status;
 }
 
+bool lspo_same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 /* The name is on disk once its folder has been flushed; file systems that cannot flush a folder need no flush. */
 static bool flush_folder(const char *path)
 {

@@ -13,6 +13,7 @@
 #ifndef LSPO_BASE_OUTPUT_FILE_H
 #define LSPO_BASE_OUTPUT_FILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/status.h"
@@ -29,6 +30,9 @@ typedef struct {
 
 /* LSPO_ERR_IO if the file cannot be written. */
 lspo_status_t lspo_output_open(const char *path, lspo_output_t *output_out);
+
+/* Are both paths there, and the same file or folder? */
+bool lspo_same_file(const char *a, const char *b);
 
 /* Close the file.  If `status` is LSPO_OK, the file appears at its path, or an error is logged and returned.  With any
  * other status the data is discarded and `status` is returned. */

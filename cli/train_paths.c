@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ask/request.h"
+#include "base/output_file.h"
 #include "real/train/checkpoint.h"
 #include "real/train/metrics.h"
 
@@ -25,20 +26,13 @@ static lspo_status_t make_export_folder(const char *folder)
     return lspo_error(lspo_status_of_mkdir(error), "%s: cannot make the folder: %s", folder, strerror(error));
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat one, other;
-    return a && b && stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
-           one.st_ino == other.st_ino;
-}
-
 /* Does an export write this name?  Its files have these endings, metrics have another. */
 static bool is_exported(const char *path, const char *folder)
 {
     static const char *const endings[] = {".json", ".safetensors", ".txt", ".jinja", ".model"};
     const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
     char *parent = slash ? strndup(path, (size_t)(slash - path + 1)) : strdup(".");
-    bool inside = parent && same_file(parent, folder), ours = false;
+    bool inside = parent && lspo_same_file(parent, folder), ours = false;
     free(parent);
     for (size_t i = 0; inside && dot && i < sizeof endings / sizeof endings[0]; i++)
         ours |= strcmp(dot, endings[i]) == 0;
@@ -61,7 +55,7 @@ static lspo_status_t check_metrics(const lspo_train_paths_t *paths)
 static lspo_status_t check_export(const lspo_train_paths_t *paths)
 {
     const char *folder = paths->export;
-    if (same_file(folder, paths->model))
+    if (paths->model && lspo_same_file(folder, paths->model))
         return lspo_error(LSPO_ERR_INPUT, "--export %s would overwrite the weights of --model; give another folder",
                           folder);
     return make_export_folder(folder);

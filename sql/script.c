@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/output_file.h"
 #include "sql/functions.h"
 #include "sql/statement.h"
 #include "sql/tables.h"
@@ -212,9 +213,26 @@ static lspo_status_t step_through(run_t *run, const lspo_sql_statement_t *read, 
     return LSPO_OK;
 }
 
+/* A folder's table may be one that an earlier run wrote; a file that is named is not for us to replace. */
+static lspo_status_t check_sources(const run_t *run, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s.csv", run->script->folder, name);
+    for (size_t i = 0; i < run->script->source_count; i++) {
+        const char *source = run->script->sources[i], *equals = strchr(source, '=');
+        if (lspo_same_file(path, source) || (equals != NULL && lspo_same_file(path, equals + 1)))
+            return lspo_error(LSPO_ERR_INPUT, "%s:%" PRIu64 ": WRITE %s would overwrite the file of %s",
+                              run->script->path, lspo_sql_line(run->script->text, run->at), name, source);
+    }
+    return LSPO_OK;
+}
+
 /* CREATE TABLE name AS the text up to `end`, in place of one that an earlier run wrote. */
 static lspo_status_t write_table(run_t *run, const lspo_sql_statement_t *read, const char *end)
 {
+    lspo_status_t status = check_sources(run, read->name);
+    if (status != LSPO_OK)
+        return status;
     static const char before[] = "DROP TABLE IF EXISTS \"%s\"; CREATE TABLE \"%s\" AS %.*s";
     size_t bytes = sizeof before + 2 * strlen(read->name) + (size_t)(end - read->text);
     char *command = malloc(bytes);

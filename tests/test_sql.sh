@@ -203,6 +203,8 @@ refused "an end too early" "script.sql:2: the file ends where a SELECT should be
     $'select 1;\nrequire -- nothing' rows.csv
 refused "a parameter" "script.sql:1: parameters have no values here; use given('name')" "select :x;" rows.csv
 refused "another file" "script.sql:1: not authorized" "attach 'rows.db' as more;" rows.csv
+refused "its own input" "script.sql:1: WRITE rows would overwrite the file of all=rows.csv" \
+    "write rows as select 1;" all=rows.csv
 refused "a function that fails" "script.sql:2: pick(x, condition): the condition holds for two rows" \
     $'select 1;\nselect pick(name, 1) from rows;' rows.csv
 check "--given without a value" 2 "$(status_of sql -e "select 1" rows.csv --given x)"
