@@ -29,6 +29,17 @@ typedef struct {
     uint32_t *waiting;           /* of the ops of the block           */
 } moment_t;
 
+/* The state in the middle of the first iteration, from which later plays start. */
+typedef struct {
+    bool known;
+    lspo_op_id_t at;   /* the pass that has just ended */
+    lspo_op_id_t next; /* a later one, whose end the next play takes; LSPO_NO_OP: none */
+    lspo_few_t few;
+    uint64_t end_ns; /* of the first iteration so far */
+    lspo_ready_op_t *ops;
+    lspo_ready_entry_t *entries; /* of all heaps, one after the other */
+} held_t;
+
 struct lspo_pace {
     const lspo_plan_t *plan;
     lspo_engine_call_t call;
@@ -46,7 +57,10 @@ struct lspo_pace {
     uint32_t steady_from; /* k; `iterations`: no two blocks are alike */
     uint32_t block_ops;   /* P */
     uint32_t *seen;       /* by op: how many marked ops are before it or itself */
+    uint32_t span;        /* the most ids from an op to one that waits for it */
+    uint32_t changed;     /* ops from there on are as at the start of a play */
     moment_t moment;      /* at the end of the iteration before, with arrays of its own */
+    held_t held;          /* with arrays of its own */
 };
 
 /* The structure of the plan */
@@ -79,8 +93,10 @@ static bool find_chain(lspo_pace_t *pace)
     for (lspo_op_id_t id = 0; id < plan->op_count; id++) {
         uint32_t seen = 0;
         for (uint32_t d = 0; d < plan->ops[id].dep_count; d++) {
-            uint32_t its = pace->seen[plan->deps[plan->ops[id].dep_first + d]];
+            const lspo_op_id_t dep = plan->deps[plan->ops[id].dep_first + d];
+            const uint32_t its = pace->seen[dep];
             seen = its > seen ? its : seen;
+            pace->span = id - dep > pace->span ? id - dep : pace->span;
         }
         if (pace->marks[id] != NO_MARK) {
             if (seen != links || pace->marks[id] < iteration || pace->marks[id] > iteration + (links > 0))
@@ -156,7 +172,24 @@ static void find_steady(lspo_pace_t *pace)
     }
 }
 
+/* Ops from there on have not changed while those of blocks up to this one have been played. */
+static uint32_t changed_by(const lspo_pace_t *pace, uint32_t block)
+{
+    const uint32_t end = pace->first[block + 1], count = pace->plan->op_count;
+    return pace->span < count - end ? end + pace->span : count;
+}
+
 /* Moments */
+
+/* Returns how many there are. */
+static uint32_t copy_heaps(const lspo_few_t *few, lspo_ready_entry_t *entries)
+{
+    uint32_t count = 0;
+    for (int i = 0; i < LSPO_ENGINE_FEW; count += few->queues[i++].count)
+        if (few->queues[i].count > 0)
+            memcpy(&entries[count], few->queues[i].heap, few->queues[i].count * sizeof *entries);
+    return count;
+}
 
 static bool is_of_block(const lspo_pace_t *pace, const lspo_few_t *few, uint32_t block)
 {
@@ -176,7 +209,6 @@ static bool is_of_block(const lspo_pace_t *pace, const lspo_few_t *few, uint32_t
 static void remember(lspo_pace_t *pace, const lspo_few_t *few, uint32_t block)
 {
     moment_t *moment = &pace->moment;
-    uint32_t count = 0;
     moment->known = block >= pace->steady_from && is_of_block(pace, few, block);
     if (!moment->known)
         return;
@@ -184,12 +216,9 @@ static void remember(lspo_pace_t *pace, const lspo_few_t *few, uint32_t block)
     moment->event = few->event;
     moment->gpu_ended = few->gpu_ended;
     memcpy(moment->lanes, few->lanes, sizeof moment->lanes);
-    for (int i = 0; i < LSPO_ENGINE_FEW; i++) {
+    for (int i = 0; i < LSPO_ENGINE_FEW; i++)
         moment->counts[i] = few->queues[i].count;
-        if (moment->counts[i] > 0)
-            memcpy(&moment->entries[count], few->queues[i].heap, moment->counts[i] * sizeof *moment->entries);
-        count += moment->counts[i];
-    }
+    copy_heaps(few, moment->entries);
     for (uint32_t k = 0; k < pace->block_ops; k++)
         moment->waiting[k] = few->ready.ops[pace->first[block] + k].waiting;
 }
@@ -269,6 +298,23 @@ static bool continue_ends(lspo_pace_t *pace, uint32_t iteration)
     return true;
 }
 
+/* Until the pass that is asked for has ended; keeps the state there. */
+static bool hold(lspo_pace_t *pace, lspo_few_t *few)
+{
+    held_t *held = &pace->held;
+    few->awaited = held->next;
+    if (!lspo_few_run(few))
+        return false;
+    held->known = true;
+    held->at = held->next;
+    held->next = LSPO_NO_OP;
+    held->few = *few;
+    held->end_ns = pace->ends_ns[0];
+    memcpy(held->ops, pace->ops, changed_by(pace, 0) * sizeof *held->ops);
+    copy_heaps(few, held->entries);
+    return true;
+}
+
 /* Fills the ends of iterations. */
 static lspo_status_t play(lspo_pace_t *pace, lspo_few_t *few, uint32_t *played_out)
 {
@@ -276,7 +322,10 @@ static lspo_status_t play(lspo_pace_t *pace, lspo_few_t *few, uint32_t *played_o
         find_steady(pace);
     const bool may_repeat = few->memory == NULL && pace->steady_from < pace->iterations;
     *played_out = pace->iterations;
+    pace->changed = pace->plan->op_count;
     pace->moment.known = false;
+    if (may_repeat && pace->held.next != LSPO_NO_OP && !hold(pace, few))
+        return lspo_engine_too_long();
     for (uint32_t i = 0; i < pace->iterations; i++) {
         few->awaited = may_repeat ? pace->last[i] : LSPO_NO_OP;
         if (!lspo_few_run(few))
@@ -285,6 +334,7 @@ static lspo_status_t play(lspo_pace_t *pace, lspo_few_t *few, uint32_t *played_o
             return LSPO_OK;
         if (repeats(pace, few, i) && continue_ends(pace, i)) {
             *played_out = i + 1;
+            pace->changed = changed_by(pace, i);
             return LSPO_OK;
         }
         remember(pace, few, i);
@@ -293,14 +343,13 @@ static lspo_status_t play(lspo_pace_t *pace, lspo_few_t *few, uint32_t *played_o
 }
 
 /* The engine before the first event, with the ops that wait for nothing ready. */
-static void restart(lspo_pace_t *pace, lspo_few_t *few)
+static void start_over(lspo_pace_t *pace, lspo_few_t *few)
 {
     *few = pace->start;
     few->ready.ops = pace->ops;
     few->marks = pace->marks;
     few->ends_ns = pace->ends_ns;
-    memcpy(pace->ops, pace->ready.ops, pace->plan->op_count * sizeof *pace->ops);
-    memset(pace->ends_ns, 0, pace->iterations * sizeof *pace->ends_ns);
+    memcpy(pace->ops, pace->ready.ops, pace->changed * sizeof *pace->ops);
     few->ready_mask = 0;
     for (int i = 0; i < LSPO_ENGINE_FEW; i++)
         few->queues[i].count = 0;
@@ -308,6 +357,30 @@ static void restart(lspo_pace_t *pace, lspo_few_t *few)
         const lspo_ready_op_t *op = &pace->ops[pace->roots[i]];
         lspo_few_push(few, op->lane, (lspo_ready_entry_t){(uint64_t)op->priority << 32, pace->roots[i]});
     }
+}
+
+static void resume(lspo_pace_t *pace, lspo_few_t *few)
+{
+    const held_t *held = &pace->held;
+    const uint32_t kept = changed_by(pace, 0);
+    const lspo_ready_entry_t *entries = held->entries;
+    *few = held->few;
+    memcpy(pace->ops, held->ops, kept * sizeof *pace->ops);
+    if (pace->changed > kept)
+        memcpy(pace->ops + kept, pace->ready.ops + kept, (pace->changed - kept) * sizeof *pace->ops);
+    for (int i = 0; i < LSPO_ENGINE_FEW; entries += few->queues[i++].count)
+        if (few->queues[i].count > 0)
+            memcpy(few->queues[i].heap, entries, few->queues[i].count * sizeof *entries);
+    pace->ends_ns[0] = held->end_ns;
+}
+
+static void restart(lspo_pace_t *pace, lspo_few_t *few)
+{
+    memset(pace->ends_ns, 0, pace->iterations * sizeof *pace->ends_ns);
+    if (pace->held.known)
+        resume(pace, few);
+    else
+        start_over(pace, few);
 }
 
 /* More lanes: the ends are those of a trace. */
@@ -363,7 +436,8 @@ lspo_status_t lspo_pace_peaks(lspo_pace_t *pace, lspo_few_memory_t *memory, bool
     *known_out = false;
     if (!is_of_one(&pace->plan->lanes))
         return LSPO_OK;
-    restart(pace, &few);
+    start_over(pace, &few);
+    memset(pace->ends_ns, 0, pace->iterations * sizeof *pace->ends_ns);
     few.memory = memory;
     lspo_status_t status = play(pace, &few, &played);
     *known_out = !few.unsorted;
@@ -374,10 +448,32 @@ lspo_status_t lspo_pace_peaks(lspo_pace_t *pace, lspo_few_memory_t *memory, bool
                              iteration_s_out);
 }
 
+/* What has become ready at the end that is held has been served, or waits with its old priority. */
 void lspo_pace_set_priority(lspo_pace_t *pace, lspo_op_id_t op, uint32_t priority)
 {
-    if (pace->plan->lanes.count <= LSPO_ENGINE_FEW)
-        pace->ready.ops[op].priority = priority;
+    held_t *held = &pace->held;
+    if (pace->plan->lanes.count > LSPO_ENGINE_FEW)
+        return;
+    pace->ready.ops[op].priority = pace->ops[op].priority = priority;
+    if (!held->known)
+        return;
+    const bool is_kept = op < changed_by(pace, 0);
+    held->known = (is_kept ? held->ops : pace->ready.ops)[op].waiting > 0;
+    if (is_kept)
+        held->ops[op].priority = priority;
+}
+
+void lspo_pace_hold(lspo_pace_t *pace, lspo_op_id_t pass)
+{
+    held_t *held = &pace->held;
+    held->next = LSPO_NO_OP;
+    if (pace->plan->lanes.count > LSPO_ENGINE_FEW)
+        return;
+    if (!pace->is_searched)
+        find_steady(pace);
+    const bool may_hold = pace->steady_from < pace->iterations && pace->marks[pass] == 0 && pass < pace->last[0];
+    if (may_hold && (!held->known || pass > held->at))
+        held->next = pass;
 }
 
 /* Creation */
@@ -393,8 +489,12 @@ static lspo_status_t allocate(lspo_pace_t *pace)
     pace->first = malloc(iterations * sizeof *pace->first);
     pace->moment.entries = malloc(ops * sizeof *pace->moment.entries);
     pace->moment.waiting = malloc(ops * sizeof *pace->moment.waiting);
+    pace->held.ops = malloc(ops * sizeof *pace->held.ops);
+    pace->held.entries = malloc(ops * sizeof *pace->held.entries);
+    pace->held.next = LSPO_NO_OP;
+    pace->changed = pace->plan->op_count;
     return pace->ops && pace->roots && pace->seen && pace->ends_ns && pace->last && pace->first &&
-                   pace->moment.entries && pace->moment.waiting
+                   pace->moment.entries && pace->moment.waiting && pace->held.ops && pace->held.entries
                ? LSPO_OK
                : lspo_no_memory("the pace of %" PRIu32 " ops", pace->plan->op_count);
 }
@@ -450,6 +550,8 @@ void lspo_pace_destroy(lspo_pace_t *pace)
 {
     if (!pace)
         return;
+    free(pace->held.entries);
+    free(pace->held.ops);
     free(pace->moment.waiting);
     free(pace->moment.entries);
     free(pace->first);

@@ -42,6 +42,11 @@ void lspo_pace_destroy(lspo_pace_t *pace);
 /* The plan has changed the priority of this op.  Equal distances between iterations must stay equal. */
 void lspo_pace_set_priority(lspo_pace_t *pace, lspo_op_id_t op, uint32_t priority);
 
+/* Let later plays start where this pass of the first iteration has ended in the next one, instead of anew: what is
+ * before it is the same in all of them.  If an op gets a new priority that is ready by then, the next play starts anew.
+ * Where plays do not end early, nothing is held. */
+void lspo_pace_hold(lspo_pace_t *pace, lspo_op_id_t pass);
+
 /* What a play has shown. */
 typedef struct {
     double iteration_s;

@@ -37,6 +37,7 @@ typedef struct {
     lspo_pace_t *pace;        /* owned */
     ranked_t *ranked;         /* by stage; owned */
     uint32_t *ranked_first;   /* of each stage, and behind the last; owned */
+    lspo_op_id_t *before;     /* by stage: the pass before its last one in the first iteration; owned */
     double best_s;            /* 0: none yet */
     int32_t best_stage;
 } search_t;
@@ -86,6 +87,7 @@ static lspo_status_t time_stage(search_t *search, int32_t stage, lspo_pace_resul
 {
     if (search->plan->layerwise) {
         set_transition(search, stage);
+        lspo_pace_hold(search->pace, search->before[stage]);
         return lspo_pace_play(search->pace, search->plan->stage_count + 1, result_out);
     }
     lspo_plan_t *plan = NULL;
@@ -156,6 +158,22 @@ static lspo_status_t list_ranked(search_t *search)
     return LSPO_OK;
 }
 
+/* What trials of lower transitions change becomes ready no earlier than behind the last pass of a stage. */
+static lspo_status_t list_passes(search_t *search)
+{
+    const lspo_plan_t *plan = search->plan;
+    lspo_op_id_t before = 0;
+    search->before = calloc(plan->stage_count, sizeof *search->before);
+    if (!search->before)
+        return lspo_no_memory("%u stages", plan->stage_count);
+    for (lspo_op_id_t id = 0; id < plan->op_count && plan->ops[id].iteration == 0; id++)
+        if (lspo_op_is_pass(&plan->ops[id])) {
+            search->before[plan->ops[id].layer] = before;
+            before = id;
+        }
+    return LSPO_OK;
+}
+
 static lspo_status_t prepare(search_t *search)
 {
     lspo_status_t status = lspo_plan_build(search->model, &search->workload, search->policy, &search->plan);
@@ -166,6 +184,8 @@ static lspo_status_t prepare(search_t *search)
     if (status != LSPO_OK)
         return status;
     status = list_ranked(search);
+    if (status == LSPO_OK)
+        status = list_passes(search);
     if (status != LSPO_OK)
         return status;
     return lspo_pace_create(plan, search->machine, search->work_ns, &search->pace);
@@ -173,6 +193,7 @@ static lspo_status_t prepare(search_t *search)
 
 static void release(search_t *search)
 {
+    free(search->before);
     free(search->ranked_first);
     free(search->ranked);
     lspo_pace_destroy(search->pace);

@@ -5,7 +5,7 @@
  * Every stage is tried on a plan of 8 iterations, and the one with the shortest time per iteration is taken, or the
  * highest of equal ones.  With more than 64 stages, a coarse grid is tried first and then all stages around its best.
  * Trials play no longer than shows the time (sim/pace.h).  A plan of lspo_build_layerwise() is built and priced once,
- * and trials only change its priorities.
+ * and trials only change its priorities.  What they do up to the first change is played once (lspo_pace_hold()).
  */
 #ifndef LSPO_SIM_TUNE_H
 #define LSPO_SIM_TUNE_H

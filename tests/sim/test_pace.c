@@ -177,6 +177,33 @@ Test(pace, is_that_of_the_long_run_of_every_policy)
     cr_expect_gt(early, 12 * lspo_policy_count() / 3, "%u plays stopped early", early);
 }
 
+/* Priorities change between plays, of ops that are ready where the state is held and of others. */
+Test(pace, plays_from_a_held_state_are_those_from_the_start)
+{
+    for (uint64_t seed = 1; seed <= 1000; seed++) {
+        const uint32_t iterations = 5 + (uint32_t)(seed % 9);
+        plan_maker_t maker = repeated_plan(seed, iterations);
+        const uint32_t ops = maker.plan.op_count / iterations;
+        lspo_machine_t machine = seed % 2 ? maker_machine() : maker_contended_machine(seed);
+        lspo_pace_t *pace = NULL;
+        uint64_t state = seed;
+        cr_assert_eq(lspo_pace_create(&maker.plan, &machine, maker.work_ns, &pace), LSPO_OK);
+        for (uint32_t round = 0; round < 8; round++) {
+            lspo_pace_result_t result = {0};
+            const uint32_t place = (uint32_t)maker_below(&state, ops), rank = (uint32_t)maker_below(&state, 4);
+            lspo_pace_hold(pace, (lspo_op_id_t)maker_below(&state, ops));
+            cr_assert_eq(lspo_pace_play(pace, 0, &result), LSPO_OK);
+            cr_expect_eq(result.iteration_s, long_run_s(&maker, &machine), "seed %lu, round %u", seed, round);
+            for (uint32_t i = 0; i < iterations && round % 2; i++) {
+                maker.plan.ops[i * ops + place].priority = i * 4 + rank;
+                lspo_pace_set_priority(pace, i * ops + place, i * 4 + rank);
+            }
+        }
+        lspo_pace_destroy(pace);
+        maker_release(&maker);
+    }
+}
+
 /* Every op takes memory that it or another one gives back. */
 static void take_memory(plan_maker_t *maker, uint64_t seed)
 {
