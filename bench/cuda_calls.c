@@ -114,7 +114,7 @@ int cuda_call_compress(void)
 int cuda_call_apply(void)
 {
     return lspo_projector_apply_cuda(&bench.on, &(lspo_projector_pair_t){&bench.p, &bench.q}, bench.gradient, &descent,
-                                     bench.array[0]);
+                                     bench.array[0], bench.dense);
 }
 
 int cuda_call_embedding_forward(void)

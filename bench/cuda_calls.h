@@ -36,7 +36,7 @@ typedef struct {
     double *doubles;
     lspo_projector_t p, q;
     uint32_t *row_first;    /* of a projector's entries by rows */
-    void *dense;            /* for what is written out dense    */
+    void *dense;            /* what is written out dense or copied: scratch */
     lspo_ternary_t ternary; /* a weight of the layer */
     size_t ternary_bytes;
     uint32_t *ternary_table;

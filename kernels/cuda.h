@@ -94,12 +94,14 @@ int lspo_projector_gather_cuda(const lspo_cuda_t *on, const lspo_projector_t *p,
 /* Scratch: tokens (d_m + d_n) numbers: X P and dY Q are rounded to the format, then multiplied on tensor cores. */
 int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair,
                                  const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
-/* One pass over w, no scratch: a panel of P delta is in shared memory, as many rows of it (16, 8, 4, 2 or 1) as a block
- * may have at most.  If d_n numbers are more than that (16,384 in fp32 in the 64 KiB of compute capability
- * 7.5), none fits, and the cost is 2 r_m r_n FLOPs per element instead.  In 16 bits the panel is in bf16, a relative
- * error of the step of at most 2^-8, and w is rounded stochastically.  Bytes: 2 b m n. */
+/* One pass over w: a panel of P delta is in shared memory, as many rows of it (16, 8, 4, 2 or 1) as a block may have at
+ * most.  If d_n numbers are more than that (16,384 in fp32 in the 64 KiB of compute capability 7.5), none fits, and the
+ * cost is 2 r_m r_n FLOPs per element instead.  In 16 bits the panel is in bf16, a relative error of the step of at
+ * most 2^-8, and w is rounded stochastically.  Scratch: 8 n r_n bytes at a multiple of 16, for (index, value) of the
+ * first nonzero of each row of Q, then of the second of each, and so on, as a warp reads them.  Bytes: 2 b m n, and
+ * 16 n r_n for this copy. */
 int lspo_projector_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
-                              const lspo_vector_step_t *step, void *w);
+                              const lspo_vector_step_t *step, void *w, void *scratch);
 
 /* ---- sketch.h; scratch: as many numbers as floats there.  In 16 bits apply rounds delta to the format, which requires
  * d_m d_n <= m n (otherwise cudaErrorInvalidValue), and w stochastically ---- */

@@ -270,7 +270,10 @@ int lspo_projector_compress_cuda(const lspo_cuda_t *on, const lspo_projector_pai
  * values of a column side by side: one access reads them, and random columns are spread over all banks.  Where W has
  * 16 bits, so has the panel, in bf16, which has the range of fp32: shared memory is what limits this kernel
  * (docs/cuda.md), and an access then serves eight rows, not four.  Then each thread computes COLUMNS columns of W,
- * one word wide, in all rows, so that a warp accesses whole cache lines of a row; it loads them before it sums. */
+ * one word wide, in all rows, so that a warp accesses whole cache lines of a row; it loads them before it sums.
+ *
+ * A warp reads one entry of each of adjacent rows of Q at a time.  In Q they are far apart, so that each lane would
+ * read a cache line of its own.  Another kernel therefore first copies them side by side into scratch. */
 enum {
     APPLY_THREADS = 256,
     APPLY_THREADS_LARGE = 512, /* with so much shared memory that there may be one block per multiprocessor */
@@ -336,22 +339,46 @@ static __device__ void make_panel(const lspo_projector_t &p, const float *delta,
     }
 }
 
-/* sum += the panel times N of the entries of Q's row. */
-template <unsigned N, typename T, unsigned ROWS>
-static __device__ void add_entries(const uint32_t *index, const float *value, const panel_t<T, ROWS> &panel,
-                                   float (&sum)[ROWS])
+/* A nonzero of Q. */
+struct alignas(8) entry_t {
+    uint32_t column;
+    float value;
+};
+
+/* Q: r x rows, the first entry of each row, then the second of each, ... */
+typedef struct {
+    uint32_t rows, d, r;
+    entry_t *entries;
+} copied_t;
+
+static __global__ void copy_kernel(lspo_projector_t q, copied_t to)
 {
-    const lspo_numbers_t<uint32_t, N> indices = lspo_load_numbers(lspo_width_t<N>(), index);
-    const lspo_numbers_t<float, N> values = lspo_load_numbers(lspo_width_t<N>(), value);
+    for (size_t at = lspo_grid_first(); at < (size_t)q.rows * q.r; at += lspo_grid_step()) {
+        const uint32_t row = (uint32_t)at / q.r, e = (uint32_t)at % q.r;
+        to.entries[(size_t)e * q.rows + row] = {q.index[at], q.value[at]};
+    }
+}
+
+/* sum += the panel times N entries of each of COLUMNS columns of W, the next one `stride` behind the first. */
+template <unsigned N, typename T, unsigned ROWS, unsigned COLUMNS>
+static __device__ void add_entries(const entry_t *entries, size_t stride, const panel_t<T, ROWS> &panel,
+                                   float (&sum)[COLUMNS][ROWS])
+{
+    lspo_numbers_t<entry_t, COLUMNS> entry[N];
+#pragma unroll
+    for (unsigned e = 0; e < N; e++)
+        entry[e] = lspo_load_numbers(lspo_width_t<COLUMNS>(), entries + e * stride);
 #pragma unroll
     for (unsigned e = 0; e < N; e++)
 #pragma unroll
-        for (unsigned plane = 0; plane < panel.PLANES; plane++) {
-            const typename panel_t<T, ROWS>::column_t from = panel.columns[plane * panel.d + indices.at[e]];
+        for (unsigned c = 0; c < COLUMNS; c++)
 #pragma unroll
-            for (unsigned i = 0; i < panel.TOGETHER; i++)
-                sum[plane * panel.TOGETHER + i] += values.at[e] * lspo_to_float(from.at[i]);
-        }
+            for (unsigned plane = 0; plane < panel.PLANES; plane++) {
+                const typename panel_t<T, ROWS>::column_t from = panel.columns[plane * panel.d + entry[e].at[c].column];
+#pragma unroll
+                for (unsigned i = 0; i < panel.TOGETHER; i++)
+                    sum[c][plane * panel.TOGETHER + i] += entry[e].at[c].value * lspo_to_float(from.at[i]);
+            }
 }
 
 /* Random bits for four numbers of W, 16 for each: of two rows and two columns, which begin at even ones. */
@@ -410,12 +437,12 @@ template <typename T, unsigned ROWS, unsigned COLUMNS> struct place_t {
 
 template <typename T, unsigned ROWS, unsigned COLUMNS>
 static __global__ void __launch_bounds__(APPLY_THREADS_LARGE, 1)
-    apply_kernel(lspo_projector_t p, lspo_projector_t q, const float *delta, descent_t step, T *w, uint32_t span)
+    apply_kernel(lspo_projector_t p, copied_t q, const float *delta, descent_t step, T *w, uint32_t span)
 {
+    constexpr unsigned AT_ONCE = 4;
     const panel_t<T, ROWS> panel = {(typename panel_t<T, ROWS>::column_t *)lspo_shared, q.d};
     const uint32_t first_row = blockIdx.x * ROWS, count = min(p.rows - first_row, (uint32_t)ROWS);
     const uint32_t first_column = blockIdx.y * span, last_column = min(q.rows - first_column, span) + first_column;
-    const bool fours = q.r % 4 == 0 && lspo_aligned(q.index) && lspo_aligned(q.value);
     make_panel(p, delta, first_row, panel);
     __syncthreads();
     for (uint32_t j = first_column + threadIdx.x * COLUMNS; j < last_column; j += blockDim.x * COLUMNS) {
@@ -423,15 +450,13 @@ static __global__ void __launch_bounds__(APPLY_THREADS_LARGE, 1)
         typename place_t<T, ROWS, COLUMNS>::word_t before[ROWS];
         float sum[COLUMNS][ROWS] = {};
         place.load(before);
-#pragma unroll
-        for (unsigned c = 0; c < COLUMNS; c++) {
-            const size_t first = ((size_t)j + c) * q.r;
+        uint32_t e = 0;
 #pragma unroll 1
-            for (uint32_t e = 0; fours && e < q.r; e += 4)
-                add_entries<4>(q.index + first + e, q.value + first + e, panel, sum[c]);
-            for (uint32_t e = 0; !fours && e < q.r; e++)
-                add_entries<1>(q.index + first + e, q.value + first + e, panel, sum[c]);
-        }
+        for (; q.r - e >= AT_ONCE; e += AT_ONCE)
+            add_entries<AT_ONCE>(q.entries + (size_t)e * q.rows + j, q.rows, panel, sum);
+#pragma unroll 1
+        for (; e < q.r; e++)
+            add_entries<1>(q.entries + (size_t)e * q.rows + j, q.rows, panel, sum);
         place.store(before, sum, step);
     }
 }
@@ -462,7 +487,7 @@ typedef struct {
     const lspo_projector_t *p, *q;
     const float *delta;
     descent_t step;
-    void *w, *stream;
+    void *w, *scratch, *stream;
 } apply_t;
 
 /* With few rows the columns are also split, and each span computes the panel again, until the GPU is full. */
@@ -474,9 +499,13 @@ template <typename T, unsigned ROWS, unsigned COLUMNS> static int launch_apply(c
     const uint32_t span = ((columns - 1) / splits / LSPO_WARP_THREADS + 1) * LSPO_WARP_THREADS; /* whole words */
     const dim3 grid(row_blocks, (columns - 1) / span + 1);
     const size_t shared_bytes = (size_t)a.q->d * ROWS * sizeof(panel_number_t<T>);
+    const copied_t q = {columns, a.q->d, a.q->r, (entry_t *)a.scratch};
+    const int error = lspo_launch_over((size_t)columns * a.q->r, copy_kernel, a.stream, *a.q, q);
+    if (error != cudaSuccess)
+        return error;
     return lspo_launch_large(apply_kernel<T, ROWS, COLUMNS>, grid,
                              shared_bytes > APPLY_SHARED_LARGE ? APPLY_THREADS_LARGE : APPLY_THREADS, shared_bytes,
-                             a.stream, *a.p, *a.q, a.delta, a.step, (T *)a.w, span);
+                             a.stream, *a.p, q, a.delta, a.step, (T *)a.w, span);
 }
 
 template <typename T, unsigned COLUMNS> static int apply_rows(const apply_t &a)
@@ -501,9 +530,10 @@ template <typename T, unsigned COLUMNS> static int apply_rows(const apply_t &a)
 }
 
 int lspo_projector_apply_cuda(const lspo_cuda_t *on, const lspo_projector_pair_t *pair, const float *delta,
-                              const lspo_vector_step_t *step, void *w)
+                              const lspo_vector_step_t *step, void *w, void *scratch)
 {
-    const apply_t a = {pair->p, pair->q, delta, {step->rate, step->keep, step->seed}, w, on->stream};
+    const descent_t descent = {step->rate, step->keep, step->seed};
+    const apply_t a = {pair->p, pair->q, delta, descent, w, scratch, on->stream};
     return lspo_with_number(on->number, [=](auto zero) {
         using T = decltype(zero);
         const bool words = a.q->rows % A_WORD<T> == 0 && (uintptr_t)a.w % sizeof(uint32_t) == 0;

@@ -80,12 +80,15 @@ void lspo_build_resident_memory(lspo_builder_t *b)
         f->gpu_workspace_bytes += expanded_bytes(b);
 }
 
-/* X P and dY Q of a weight: tokens x (d_m + d_n); dense sketches and what is between their products. */
+/* X P and dY Q of a weight, tokens x (d_m + d_n), and at another time the nonzeros of Q; dense sketches and what is
+ * between their products. */
 static uint64_t scratch_elements(const lspo_plan_t *plan, const lspo_projection_t *w, uint64_t tokens)
 {
     uint64_t elements =
         plan->dense_compress ? lspo_sketch_compress_elements(w, tokens) : tokens * ((uint64_t)w->d_rows + w->d_cols);
-    uint64_t apply = plan->dense_apply ? lspo_sketch_apply_elements(w) : 0;
+    uint64_t nonzeros_bytes = (uint64_t)w->cols * w->nnz_cols * (sizeof(uint32_t) + sizeof(float));
+    uint64_t apply = plan->dense_apply ? lspo_sketch_apply_elements(w)
+                                       : nonzeros_bytes / lspo_precision_bytes(plan->workload.precision);
     return apply > elements ? apply : elements;
 }
 

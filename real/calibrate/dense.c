@@ -58,7 +58,7 @@ static size_t scratch_numbers(const call_t *call, size_t tokens)
     return larger(
         larger(lspo_sketch_compress_scratch(&call->p, &call->q, tokens), lspo_sketch_apply_scratch(&call->p, &call->q)),
         larger(lspo_projector_compress_scratch(&call->p, &call->q, tokens),
-               lspo_projector_apply_scratch(&call->p, &call->q)));
+               lspo_compute_projector_apply_scratch(call->calibration->compute, &call->p, &call->q)));
 }
 
 static lspo_timing_t time_one(call_t *call, bool dense, const char *kind, lspo_timed_function_t function)

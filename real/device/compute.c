@@ -250,11 +250,18 @@ void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_pai
             lspo_projector_compress_cuda(&c->on, pair, factors, beta, g_hat, scratch));
 }
 
+size_t lspo_compute_projector_apply_scratch(const lspo_compute_t *c, const lspo_projector_t *p,
+                                            const lspo_projector_t *q)
+{
+    const size_t copied_bytes = (size_t)q->rows * q->r * (sizeof *q->index + sizeof *q->value);
+    return c->is_cuda ? copied_bytes / lspo_compute_number_bytes(c) : lspo_projector_apply_scratch(p, q);
+}
+
 void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_pair_t *pair, const float *delta,
                                   const lspo_vector_step_t *step, void *w, void *scratch)
 {
     LSPO_ON(c, lspo_projector_apply(pair, delta, step, w, scratch),
-            lspo_projector_apply_cuda(&c->on, pair, delta, step, w));
+            lspo_projector_apply_cuda(&c->on, pair, delta, step, w, scratch));
 }
 
 void lspo_compute_sketch_compress(lspo_compute_t *c, const lspo_projector_pair_t *pair,

@@ -186,6 +186,9 @@ void lspo_compute_projector_gather(lspo_compute_t *c, const lspo_projector_t *p,
                                    size_t x_stride, void *out);
 void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_pair_t *pair,
                                      const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
+/* In numbers of the device's format. */
+size_t lspo_compute_projector_apply_scratch(const lspo_compute_t *c, const lspo_projector_t *p,
+                                            const lspo_projector_t *q);
 void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_pair_t *pair, const float *delta,
                                   const lspo_vector_step_t *step, void *w, void *scratch);
 void lspo_compute_sketch_compress(lspo_compute_t *c, const lspo_projector_pair_t *pair,

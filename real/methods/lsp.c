@@ -53,11 +53,8 @@ static size_t projection_scratch(const lspo_session_t *session, const lspo_proje
 {
     size_t compress = session->plan->dense_compress ? lspo_sketch_compress_scratch(p, q, session->tokens)
                                                     : lspo_projector_compress_scratch(p, q, session->tokens);
-    size_t apply = 0;
-    if (session->plan->dense_apply)
-        apply = lspo_sketch_apply_scratch(p, q);
-    else if (!session->asynchronous) /* a GPU needs none */
-        apply = lspo_projector_apply_scratch(p, q);
+    size_t apply = session->plan->dense_apply ? lspo_sketch_apply_scratch(p, q)
+                                              : lspo_compute_projector_apply_scratch(session->compute, p, q);
     return compress > apply ? compress : apply;
 }
 

@@ -115,6 +115,12 @@ static double panel_error(const lspo_projector_t *p, const lspo_projector_t *q, 
     return largest;
 }
 
+/* Scratch of apply: index and value of each nonzero of Q. */
+static uint32_t *empty_entries(const lspo_projector_t *q)
+{
+    return device_array((size_t)q->rows * q->r * 2 * sizeof(uint32_t));
+}
+
 /* Rounded at random: one of the two neighbours, so less than a step away. */
 static void check_apply(lspo_number_t number, const shape_t *s)
 {
@@ -131,7 +137,8 @@ static void check_apply(lspo_number_t number, const shape_t *s)
         float *ddelta = device_floats(delta, d);
         void *dw = device_numbers(number, w0, n);
         DEVICE_OK(lspo_projector_apply_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dq}, ddelta,
-                                            (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0.01F, 5)}, dw));
+                                            (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0.01F, 5)}, dw,
+                                            empty_entries(&q)));
         expect_numbers(&order, "w", dw, w, n, (near_t){number, 1e-3, 1e-6 + panel, 1e-6});
     }
     free(delta), free(w0), free(w), free(scratch);
@@ -162,7 +169,8 @@ static double mean_after_apply(lspo_number_t number, const lspo_projector_t *p, 
         const lspo_projector_t dp = projector_on_device(p);
         void *w = device_numbers(number, w0, n), *numbers = malloc(n * sizeof *w0);
         DEVICE_OK(lspo_projector_apply_cuda(ON(number), &(lspo_projector_pair_t){&dp, &dp}, device_floats(delta, 1),
-                                            (lspo_vector_step_t[]){lspo_vector_step(-step, 0, seed)}, w));
+                                            (lspo_vector_step_t[]){lspo_vector_step(-step, 0, seed)}, w,
+                                            empty_entries(p)));
         device_read(w, n * lspo_number_bytes(number), numbers);
         lspo_convert(n, number, numbers, LSPO_NUMBER_FP32, got);
         for (size_t i = 0; i < n; i++)
@@ -189,6 +197,33 @@ Test(cuda_products, apply_rounds_without_bias)
         cr_assert(fabs(mean - 0.1) < 4 * 0.00075, "the mean step is %g of a step", mean);
     }
     lspo_projector_release(&p);
+}
+
+/* Lanes of a warp have adjacent columns of W, so the entries that they read at the same time must be adjacent: the
+ * first one of each row of Q, then the second of each, ... */
+Test(cuda_products, apply_reads_adjacent_entries)
+{
+    enum { M = 3, N = 70, D = 20, R = 5 };
+    lspo_projector_t p, q;
+    cr_assert(lspo_projector_random(M, D, R, 1, &p));
+    cr_assert(lspo_projector_random(N, D, R, 2, &q));
+    for (size_t f = 0; f < COUNT(all_numbers); f++)
+        for (order_t order = {0}; next_order(&order);) {
+            const lspo_projector_t dp = projector_on_device(&p), dq = projector_on_device(&q);
+            uint32_t *scratch = empty_entries(&q), got[R][N][2], want[R][N][2];
+            DEVICE_OK(lspo_projector_apply_cuda(ON(all_numbers[f]), &(lspo_projector_pair_t){&dp, &dq},
+                                                empty_floats((size_t)D * D),
+                                                (lspo_vector_step_t[]){lspo_vector_step(0.1F, 0, 5)},
+                                                empty_numbers(all_numbers[f], (size_t)M * N), scratch));
+            device_read(scratch, sizeof got, got);
+            for (size_t row = 0, at = 0; row < N; row++)
+                for (size_t e = 0; e < R; e++, at++) {
+                    want[e][row][0] = q.index[at];
+                    memcpy(&want[e][row][1], &q.value[at], sizeof q.value[at]);
+                }
+            cr_expect_arr_eq(got, want, sizeof want);
+        }
+    lspo_projector_release(&p), lspo_projector_release(&q);
 }
 
 /* ---- sketches: the same results from dense projectors ---- */
