@@ -48,6 +48,12 @@ static uint32_t list_on_off(const char *names[NAMES_MAX])
     return list_texts(on_off, 2, names);
 }
 
+static uint32_t list_uncertainties(const char *names[NAMES_MAX])
+{
+    static const char *const uncertainties[] = {"low", "medium", "high"};
+    return list_texts(uncertainties, sizeof uncertainties / sizeof uncertainties[0], names);
+}
+
 static uint32_t list_policies(const char *names[NAMES_MAX])
 {
     uint32_t count = 0;
@@ -78,7 +84,7 @@ static const column_t columns[] = {
     {COLUMN(flags), .required = true, .may_be_empty = true},
     {COLUMN(measured_s), .kind = SECONDS, .required = true},
     {COLUMN(published), .may_be_empty = true},
-    {COLUMN(uncertainty), .may_be_empty = true},
+    {COLUMN(uncertainty), .kind = CHOICE, .may_be_empty = true, .list = list_uncertainties},
     {COLUMN(note), .may_be_empty = true},
 };
 enum { COLUMN_COUNT = sizeof columns / sizeof columns[0] };
@@ -126,7 +132,8 @@ static lspo_status_t take_cell(const char *what, const char *text, const column_
         status = take_number(what, text, measured_most_s, "s", slot);
         break;
     case CHOICE:
-        status = take_choice(what, text, column);
+        if (text[0] != '\0')
+            status = take_choice(what, text, column);
         *(const char **)slot = text;
         break;
     default:
