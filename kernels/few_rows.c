@@ -15,8 +15,9 @@ enum { COLS_LEAST = 256, COLS_MOST = 16384 };
 /* Rows of W that are added together, so that sums are read and written once for all of them. */
 enum { TOGETHER = 16 };
 /* So few rows of X need so little arithmetic that only reading W counts.  If its rows are long enough, FOLLOWED of them
- * are read at once: these the core's own prefetchers follow, and have more bytes on their way than it can ask for. */
-enum { FEWEST_ROWS = 2, COLS_FOLLOWED = 512, FOLLOWED = 8, AHEAD_BYTES = 256 };
+ * are read at once, a line of each: these the core's own prefetchers follow, and have more bytes on their way than it
+ * can ask for.  More rows of W are in each other's way in the first cache where their stride is a power of two. */
+enum { FEWEST_ROWS = 2, BYTES_FOLLOWED = 2048, FOLLOWED = 8, TILES_FOLLOWED = 2, AHEAD_BYTES = 256 };
 /* The sums of a block of columns: they stay in the second cache. */
 enum { SUMS_MOST = 32768, TILE_MOST = 32 };
 /* Columns of a transposed W at a time. */
@@ -46,7 +47,7 @@ typedef struct {
     const char *w, *ahead;             /* ahead: the next strip */
     const float *x;                    /* x_rows x TOGETHER */
     float *sums;                       /* of each tile, x_rows x tile */
-    float *parts;                      /* as many, for what follow_strip() has added so far */
+    float *parts;                      /* as many, for what follow() has added so far */
 } strip_t;
 
 /* A tile of it, and some rows of X. */
@@ -160,9 +161,11 @@ __attribute__((target("avx2,fma"))) LSPO_INLINE float total_avx2(__m256 a)
 #include "kernels/few_rows_lanes.h"
 #else
 #define add_strip_fp32_avx2 add_strip_fp32_portable
-#define follow_strip_avx2 NULL
 #define add_strip_bf16_avx2 add_strip_bf16_portable
 #define add_strip_fp16_avx2 add_strip_fp16_portable
+#define follow_strip_fp32_avx2 NULL
+#define follow_strip_bf16_avx2 NULL
+#define follow_strip_fp16_avx2 NULL
 #define dots_fp32_avx2 dots_fp32_portable
 #define dots_bf16_avx2 dots_bf16_portable
 #define dots_fp16_avx2 dots_fp16_portable
@@ -176,8 +179,8 @@ __attribute__((target("avx2,fma"))) LSPO_INLINE float total_avx2(__m256 a)
 
 typedef struct {
     size_t tile, dot_rows;
-    void (*add_strip[3])(const strip_t *); /* by lspo_number_t */
-    void (*follow_strip)(const strip_t *); /* fp32; NULL: no faster */
+    void (*add_strip[3])(const strip_t *);    /* by lspo_number_t */
+    void (*follow_strip[3])(const strip_t *); /* NULL: no faster */
     void (*dots[3])(const dots_t *);
 } path_t;
 
@@ -187,17 +190,17 @@ static const path_t *path_of_cpu(void)
         {8,
          2,
          {add_strip_fp32_portable, add_strip_bf16_portable, add_strip_fp16_portable},
-         NULL,
+         {NULL},
          {dots_fp32_portable, dots_bf16_portable, dots_fp16_portable}},
         {16,
          2,
          {add_strip_fp32_avx2, add_strip_bf16_avx2, add_strip_fp16_avx2},
-         follow_strip_avx2,
+         {follow_strip_fp32_avx2, follow_strip_bf16_avx2, follow_strip_fp16_avx2},
          {dots_fp32_avx2, dots_bf16_avx2, dots_fp16_avx2}},
         {32,
          4,
          {add_strip_fp32_avx512, add_strip_bf16_avx512, add_strip_fp16_avx512},
-         NULL,
+         {NULL},
          {dots_fp32_avx512, dots_bf16_avx512, dots_fp16_avx512}}};
     return &paths[lspo_cpu_level()];
 }
@@ -266,8 +269,8 @@ static void few_block(const job_t *job, const path_t *path, size_t first, size_t
     const lspo_few_rows_t *p = job->p;
     const size_t bytes = lspo_number_bytes(p->number), whole = cols / path->tile * path->tile;
     const bool follows =
-        path->follow_strip != NULL && p->number == LSPO_NUMBER_FP32 && p->rows <= FEWEST_ROWS && whole >= COLS_FOLLOWED;
-    void (*add_strip)(const strip_t *) = follows ? path->follow_strip : path->add_strip[p->number];
+        path->follow_strip[p->number] != NULL && p->rows <= FEWEST_ROWS && whole * bytes >= BYTES_FOLLOWED;
+    void (*add_strip)(const strip_t *) = follows ? path->follow_strip[p->number] : path->add_strip[p->number];
     _Alignas(64) float sums[SUMS_MOST + LSPO_FEW_ROWS * TILE_MOST], x[LSPO_FEW_ROWS * TOGETHER];
     strip_t strip = {.x_rows = p->rows,
                      .cols = whole,

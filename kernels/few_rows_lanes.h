@@ -121,43 +121,76 @@ TARGET static void NAME(add_strip_fp16)(const strip_t *s)
 }
 
 #ifdef FOLLOWS
-/* The same sums for W in fp32 and `rows` rows of X: FOLLOWED rows of W at a time, from the first tile to the last. */
-TARGET LSPO_INLINE void NAME(follow)(size_t rows, const strip_t *s)
+/* Line by line of memory, for FOLLOWED rows of W: a line is some tiles, whose sums are `vectors` vectors together.  The
+ * last lines ask for the first ones of the next rows. */
+TARGET LSPO_INLINE void NAME(follow)(lspo_number_t number, size_t rows, const strip_t *s)
 {
+    const size_t tile_bytes = 2 * LANES * lspo_number_bytes(number), vectors = 2 * rows * (LINE_BYTES / tile_bytes);
+    const size_t bytes = s->cols * lspo_number_bytes(number);
     for (size_t first = 0; first < s->rows; first += FOLLOWED) {
         const size_t count = smaller(s->rows - first, FOLLOWED);
-        const char *at = s->w + first * s->stride;
+        const char *const w = s->w + first * s->stride;
         const bool last = first + count == s->rows;
         float *to = last ? s->sums : s->parts;
-        for (size_t t = 0; t < s->cols * rows; t += 2 * LANES * rows, at += 2 * LANES * sizeof(float)) {
-            lanes_t part[FEWEST_ROWS][2], w[2];
-#pragma GCC unroll 4
-            for (size_t v = 0; v < 2 * rows; v++)
-                part[v / 2][v % 2] = first > 0 ? lanes_load(s->parts + t + v * LANES) : lanes_all(0.0F);
+        for (size_t at = 0, t = 0; at < bytes; at += LINE_BYTES, t += vectors * LANES) {
+            const size_t to_next = at + AHEAD_BYTES < bytes ? 0 : FOLLOWED * s->stride - bytes;
+            const uintptr_t ahead = (uintptr_t)w + at + AHEAD_BYTES + to_next;
+            lanes_t part[2 * FEWEST_ROWS * TILES_FOLLOWED], tile[2];
+#pragma GCC unroll 8
+            for (size_t v = 0; v < vectors; v++)
+                part[v] = first > 0 ? lanes_load(s->parts + t + v * LANES) : lanes_all(0.0F);
             for (size_t i = 0; i < count; i++) {
-                NAME(load_tile)(LSPO_NUMBER_FP32, at + i * s->stride, w);
-                __builtin_prefetch((const void *)((uintptr_t)at + i * s->stride + AHEAD_BYTES));
-#pragma GCC unroll 4
-                for (size_t v = 0; v < 2 * rows; v++)
-                    part[v / 2][v % 2] =
-                        lanes_fma(lanes_all(s->x[v / 2 * TOGETHER + first + i]), w[v % 2], part[v / 2][v % 2]);
+                __builtin_prefetch((const void *)(ahead + i * s->stride));
+#pragma GCC unroll 8
+                for (size_t v = 0; v < vectors; v++) {
+                    if (v % (2 * rows) == 0)
+                        NAME(load_tile)(number, w + i * s->stride + at + v / (2 * rows) * tile_bytes, tile);
+                    part[v] = lanes_fma(lanes_all(s->x[v / 2 % rows * TOGETHER + first + i]), tile[v % 2], part[v]);
+                }
             }
-            if (last) {
-#pragma GCC unroll 4
-                for (size_t v = 0; v < 2 * rows; v++)
-                    part[v / 2][v % 2] += lanes_load(to + t + v * LANES);
-            }
-            memcpy(to + t, part, 2 * rows * sizeof part[0][0]);
+#pragma GCC unroll 8
+            for (size_t v = 0; last && v < vectors; v++)
+                part[v] += lanes_load(to + t + v * LANES);
+                /* Not as one array, which would then be in memory all the time. */
+#pragma GCC unroll 8
+            for (size_t v = 0; v < vectors; v++)
+                memcpy(to + t + v * LANES, &part[v], sizeof part[v]);
         }
     }
 }
 
-TARGET static void NAME(follow_strip)(const strip_t *s)
+/* The same sums as of add_strip(), which adds the tile of 16-bit numbers behind the last whole line. */
+TARGET LSPO_INLINE void NAME(follow_strip)(lspo_number_t number, const strip_t *s)
 {
+    const size_t bytes = lspo_number_bytes(number), line = LINE_BYTES / bytes, whole = s->cols / line * line;
+    strip_t lines = *s, rest = *s;
+    lines.cols = whole;
     if (s->x_rows == 1)
-        NAME(follow)(1, s);
+        NAME(follow)(number, 1, &lines);
     else
-        NAME(follow)(FEWEST_ROWS, s);
+        NAME(follow)(number, FEWEST_ROWS, &lines);
+    if (whole == s->cols)
+        return;
+    rest.cols -= whole;
+    rest.w += whole * bytes;
+    rest.ahead += whole * bytes;
+    rest.sums += whole * s->x_rows;
+    NAME(add_strip)(number, &rest);
+}
+
+TARGET static void NAME(follow_strip_fp32)(const strip_t *s)
+{
+    NAME(follow_strip)(LSPO_NUMBER_FP32, s);
+}
+
+TARGET static void NAME(follow_strip_bf16)(const strip_t *s)
+{
+    NAME(follow_strip)(LSPO_NUMBER_BF16, s);
+}
+
+TARGET static void NAME(follow_strip_fp16)(const strip_t *s)
+{
+    NAME(follow_strip)(LSPO_NUMBER_FP16, s);
 }
 #endif
 

@@ -16,13 +16,13 @@ typedef struct {
 
 /* One row and several, whose number is a group of those that are computed together, several or not a multiple; fewer
  * rows of W than are added together, and not a multiple; one part and several; so many columns that fewer rows of W are
- * read at once, which a third of them, a worker's, are not. */
-static const size_case_t cases[] = {{1, 1, 1, false, false},    {1, 7, 300, true, false},  {1, 64, 17001, false, true},
-                                    {2, 16, 64, false, false},  {3, 33, 97, true, true},   {4, 39, 259, true, true},
-                                    {5, 19, 259, true, true},   {6, 48, 31, true, false},  {7, 17, 130, false, true},
-                                    {8, 50, 96, true, true},    {9, 130, 70, true, false}, {13, 40, 65, true, true},
-                                    {16, 35, 2115, true, true}, {17, 21, 259, true, true}, {33, 65, 513, false, false},
-                                    {1, 39, 1030, true, true},  {2, 27, 702, false, true}};
+ * read at once, which a third of them, a worker's, are not, with half a line of 16-bit numbers at the end or not. */
+static const size_case_t cases[] = {
+    {1, 1, 1, false, false},    {1, 7, 300, true, false},   {1, 64, 17001, false, true}, {2, 16, 64, false, false},
+    {3, 33, 97, true, true},    {4, 39, 259, true, true},   {5, 19, 259, true, true},    {6, 48, 31, true, false},
+    {7, 17, 130, false, true},  {8, 50, 96, true, true},    {9, 130, 70, true, false},   {13, 40, 65, true, true},
+    {16, 35, 2115, true, true}, {17, 21, 259, true, true},  {33, 65, 513, false, false}, {1, 39, 1030, true, true},
+    {2, 27, 702, false, true},  {1, 27, 1045, false, true}, {2, 35, 1045, true, true},   {2, 9, 1024, true, false}};
 
 static float *random_floats(uint64_t stream, size_t count)
 {
