@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ask/args.h"
 #include "ask/request.h"
@@ -466,14 +467,14 @@ static lspo_status_t train_on(train_request_t *request, trainee_t *trainee)
     return write_result(request, trainee, &options, &trained);
 }
 
-static lspo_status_t check_paths(const train_request_t *request)
+static lspo_status_t check_paths(const train_request_t *request, int *export_lock_out)
 {
     const lspo_train_paths_t paths = {.model = request->base.model_name,
                                       .metrics = request->metrics_path,
                                       .export = request->export_path,
                                       .output = request->output,
                                       .resume = request->resume};
-    return lspo_train_paths_check(&paths);
+    return lspo_train_paths_check(&paths, export_lock_out);
 }
 
 /* A flag that would do nothing is refused: whoever gives --checkpoint-every counts on checkpoints. */
@@ -517,13 +518,14 @@ static lspo_status_t fine_tune(train_request_t *request)
 {
     trainee_t trainee;
     lspo_train_view_t view;
+    int export_lock = -1;
     lspo_status_t status = check_pairs(request);
     if (status != LSPO_OK)
         return status;
     take_defaults(request);
-    status = check_paths(request);
+    status = check_paths(request, &export_lock);
     if (status != LSPO_OK)
-        return status;
+        goto unlock;
     lspo_train_view_begin(&view);
     status = open_trainee(request, &view, &trainee);
     if (status != LSPO_OK)
@@ -531,6 +533,9 @@ static lspo_status_t fine_tune(train_request_t *request)
     status = train_on(request, &trainee);
 cleanup:
     close_trainee(&trainee);
+unlock:
+    if (export_lock >= 0)
+        close(export_lock);
     return status;
 }
 

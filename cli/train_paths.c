@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "ask/request.h"
+#include "base/folder_lock.h"
 #include "base/output_file.h"
+#include "real/formats/hf_folder.h"
 #include "real/train/checkpoint.h"
 #include "real/train/metrics.h"
 
@@ -52,13 +54,19 @@ static lspo_status_t check_metrics(const lspo_train_paths_t *paths)
     return LSPO_OK;
 }
 
-static lspo_status_t check_export(const lspo_train_paths_t *paths)
+static lspo_status_t check_export(const lspo_train_paths_t *paths, int *lock_out)
 {
-    const char *folder = paths->export;
-    if (paths->model && lspo_same_file(folder, paths->model))
+    const char *folder = paths->export, *model = paths->model;
+    lspo_status_t status;
+    if (model && lspo_same_file(folder, model))
         return lspo_error(LSPO_ERR_INPUT, "--export %s would overwrite the weights of --model; give another folder",
                           folder);
-    return make_export_folder(folder);
+    status = make_export_folder(folder);
+    if (status == LSPO_OK)
+        status = lspo_hf_folder_check_save(folder, model && lspo_request_is_folder(model) ? model : NULL);
+    if (status != LSPO_OK || (paths->output && lspo_same_file(folder, paths->output))) /* the checkpoints have a lock */
+        return status;
+    return lspo_folder_lock(folder, "training", lock_out);
 }
 
 static lspo_status_t check_output(const lspo_train_paths_t *paths)
@@ -71,13 +79,13 @@ static lspo_status_t check_output(const lspo_train_paths_t *paths)
     return LSPO_OK;
 }
 
-lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths)
+lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths, int *export_lock_out)
 {
     lspo_status_t status = paths->output ? check_output(paths) : LSPO_OK;
     if (status != LSPO_OK)
         return status;
     if (paths->export)
-        status = check_export(paths);
+        status = check_export(paths, export_lock_out);
     if (status != LSPO_OK)
         return status;
     if (lspo_request_is_config(paths->model))

@@ -6,7 +6,12 @@
 #include <fnmatch.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "real/formats/hf_model_state.h"
+#include "real/tokenizer/files.h"
 
 #define RESAVE "load it with Python's transformers and save_pretrained(FOLDER), which writes model.safetensors"
 
@@ -52,9 +57,17 @@ static size_t kind_of(const char *name)
     return kind;
 }
 
+/* As in a cache of Hugging Face's hub whose blobs are gone. */
+static bool is_needed_but_broken(DIR *list, const char *name)
+{
+    const bool needed = strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors") == 0 ||
+                        strcmp(name, "model.safetensors.index.json") == 0;
+    return needed && faccessat(dirfd(list), name, F_OK, 0) != 0;
+}
+
 lspo_status_t lspo_hf_folder_refuse(const char *folder)
 {
-    char found[256] = "";
+    char found[256] = "", broken[256] = "";
     size_t best = KIND_COUNT;
     bool config = false;
     DIR *list = opendir(folder);
@@ -63,16 +76,62 @@ lspo_status_t lspo_hf_folder_refuse(const char *folder)
     for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
         const size_t kind = kind_of(entry->d_name);
         config |= strcmp(entry->d_name, "config.json") == 0;
+        if (is_needed_but_broken(list, entry->d_name))
+            strcpy(broken, entry->d_name);
         if (kind < best || (kind == best && kind < KIND_COUNT && strcmp(entry->d_name, found) < 0)) {
             best = kind;
             strcpy(found, entry->d_name);
         }
     }
     closedir(list);
+    if (*broken)
+        return lspo_error(LSPO_ERR_INPUT, "%s/%s is a link to a file that is not there; fetch the model again", folder,
+                          broken);
     const char *missing = config ? "neither model.safetensors nor model.safetensors.index.json" : "no config.json";
     if (best < KIND_COUNT)
         return lspo_error(LSPO_ERR_INPUT, "%s has %s; its %s is %s: %s", folder, missing, found, kinds[best].what,
                           kinds[best].remedy);
     const char *other = ": it is not a model folder of Hugging Face's tools (`lspo help models`)";
     return lspo_error(LSPO_ERR_INPUT, "%s has %s%s", folder, missing, config ? "" : other);
+}
+
+/* Would it be taken for a part of the saved model?  Saving writes config.json and model.safetensors itself. */
+static bool is_part(const char *name)
+{
+    return strcmp(name, "model.safetensors") != 0 &&
+           (lspo_tokenizer_is_companion(name) || fnmatch("*.safetensors", name, FNM_PERIOD) == 0 ||
+            fnmatch("*.safetensors.index.json", name, FNM_PERIOD) == 0);
+}
+
+/* Saving copies the companions of `origin`, and so replaces those of the same names. */
+static lspo_status_t check_entry(const char *folder, const char *origin, const char *name)
+{
+    bool replaced = false;
+    if (!is_part(name))
+        return LSPO_OK;
+    if (origin && lspo_tokenizer_is_companion(name)) {
+        char *path = lspo_hf_path(origin, name);
+        if (!path)
+            return lspo_no_memory("the name of %s", name);
+        replaced = access(path, F_OK) == 0;
+        free(path);
+    }
+    if (replaced)
+        return LSPO_OK;
+    return lspo_error(
+        LSPO_ERR_INPUT,
+        "%s has a %s of another model, which would stay beside this one; remove it, or give another folder", folder,
+        name);
+}
+
+lspo_status_t lspo_hf_folder_check_save(const char *folder, const char *origin)
+{
+    lspo_status_t status = LSPO_OK;
+    DIR *list = opendir(folder);
+    if (!list)
+        return lspo_error(lspo_status_of_errno(errno), "%s: %s", folder, strerror(errno));
+    for (struct dirent *entry; status == LSPO_OK && (entry = readdir(list)) != NULL;)
+        status = check_entry(folder, origin, entry->d_name);
+    closedir(list);
+    return status;
 }
