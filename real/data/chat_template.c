@@ -398,10 +398,33 @@ static bool begins(const char *tag, const char *word)
     return strncmp(tag + 2, word, strlen(word)) == 0;
 }
 
-/* Whether the template writes nothing but what is known, except where tools are used. */
+static bool is(const char *tag, size_t bytes, const char *text)
+{
+    return bytes == strlen(text) && strncmp(tag, text, bytes) == 0;
+}
+
+/* Whether a loop goes through all messages, or all parts of one, in their order. */
+static bool is_plain_loop(const char *tag, size_t bytes)
+{
+    return is(tag, bytes, "{%formessageinmessages%}") || is(tag, bytes, "{%formessageinloop_messages%}") ||
+           is(tag, bytes, "{%foriteminmessage['content']%}");
+}
+
+/* Whether a `set` leaves the messages what they are; without the first one only where that is the system's. */
+static bool keeps_messages(const seen_t *seen, const char *tag, size_t bytes)
+{
+    static const char *const first_left_out[] = {"{%setmessages=messages[1:]%}", "{%setloop_messages=messages[1:]%}"};
+    if (!begins(tag, "setmessages=") && !begins(tag, "setloop_messages=") && !begins(tag, "setmessage="))
+        return true;
+    if (is(tag, bytes, first_left_out[0]) || is(tag, bytes, first_left_out[1]))
+        return has(seen, "messages[0]['role']=='system'");
+    return is(tag, bytes, "{%setloop_messages=messages%}");
+}
+
+/* Whether the template writes nothing but what is known, except where tools are used, and of all messages. */
 static bool is_all_known(const seen_t *seen, size_t which)
 {
-    bool of_tools[DEPTH_MAX] = {false}; /* by depth of blocks */
+    bool of_tools[DEPTH_MAX] = {false}, of_some[DEPTH_MAX] = {false}; /* by depth of blocks */
     size_t depth = 0;
     for (const char *tag = seen->tags, *end; *tag != '\0'; tag = end) {
         if (tag[0] != '{' || (tag[1] != '{' && tag[1] != '%')) /* a string has no end: no template */
@@ -410,17 +433,19 @@ static bool is_all_known(const seen_t *seen, size_t which)
         const size_t bytes = (size_t)(end - tag);
         const bool tools = memmem(tag, bytes, "tool", 4) != NULL;
         if (tag[1] == '{') {
-            if (!of_tools[depth] && !is_written(seen, which, tag, bytes))
+            if (!of_tools[depth] && (of_some[depth] || !is_written(seen, which, tag, bytes)))
                 return false;
         } else if (begins(tag, "if") || begins(tag, "for")) {
             if (++depth == DEPTH_MAX)
                 return false;
             of_tools[depth] = of_tools[depth - 1] || tools;
+            of_some[depth] = of_some[depth - 1] || (begins(tag, "for") && !is_plain_loop(tag, bytes));
         } else if (depth > 0 && (begins(tag, "elif") || begins(tag, "else")))
             of_tools[depth] = of_tools[depth - 1] || tools;
         else if (depth > 0 && (begins(tag, "endif") || begins(tag, "endfor")))
             depth--;
-        else if (!begins(tag, "set") && !begins(tag, "break") && !begins(tag, "continue"))
+        else if (begins(tag, "set") ? !keeps_messages(seen, tag, bytes)
+                                    : !begins(tag, "break") && !begins(tag, "continue"))
             return false;
     }
     return true;

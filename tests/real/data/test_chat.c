@@ -266,6 +266,13 @@ Test(chat, templates_that_write_something_else_are_not_taken_for_known_ones)
     static const char *const others[] = {
         "",
         "{{ messages }}",
+        "{% for message in messages[1:] %}" CHATML_TURN "{% endfor %}",
+        "{% for message in messages[::-1] %}" CHATML_TURN "{% endfor %}",
+        "{% for message in messages if message['role'] != 'system' %}" CHATML_TURN "{% endfor %}",
+        "{% for message in messages | selectattr('role', 'equalto', 'user') %}" CHATML_TURN "{% endfor %}",
+        "{% set messages = messages[-4:] %}{% for message in messages %}" CHATML_TURN "{% endfor %}",
+        "{% set loop_messages = messages[1:] %}{% for message in loop_messages %}" CHATML_TURN "{% endfor %}",
+        "{% for message in messages %}{% set message = messages[0] %}" CHATML_TURN "{% endfor %}",
         "{% for message in messages %}" CHATML_TURN "\n{% endfor %}",
         "Chat:\n{% for message in messages %}" CHATML_TURN "{% endfor %}",
         "{% for message in messages %}" CHATML_TURN "{{ eos_token }}{% endfor %}",
