@@ -83,25 +83,47 @@ static bool take_clock(const char **at, double *seconds_out)
 
 /* Lines */
 
+/* What a time of a step has before and behind it. */
+typedef struct {
+    const char *mark, *ends; /* ends: one of these follows, or the end of the line; NULL: anything but a unit */
+} frame_t;
+
+/* "135.21ms", "300.10 ms |": a number of milliseconds, and what follows it. */
+static bool take_ms(const char *at, const char *ends, double *ms_out)
+{
+    if (!take_number(&at, ms_out))
+        return false;
+    skip_blanks(&at);
+    if (!take_text(&at, "ms"))
+        return false;
+    if (ends == NULL)
+        return !isalnum((unsigned char)*at) && *at != '/';
+    skip_blanks(&at);
+    return strchr(ends, *at) != NULL; /* also at '\0' */
+}
+
 /* The time behind the first of these marks that has one: ", time 135.21ms", "dt: 338.19ms", "| 300.10 ms |",
- * "(300.1 ms,".  In "| fwd: 10 ms |" it is that of a part. */
+ * "(300.1 ms,".  In "| fwd: 10 ms |" and "| 10 ms fwd |" it is that of a part. */
 static bool find_time(const char *text, double *step_s_out)
 {
-    static const char *const marks[] = {", time ", "dt: ", "| ", " ("};
-    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
-        for (const char *at = text; (at = strstr(at, marks[i])) != NULL;) {
+    static const frame_t frames[] = {{", time ", NULL}, {"dt: ", NULL}, {"| ", "|"}, {" (", ",)"}};
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++)
+        for (const char *at = text; (at = strstr(at, frames[i].mark)) != NULL;) {
             double ms;
-            at += strlen(marks[i]);
-            const char *end = at;
-            if (!take_number(&end, &ms))
-                continue;
-            skip_blanks(&end);
-            if (!take_text(&end, "ms") || isalnum((unsigned char)*end) || *end == '/')
+            at += strlen(frames[i].mark);
+            if (!take_ms(at, frames[i].ends, &ms))
                 continue;
             *step_s_out = ms / 1000;
             return true;
         }
     return false;
+}
+
+/* Is there "val" or "eval" before `end`?  "Validation step 3 | loss ...", "step 3 | val_loss ...". */
+static bool is_of_validation(const char *line, const char *end)
+{
+    const char *at = strcasestr(line, "val");
+    return at != NULL && at < end;
 }
 
 /* "iter 120: loss 2.1034, ...", "step    3/19560 | loss 11.0 ...", "step 00010/21400 (0.05%) | loss: 8.1 ..." */
@@ -117,7 +139,8 @@ static bool read_step(const char *line, record_t *record)
         if (!take_integer(&at, &record->step))
             continue;
         const char *loss = strstr(at, "loss");
-        if (strcspn(at, ":|") < strlen(at) && loss != NULL && find_time(loss, &record->step_s))
+        if (strcspn(at, ":|") < strlen(at) && loss != NULL && !is_of_validation(line, loss) &&
+            find_time(loss, &record->step_s))
             return true;
     }
     return false;
@@ -139,13 +162,29 @@ static bool take_rate(const char **at, double *step_s_out)
     return true;
 }
 
-/* Is there nothing before the percentage, or that of a training: "Epoch 0: ", "Training: ", "1|5|Loss: 1.9: "? */
-static bool is_of_training(const char *label, size_t length)
+/* Is there nothing before the percentage, or that of a training: "Epoch 0: ", "Epoch 1/3: ", "Train: ", "Training: ",
+ * "1|5|Loss: 1.9: "?  Other bars are of data, evaluations, or epochs. */
+static bool is_of_training(const char *label, const char *percent)
 {
-    static const char loss[] = "oss: ";
-    const size_t blanks = strspn(label, " \t");
-    return blanks >= length || memmem(label, length, loss, sizeof loss - 1) != NULL ||
-           strncmp(label + blanks, "Epoch", 5) == 0 || strncasecmp(label + blanks, "train", 5) == 0;
+    static const char train[] = "train";
+    uint64_t number;
+    double loss;
+    skip_blanks(&label);
+    if (label >= percent)
+        return true;
+    if (strncasecmp(label, train, sizeof train - 1) == 0) {
+        label += sizeof train - 1;
+        (void)take_text(&label, "ing");
+    } else if (take_text(&label, "Epoch ")) {
+        label += strspn(label, "[]/ 0123456789");
+    } else if (!take_integer(&label, &number) || !take_text(&label, "|") || !take_integer(&label, &number) ||
+               !take_text(&label, "|Loss: ") || !take_number(&label, &loss)) {
+        return false;
+    }
+    if (!take_text(&label, ":"))
+        return false;
+    skip_blanks(&label);
+    return label == percent;
 }
 
 /* "  5%|5         | 25/500 [00:52<16:28,  2.08s/it]" */
@@ -154,7 +193,7 @@ static bool read_bar(const char *line, record_t *record)
     const char *at = strstr(line, "%|"), *percent = at;
     while (percent != NULL && percent > line && isdigit((unsigned char)percent[-1]))
         percent--;
-    if (percent == NULL || percent == at || !is_of_training(line, (size_t)(percent - line)))
+    if (percent == NULL || percent == at || !is_of_training(line, percent))
         return false;
     at = strchr(at + strlen("%|"), '|');
     if (at == NULL)

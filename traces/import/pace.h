@@ -7,8 +7,9 @@
  *      88%|########8 | 440/500 [14:52<02:01,  1.95it/s, loss=0.7]       ... whose rate is a moving average
  *
  * A bar has no words before its percentage (bars of loading and of data sets have), or those of a training: "Epoch 0: "
- * (Lightning), "1|25|Loss: 1.9: " (torchtune).  Of several bars, told apart by their totals (training, evaluation), the
- * one that took longest counts.  Any text before "iter " or "step " is ignored; a carriage return ends a line, too.
+ * (Lightning), "1|25|Loss: 1.9: " (torchtune), "Train: ", "Training: ".  Of several bars, told apart by their totals
+ * (training, evaluation), the one that took longest counts.  Any text before "iter " or "step " is ignored, but a line
+ * with "val" before its loss is of an evaluation; a carriage return ends a line, too.
  */
 #ifndef LSPO_TRACES_IMPORT_PACE_H
 #define LSPO_TRACES_IMPORT_PACE_H

@@ -55,8 +55,14 @@ Test(pace, lines_of_other_trainers)
         "step 00003/21400 (0.05%) | loss: 8.1 | lrm: 1.00 | dt: 1574.05ms | tok/sec: 333,085 | mfu: 45.2\n"
         "step    4 | loss: 9.5 | lr 6.0e-04 | norm: 15.3 | dt: 338.19ms | tok/sec: 1550000.12\n"
         "step 5 | loss: 9.4 | fwd: 10 ms | bwd: 20 ms\n"
-        "step 6 | loss: 9.4 | 3 ms/token\n");
-    expect_seconds(&pace, LSPO_PACE_STEPS, 4, (const double[]){0.30025, 0.3015, 1.57405, 0.33819});
+        "step 6 | loss: 9.4 | 3 ms/token\n"
+        "step 7/10 | train loss 3.0 | 5 ms data | 100 ms step\n"
+        "step 8/10 | loss 3.0 | 0.10 s | 5 ms comm\n"
+        "step 9/10 | loss 3.0 (5 ms data, 95 ms rest)\n"
+        "step 10 | loss 3.0 | 302 ms\n"
+        "step 11: train loss 3.0 (303 ms)\n"
+        "step 12: train loss 3.0, val loss 3.1 (304 ms, 13653 tok/s)\n");
+    expect_seconds(&pace, LSPO_PACE_STEPS, 7, (const double[]){0.30025, 0.3015, 1.57405, 0.33819, 0.302, 0.303, 0.304});
 }
 
 Test(pace, times_that_cannot_be_are_left_out)
@@ -87,6 +93,17 @@ Test(pace, lines_that_are_something_else)
         "Loading checkpoint shards: 50%|##| 1/2 [00:05<00:05,  5.00s/it]\n",
         "Validation DataLoader 0: 50%|##| 1/2 [00:05<00:05,  5.00s/it]\n",
         "Loading: 50%|##|\n",
+        "Train data tokenizing:  50%|##| 100/500 [10:52<16:28,  2.08s/it]\n",
+        "Eval loss: 2.1:  50%|##| 100/500 [10:52<16:28,  2.08s/it]\n",
+        "Epoch 1 [Val]: 50%|##| 1/2 [00:05<00:05,  5.00s/it]\n",
+        "Epoch: 50%|##| 1/2 [10:05<10:05,  605.00s/it]\n",
+        "Training epochs: 50%|##| 1/2 [10:05<10:05,  605.00s/it]\n",
+        "1|25|Val Loss: 1.9: 50%|##| 1/2 [00:05<00:05,  5.00s/it]\n",
+        "Training 50%|##| 1/2 [00:05<00:05,  5.00s/it]\n",
+        "Validation step 1 | loss 3.0 | 5 ms |\n",
+        "eval: step 1 | loss 3.0 | 5 ms |\n",
+        "step 10 | val loss 3.2 | 900 ms |\n",
+        "step 10 | eval_loss 3.2 | 900 ms |\n",
         " 50%|#####     | 5/10 [00:05<00:05,  1.00 examples/s]\n",
         " 50%|#####     | 5/10 [00:05<00:05,  1.00B/s]\n",
         "  0%|          | 0/10 [00:00<?, ?it/s]\n",
@@ -117,7 +134,7 @@ Test(pace, the_bar_that_took_longest)
     expect_seconds(&pace, LSPO_PACE_BAR, 3, (const double[]){9, 2.1, 2});
 }
 
-/* Lightning names the epoch, torchtune the loss. */
+/* Lightning names the epoch, torchtune the loss; others the training. */
 Test(pace, bars_of_trainings_with_a_name)
 {
     lspo_pace_t pace = read_text("Sanity Checking DataLoader 0: 50%|##| 1/2 [00:00<00:00,  9.00it/s]\r"
@@ -127,6 +144,12 @@ Test(pace, bars_of_trainings_with_a_name)
     expect_seconds(&pace, LSPO_PACE_BAR, 2, (const double[]){0.5, 0.25});
     pace = read_text("1|25|Loss: 1.9012:   2%|#  | 25/1617 [00:26<27:36,  1.25s/it]\r");
     expect_seconds(&pace, LSPO_PACE_BAR, 1, (const double[]){1.25});
+    pace = read_text("Epoch 1/3:   1%|#  | 1/500 [00:01<01:00,  2.00it/s]\r"
+                     "Epoch [2/3]: 2%|#  | 2/500 [00:02<01:00,  4.00it/s]\r"
+                     "Training:   3%|#  | 3/500 [00:03<01:00,  5.00it/s]\r"
+                     "train:  50%|#  | 250/500 [00:04<01:00,  8.00it/s]\r"
+                     "Train data tokenizing:  50%|##| 100/500 [10:52<16:28,  2.08s/it]\n");
+    expect_seconds(&pace, LSPO_PACE_BAR, 4, (const double[]){0.5, 0.25, 0.2, 0.125});
 }
 
 /* nanoGPT's lines are more precise than a bar. */
