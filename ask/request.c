@@ -1,6 +1,7 @@
 /* request.c - see request.h. */
 #include "ask/request.h"
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,9 +290,13 @@ const lspo_arg_group_t lspo_device_group = LSPO_ARG_GROUP("device", device_args)
 lspo_status_t lspo_request_check_output(const char *path)
 {
     lspo_output_t output;
+    struct stat info;
     lspo_status_t status = lspo_output_open(path, &output);
     if (status != LSPO_OK)
         return status;
+    /* The reader of a named pipe leaves at its end, so a copy stays open as long as the program runs. */
+    if (fstat(fileno(output.file), &info) == 0 && S_ISFIFO(info.st_mode))
+        (void)fcntl(fileno(output.file), F_DUPFD_CLOEXEC, 3);
     /* Any error drops what was written. */
     (void)lspo_output_finish(&output, LSPO_ERR_INTERRUPTED);
     return LSPO_OK;

@@ -213,7 +213,7 @@ typedef struct {
     const atomic_int *stop;
     lspo_ranks_t ranks;           /* one, or those of an MPI job */
     char *final_path, *part_path; /* owned */
-    bool part_apart;              /* the part is not beside the file, and ends with the sweep */
+    bool part_apart;              /* the part is not beside the file, and cannot be continued */
     file_format_t format;
 } sweep_t;
 
@@ -323,17 +323,26 @@ static lspo_status_t open_sweep(sweep_t *sweep)
     return status;
 }
 
+/* Leave nothing in $TMPDIR, however the sweep ends: a journal is used without its name. */
+static void drop_part(sweep_t *sweep)
+{
+    lspo_bench_release(&sweep->bench);
+    if (!sweep->part_apart)
+        return;
+    lspo_sweep_part_remove(sweep->part_path);
+    free(sweep->part_path);
+    sweep->part_path = NULL;
+}
+
 /* The files of --run are this process's as long as the journal is open. */
 static void close_sweep(sweep_t *sweep)
 {
-    lspo_bench_release(&sweep->bench);
+    drop_part(sweep);
     lspo_journal_close(sweep->journal);
     lspo_sweep_cells_destroy(sweep->cells);
     lspo_workers_destroy(sweep->workers);
     lspo_sweep_grid_release(&sweep->grid);
     lspo_sweep_words_destroy(sweep->words);
-    if (sweep->part_apart)
-        lspo_sweep_part_remove(sweep->part_path);
     free(sweep->final_path);
     free(sweep->part_path);
 }
@@ -370,6 +379,7 @@ static lspo_status_t finish(sweep_t *sweep)
 {
     const char *names = lspo_sweep_cells_names(sweep->cells);
     uint64_t rows = lspo_journal_rows(sweep->journal);
+    drop_part(sweep); /* a pipe may end the program */
     lspo_status_t status = lspo_sweep_finish(sweep->journal, sweep->request->shard_count > 1, sweep->part_path,
                                              sweep->final_path, sweep->format == FORMAT_CSV ? names : NULL);
     if (status != LSPO_OK)
@@ -391,6 +401,8 @@ static lspo_status_t run_sweep(sweep_t *sweep)
         status = open_journal(sweep);
     if (status == LSPO_OK && sweep->request->run)
         status = lspo_bench_open(sweep->part_path, &sweep->bench);
+    else if (status == LSPO_OK)
+        drop_part(sweep);
     if (status == LSPO_OK)
         status = play(sweep);
     return status == LSPO_OK ? finish(sweep) : status;
@@ -409,6 +421,12 @@ static lspo_status_t check_request(const sweep_request_t *request)
         return lspo_error(LSPO_ERR_INPUT, "--plot draws CSV; leave --format jsonl out");
     if (request->output != NULL && lspo_sweep_is_database(request->output) && request->format == FORMAT_JSONL)
         return lspo_error(LSPO_ERR_INPUT, "%s is a database; leave --format jsonl out", request->output);
+    if (request->output != NULL && lspo_sweep_is_stream(request->output) && request->resume)
+        return lspo_error(LSPO_ERR_INPUT, "%s is a pipe or a device: no rows are kept that --resume could continue",
+                          request->output);
+    if (request->output != NULL && lspo_sweep_is_stream(request->output) && request->shard_count > 1)
+        return lspo_error(LSPO_ERR_INPUT, "%s is a pipe or a device: shard %u of %u needs a file", request->output,
+                          request->shard + 1, request->shard_count);
     if (request->run && request->jobs > 1)
         return lspo_error(LSPO_ERR_INPUT, "--run measures one cell at a time; leave -j %u out", request->jobs);
     if (!request->run && request->device != NULL)

@@ -21,11 +21,11 @@ char *lspo_sweep_shard_path(const char *output, uint32_t shard, uint32_t shard_c
     return asprintf(&path, "%s.shard-%u-of-%u", output, shard, shard_count) >= 0 ? path : NULL;
 }
 
-/* A pipe or a device has no place beside it. */
-static bool is_file(const char *path)
+bool lspo_sweep_is_stream(const char *path)
 {
     struct stat info;
-    return lspo_descriptor_of_path(path) < 0 && (stat(path, &info) != 0 || S_ISREG(info.st_mode));
+    return lspo_descriptor_of_path(path) >= 0 ||
+           (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
 }
 
 lspo_status_t lspo_sweep_part_path(const char *final_path, char **path_out, bool *apart_out)
@@ -33,7 +33,7 @@ lspo_status_t lspo_sweep_part_path(const char *final_path, char **path_out, bool
     const char *temporary = getenv("TMPDIR");
     const char *parent = temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp";
     char folder[PATH_MAX];
-    *apart_out = !is_file(final_path);
+    *apart_out = lspo_sweep_is_stream(final_path);
     if (*apart_out) {
         snprintf(folder, sizeof folder, "%s/lspo-sweep-XXXXXX", parent);
         *apart_out = mkdtemp(folder) != NULL;
@@ -64,7 +64,7 @@ lspo_status_t lspo_sweep_finish(lspo_journal_t *journal, bool shard, const char 
         status = lspo_error(LSPO_ERR_IO, "cannot rename %s: %s", part_path, strerror(errno));
     if (shard)
         return status;
-    if (status == LSPO_OK && unlink(part_path) != 0)
+    if (status == LSPO_OK && part_path != NULL && unlink(part_path) != 0)
         return lspo_error(LSPO_ERR_IO, "cannot remove %s: %s", part_path, strerror(errno));
     return status;
 }
