@@ -7,6 +7,7 @@
 
 #include "base/names.h"
 #include "base/output_file.h"
+#include "plan/presets.h"
 
 lspo_status_t lspo_arg_switch(const lspo_arg_t *arg, const char *what, const char *text, void *slot)
 {
@@ -193,16 +194,25 @@ bool lspo_arg_names_files(const char *value, size_t length)
            memmem(value, length, "TRACE", 5) != NULL;
 }
 
+/* A preset comes before a file of its name; a card is a machine, too. */
+static bool is_preset(const lspo_arg_t *arg, const char *text)
+{
+    return arg->list != NULL &&
+           (lspo_preset_find(arg->list, text) != NULL ||
+            (strcmp(arg->list, "machines") == 0 && lspo_preset_find("machines/cards", text) != NULL));
+}
+
 /* Of an output that is given twice, only the last is written. */
-static void note_file(named_files_t *files, const char *option, const char *path, bool written)
+static lspo_status_t note_file(named_files_t *files, const char *option, const char *path, bool written)
 {
     size_t i = 0;
     while (i < files->count && !(written && files->at[i].option != NULL && strcmp(files->at[i].option, option) == 0))
         i++;
     if (i == FILES_MAX)
-        return;
+        return lspo_error(LSPO_ERR_INPUT, "too many files, from '%s' on; a command takes at most %d", path, FILES_MAX);
     files->at[i] = (named_file_t){option, path, written};
     files->count += i == files->count;
+    return LSPO_OK;
 }
 
 /* Are both the same regular file?  `none` is the answer if neither is there yet. */
@@ -245,9 +255,10 @@ static lspo_status_t store_value(const lspo_arg_t *arg, const char *what, const 
                                  named_files_t *files)
 {
     const bool written = arg->store == lspo_arg_output;
-    if (lspo_arg_names_files(arg->value, strlen(arg->value)) && !(written && strcmp(arg->value, "FOLDER") == 0))
-        note_file(files, arg->name, text, written);
-    return arg->store(arg, what, text, slot);
+    const bool file = lspo_arg_names_files(arg->value, strlen(arg->value)) && !is_preset(arg, text) &&
+                      !(written && strcmp(arg->value, "FOLDER") == 0);
+    lspo_status_t status = file ? note_file(files, arg->name, text, written) : LSPO_OK;
+    return status == LSPO_OK ? arg->store(arg, what, text, slot) : status;
 }
 
 /* Parse the option at argv[*index] and advance past the value that it takes. */
@@ -288,19 +299,20 @@ lspo_status_t lspo_args_parse(int argc, char **argv, const lspo_arg_group_t *con
     named_files_t files = {.count = 0};
     positionals_out->count = 0;
     for (int i = 1; i < argc; i++) {
+        lspo_status_t status = LSPO_OK;
         const char *text = argv[i];
         if (!options_ended && strcmp(text, "--") == 0) {
             options_ended = true;
         } else if (!options_ended && text[0] == '-' && text[1] != '\0') {
-            lspo_status_t status = parse_option(argc, argv, &i, groups, target, &files);
-            if (status != LSPO_OK)
-                return status;
+            status = parse_option(argc, argv, &i, groups, target, &files);
         } else if (positionals_out->count == LSPO_POSITIONALS_MAX) {
             return lspo_error(LSPO_ERR_INPUT, "too many arguments, from '%s' on", text);
         } else {
             positionals_out->texts[positionals_out->count++] = text;
-            note_file(&files, NULL, text, false);
+            status = note_file(&files, NULL, text, false);
         }
+        if (status != LSPO_OK)
+            return status;
     }
     return check_files(&files);
 }
