@@ -122,7 +122,8 @@ TARGET static void NAME(add_strip_fp16)(const strip_t *s)
 
 #ifdef FOLLOWS
 /* Line by line of memory, for FOLLOWED rows of W: a line is some tiles, whose sums are `vectors` vectors together.  The
- * last lines ask for the first ones of the next rows. */
+ * last lines ask for the first ones of the next rows.  Vectors are stored one by one, because GCC would keep a whole
+ * array in memory all the time. */
 TARGET LSPO_INLINE void NAME(follow)(lspo_number_t number, size_t rows, const strip_t *s)
 {
     const size_t tile_bytes = 2 * LANES * lspo_number_bytes(number), vectors = 2 * rows * (LINE_BYTES / tile_bytes);
@@ -151,7 +152,6 @@ TARGET LSPO_INLINE void NAME(follow)(lspo_number_t number, size_t rows, const st
 #pragma GCC unroll 8
             for (size_t v = 0; last && v < vectors; v++)
                 part[v] += lanes_load(to + t + v * LANES);
-                /* Not as one array, which would then be in memory all the time. */
 #pragma GCC unroll 8
             for (size_t v = 0; v < vectors; v++)
                 memcpy(to + t + v * LANES, &part[v], sizeof part[v]);
