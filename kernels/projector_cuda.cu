@@ -354,8 +354,8 @@ typedef struct {
 static __global__ void copy_kernel(lspo_projector_t q, copied_t to)
 {
     for (size_t at = lspo_grid_first(); at < (size_t)q.rows * q.r; at += lspo_grid_step()) {
-        const uint32_t row = (uint32_t)at / q.r, e = (uint32_t)at % q.r;
-        to.entries[(size_t)e * q.rows + row] = {q.index[at], q.value[at]};
+        const size_t row = at / q.r, e = at % q.r;
+        to.entries[e * q.rows + row] = {q.index[at], q.value[at]};
     }
 }
 

@@ -17,29 +17,24 @@ static lspo_status_t build(const lspo_fit_question_t *question, bool tunes, lspo
                  : lspo_plan_build(question->model, &question->workload, question->policy, plan_out);
 }
 
-lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
-{
-    lspo_plan_t *plan = NULL;
-    lspo_status_t status = build(question, true, &plan);
-    if (status == LSPO_OK)
-        status = lspo_fit_plan(plan, question->machine, fit_out);
-    lspo_plan_destroy(plan);
-    return status;
-}
-
-static lspo_status_t try_or_stop(const lspo_fit_question_t *question, bool tunes, lspo_fit_t *fit_out)
+static lspo_status_t try(const lspo_fit_question_t *question, bool tunes, bool stops, lspo_fit_t *fit_out)
 {
     lspo_plan_t *plan = NULL;
     lspo_status_t status = build(question, tunes, &plan);
     if (status == LSPO_OK)
-        status = lspo_fit_plan_or_stop(plan, question->machine, fit_out);
+        status = (stops ? lspo_fit_plan_or_stop : lspo_fit_plan)(plan, question->machine, fit_out);
     lspo_plan_destroy(plan);
     return status;
 }
 
+lspo_status_t lspo_fit_try(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
+{
+    return try(question, true, false, fit_out);
+}
+
 lspo_status_t lspo_fit_try_or_stop(const lspo_fit_question_t *question, lspo_fit_t *fit_out)
 {
-    return try_or_stop(question, true, fit_out);
+    return try(question, true, true, fit_out);
 }
 
 /* Of the question's plan, as its framework implements it. */
@@ -154,7 +149,7 @@ static bool try_batch(search_t *search, uint32_t batch)
     if ((search->failed & bit) == 0)
         search->status = lspo_fit_may(&search->question, INFINITY, &may);
     if (search->status == LSPO_OK && may)
-        search->status = try_or_stop(&search->question, search->tunes, &fit);
+        search->status = try(&search->question, search->tunes, true, &fit);
     *(fit.fits ? &search->low : &search->high) = batch;
     search->failed |= fit.fits ? 0 : bit;
     return fit.fits;

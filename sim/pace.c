@@ -402,6 +402,7 @@ lspo_status_t lspo_pace_play(lspo_pace_t *pace, uint32_t ranks, lspo_pace_result
         status = play_many(pace, &result.iteration_s);
     } else {
         lspo_few_t few;
+        result.resumed = pace->held.known;
         restart(pace, &few);
         few.ranks = ranks;
         status = play(pace, &few, &result.played);
@@ -448,7 +449,7 @@ lspo_status_t lspo_pace_peaks(lspo_pace_t *pace, lspo_few_memory_t *memory, bool
                              iteration_s_out);
 }
 
-/* What has become ready at the end that is held has been served, or waits with its old priority. */
+/* An op that is ready in the held state was queued with its old priority: the state is then of no use. */
 void lspo_pace_set_priority(lspo_pace_t *pace, lspo_op_id_t op, uint32_t priority)
 {
     held_t *held = &pace->held;

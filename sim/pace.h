@@ -42,9 +42,9 @@ void lspo_pace_destroy(lspo_pace_t *pace);
 /* The plan has changed the priority of this op.  Equal distances between iterations must stay equal. */
 void lspo_pace_set_priority(lspo_pace_t *pace, lspo_op_id_t op, uint32_t priority);
 
-/* Let later plays start where this pass of the first iteration has ended in the next one, instead of anew: what is
- * before it is the same in all of them.  If an op gets a new priority that is ready by then, the next play starts anew.
- * Where plays do not end early, nothing is held. */
+/* The next play keeps its state where this pass of the first iteration ends.  Later plays start there, since all
+ * before it is the same in them; they must have the same `ranks`.  If an op that is ready by then gets a new priority,
+ * the next play starts anew.  Where plays do not end early, nothing is held. */
 void lspo_pace_hold(lspo_pace_t *pace, lspo_op_id_t pass);
 
 /* What a play has shown. */
@@ -54,14 +54,15 @@ typedef struct {
     /* With priorities of iteration * ranks + rank: 1 + the highest rank of an op that was served before another one of
      * its iteration only because its rank was lower; 0: none was. */
     uint32_t overtook;
+    bool resumed; /* it started from the state that another play has kept */
 } lspo_pace_result_t;
 
-/* Play from the start; `ranks` 0: priorities have no ranks.  May be repeated. */
+/* Play from the start, or from where lspo_pace_hold() says; `ranks` 0: priorities have no ranks.  May be repeated. */
 lspo_status_t lspo_pace_play(lspo_pace_t *pace, uint32_t ranks, lspo_pace_result_t *result_out);
 
-/* Play once from the start to the end, or until a peak is above the most, for the peaks and the time, which stays as it
- * is where a peak is above.  Not known of several peers, more lanes than LSPO_ENGINE_FEW, ops that take no time and
- * lanes that are woken: these need a trace. */
+/* Play once from the start to the end, or until a peak is above the most, for the peaks and the time.
+ * `*iteration_s_out` is unchanged if a peak is above the most.  Not known of several peers, more lanes than
+ * LSPO_ENGINE_FEW, ops that take no time and lanes that are woken: these need a trace. */
 lspo_status_t lspo_pace_peaks(lspo_pace_t *pace, lspo_few_memory_t *memory, bool *known_out, double *iteration_s_out);
 
 /* Cost, create, play once, destroy. */

@@ -158,7 +158,7 @@ static lspo_status_t list_ranked(search_t *search)
     return LSPO_OK;
 }
 
-/* What trials of lower transitions change becomes ready no earlier than behind the last pass of a stage. */
+/* Of each stage the pass before its last one.  A lower transition only changes ops that become ready behind that. */
 static lspo_status_t list_passes(search_t *search)
 {
     const lspo_plan_t *plan = search->plan;

@@ -48,7 +48,7 @@ static double value_of(uint64_t key)
     return value;
 }
 
-/* By halving the range of keys, at most 64 times; not at all where all values are alike, as in most simulations. */
+/* By halving the range of keys, at most 64 times; not at all where all values are equal, as in most simulations. */
 double lspo_ranked(const double *values, uint32_t count, uint32_t rank)
 {
     uint64_t low = UINT64_MAX, high = 0;

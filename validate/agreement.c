@@ -37,7 +37,7 @@ void lspo_machine_scale_cache(lspo_machine_t *machine, double factor)
 lspo_status_t lspo_agreement_cache(const lspo_runs_t *runs, const lspo_machine_t *machine, double *factor_out)
 {
     enum { STEPS = 20, LEAST_RUNS = 3 };
-    const double most = 4, least_gain = 0.005;
+    const double most = 4;
     double least = INFINITY;
     *factor_out = 1;
     for (int i = 0; i <= 2 * STEPS && machine->gpu.kept_bytes > 0 && runs->count >= LEAST_RUNS; i++) {
@@ -49,7 +49,7 @@ lspo_status_t lspo_agreement_cache(const lspo_runs_t *runs, const lspo_machine_t
         lspo_status_t status = lspo_agreement(runs, &scaled, &agreement);
         if (status != LSPO_OK)
             return status;
-        if (agreement.error < least - (i > 0 ? least_gain : 0)) {
+        if (agreement.error < least - (i > 0 ? LSPO_AGREEMENT_GAIN : 0)) {
             least = agreement.error;
             *factor_out = factor;
         }

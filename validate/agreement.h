@@ -27,14 +27,17 @@ typedef struct {
     double speed, error;
 } lspo_agreement_t;
 
+/* By how much the error of a cache must be lower than that of another one, which is the better guess. */
+#define LSPO_AGREEMENT_GAIN 0.005
+
 /* Errors of lspo_simulate(). */
 lspo_status_t lspo_agreement(const lspo_runs_t *runs, const lspo_machine_t *machine, lspo_agreement_t *agreement_out);
 
 /* Of a machine with such a factor; nothing changes in a profile without gpu.kept_bytes. */
 void lspo_machine_scale_cache(lspo_machine_t *machine, double factor);
 
-/* The factor for generations, 1/4 to 4.  One that is further from 1 must be better by half a per cent.  1 where the
- * profile has no gpu.kept_bytes, and of less than three runs: the speed alone makes two agree half. */
+/* The factor for generations, 1/4 to 4.  The error of one that is further from 1 must be lower by LSPO_AGREEMENT_GAIN.
+ * 1 where the profile has no gpu.kept_bytes, and of less than three runs: the speed alone makes two agree half. */
 lspo_status_t lspo_agreement_cache(const lspo_runs_t *runs, const lspo_machine_t *machine, double *factor_out);
 
 #endif

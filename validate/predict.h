@@ -66,7 +66,7 @@ typedef struct {
     uint64_t d2h_bytes, h2d_bytes; /* per iteration */
     uint64_t peak_gpu_bytes, peak_total_bytes;
     lspo_lane_kind_t bound; /* GPU; D2H for both directions of the link; CPU */
-    lspo_now_t now;         /* see lspo_validate_now(); 0: not known, and taken for 1 */
+    lspo_now_t now;         /* see lspo_validate_now(); only where there are yardsticks */
     double iteration_s[LSPO_VARIANTS_MAX], slowdown[LSPO_VARIANTS_MAX]; /* on the machine now */
     double calibrated_s, calibrated_slowdown; /* on that of the calibration: [0] with 1 and 1 */
 } lspo_cell_t;

@@ -157,21 +157,17 @@ static lspo_now_t now_on(const lspo_cells_t *cells, uint32_t cores)
     return (lspo_now_t){1, 1};
 }
 
-static bool is_1(double factor)
-{
-    return !(factor < 1 || factor > 1);
-}
-
 /* Prints nothing without yardsticks: all is then as in the calibration. */
 static void print_now(const lspo_cells_t *cells, FILE *file)
 {
     const char *before = "predictions are for a machine at";
     for (uint32_t cores = 1; cores <= cores_most(cells); cores++) {
         const lspo_now_t now = now_on(cells, cores);
-        if (is_1(now.speed) && is_1(now.cache))
+        const bool same_cache = fabs(now.cache - 1) <= 0;
+        if (same_cache && fabs(now.speed - 1) <= 0)
             continue;
         fprintf(file, "%s %.3f of its calibrated speed", before, now.speed);
-        if (!is_1(now.cache))
+        if (!same_cache)
             fprintf(file, " with %.2f of its cache", now.cache);
         if (cores > 1)
             fprintf(file, " while %u of its cores compute", cores);

@@ -36,8 +36,6 @@ enum { ITERATIONS = 7, QUICK_ITERATIONS = 5, ROUNDS = 3, QUICK_ROUNDS = 2 };
 
 /* The cache sizes to try: from just above the near pools to where nothing changes any more. */
 static const double least_over_near = 1.25, most_over_near = 64;
-/* By how much the error must be lower with a larger one: that near pools fit was measured. */
-static const double least_gain = 0.005;
 
 /* Trainings come first. */
 typedef struct {
@@ -139,7 +137,8 @@ static lspo_status_t fit_trainings(const runs_t *all, lspo_machine_t *machine)
         lspo_status_t status = lspo_agreement(&trainings, machine, &now);
         if (status != LSPO_OK)
             return status;
-        if (now.error < best.error - (i > 0 ? least_gain : 0)) {
+        /* The smallest is the better guess, since it was measured that near pools fit. */
+        if (now.error < best.error - (i > 0 ? LSPO_AGREEMENT_GAIN : 0)) {
             best = now;
             best_bytes = machine->gpu.cache_bytes;
         }

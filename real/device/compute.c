@@ -253,8 +253,9 @@ void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_pai
 size_t lspo_compute_projector_apply_scratch(const lspo_compute_t *c, const lspo_projector_t *p,
                                             const lspo_projector_t *q)
 {
-    const size_t copied_bytes = (size_t)q->rows * q->r * (sizeof *q->index + sizeof *q->value);
-    return c->is_cuda ? copied_bytes / lspo_compute_number_bytes(c) : lspo_projector_apply_scratch(p, q);
+    const size_t copied = (size_t)q->rows * q->r * (sizeof *q->index + sizeof *q->value) / lspo_compute_number_bytes(c);
+    const size_t panel = c->is_cuda ? 0 : lspo_projector_apply_scratch(p, q);
+    return copied > panel ? copied : panel;
 }
 
 void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_pair_t *pair, const float *delta,

@@ -186,7 +186,8 @@ void lspo_compute_projector_gather(lspo_compute_t *c, const lspo_projector_t *p,
                                    size_t x_stride, void *out);
 void lspo_compute_projector_compress(lspo_compute_t *c, const lspo_projector_pair_t *pair,
                                      const lspo_gradient_factors_t *factors, float beta, void *g_hat, void *scratch);
-/* In numbers of the device's format. */
+/* In numbers of the device's format.  At least what a GPU needs for the nonzeros of Q, on the host, too: a plan counts
+ * the same on every device. */
 size_t lspo_compute_projector_apply_scratch(const lspo_compute_t *c, const lspo_projector_t *p,
                                             const lspo_projector_t *q);
 void lspo_compute_projector_apply(lspo_compute_t *c, const lspo_projector_pair_t *pair, const float *delta,

@@ -428,6 +428,7 @@ lspo_status_t lspo_checkpoint_setting(const char *folder, const char *key, char 
         int length = snprintf(path, sizeof path, "%s/%s/" STATE_FILE, folder, entries[i]->d_name);
         if (length >= PATH_BYTES || access(path, R_OK) != 0)
             continue;
+        message[0] = '\0';
         lspo_messages_t before = lspo_messages_send((lspo_messages_t){.text = message, .capacity = sizeof message});
         status = lspo_checkpoint_read_setting(path, key, value_out);
         lspo_messages_send(before);

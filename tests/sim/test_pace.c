@@ -26,7 +26,7 @@ typedef struct {
     uint32_t dep_count;
 } place_t;
 
-enum { PLACES_MAX = 40 };
+enum { PLACES_MAX = 40, RANKS = 4 };
 
 static uint32_t make_places(uint64_t *state, bool closed, place_t *places)
 {
@@ -64,7 +64,7 @@ static plan_maker_t repeated_plan(uint64_t seed, uint32_t iterations)
         const place_t *place = &places[id % ops];
         maker_op(&maker, kinds[place->lane], 0, id / ops, 0);
         maker.plan.ops[id].work = id % ops;
-        maker.plan.ops[id].priority = id / ops * 4 + place->rank;
+        maker.plan.ops[id].priority = id / ops * RANKS + place->rank;
         for (uint32_t d = 0; d < place->dep_count; d++) {
             uint32_t dep = place->deps[d];
             uint32_t distance = dep < ops ? id % ops - dep : id % ops + 2 * ops - dep;
@@ -177,9 +177,22 @@ Test(pace, is_that_of_the_long_run_of_every_policy)
     cr_expect_gt(early, 12 * lspo_policy_count() / 3, "%u plays stopped early", early);
 }
 
+/* What a play from the start shows. */
+static lspo_pace_result_t play_anew(const plan_maker_t *maker, const lspo_machine_t *machine)
+{
+    lspo_pace_t *pace = NULL;
+    lspo_pace_result_t result = {0};
+    cr_assert_eq(lspo_pace_create(&maker->plan, machine, maker->work_ns, &pace), LSPO_OK);
+    cr_assert_eq(lspo_pace_play(pace, RANKS, &result), LSPO_OK);
+    cr_expect_not(result.resumed);
+    lspo_pace_destroy(pace);
+    return result;
+}
+
 /* Priorities change between plays, of ops that are ready where the state is held and of others. */
 Test(pace, plays_from_a_held_state_are_those_from_the_start)
 {
+    uint32_t resumed = 0, overtaking = 0;
     for (uint64_t seed = 1; seed <= 1000; seed++) {
         const uint32_t iterations = 5 + (uint32_t)(seed % 9);
         plan_maker_t maker = repeated_plan(seed, iterations);
@@ -190,18 +203,24 @@ Test(pace, plays_from_a_held_state_are_those_from_the_start)
         cr_assert_eq(lspo_pace_create(&maker.plan, &machine, maker.work_ns, &pace), LSPO_OK);
         for (uint32_t round = 0; round < 8; round++) {
             lspo_pace_result_t result = {0};
-            const uint32_t place = (uint32_t)maker_below(&state, ops), rank = (uint32_t)maker_below(&state, 4);
+            const uint32_t place = (uint32_t)maker_below(&state, ops), rank = (uint32_t)maker_below(&state, RANKS);
             lspo_pace_hold(pace, (lspo_op_id_t)maker_below(&state, ops));
-            cr_assert_eq(lspo_pace_play(pace, 0, &result), LSPO_OK);
+            cr_assert_eq(lspo_pace_play(pace, RANKS, &result), LSPO_OK);
+            const lspo_pace_result_t anew = play_anew(&maker, &machine);
             cr_expect_eq(result.iteration_s, long_run_s(&maker, &machine), "seed %lu, round %u", seed, round);
+            cr_expect_eq(result.overtook, anew.overtook, "seed %lu, round %u", seed, round);
+            resumed += result.resumed;
+            overtaking += result.resumed && result.overtook > 0;
             for (uint32_t i = 0; i < iterations && round % 2; i++) {
-                maker.plan.ops[i * ops + place].priority = i * 4 + rank;
-                lspo_pace_set_priority(pace, i * ops + place, i * 4 + rank);
+                maker.plan.ops[i * ops + place].priority = i * RANKS + rank;
+                lspo_pace_set_priority(pace, i * ops + place, i * RANKS + rank);
             }
         }
         lspo_pace_destroy(pace);
         maker_release(&maker);
     }
+    cr_expect_gt(resumed, 1000, "%u of 8000 plays", resumed);
+    cr_expect_gt(overtaking, 100, "%u of them", overtaking);
 }
 
 /* Every op takes memory that it or another one gives back. */

@@ -199,7 +199,7 @@ static void warn_of_work(const import_t *import)
                   import->outside_count, import->device_work_count);
 }
 
-/* Without a backward pass, kernels are told apart by nothing. */
+/* Without a backward pass, nothing tells kernels apart. */
 static void warn_of_kinds(const import_t *import)
 {
     for (uint32_t i = 0; i < import->work.item_count; i++)

@@ -188,6 +188,28 @@ Test(peak, every_policy_takes_what_is_predicted)
     }
 }
 
+/* With few tokens lsp's scratch is that of APPLY. */
+Test(peak, lsp_with_few_tokens_takes_what_is_predicted)
+{
+    for (uint32_t sequence = 4; sequence <= 32; sequence *= 2) {
+        lspo_model_t model;
+        const lspo_policy_t *lsp;
+        const lspo_workload_t workload = workload_of(1, sequence);
+        lspo_plan_t *plan = NULL;
+        outcome_t got = {0};
+        cr_assert_eq(lspo_model_find("gpt-tiny", &model), LSPO_OK);
+        cr_assert_eq(lspo_policy_find("lsp", &lsp), LSPO_OK);
+        cr_assert_eq(lspo_plan_build(&model, &workload, lsp, &plan), LSPO_OK);
+        capped_t job = {.plan = plan};
+        for (int play = 0; play < 12 && (play == 0 || got.gpu_bytes != got.predicted_gpu_bytes); play++)
+            got = in_a_process_of_its_own(run_plan, &job);
+        cr_assert_eq(got.status, LSPO_OK);
+        cr_expect_eq(got.gpu_bytes, got.predicted_gpu_bytes, "%u tokens: %lu bytes, not %lu", sequence, got.gpu_bytes,
+                     got.predicted_gpu_bytes);
+        lspo_plan_destroy(plan);
+    }
+}
+
 /* A model whose activations far outweigh the messages under way: the peak comes when all is saved, and a message more
  * or less, which is a matter of the lanes' timing, is 1 % of it. */
 static lspo_plan_t *plan_of_activations(const lspo_policy_t *policy)
