@@ -112,8 +112,8 @@ bool lspo_request_is_config(const char *name);
 /* Find a model: a preset, a file of shapes, a config.json, or such a folder. */
 lspo_status_t lspo_request_find_model(const char *name, lspo_model_t *model_out);
 
-/* Can `path` be written?  Checked before a measurement, so that its result is not lost.  Leaves no file; the reader of a
- * named pipe keeps waiting until the program ends. */
+/* Can `path` be written?  Checked before a measurement, so that its result is not lost.  Leaves no file; the reader of
+ * a named pipe keeps waiting until the program ends. */
 lspo_status_t lspo_request_check_output(const char *path);
 
 /* Store a --batch; the message names the largest one for the model and the sequence.  Any text is taken until the model

@@ -13,11 +13,11 @@ typedef struct {
 } lspo_train_paths_t;
 
 /* Call before anything is read.  Makes the folders of --output and --export, in which the metrics file may be.
- * LSPO_ERR_INPUT if --export would overwrite the model, write the metrics file, or leave parts of another model
- * in its folder; if --output has checkpoints and `resume` is false; and if another training writes to the metrics,
- * checkpoints or export.  LSPO_ERR_INPUT also if --output or --export is not a folder; LSPO_ERR_IO if an output cannot be written.  Warns if the model is a
- * config.json, which has no weights.  *export_lock_out, -1 before, becomes the lock of the folder of --export if it needs
- * one of its own, also after an error; close it after the export. */
+ * LSPO_ERR_INPUT if --export would overwrite the model, write the metrics file, or leave parts of another model in its
+ * folder; if --output has checkpoints and `resume` is false; if another training writes to the metrics, checkpoints or
+ * export; and if --output or --export is not a folder.  LSPO_ERR_IO if an output cannot be written.  Warns if the model
+ * is a config.json, which has no weights.  *export_lock_out, -1 before, becomes the lock of the folder of --export if
+ * it needs one of its own, also after an error; close it after the export. */
 lspo_status_t lspo_train_paths_check(const lspo_train_paths_t *paths, int *export_lock_out);
 
 #endif

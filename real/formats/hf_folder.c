@@ -6,11 +6,11 @@
 #include <fnmatch.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "real/formats/hf_model_state.h"
 #include "real/tokenizer/files.h"
 
 #define RESAVE "load it with Python's transformers and save_pretrained(FOLDER), which writes model.safetensors"
@@ -110,8 +110,8 @@ static lspo_status_t check_entry(const char *folder, const char *origin, const c
     if (!is_part(name))
         return LSPO_OK;
     if (origin && lspo_tokenizer_is_companion(name)) {
-        char *path = lspo_hf_path(origin, name);
-        if (!path)
+        char *path;
+        if (asprintf(&path, "%s/%s", origin, name) < 0)
             return lspo_no_memory("the name of %s", name);
         replaced = access(path, F_OK) == 0;
         free(path);
