@@ -148,14 +148,14 @@ static lspo_status_t fit_trainings(const runs_t *all, lspo_machine_t *machine)
     return LSPO_OK;
 }
 
-/* A model that is read again and again keeps less of itself in cache than weights alone do in kept.c. */
+/* A model that is read again and again keeps less of itself in cache than weights alone do in kept.c, never more. */
 static lspo_status_t fit_generations(const runs_t *all, lspo_machine_t *machine)
 {
     double factor;
     lspo_runs_t generations;
     some_of(all, TRAINING_COUNT, GENERATION_COUNT, &generations);
     lspo_status_t status = lspo_agreement_cache(&generations, machine, &factor);
-    lspo_machine_scale_cache(machine, factor);
+    lspo_machine_scale_cache(machine, fmin(factor, 1));
     return status;
 }
 
