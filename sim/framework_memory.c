@@ -282,7 +282,8 @@ lspo_status_t lspo_framework_memory_create(const lspo_plan_t *plan, const lspo_m
     lspo_op_t *ops = malloc(((size_t)plan->op_count + 1) * sizeof *ops);
     if (ops == NULL)
         return lspo_no_memory("memory of %u ops", plan->op_count);
-    memcpy(ops, plan->ops, plan->op_count * sizeof *ops);
+    if (plan->op_count > 0) /* what a plan holds all the time is asked of one without ops */
+        memcpy(ops, plan->ops, plan->op_count * sizeof *ops);
     memory_out->changed = *plan;
     memory_out->changed.ops = memory_out->ops = ops;
     memory_out->plan = &memory_out->changed;
